@@ -1,0 +1,180 @@
+//! Where an id stands, without looking for it.
+
+use crate::id::{Id, ListOffset, Location};
+use std::collections::HashMap;
+
+/// Which direct map an index keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum DirectMapKind {
+    /// None: finding an id scans all lists.
+    #[default]
+    None,
+    /// An array by id: 8 bytes an id, for ids that count up from 0.
+    Array,
+    /// A hash table: any ids.
+    Hash,
+}
+
+/// The places of each id. One id may stand in several places (added twice, or spilled into several lists).
+#[derive(Clone, Debug, Default)]
+pub struct DirectMap {
+    first: First,
+    /// Second and further places of an id, ascending; rarely used.
+    more: HashMap<Id, Vec<Location>>,
+}
+
+/// The lowest place of each id.
+#[derive(Clone, Debug, Default)]
+enum First {
+    #[default]
+    None,
+    Array(Vec<Option<Location>>),
+    Hash(HashMap<Id, Location>),
+}
+
+impl DirectMap {
+    /// An empty map.
+    pub fn new(kind: DirectMapKind) -> Self {
+        let first = match kind {
+            DirectMapKind::None => First::None,
+            DirectMapKind::Array => First::Array(Vec::new()),
+            DirectMapKind::Hash => First::Hash(HashMap::new()),
+        };
+        Self { first, more: HashMap::new() }
+    }
+
+    /// Which kind it is.
+    pub fn kind(&self) -> DirectMapKind {
+        match self.first {
+            First::None => DirectMapKind::None,
+            First::Array(_) => DirectMapKind::Array,
+            First::Hash(_) => DirectMapKind::Hash,
+        }
+    }
+
+    /// The lowest place of an id; `None` if it has none, or there is no map.
+    pub fn get(&self, id: Id) -> Option<Location> {
+        match &self.first {
+            First::None => None,
+            First::Array(places) => places.get(usize::try_from(id.0).ok()?).copied().flatten(),
+            First::Hash(places) => places.get(&id).copied(),
+        }
+    }
+
+    /// All places of an id, ascending.
+    pub fn places(&self, id: Id) -> impl Iterator<Item = Location> {
+        self.get(id).into_iter().chain(self.more.get(&id).into_iter().flatten().copied())
+    }
+
+    /// True if the map can hold the id: an array takes only ids from 0 to one past its last.
+    pub fn takes(&self, id: Id) -> bool {
+        match &self.first {
+            First::Array(places) => usize::try_from(id.0).is_ok_and(|i| i <= places.len()),
+            First::None | First::Hash(_) => true,
+        }
+    }
+
+    /// Notes a new place of an id.
+    ///
+    /// # Panics
+    /// If the map is an array and the id negative.
+    pub fn insert(&mut self, id: Id, at: Location) {
+        if self.kind() == DirectMapKind::None {
+            return;
+        }
+        match self.get(id) {
+            None => self.set(id, Some(at)),
+            Some(first) => {
+                // Keep the lowest place in front, the others in order.
+                self.set(id, Some(first.min(at)));
+                let more = self.more.entry(id).or_default();
+                let other = first.max(at);
+                more.insert(more.partition_point(|place| *place < other), other);
+            }
+        }
+    }
+
+    /// Forgets a place of an id, if it is one.
+    pub fn remove(&mut self, id: Id, at: Location) {
+        let Some(first) = self.get(id) else { return };
+        let Some(more) = self.more.get_mut(&id) else {
+            if first == at {
+                self.set(id, None);
+            }
+            return;
+        };
+        let next = if first == at { Some(more.remove(0)) } else { None };
+        more.retain(|place| *place != at);
+        if more.is_empty() {
+            self.more.remove(&id);
+        }
+        if next.is_some() {
+            self.set(id, next);
+        }
+    }
+
+    /// Notes that an entry of an id changed its offset.
+    pub fn moved(&mut self, id: Id, from: Location, to: ListOffset) {
+        if self.kind() != DirectMapKind::None {
+            self.remove(id, from);
+            self.insert(id, Location { list: from.list, offset: to });
+        }
+    }
+
+    /// Bytes of memory, about.
+    pub fn memory(&self) -> usize {
+        match &self.first {
+            First::None => 0,
+            First::Array(places) => size_of_val(&places[..]),
+            First::Hash(places) => places.capacity() * (size_of::<(Id, Location)>() + 1),
+        }
+    }
+
+    fn set(&mut self, id: Id, place: Option<Location>) {
+        match &mut self.first {
+            First::None => {}
+            First::Array(places) => {
+                let i = usize::try_from(id.0).expect("an array map has no negative ids");
+                if i >= places.len() {
+                    places.resize(i + 1, None);
+                }
+                places[i] = place;
+            }
+            First::Hash(places) => {
+                match place {
+                    Some(place) => places.insert(id, place),
+                    None => places.remove(&id),
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_keep_every_place_of_an_id() {
+        for kind in [DirectMapKind::Array, DirectMapKind::Hash] {
+            let mut map = DirectMap::new(kind);
+            let at = |offset| Location::new(1, offset);
+            map.insert(Id(3), at(5));
+            map.insert(Id(3), at(2));
+            map.insert(Id(3), at(9));
+            map.insert(Id(0), at(0));
+            let places = |map: &DirectMap| map.places(Id(3)).map(|place| place.offset.0).collect::<Vec<_>>();
+            assert_eq!(places(&map), [2, 5, 9]);
+            map.moved(Id(3), at(2), ListOffset(7));
+            assert_eq!(places(&map), [5, 7, 9]);
+            map.remove(Id(3), at(5));
+            map.remove(Id(3), at(5));
+            assert_eq!(places(&map), [7, 9]);
+            map.remove(Id(3), at(9));
+            map.remove(Id(3), at(7));
+            assert_eq!((places(&map), map.get(Id(0))), (vec![], Some(at(0))));
+        }
+        assert!(!DirectMap::new(DirectMapKind::Array).takes(Id(-1)));
+        assert_eq!(DirectMap::default().get(Id(0)), None);
+    }
+}

@@ -1,0 +1,494 @@
+//! One small error for each verb.
+
+use crate::id::{Id, ListNo, Location};
+use crate::metric::Metric;
+use crate::rows::RowsError;
+use std::error::Error;
+
+/// An error of somebody else's making: a store's database, a driver.
+pub type Source = Box<dyn Error + Send + Sync>;
+
+/// An index was asked for an ability it does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{index} cannot {ability}")]
+pub struct Unable {
+    /// What was asked for: "add", "remove", ...
+    pub ability: &'static str,
+    /// The factory string of the index.
+    pub index: String,
+}
+
+/// Something is wrong with the vectors a caller passed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// Vectors of another dimension than the index's.
+    #[error("vectors of {found} dimensions for an index of {expected}")]
+    Dim {
+        /// The index's dimension.
+        expected: usize,
+        /// The vectors' dimension.
+        found: usize,
+    },
+    /// A NaN or an infinity.
+    #[error("vector {row} holds a NaN or an infinity")]
+    NonFinite {
+        /// Number of the vector in the caller's rows.
+        row: usize,
+    },
+    /// A vector without direction where one is needed (cosine, `L2norm`).
+    #[error("vector {row} has no direction: its length is zero, or beyond the range of f32")]
+    ZeroVector {
+        /// Number of the vector in the caller's rows.
+        row: usize,
+    },
+    /// As many ids as vectors are needed.
+    #[error("{ids} ids for {rows} vectors")]
+    IdCount {
+        /// Vectors passed.
+        rows: usize,
+        /// Ids passed.
+        ids: usize,
+    },
+    /// The slice is no matrix.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+}
+
+/// Why a store could not read or write.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A list number past the end.
+    #[error("there is no list {list}: the store has {nlist}")]
+    NoSuchList {
+        /// The number asked for.
+        list: ListNo,
+        /// How many lists there are.
+        nlist: usize,
+    },
+    /// An offset past the end of its list.
+    #[error("list {} has {len} entries, so none at {}", at.list, at.offset.0)]
+    NoSuchEntry {
+        /// The place asked for.
+        at: Location,
+        /// The length of the list.
+        len: usize,
+    },
+    /// Codes of one layout for a store of another.
+    #[error("codes laid out as {found} for lists of {expected}")]
+    Layout {
+        /// The store's layout.
+        expected: String,
+        /// The other one.
+        found: String,
+    },
+    /// Ids and planes that do not fit together.
+    #[error("a segment of {len} entries is malformed: {what}")]
+    Segment {
+        /// Entries of the segment.
+        len: usize,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// More than 2^32 - 1 entries in a list.
+    #[error("list {list} is full: a list holds at most 2^32 - 1 entries")]
+    ListFull {
+        /// The list.
+        list: ListNo,
+    },
+    /// The store is read-only.
+    #[error("these lists are read-only")]
+    ReadOnly,
+    /// What holds the bytes failed.
+    #[error("reading or writing the lists failed")]
+    Backend(#[source] Source),
+}
+
+/// Why training failed. The index is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// Unusable vectors.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Fewer training vectors than there are things to learn.
+    #[error("{found} training vectors for {needed} centroids: at least {needed} are needed")]
+    TooFew {
+        /// The least number that would do.
+        needed: usize,
+        /// The number given.
+        found: usize,
+    },
+    /// The index holds vectors, coded with what training would replace.
+    #[error("the index holds {len} vectors: reset it before training it again")]
+    NotEmpty {
+        /// Vectors in the index.
+        len: usize,
+    },
+    /// The kind does not work with the metric or the dimension.
+    #[error("{kind} does not support {what}")]
+    Unsupported {
+        /// The factory token of the kind.
+        kind: String,
+        /// What it does not support.
+        what: String,
+    },
+    /// The caller cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// The lists could not be made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why adding failed. The index is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// The index has learnt nothing yet.
+    #[error("the index is not trained")]
+    NotTrained,
+    /// Unusable vectors or ids.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The ids counted up by `add` would pass `i64::MAX`.
+    #[error("there are no ids left to count up to")]
+    IdsExhausted,
+    /// The index has a direct map of kind Array, which takes only ids that count up from 0.
+    #[error("an array direct map takes no ids of the caller's own (id {id} at a place for {expected})")]
+    IdNotSequential {
+        /// The id given.
+        id: Id,
+        /// The id it takes next.
+        expected: Id,
+    },
+    /// The caller cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// The lists could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index, or one inside it, cannot add.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+}
+
+/// Why a search failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// The index has learnt nothing yet.
+    #[error("the index is not trained")]
+    NotTrained,
+    /// Unusable queries.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A parameter the index has no use for: an error, since ignoring it would change the answer behind the caller's back.
+    #[error("{index} does not take the search parameter {param}")]
+    UnsupportedParam {
+        /// The field of [`SearchParams`](crate::SearchParams).
+        param: &'static str,
+        /// The index's kind.
+        index: &'static str,
+    },
+    /// A parameter out of its range.
+    #[error("{param} must be {must}, not {found}")]
+    InvalidParam {
+        /// The parameter.
+        param: &'static str,
+        /// Its range.
+        must: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// A probe that names no list.
+    #[error("query {row} probes list {list}, but there are {nlist} lists")]
+    NoSuchList {
+        /// The query.
+        row: usize,
+        /// The list named.
+        list: ListNo,
+        /// How many lists there are.
+        nlist: usize,
+    },
+    /// Probes, sinks and queries differ in number.
+    #[error("{found} rows of {what} for {queries} queries")]
+    Count {
+        /// What was passed beside the queries.
+        what: &'static str,
+        /// How many of them.
+        found: usize,
+        /// How many queries.
+        queries: usize,
+    },
+    /// The caller cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// The lists could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A refining index could not get a vector back.
+    #[error(transparent)]
+    Reconstruct(#[from] ReconstructError),
+    /// The index, or one inside it, lacks an ability.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+}
+
+/// Why a vector could not be reconstructed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconstructError {
+    /// No entry has the id.
+    #[error("there is no vector with id {0}")]
+    NoSuchId(Id),
+    /// The index has learnt nothing yet.
+    #[error("the index is not trained")]
+    NotTrained,
+    /// The output slice has another length than the dimension.
+    #[error("{found} places for a vector of {expected} dimensions")]
+    OutputLength {
+        /// The dimension.
+        expected: usize,
+        /// The length of the slice.
+        found: usize,
+    },
+    /// The lists could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index, or one inside it, cannot reconstruct.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+}
+
+/// Why vectors could not be removed or updated. The index is as it was, unless a store failed half way.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// Unusable vectors or ids.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// No entry has the id.
+    #[error("there is no vector with id {0}")]
+    NoSuchId(Id),
+    /// An id named twice in one update.
+    #[error("id {0} stands twice in the update")]
+    TwiceNamed(Id),
+    /// The index has learnt nothing yet.
+    #[error("the index is not trained")]
+    NotTrained,
+    /// The lists could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The new vectors could not be added.
+    #[error(transparent)]
+    Add(#[from] AddError),
+    /// The index, or one inside it, cannot do this.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+}
+
+/// Why two indexes could not be merged. Both are as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// The indexes differ in something that decides what a code means.
+    #[error("the indexes differ in {0}")]
+    Incompatible(&'static str),
+    /// An id of the other index plus the shift is no `i64`.
+    #[error("id {id} plus {shift} overflows")]
+    IdOverflow {
+        /// The id.
+        id: Id,
+        /// The shift.
+        shift: i64,
+    },
+    /// The vectors could not be added.
+    #[error(transparent)]
+    Add(#[from] AddError),
+    /// The lists could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index, or one inside it, cannot merge.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+}
+
+/// Why standalone codes could not be made or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeError {
+    /// Unusable vectors or ids.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The index has learnt nothing yet.
+    #[error("the index is not trained")]
+    NotTrained,
+    /// The bytes do not divide into codes.
+    #[error("{found} bytes do not divide into codes of {code_size}")]
+    Length {
+        /// Bytes of a code.
+        code_size: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// A code names a list that is not there.
+    #[error("code {code} names list {list}, but there are {nlist} lists")]
+    NoSuchList {
+        /// Number of the code.
+        code: usize,
+        /// The list it names.
+        list: u64,
+        /// How many lists there are.
+        nlist: usize,
+    },
+    /// Reading or assigning failed.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The vectors could not be added.
+    #[error(transparent)]
+    Add(#[from] AddError),
+}
+
+/// Why a specification cannot become an index.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The kind does not work with the metric.
+    #[error("{kind} does not support the metric {metric}")]
+    Metric {
+        /// The factory token of the kind.
+        kind: String,
+        /// The metric.
+        metric: Metric,
+    },
+    /// The kind does not work with the dimension.
+    #[error("{kind} does not work in {dim} dimensions: {why}")]
+    Dim {
+        /// The factory token of the kind.
+        kind: String,
+        /// The dimension.
+        dim: usize,
+        /// What it needs.
+        why: String,
+    },
+    /// The wrapped index lacks an ability that the wrapper lives on.
+    #[error("{wrapper} cannot wrap it: {unable}")]
+    Unable {
+        /// The factory token of the wrapper.
+        wrapper: String,
+        /// What is missing.
+        unable: Unable,
+    },
+}
+
+/// Why bytes are not what they claim to be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes end too early.
+    #[error("{what}: {needed} bytes are needed and {left} are left")]
+    Truncated {
+        /// What was being read.
+        what: &'static str,
+        /// Bytes it needs.
+        needed: u64,
+        /// Bytes there are.
+        left: u64,
+    },
+    /// Bytes are left over where none should be.
+    #[error("{what}: {left} bytes too many")]
+    Trailing {
+        /// What was being read.
+        what: &'static str,
+        /// Bytes left over.
+        left: u64,
+    },
+    /// A kind's own fields do not decode.
+    #[error("the fields of {tag} do not decode: {why}")]
+    Meta {
+        /// The node's tag.
+        tag: String,
+        /// What the decoder says.
+        why: String,
+    },
+    /// No row of the registry has the tag.
+    #[error("no {what} is known by the tag '{tag}' (known: {known})")]
+    UnknownTag {
+        /// The sort of thing: codec, store, ...
+        what: &'static str,
+        /// The tag.
+        tag: String,
+        /// The tags there are.
+        known: String,
+    },
+    /// A node of a later version than this library reads.
+    #[error("{tag} has version {found}; this library reads up to {supported}")]
+    Version {
+        /// The node's tag.
+        tag: String,
+        /// Its version.
+        found: u16,
+        /// The newest version known.
+        supported: u16,
+    },
+    /// A node lacks an array or a child.
+    #[error("{tag} has no {what} '{name}'")]
+    Missing {
+        /// The node's tag.
+        tag: String,
+        /// Array or child.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A value that cannot be.
+    #[error("{tag}: {what}")]
+    Value {
+        /// The node's tag, or the part of the file.
+        tag: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A section whose bytes do not have the checksum that the file says.
+    #[error("the checksum of {what} is wrong: the bytes are damaged")]
+    Checksum {
+        /// The part of the file.
+        what: String,
+    },
+}
+
+impl DecodeError {
+    /// A value that cannot be.
+    pub fn value(tag: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Value { tag: tag.into(), what: what.into() }
+    }
+}
+
+/// Why a knob could not be turned.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KnobError {
+    /// No part has a knob of that name.
+    #[error("there is no knob '{name}'; there are: {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The value is of the wrong type or out of range.
+    #[error("{name} must be {must}, not {found}")]
+    Value {
+        /// The knob.
+        name: String,
+        /// Its range.
+        must: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// Text that is no `name=value`.
+    #[error("'{0}' is not of the form name=value")]
+    Syntax(String),
+}

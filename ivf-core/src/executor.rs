@@ -1,0 +1,99 @@
+//! Who runs a loop: the caller's thread, or a pool.
+
+use std::sync::Mutex;
+
+/// Runs the independent turns of a loop, on as many threads as it likes.
+///
+/// No result of this library depends on how many. `ivf-cpu` has the one on rayon; [`Inline`] is the caller's own thread.
+///
+/// ```
+/// use ivf_core::executor::{Executor, Inline, map};
+/// assert_eq!(map(&Inline, 3, |i| i * i), vec![0, 1, 4]);
+/// ```
+pub trait Executor: Send + Sync {
+    /// How many turns may run at the same time; at least 1. Loops cut their work by it.
+    fn threads(&self) -> usize;
+
+    /// Calls `turn(i)` once for each `i` in `0..n`, in any order, and returns when all are done.
+    ///
+    /// # Panics
+    /// If a turn panics.
+    fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync));
+}
+
+/// The caller's own thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inline;
+
+impl Executor for Inline {
+    fn threads(&self) -> usize {
+        1
+    }
+
+    fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
+        (0..n).for_each(turn);
+    }
+}
+
+/// `turn(i)` for each `i` in `0..n`, the results in order.
+pub fn map<T: Send>(executor: &dyn Executor, n: usize, turn: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    if executor.threads() == 1 || n <= 1 {
+        return (0..n).map(turn).collect();
+    }
+    let slots: Vec<Mutex<Option<T>>> = (0..n).map(|_| Mutex::new(None)).collect();
+    executor.for_each(n, &|i| *lock(&slots[i]) = Some(turn(i)));
+    slots
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_else(|p| p.into_inner()).expect("every turn ran"))
+        .collect()
+}
+
+/// `turn(i, items[i])` for each item, the results in order: the way to hand each turn its own `&mut`.
+pub fn map_items<I: Send, T: Send>(
+    executor: &dyn Executor,
+    items: Vec<I>,
+    turn: impl Fn(usize, I) -> T + Sync,
+) -> Vec<T> {
+    if executor.threads() == 1 || items.len() <= 1 {
+        return items.into_iter().enumerate().map(|(i, item)| turn(i, item)).collect();
+    }
+    let items: Vec<Mutex<Option<I>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+    map(executor, items.len(), |i| turn(i, lock(&items[i]).take().expect("a turn runs once")))
+}
+
+/// Cuts `0..n` into at most `parts` ranges of nearly equal length, none empty.
+pub fn split(n: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
+    let parts = parts.clamp(1, n.max(1));
+    (0..parts).map(|i| n * i / parts..n * (i + 1) / parts).filter(|range| !range.is_empty()).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A poisoned slot belongs to a turn that panicked, and that panic is on its way to the caller.
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_cover_everything_once() {
+        for n in 0..40 {
+            for parts in 0..9 {
+                let ranges = split(n, parts);
+                assert!(ranges.len() <= parts.max(1));
+                assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), (0..n).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn items_are_handed_out_once() {
+        let mut data = [1, 2, 3];
+        let sums = map_items(&Inline, data.iter_mut().collect(), |i, item| {
+            *item += i;
+            *item
+        });
+        assert_eq!(sums, vec![1, 3, 5]);
+    }
+}

@@ -1,0 +1,144 @@
+//! Results as the caller gets them.
+
+use crate::id::{Id, Location};
+use crate::metric::Metric;
+use crate::report::SearchStats;
+use crate::sink::Sink;
+
+/// The results of a batch of queries: for each query its ids and distances, nearest first, as many as there are.
+///
+/// Rows are ragged: a query that finds fewer than k has a shorter row, and nothing is padded. Distances are the metric's own
+/// (a similarity is large for near vectors). Entries of equal distance are in the order of their ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hits {
+    starts: Vec<usize>,
+    ids: Vec<Id>,
+    distances: Vec<f32>,
+    locations: Vec<Location>,
+}
+
+/// The results of one query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HitsRow<'a> {
+    /// The ids, nearest first.
+    pub ids: &'a [Id],
+    /// Their distances or similarities.
+    pub distances: &'a [f32],
+    /// Their places in the lists; empty unless [`SearchParams::locations`](crate::SearchParams::locations) asked for them.
+    pub locations: &'a [Location],
+}
+
+impl Default for Hits {
+    fn default() -> Self {
+        Self { starts: vec![0], ids: Vec::new(), distances: Vec::new(), locations: Vec::new() }
+    }
+}
+
+impl Hits {
+    /// The contents of one sink a query, with distances as the metric's users know them.
+    pub fn from_sinks(metric: Metric, sinks: impl IntoIterator<Item = Sink>, with_locations: bool) -> Self {
+        let mut hits = Self::default();
+        for sink in sinks {
+            for neighbor in sink.into_sorted() {
+                hits.ids.push(neighbor.id);
+                hits.distances.push(metric.public(neighbor.distance));
+                if with_locations {
+                    hits.locations.push(neighbor.location);
+                }
+            }
+            hits.starts.push(hits.ids.len());
+        }
+        hits
+    }
+
+    /// Number of queries.
+    pub fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// True if there was no query.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The results of query `i`.
+    ///
+    /// # Panics
+    /// If `i >= len`.
+    pub fn row(&self, i: usize) -> HitsRow<'_> {
+        let range = self.starts[i]..self.starts[i + 1];
+        HitsRow {
+            ids: &self.ids[range.clone()],
+            distances: &self.distances[range.clone()],
+            locations: if self.locations.is_empty() { &[] } else { &self.locations[range] },
+        }
+    }
+
+    /// The results of each query in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = HitsRow<'_>> {
+        (0..self.len()).map(|i| self.row(i))
+    }
+
+    /// Results of all queries together.
+    pub fn total(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The same results with every id passed through `rename`.
+    pub fn map_ids(mut self, mut rename: impl FnMut(Id) -> Id) -> Self {
+        self.ids.iter_mut().for_each(|id| *id = rename(*id));
+        self
+    }
+
+    /// As `n x k` matrices for callers that want them: missing results have id -1 and the worst distance (as Faiss).
+    pub fn padded(&self, k: usize, metric: Metric) -> (Vec<i64>, Vec<f32>) {
+        let mut ids = vec![-1; self.len() * k];
+        let mut distances = vec![metric.public(f32::MAX); self.len() * k];
+        for (i, row) in self.rows().enumerate() {
+            for (j, (id, distance)) in row.ids.iter().zip(row.distances).take(k).enumerate() {
+                ids[i * k + j] = id.0;
+                distances[i * k + j] = *distance;
+            }
+        }
+        (ids, distances)
+    }
+}
+
+/// What a search gives back.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SearchResult {
+    /// The results.
+    pub hits: Hits,
+    /// What the search did.
+    pub stats: SearchStats,
+}
+
+impl SearchResult {
+    /// A result of its two parts.
+    pub fn new(hits: Hits, stats: SearchStats) -> Self {
+        Self { hits, stats }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::Neighbor;
+
+    #[test]
+    fn rows_are_ragged_and_padding_is_asked_for() {
+        let mut full = Sink::top_k(2);
+        for (id, distance) in [(4, -2.0), (5, -3.0), (6, -1.0)] {
+            full.push(Neighbor { distance, id: Id(id), location: Location::new(1, 2) });
+        }
+        let hits = Hits::from_sinks(Metric::InnerProduct, [full, Sink::top_k(2)], false);
+        assert_eq!((hits.len(), hits.total()), (2, 2));
+        assert_eq!(hits.row(0).ids, &[Id(5), Id(4)]);
+        assert_eq!(hits.row(0).distances, &[3.0, 2.0]);
+        assert!(hits.row(1).ids.is_empty() && hits.row(0).locations.is_empty());
+        let (ids, distances) = hits.padded(3, Metric::InnerProduct);
+        assert_eq!(ids, [5, 4, -1, -1, -1, -1]);
+        assert_eq!(distances[2], -f32::MAX);
+    }
+}

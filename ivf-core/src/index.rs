@@ -1,0 +1,338 @@
+//! The index, and what an index may be able to do.
+
+use crate::error::{
+    AddError, CodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError, TrainError,
+    Unable,
+};
+use crate::hits::SearchResult;
+use crate::id::Id;
+use crate::ivf::IndexIvf;
+use crate::metric::Metric;
+use crate::node::Node;
+use crate::params::{AddOptions, SearchParams, TrainOptions};
+use crate::part::{KnobValue, Part};
+use crate::report::{AddReport, TrainReport};
+use crate::rows::AnyRows;
+use crate::selector::IdSelector;
+use std::any::Any;
+use std::fmt;
+
+/// A searchable collection of vectors.
+///
+/// What every index can do stands here; everything else is an ability, a trait of its own, reached by `as_*`. An index of
+/// which `as_remove` says `None` cannot remove: there is no method that exists only to fail.
+///
+/// Both sides may rely on: searches run from many threads at once; results do not depend on the number of threads, on how
+/// queries are cut into batches or on the parallel mode; a call that fails leaves the index as it was.
+///
+/// Calls with default options stand on `dyn Index` itself:
+///
+/// ```no_run
+/// # fn get() -> Box<dyn ivf_core::Index> { unimplemented!() }
+/// use ivf_core::{Rows, SearchParams};
+/// let mut index = get();
+/// let vectors = [0.0_f32, 1.0, 2.0, 3.0];
+/// let rows = Rows::new(&vectors, 2)?;
+/// index.train(rows)?;
+/// index.add(rows)?;
+/// let found = index.search(rows.into(), 1, &SearchParams::new())?;
+/// assert_eq!(found.hits.row(0).ids[0].0, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Index: Any + Send + Sync + fmt::Debug {
+    /// Dimension of the vectors.
+    fn dim(&self) -> usize;
+
+    /// The metric.
+    fn metric(&self) -> Metric;
+
+    /// How many vectors there are.
+    fn len(&self) -> usize;
+
+    /// True if there are no vectors.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True if vectors can be added. An index without the ability [`Train`] always is.
+    fn is_trained(&self) -> bool;
+
+    /// The factory string that makes such an index, untrained and empty.
+    fn spec(&self) -> String;
+
+    /// The `k` nearest vectors of each query, as many as there are.
+    ///
+    /// # Errors
+    /// [`SearchError`]: `k` is 0, queries of another dimension or with a NaN or an infinity, a parameter the index does not
+    /// take, not trained, cancelled, or the lists cannot be read.
+    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError>;
+
+    /// The index and its components, from the outside in, with their knobs.
+    fn parts(&self) -> Vec<Part>;
+
+    /// Turns the knob `name`; if several parts have one of that name, the outermost.
+    ///
+    /// # Errors
+    /// [`KnobError`] for a name that no part knows or a value out of range.
+    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError>;
+
+    /// Bytes of memory that vectors and tables take.
+    fn memory(&self) -> usize;
+
+    /// The index for a file or another reader of its insides.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the lists cannot be read.
+    fn export(&self) -> Result<Node<'_>, StoreError>;
+
+    /// The ability to learn from vectors.
+    fn as_train(&mut self) -> Option<&mut dyn Train> {
+        None
+    }
+
+    /// The ability to take vectors and count up their ids.
+    fn as_add(&mut self) -> Option<&mut dyn Add> {
+        None
+    }
+
+    /// The ability to take vectors with the caller's ids.
+    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
+        None
+    }
+
+    /// The ability to forget all vectors.
+    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
+        None
+    }
+
+    /// The ability to find everything within a radius.
+    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
+        None
+    }
+
+    /// The ability to forget some vectors.
+    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
+        None
+    }
+
+    /// The ability to replace vectors.
+    fn as_update(&mut self) -> Option<&mut dyn Update> {
+        None
+    }
+
+    /// The ability to give vectors back.
+    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
+        None
+    }
+
+    /// The ability to take over another index.
+    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        None
+    }
+
+    /// The ability to code vectors without keeping them.
+    fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
+        None
+    }
+
+    /// The ability to take codes made by a standalone codec.
+    fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
+        None
+    }
+
+    /// The index as an inverted-file index, if it is one.
+    fn as_ivf(&self) -> Option<&dyn IndexIvf> {
+        None
+    }
+}
+
+/// The ability to learn from vectors.
+pub trait Train {
+    /// Learns from `rows`, as many of them as it can use. An empty index that was trained before forgets what it had learnt.
+    ///
+    /// # Errors
+    /// [`TrainError`]: too few or unusable vectors, the index holds vectors already, cancelled. The index is as it was.
+    fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError>;
+}
+
+/// The ability to take vectors and count up their ids.
+pub trait Add {
+    /// Adds vectors. Their ids count up from the one after the largest ever added, or from 0.
+    ///
+    /// # Errors
+    /// [`AddError`]: unusable vectors, not trained, cancelled, or the lists cannot be written. The index is as it was.
+    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError>;
+}
+
+/// The ability to take vectors with the caller's ids.
+pub trait AddWithIds {
+    /// Adds vectors, `ids[i]` for row `i`. Any id will do, negative ones and ones that are there already too.
+    ///
+    /// # Errors
+    /// As [`Add::add`], and if there is not one id a row.
+    fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError>;
+}
+
+/// The ability to forget all vectors.
+pub trait Reset {
+    /// Forgets all vectors; what was learnt stays. Ids count from 0 again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the lists cannot be written.
+    fn reset(&mut self) -> Result<(), StoreError>;
+}
+
+/// The ability to find everything within a radius.
+pub trait RangeSearch {
+    /// All vectors nearer than `radius`, strictly: distances below it, similarities above it.
+    ///
+    /// # Errors
+    /// As [`Index::search`]; a radius that is NaN.
+    fn range_search(
+        &self,
+        queries: AnyRows<'_>,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError>;
+}
+
+/// The ability to forget some vectors.
+pub trait Remove {
+    /// Removes the vectors whose ids are selected and says how many ids are gone. The others keep their ids.
+    ///
+    /// # Errors
+    /// [`EditError`] if the lists cannot be read or written.
+    fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError>;
+}
+
+/// The ability to replace vectors.
+pub trait Update {
+    /// Replaces the vectors of `ids` by `rows`. If an id stands several times, one entry takes their place.
+    ///
+    /// # Errors
+    /// [`EditError`]: an id that is not there, or stands twice in `ids`; unusable vectors. The index is as it was.
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError>;
+}
+
+/// The ability to give vectors back.
+pub trait Reconstruct {
+    /// Writes the vector of `id`, as near as its code has it, to `vector` (`dim` places). If the id stands several times, the
+    /// entry first in list order is given.
+    ///
+    /// # Errors
+    /// [`ReconstructError`]: no such id, another length.
+    fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError>;
+}
+
+/// The ability to take over another index.
+pub trait Merge {
+    /// Moves all vectors of `other`, an index of the same kind that learnt the same, into this one, `shift` added to their ids.
+    ///
+    /// # Errors
+    /// [`MergeError`]: the indexes do not fit together, or an id overflows. Both are as they were.
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError>;
+}
+
+/// The ability to code vectors without keeping them. (Faiss's `sa_encode`, `sa_decode`.)
+pub trait StandaloneCodec {
+    /// Bytes of a standalone code: the list number, if there are lists, and the code.
+    fn sa_code_size(&self) -> Result<usize, CodeError>;
+
+    /// Codes vectors: `sa_code_size` bytes each.
+    ///
+    /// # Errors
+    /// [`CodeError`]: unusable vectors, not trained.
+    fn sa_encode(&self, rows: AnyRows<'_>) -> Result<Vec<u8>, CodeError>;
+
+    /// Decodes what [`sa_encode`](Self::sa_encode) made, from outside perhaps: vectors of `dim`, row after row.
+    ///
+    /// # Errors
+    /// [`CodeError`]: the bytes do not divide into codes, or one names a list that is not there.
+    fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError>;
+}
+
+/// The ability to take codes made by a standalone codec. (Faiss's `add_sa_codes`.)
+pub trait AddCodes {
+    /// Adds codes made by [`StandaloneCodec::sa_encode`] of this index or one that learnt the same, `ids[i]` for code `i`, or
+    /// counted up if `ids` is `None`.
+    ///
+    /// # Errors
+    /// [`CodeError`]: the bytes do not divide into codes, a code names a list that is not there, not one id a code.
+    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError>;
+}
+
+/// The abilities with default options.
+impl dyn Index + '_ {
+    /// [`Train::train`] with default options; an index without the ability has nothing to learn and says so with an empty
+    /// report.
+    ///
+    /// # Errors
+    /// As [`Train::train`].
+    pub fn train<'r>(&mut self, rows: impl Into<AnyRows<'r>>) -> Result<TrainReport, TrainError> {
+        match self.as_train() {
+            Some(train) => train.train(rows.into(), &TrainOptions::new()),
+            None => Ok(TrainReport::default()),
+        }
+    }
+
+    /// [`Add::add`] with default options.
+    ///
+    /// # Errors
+    /// As [`Add::add`]; [`Unable`] without the ability.
+    pub fn add<'r>(&mut self, rows: impl Into<AnyRows<'r>>) -> Result<AddReport, AddError> {
+        let unable = self.unable("add");
+        self.as_add().ok_or(unable)?.add(rows.into(), &AddOptions::new())
+    }
+
+    /// [`AddWithIds::add_with_ids`] with default options.
+    ///
+    /// # Errors
+    /// As [`AddWithIds::add_with_ids`]; [`Unable`] without the ability.
+    pub fn add_with_ids<'r>(&mut self, rows: impl Into<AnyRows<'r>>, ids: &[Id]) -> Result<AddReport, AddError> {
+        let unable = self.unable("add with ids");
+        self.as_add_with_ids().ok_or(unable)?.add_with_ids(rows.into(), ids, &AddOptions::new())
+    }
+
+    /// [`RangeSearch::range_search`] with default parameters.
+    ///
+    /// # Errors
+    /// As [`RangeSearch::range_search`]; [`Unable`] without the ability.
+    pub fn range_search<'r>(&self, queries: impl Into<AnyRows<'r>>, radius: f32) -> Result<SearchResult, SearchError> {
+        let search = self.as_range_search().ok_or_else(|| self.unable("search within a radius"))?;
+        search.range_search(queries.into(), radius, &SearchParams::new())
+    }
+
+    /// [`Remove::remove`].
+    ///
+    /// # Errors
+    /// As [`Remove::remove`]; [`Unable`] without the ability.
+    pub fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
+        let unable = self.unable("remove");
+        self.as_remove().ok_or(unable)?.remove(selector)
+    }
+
+    /// [`Update::update`].
+    ///
+    /// # Errors
+    /// As [`Update::update`]; [`Unable`] without the ability.
+    pub fn update<'r>(&mut self, ids: &[Id], rows: impl Into<AnyRows<'r>>) -> Result<(), EditError> {
+        let unable = self.unable("update");
+        self.as_update().ok_or(unable)?.update(ids, rows.into())
+    }
+
+    /// [`Reconstruct::reconstruct`] into a new vector.
+    ///
+    /// # Errors
+    /// As [`Reconstruct::reconstruct`]; [`Unable`] without the ability.
+    pub fn reconstruct(&self, id: Id) -> Result<Vec<f32>, ReconstructError> {
+        let reconstruct = self.as_reconstruct().ok_or_else(|| self.unable("reconstruct"))?;
+        let mut vector = vec![0.0; self.dim()];
+        reconstruct.reconstruct(id, &mut vector)?;
+        Ok(vector)
+    }
+
+    /// The error for an ability that this index lacks.
+    pub fn unable(&self, ability: &'static str) -> Unable {
+        Unable { ability, index: self.spec() }
+    }
+}

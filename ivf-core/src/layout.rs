@@ -1,0 +1,271 @@
+//! How the codes of a list lie in memory.
+
+use arrayvec::ArrayVec;
+use std::fmt;
+use std::sync::Arc;
+
+/// At most this many planes in a layout.
+pub const MAX_PLANES: usize = 4;
+
+/// One thing for each plane, without a heap.
+pub type Planes<T> = ArrayVec<T, MAX_PLANES>;
+
+/// Puts one code into a block and takes it out again: the only place that knows where its bytes lie.
+///
+/// A block is `block_len` slots; `planes[p]` holds `block_bytes(p)` bytes. For every block content and every slot:
+/// `get` after `put` gives the same code, and `put` leaves the other slots' codes alone. Putting the all-zero code writes
+/// what a zeroed block holds.
+///
+/// # Panics
+/// Implementations may panic if a slice has another length than the layout says or `slot >= block_len`.
+pub trait BlockPacker: Send + Sync + fmt::Debug {
+    /// Writes `code` (`code_size` bytes) into `slot`.
+    fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]);
+    /// Reads `slot` into `code` (`code_size` bytes).
+    fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]);
+}
+
+/// How the codes of a list lie in memory, given by the codec, obeyed by every store.
+///
+/// A list is a sequence of blocks of `block_len` codes; the last may be partly filled. Each block has one stretch of
+/// `block_bytes` in each plane, and a plane's blocks follow one another, so that a scan of one plane streams:
+///
+/// ```text
+/// 5 codes, block_len 4, two planes:
+///   plane 0   | block 0: slots 0 1 2 3 | block 1: slot 4, three zeroed |     2 x block_bytes(0)
+///   plane 1   | block 0                | block 1                       |     2 x block_bytes(1)
+/// ```
+///
+/// Stores move blocks and call [`put`](Self::put), [`get`](Self::get) and [`copy`](Self::copy); they never look inside. A
+/// plane starts on a 64-byte boundary, and slots past the end of a list are zeroed.
+///
+/// ```
+/// use ivf_core::CodeLayout;
+/// let layout = CodeLayout::interleaved(4, 3, 32); // f32, 3 dimensions, blocks of 32
+/// assert_eq!((layout.code_size(), layout.block_len()), (12, 32));
+/// assert_eq!(layout.plane_bytes(0, 33), 2 * 32 * 12);
+/// ```
+#[derive(Clone, Debug)]
+pub struct CodeLayout {
+    name: Arc<str>,
+    code_size: usize,
+    block_len: usize,
+    block_bytes: Planes<usize>,
+    packer: Arc<dyn BlockPacker>,
+}
+
+/// Two layouts are equal if the same bytes mean the same codes: name, sizes, planes.
+impl PartialEq for CodeLayout {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.code_size == other.code_size
+            && self.block_len == other.block_len
+            && self.block_bytes == other.block_bytes
+    }
+}
+
+impl fmt::Display for CodeLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes a code, blocks of {})", self.name, self.code_size, self.block_len)
+    }
+}
+
+impl CodeLayout {
+    /// One plane, one code after the other, no blocks: what any codec can start with.
+    ///
+    /// # Panics
+    /// If `code_size` is zero.
+    pub fn rows(code_size: usize) -> Self {
+        Self::custom("rows", code_size, 1, &[code_size], Arc::new(RowMajor { code_size }))
+    }
+
+    /// One plane; in a block of `block_len` codes the first elements of all codes stand together, then the second ones:
+    ///
+    /// ```text
+    /// elements 3, block_len 4 (x = dimension 0 of codes a b c d, ...):
+    ///   | xa xb xc xd | ya yb yc yd | za zb zc zd |
+    /// ```
+    ///
+    /// # Panics
+    /// If an argument is zero.
+    pub fn interleaved(element_size: usize, elements: usize, block_len: usize) -> Self {
+        let code_size = element_size * elements;
+        Self::custom(
+            &format!("interleaved{element_size}"),
+            code_size,
+            block_len,
+            &[code_size * block_len],
+            Arc::new(Interleaved { element_size, block_len }),
+        )
+    }
+
+    /// A codec's own layout. `name` tells layouts with equal sizes apart; it stands in files.
+    ///
+    /// # Panics
+    /// If `code_size` or `block_len` is zero, or there are no planes or more than [`MAX_PLANES`].
+    pub fn custom(
+        name: &str,
+        code_size: usize,
+        block_len: usize,
+        block_bytes: &[usize],
+        packer: Arc<dyn BlockPacker>,
+    ) -> Self {
+        assert!(code_size > 0 && block_len > 0, "a code has bytes and a block has slots");
+        assert!((1..=MAX_PLANES).contains(&block_bytes.len()), "1 to {MAX_PLANES} planes");
+        Self { name: name.into(), code_size, block_len, block_bytes: block_bytes.iter().copied().collect(), packer }
+    }
+
+    /// The layout's name, as files have it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Bytes of one code as [`put`](Self::put) takes it.
+    pub fn code_size(&self) -> usize {
+        self.code_size
+    }
+
+    /// Codes in a block.
+    pub fn block_len(&self) -> usize {
+        self.block_len
+    }
+
+    /// Number of planes.
+    pub fn plane_count(&self) -> usize {
+        self.block_bytes.len()
+    }
+
+    /// Bytes of one block in a plane.
+    pub fn block_bytes(&self, plane: usize) -> usize {
+        self.block_bytes[plane]
+    }
+
+    /// Blocks that `len` codes take.
+    pub fn blocks(&self, len: usize) -> usize {
+        len.div_ceil(self.block_len)
+    }
+
+    /// Bytes that `len` codes take in a plane.
+    pub fn plane_bytes(&self, plane: usize, len: usize) -> usize {
+        self.blocks(len) * self.block_bytes[plane]
+    }
+
+    /// Writes a code into a slot of whole planes (slot 0 is the first of block 0).
+    ///
+    /// # Panics
+    /// If the slot lies outside the planes or `code` is not `code_size` bytes.
+    pub fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
+        assert_eq!(code.len(), self.code_size, "bytes of a code");
+        let block = slot / self.block_len;
+        let mut parts: Planes<&mut [u8]> = planes
+            .iter_mut()
+            .zip(&self.block_bytes)
+            .map(|(plane, &bytes)| &mut plane[block * bytes..][..bytes])
+            .collect();
+        self.packer.put(&mut parts, slot % self.block_len, code);
+    }
+
+    /// Reads a slot of whole planes.
+    ///
+    /// # Panics
+    /// As [`put`](Self::put).
+    pub fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
+        assert_eq!(code.len(), self.code_size, "bytes of a code");
+        let block = slot / self.block_len;
+        let parts: Planes<&[u8]> =
+            planes.iter().zip(&self.block_bytes).map(|(plane, &bytes)| &plane[block * bytes..][..bytes]).collect();
+        self.packer.get(&parts, slot % self.block_len, code);
+    }
+
+    /// Copies slot `from` to slot `to` of the same planes.
+    ///
+    /// # Panics
+    /// As [`put`](Self::put).
+    pub fn copy(&self, planes: &mut [&mut [u8]], from: usize, to: usize, scratch: &mut Vec<u8>) {
+        scratch.resize(self.code_size, 0);
+        self.get(&planes.iter().map(|plane| &**plane).collect::<Planes<_>>(), from, scratch);
+        self.put(planes, to, scratch);
+    }
+}
+
+#[derive(Debug)]
+struct RowMajor {
+    code_size: usize,
+}
+
+impl BlockPacker for RowMajor {
+    fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
+        planes[0][slot * self.code_size..][..self.code_size].copy_from_slice(code);
+    }
+
+    fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
+        code.copy_from_slice(&planes[0][slot * self.code_size..][..self.code_size]);
+    }
+}
+
+#[derive(Debug)]
+struct Interleaved {
+    element_size: usize,
+    block_len: usize,
+}
+
+impl BlockPacker for Interleaved {
+    fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
+        let (size, stride) = (self.element_size, self.element_size * self.block_len);
+        for (element, column) in code.chunks_exact(size).zip(planes[0].chunks_exact_mut(stride)) {
+            column[slot * size..][..size].copy_from_slice(element);
+        }
+    }
+
+    fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
+        let (size, stride) = (self.element_size, self.element_size * self.block_len);
+        for (element, column) in code.chunks_exact_mut(size).zip(planes[0].chunks_exact(stride)) {
+            element.copy_from_slice(&column[slot * size..][..size]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `put` then `get` in every slot, others untouched, `copy`, and zero codes restore zeroed blocks.
+    fn check(layout: &CodeLayout) {
+        let len = 2 * layout.block_len() + 1;
+        let mut planes: Vec<Vec<u8>> = (0..layout.plane_count()).map(|p| vec![0; layout.plane_bytes(p, len)]).collect();
+        let code =
+            |slot: usize| -> Vec<u8> { (0..layout.code_size()).map(|i| (slot * 31 + i * 7 + 1) as u8).collect() };
+        fn views(planes: &mut [Vec<u8>]) -> Vec<&mut [u8]> {
+            planes.iter_mut().map(|p| &mut p[..]).collect()
+        }
+        for slot in 0..len {
+            layout.put(&mut views(&mut planes), slot, &code(slot));
+        }
+        layout.copy(&mut views(&mut planes), len - 1, 0, &mut Vec::new());
+        let mut got = vec![0; layout.code_size()];
+        for slot in 0..len {
+            let shared: Vec<&[u8]> = planes.iter().map(|p| &p[..]).collect();
+            layout.get(&shared, slot, &mut got);
+            assert_eq!(got, code(if slot == 0 { len - 1 } else { slot }), "{layout}, slot {slot}");
+        }
+        for slot in 0..len {
+            layout.put(&mut views(&mut planes), slot, &vec![0; layout.code_size()]);
+        }
+        assert!(planes.iter().flatten().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn built_in_layouts_keep_codes() {
+        check(&CodeLayout::rows(1));
+        check(&CodeLayout::rows(13));
+        check(&CodeLayout::interleaved(4, 5, 32));
+        check(&CodeLayout::interleaved(1, 7, 64));
+        check(&CodeLayout::interleaved(2, 3, 1));
+    }
+
+    #[test]
+    fn equality_is_about_meaning() {
+        assert_eq!(CodeLayout::rows(8), CodeLayout::rows(8));
+        assert_ne!(CodeLayout::rows(8), CodeLayout::interleaved(8, 1, 1));
+    }
+}

@@ -1,0 +1,76 @@
+//! The contracts and plain data of the ivf framework.
+//!
+//! This crate touches no file, no thread and no instruction set; it says what the parts of an inverted-file index are and what
+//! they may expect of one another. Start with [`Index`], then [`Level1Quantizer`], [`InvertedLists`] and
+//! [`InvertedListScanner`]; the engines that implement them stand in `ivf-cpu` and later `ivf-cuda`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`rows`], [`element`], [`id`], [`metric`] | what goes in |
+//! | [`index`], [`ivf`], [`part`] | the index, its abilities, its knobs |
+//! | [`quantizer`], [`plan`] | which lists to look into |
+//! | [`codec`], [`layout`], [`scanner`] | how vectors are coded, kept and scanned |
+//! | [`lists`], [`bytes`] | where codes are kept |
+//! | [`selector`], [`mask`] | who may be found |
+//! | [`sink`], [`hits`], [`report`] | what comes out |
+//! | [`params`], [`executor`] | what a call may ask for |
+//! | [`transform`], [`direct_map`] | what else an index is made of |
+//! | [`registry`], [`node`], [`wire`] | names, files |
+//!
+//! Inside the library smaller is closer: see [`Metric`].
+
+#![forbid(unsafe_code)]
+
+pub mod bytes;
+pub mod codec;
+pub mod direct_map;
+pub mod element;
+pub mod error;
+pub mod executor;
+pub mod hits;
+pub mod id;
+pub mod index;
+pub mod ivf;
+pub mod layout;
+pub mod lists;
+pub mod mask;
+pub mod metric;
+pub mod node;
+pub mod params;
+pub mod part;
+pub mod plan;
+pub mod quantizer;
+pub mod registry;
+pub mod report;
+pub mod rows;
+pub mod scanner;
+pub mod selector;
+pub mod sink;
+pub mod transform;
+pub mod wire;
+
+pub use codec::{BoundCodec, Codec, CodecSpec};
+pub use direct_map::{DirectMap, DirectMapKind};
+pub use element::{Element, ElementType};
+pub use executor::Executor;
+pub use hits::{Hits, HitsRow, SearchResult};
+pub use id::{Id, Ids, ListNo, ListOffset, Location};
+pub use index::{
+    Add, AddCodes, AddWithIds, Index, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
+};
+pub use ivf::IndexIvf;
+pub use layout::CodeLayout;
+pub use lists::{ArrayLists, InvertedLists, InvertedListsMut};
+pub use metric::Metric;
+pub use node::{Node, StoredNode};
+pub use params::{AddOptions, Cancel, ParallelMode, SearchParams, TrainOptions};
+pub use part::{Knob, KnobValue, Part};
+pub use plan::{Probes, SearchPlan};
+pub use quantizer::{Centroids, Level1Quantizer, QuantizerSpec};
+pub use registry::Registry;
+pub use report::{AddReport, SearchStats, TrainReport};
+pub use rows::{AnyRows, Rows, RowsError};
+pub use scanner::InvertedListScanner;
+pub use selector::IdSelector;
+pub use sink::{Neighbor, Sink};
+pub use transform::{Transform, TransformSpec};

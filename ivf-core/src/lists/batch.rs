@@ -1,0 +1,106 @@
+//! What a writer hands to a store: entries grouped by list.
+
+use crate::id::{Id, ListNo};
+
+/// One write: codes as rows with their ids, grouped by list, so that a store can fill its lists in parallel.
+///
+/// Within a list the entries keep the order they came in: the store appends them in that order, so the writer knows every
+/// entry's offset beforehand (list length + rank in the group).
+///
+/// ```
+/// use ivf_core::{Id, ListNo, lists::ListBatch};
+/// let ids = [Id(10), Id(11), Id(12)];
+/// let batch = ListBatch::group(&[ListNo(5), ListNo(2), ListNo(5)], &ids, &[b'a', b'b', b'c'], 1);
+/// let lists: Vec<_> = batch.groups().map(|g| (g.list.0, g.ids().collect::<Vec<_>>())).collect();
+/// assert_eq!(lists, [(2, vec![Id(11)]), (5, vec![Id(10), Id(12)])]);
+/// ```
+#[derive(Debug)]
+pub struct ListBatch<'a> {
+    ids: &'a [Id],
+    codes: &'a [u8],
+    code_size: usize,
+    /// Entry numbers, sorted by list and then by number.
+    order: Vec<u32>,
+    /// (list, end of its run in `order`), lists ascending.
+    runs: Vec<(ListNo, u32)>,
+}
+
+impl<'a> ListBatch<'a> {
+    /// Groups `n` entries: entry `i` goes to `lists[i]` with `ids[i]` and `codes[i * code_size..][..code_size]`.
+    ///
+    /// # Panics
+    /// If the three slices disagree about `n`, or `n > u32::MAX`.
+    pub fn group(lists: &[ListNo], ids: &'a [Id], codes: &'a [u8], code_size: usize) -> Self {
+        let n = u32::try_from(lists.len()).expect("a batch of at most 2^32 - 1 entries");
+        assert_eq!(ids.len(), lists.len(), "an id an entry");
+        assert_eq!(codes.len(), lists.len() * code_size, "a code an entry");
+        let mut order: Vec<u32> = (0..n).collect();
+        order.sort_by_key(|&i| lists[i as usize]);
+        let mut runs: Vec<(ListNo, u32)> = Vec::new();
+        for (end, &i) in (1..).zip(&order) {
+            match runs.last_mut() {
+                Some(run) if run.0 == lists[i as usize] => run.1 = end,
+                _ => runs.push((lists[i as usize], end)),
+            }
+        }
+        Self { ids, codes, code_size, order, runs }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// True if there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Bytes of a code.
+    pub fn code_size(&self) -> usize {
+        self.code_size
+    }
+
+    /// The lists that get something, ascending, each with its entries.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = Group<'_>> {
+        (0..self.runs.len()).map(|r| {
+            let start = if r == 0 { 0 } else { self.runs[r - 1].1 };
+            let (list, end) = self.runs[r];
+            Group { list, entries: &self.order[start as usize..end as usize], batch: self }
+        })
+    }
+}
+
+/// The entries of a batch that go to one list.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    /// The list.
+    pub list: ListNo,
+    /// Their numbers in the batch, ascending; never empty.
+    pub entries: &'a [u32],
+    batch: &'a ListBatch<'a>,
+}
+
+impl<'a> Group<'a> {
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True if there is no entry (never, in a group of a batch).
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Their ids.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = Id> + use<'a> {
+        let batch = self.batch;
+        self.entries.iter().map(move |&i| batch.ids[i as usize])
+    }
+
+    /// Their codes.
+    pub fn codes(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let batch = self.batch;
+        self.entries.iter().map(move |&i| &batch.codes[i as usize * batch.code_size..][..batch.code_size])
+    }
+}

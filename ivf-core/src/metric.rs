@@ -1,0 +1,121 @@
+//! How near two vectors are.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How near two vectors are. Inside the library smaller is closer: a similarity is negated when a query enters and restored
+/// once, at the public edge ([`Metric::public`]).
+///
+/// Sums run over the dimensions in order, each step one fused multiply-add, so that a distance has the same bits on every
+/// machine. A sum that overflows to NaN (an inner product of numbers near `f32::MAX`) is no hit.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum Metric {
+    /// Squared Euclidean distance, `sum (x - y)^2`.
+    L2,
+    /// Inner product, `sum x y`: a similarity, larger is closer.
+    InnerProduct,
+    /// Cosine: vectors are scaled to unit length on entry, then the inner product. A zero vector has no direction: an error.
+    Cosine,
+    /// `sum |x - y|`.
+    L1,
+    /// `max |x - y|`.
+    Linf,
+    /// `sum |x - y|^p` (no root, as in Faiss) for a finite `p > 0`.
+    Lp(f32),
+    /// `sum |x - y| / (|x| + |y|)`; 0 / 0 counts 0.
+    Canberra,
+    /// `sum |x - y| / sum |x + y|`; 0 / 0 is 0.
+    BrayCurtis,
+    /// `1/2 sum (x ln (x / m) + y ln (y / m))`, `m = (x + y) / 2`: for distributions, a term with `x <= 0` counts 0.
+    JensenShannon,
+    /// `sum min(x, y) / sum max(x, y)`: a similarity, larger is closer; 0 / 0 is 0.
+    Jaccard,
+}
+
+impl Metric {
+    /// True if larger values of the metric mean nearer vectors.
+    pub fn is_similarity(self) -> bool {
+        matches!(self, Self::InnerProduct | Self::Cosine | Self::Jaccard)
+    }
+
+    /// The caller's value for an inner distance, and the other way round (it is its own inverse): negated for a similarity.
+    #[inline]
+    pub fn public(self, distance: f32) -> f32 {
+        // `0.0 - x` and not `-x`: no caller wants to see -0.
+        if self.is_similarity() { 0.0 - distance } else { distance }
+    }
+}
+
+/// The names in lower case: `l2`, `ip`, `cosine`, `l1`, `linf`, `lp:3`, `canberra`, `braycurtis`, `jensenshannon`, `jaccard`.
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::L2 => f.write_str("l2"),
+            Self::InnerProduct => f.write_str("ip"),
+            Self::Cosine => f.write_str("cosine"),
+            Self::L1 => f.write_str("l1"),
+            Self::Linf => f.write_str("linf"),
+            Self::Lp(p) => write!(f, "lp:{p}"),
+            Self::Canberra => f.write_str("canberra"),
+            Self::BrayCurtis => f.write_str("braycurtis"),
+            Self::JensenShannon => f.write_str("jensenshannon"),
+            Self::Jaccard => f.write_str("jaccard"),
+        }
+    }
+}
+
+/// A name that is no metric's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no metric is named '{0}'; there are l2, ip, cosine, l1, linf, lp:<p>, canberra, braycurtis, jensenshannon, jaccard"
+)]
+pub struct UnknownMetric(pub String);
+
+impl FromStr for Metric {
+    type Err = UnknownMetric;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMetric> {
+        let unknown = || UnknownMetric(name.to_owned());
+        Ok(match name {
+            "l2" => Self::L2,
+            "ip" => Self::InnerProduct,
+            "cosine" => Self::Cosine,
+            "l1" => Self::L1,
+            "linf" => Self::Linf,
+            "canberra" => Self::Canberra,
+            "braycurtis" => Self::BrayCurtis,
+            "jensenshannon" => Self::JensenShannon,
+            "jaccard" => Self::Jaccard,
+            _ => {
+                let p: f32 = name.strip_prefix("lp:").and_then(|p| p.parse().ok()).ok_or_else(unknown)?;
+                if !(p.is_finite() && p > 0.0) {
+                    return Err(unknown());
+                }
+                Self::Lp(p)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for name in "l2 ip cosine l1 linf lp:3 lp:0.5 canberra braycurtis jensenshannon jaccard".split(' ') {
+            assert_eq!(name.parse::<Metric>().unwrap().to_string(), name);
+        }
+        for bad in ["", "L2", "lp", "lp:", "lp:-1", "lp:NaN", "lp:inf", "dot"] {
+            assert!(bad.parse::<Metric>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_similarity_is_negated_and_never_minus_zero() {
+        assert_eq!(Metric::InnerProduct.public(-2.0), 2.0);
+        assert_eq!(Metric::InnerProduct.public(0.0).to_bits(), 0.0_f32.to_bits());
+        assert_eq!(Metric::L2.public(2.0), 2.0);
+    }
+}

@@ -1,0 +1,287 @@
+//! The insides of a thing, as data: a tag, its fields, named arrays, and its components.
+//!
+//! Who needs the insides of an index, a codec or a store (a file, a GPU, Python's attributes) asks it to `export()` and gets a
+//! [`Node`]; who makes one from a file is given a [`StoredNode`]. Nobody downcasts.
+
+use crate::bytes::{AlignedBytes, SharedBytes};
+use crate::element::ElementType;
+use crate::error::DecodeError;
+use crate::wire::meta;
+use bytemuck::Pod;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+
+/// What the elements of an array are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum DType {
+    /// An element type of vectors.
+    Element(ElementType),
+    /// Unsigned, 32 bits.
+    U32,
+    /// Unsigned, 64 bits.
+    U64,
+    /// Signed, 64 bits.
+    I64,
+}
+
+impl DType {
+    /// All of them, each with the number that files use.
+    pub const ALL: [(u8, DType); 8] = [
+        (0, DType::Element(ElementType::F32)),
+        (1, DType::Element(ElementType::F16)),
+        (2, DType::Element(ElementType::Bf16)),
+        (3, DType::Element(ElementType::U8)),
+        (4, DType::Element(ElementType::I8)),
+        (5, DType::U32),
+        (6, DType::U64),
+        (7, DType::I64),
+    ];
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Element(element) => element.size(),
+            Self::U32 => 4,
+            Self::U64 | Self::I64 => 8,
+        }
+    }
+}
+
+/// A type that arrays of a node may have.
+pub trait ArrayElement: Pod {
+    /// The type as a value.
+    const DTYPE: DType;
+}
+
+macro_rules! array_elements {
+    ($($type:ty => $dtype:expr),* $(,)?) => {$(
+        impl ArrayElement for $type {
+            const DTYPE: DType = $dtype;
+        }
+    )*};
+}
+array_elements! {
+    f32 => DType::Element(ElementType::F32),
+    half::f16 => DType::Element(ElementType::F16),
+    half::bf16 => DType::Element(ElementType::Bf16),
+    u8 => DType::Element(ElementType::U8),
+    i8 => DType::Element(ElementType::I8),
+    u32 => DType::U32,
+    u64 => DType::U64,
+    i64 => DType::I64,
+}
+
+/// An array of a [`Node`]: its bytes come in pieces, so that lists are written without a copy of them all.
+#[derive(Clone, Debug)]
+pub struct NamedArray<'a> {
+    /// The name, unique in its node.
+    pub name: String,
+    /// What the elements are.
+    pub dtype: DType,
+    /// The lengths of its axes, slowest first; their product times the element's size is the length in bytes.
+    pub shape: Vec<u64>,
+    /// The bytes, little-endian, one piece after the other.
+    pub pieces: Vec<Cow<'a, [u8]>>,
+}
+
+impl<'a> NamedArray<'a> {
+    /// An array borrowed whole.
+    ///
+    /// # Panics
+    /// If `shape` does not multiply to `data.len()`.
+    pub fn borrowed<T: ArrayElement>(name: &str, shape: &[u64], data: &'a [T]) -> Self {
+        Self::new::<T>(name, shape, vec![Cow::Borrowed(bytemuck::cast_slice(data))])
+    }
+
+    /// An array made for the export.
+    ///
+    /// # Panics
+    /// If `shape` does not multiply to `data.len()`.
+    pub fn owned<T: ArrayElement>(name: &str, shape: &[u64], data: Vec<T>) -> Self {
+        Self::new::<T>(name, shape, vec![Cow::Owned(bytemuck::cast_slice(&data).to_vec())])
+    }
+
+    /// An array of one axis in pieces.
+    pub fn pieces<T: ArrayElement>(name: &str, pieces: impl IntoIterator<Item = &'a [T]>) -> Self {
+        let pieces: Vec<Cow<'a, [u8]>> = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .map(|piece| Cow::Borrowed(bytemuck::cast_slice(piece)))
+            .collect();
+        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+        Self::new::<T>(name, &[(bytes / size_of::<T>()) as u64], pieces)
+    }
+
+    fn new<T: ArrayElement>(name: &str, shape: &[u64], pieces: Vec<Cow<'a, [u8]>>) -> Self {
+        let array = Self { name: name.to_owned(), dtype: T::DTYPE, shape: shape.to_vec(), pieces };
+        let elements: u64 = shape.iter().product();
+        assert_eq!(elements * size_of::<T>() as u64, array.byte_len(), "the shape of {name} fits its data");
+        array
+    }
+
+    /// Length in bytes.
+    pub fn byte_len(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+    }
+}
+
+/// The insides of a thing for whoever writes or inspects it.
+#[derive(Clone, Debug)]
+pub struct Node<'a> {
+    /// The tag of its kind: a row of the registry reads it back.
+    pub tag: String,
+    /// The version of the kind's fields and arrays.
+    pub version: u16,
+    /// The fields, encoded by [`meta::to_bytes`].
+    pub meta: Vec<u8>,
+    /// The bulk data.
+    pub arrays: Vec<NamedArray<'a>>,
+    /// The components, by name.
+    pub children: Vec<(String, Node<'a>)>,
+}
+
+impl<'a> Node<'a> {
+    /// A node without arrays and children.
+    pub fn new<M: Serialize>(tag: &str, version: u16, fields: &M) -> Self {
+        Self { tag: tag.to_owned(), version, meta: meta::to_bytes(fields), arrays: Vec::new(), children: Vec::new() }
+    }
+
+    /// Adds an array.
+    pub fn push(&mut self, array: NamedArray<'a>) {
+        self.arrays.push(array);
+    }
+
+    /// Adds a component.
+    pub fn push_child(&mut self, name: &str, child: Node<'a>) {
+        self.children.push((name.to_owned(), child));
+    }
+
+    /// The node as a reader of a file would get it: a copy of everything, in memory.
+    pub fn to_stored(&self) -> StoredNode {
+        StoredNode {
+            tag: self.tag.clone(),
+            version: self.version,
+            meta: self.meta.clone(),
+            arrays: self
+                .arrays
+                .iter()
+                .map(|array| StoredArray {
+                    name: array.name.clone(),
+                    dtype: array.dtype,
+                    shape: array.shape.clone(),
+                    bytes: AlignedBytes::copy_of(&array.pieces.concat()).into(),
+                })
+                .collect(),
+            children: self.children.iter().map(|(name, child)| (name.clone(), child.to_stored())).collect(),
+        }
+    }
+}
+
+/// An array of a [`StoredNode`]. The bytes start on a 64-byte boundary.
+#[derive(Clone, Debug)]
+pub struct StoredArray {
+    /// The name, unique in its node.
+    pub name: String,
+    /// What the elements are.
+    pub dtype: DType,
+    /// The lengths of its axes; a reader of files has checked that they multiply to the length of `bytes`.
+    pub shape: Vec<u64>,
+    /// The bytes, little-endian.
+    pub bytes: SharedBytes,
+}
+
+/// The insides of a thing as they were read: nothing in it is trusted yet.
+#[derive(Clone, Debug)]
+pub struct StoredNode {
+    /// The tag of its kind.
+    pub tag: String,
+    /// The version of the kind's fields and arrays.
+    pub version: u16,
+    /// The fields, for [`StoredNode::meta`].
+    pub meta: Vec<u8>,
+    /// The bulk data.
+    pub arrays: Vec<StoredArray>,
+    /// The components, by name.
+    pub children: Vec<(String, StoredNode)>,
+}
+
+impl StoredNode {
+    /// Refuses a node of a later version than `supported`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Version`].
+    pub fn expect_version(&self, supported: u16) -> Result<(), DecodeError> {
+        if self.version > supported {
+            return Err(DecodeError::Version { tag: self.tag.clone(), found: self.version, supported });
+        }
+        Ok(())
+    }
+
+    /// The fields.
+    ///
+    /// # Errors
+    /// [`DecodeError::Meta`].
+    pub fn meta<M: DeserializeOwned>(&self) -> Result<M, DecodeError> {
+        meta::from_bytes(&self.tag, &self.meta)
+    }
+
+    /// The array `name` as elements of `T`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Missing`], or [`DecodeError::Value`] if it is of another type.
+    pub fn array<T: ArrayElement>(&self, name: &str) -> Result<&[T], DecodeError> {
+        let array = self.stored_array(name)?;
+        if array.dtype != T::DTYPE {
+            let what = format!("array '{name}' is of {:?}, not {:?}", array.dtype, T::DTYPE);
+            return Err(DecodeError::value(&self.tag, what));
+        }
+        bytemuck::try_cast_slice(&array.bytes)
+            .map_err(|_| DecodeError::value(&self.tag, format!("array '{name}' is cut short or not aligned")))
+    }
+
+    /// The array `name` as it was read.
+    ///
+    /// # Errors
+    /// [`DecodeError::Missing`].
+    pub fn stored_array(&self, name: &str) -> Result<&StoredArray, DecodeError> {
+        self.arrays.iter().find(|array| array.name == name).ok_or_else(|| self.missing("array", name))
+    }
+
+    /// The component `name`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Missing`].
+    pub fn child(&self, name: &str) -> Result<&StoredNode, DecodeError> {
+        let child = self.children.iter().find(|(known, _)| known == name);
+        child.map(|(_, node)| node).ok_or_else(|| self.missing("child", name))
+    }
+
+    fn missing(&self, what: &'static str, name: &str) -> DecodeError {
+        DecodeError::Missing { tag: self.tag.clone(), what, name: name.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_read_as_it_was_exported() {
+        let data = [1.0_f32, 2.0, 3.0];
+        let mut node = Node::new("thing", 1, &7u32);
+        node.push(NamedArray::borrowed("a", &[3], &data));
+        node.push(NamedArray::pieces("b", [&[1u64, 2][..], &[], &[3]]));
+        node.push_child("part", Node::new("part", 0, &()));
+        let stored = node.to_stored();
+        assert_eq!(stored.meta::<u32>().unwrap(), 7);
+        assert_eq!(stored.array::<f32>("a").unwrap(), data);
+        assert_eq!(stored.array::<u64>("b").unwrap(), [1, 2, 3]);
+        assert_eq!(stored.child("part").unwrap().tag, "part");
+        assert!(matches!(stored.array::<u8>("a"), Err(DecodeError::Value { .. })));
+        assert!(matches!(stored.array::<u8>("c"), Err(DecodeError::Missing { .. })));
+        assert!(matches!(stored.child("c"), Err(DecodeError::Missing { .. })));
+        assert!(matches!(stored.expect_version(0), Err(DecodeError::Version { .. })));
+    }
+}

@@ -1,0 +1,187 @@
+//! Which lists a query scans, and how much of each: what every way of searching shares.
+
+use crate::error::SearchError;
+use crate::id::ListNo;
+
+/// The lists nearest to each query, nearest first: what a coarse quantizer answers, `n x nprobe`.
+///
+/// A probe may be absent (a quantizer that found fewer lists, or a caller's own choice).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probes {
+    nprobe: usize,
+    lists: Vec<Option<ListNo>>,
+    distances: Vec<f32>,
+}
+
+impl Probes {
+    /// `n x nprobe` lists with their coarse distances (smaller is closer), row after row.
+    ///
+    /// # Errors
+    /// [`SearchError::InvalidParam`] if `nprobe` is zero, [`SearchError::Count`] if the two differ in length or do not divide
+    /// into rows.
+    pub fn new(nprobe: usize, lists: Vec<Option<ListNo>>, distances: Vec<f32>) -> Result<Self, SearchError> {
+        if nprobe == 0 {
+            return Err(SearchError::InvalidParam { param: "nprobe", must: "at least 1", found: "0".into() });
+        }
+        if lists.len() != distances.len() || !lists.len().is_multiple_of(nprobe) {
+            return Err(SearchError::Count {
+                what: "coarse distances",
+                found: distances.len(),
+                queries: lists.len() / nprobe,
+            });
+        }
+        Ok(Self { nprobe, lists, distances })
+    }
+
+    /// Number of queries.
+    pub fn len(&self) -> usize {
+        self.lists.len() / self.nprobe
+    }
+
+    /// True if there is no query.
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// Probes for each query.
+    pub fn nprobe(&self) -> usize {
+        self.nprobe
+    }
+
+    /// The probes of query `i` with their coarse distances.
+    ///
+    /// # Panics
+    /// If `i >= len`.
+    pub fn row(&self, i: usize) -> impl ExactSizeIterator<Item = (Option<ListNo>, f32)> {
+        let range = i * self.nprobe..(i + 1) * self.nprobe;
+        self.lists[range.clone()].iter().copied().zip(self.distances[range].iter().copied())
+    }
+}
+
+/// One piece of a plan: scan the first `prefix` codes of a list.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct PlannedProbe {
+    /// The list.
+    pub list: ListNo,
+    /// How many of its codes, at least 1.
+    pub prefix: u32,
+    /// The query's distance from the list's centroid, as the coarse quantizer gave it.
+    pub coarse_distance: f32,
+}
+
+/// For each query the lists to scan and how much of each, fixed before any scanning: query-major search, list-major batches,
+/// GPUs, disks and shards all work from it, so that they agree. It can be sent (serde).
+///
+/// `max_codes` is spent here, in probe order and before any filter: the last list is cut to what is left.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Untrusted")]
+pub struct SearchPlan {
+    starts: Vec<usize>,
+    probes: Vec<PlannedProbe>,
+}
+
+/// A plan as it was received.
+#[derive(serde::Deserialize)]
+struct Untrusted {
+    starts: Vec<usize>,
+    probes: Vec<PlannedProbe>,
+}
+
+impl TryFrom<Untrusted> for SearchPlan {
+    type Error = &'static str;
+
+    fn try_from(plan: Untrusted) -> Result<Self, &'static str> {
+        let ends = (plan.starts.first(), plan.starts.last());
+        if ends != (Some(&0), Some(&plan.probes.len())) || !plan.starts.is_sorted() {
+            return Err("the rows of a search plan do not divide its probes");
+        }
+        Ok(Self { starts: plan.starts, probes: plan.probes })
+    }
+}
+
+impl SearchPlan {
+    /// Plans `probes` over lists whose lengths `list_len` tells; empty lists and absent probes are left out.
+    ///
+    /// # Errors
+    /// [`SearchError::NoSuchList`] for a probe past the last list, or what `list_len` says.
+    pub fn new(
+        probes: &Probes,
+        nlist: usize,
+        max_codes: Option<usize>,
+        mut list_len: impl FnMut(ListNo) -> Result<usize, SearchError>,
+    ) -> Result<Self, SearchError> {
+        let mut plan = Self { starts: vec![0], probes: Vec::new() };
+        for row in 0..probes.len() {
+            let mut left = max_codes.unwrap_or(usize::MAX);
+            for (list, coarse_distance) in probes.row(row) {
+                let Some(list) = list else { continue };
+                if list.index() >= nlist {
+                    return Err(SearchError::NoSuchList { row, list, nlist });
+                }
+                let prefix = list_len(list)?.min(left);
+                left -= prefix;
+                if prefix > 0 {
+                    plan.probes.push(PlannedProbe { list, prefix: prefix as u32, coarse_distance });
+                }
+            }
+            plan.starts.push(plan.probes.len());
+        }
+        Ok(plan)
+    }
+
+    /// Number of queries.
+    pub fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// True if there is no query.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The probes of query `i`, in probe order.
+    ///
+    /// # Panics
+    /// If `i >= len`.
+    pub fn row(&self, i: usize) -> &[PlannedProbe] {
+        &self.probes[self.starts[i]..self.starts[i + 1]]
+    }
+
+    /// Probes of all queries.
+    pub fn probes(&self) -> &[PlannedProbe] {
+        &self.probes
+    }
+
+    /// Codes that all queries together will pass over.
+    pub fn codes(&self) -> u64 {
+        self.probes.iter().map(|probe| u64::from(probe.prefix)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_codes_is_spent_in_probe_order() {
+        let lists = [Some(2), None, Some(0), Some(1)].map(|no| no.map(ListNo));
+        let probes = Probes::new(4, lists.to_vec(), vec![0.0; 4]).unwrap();
+        let lens = [10, 0, 5];
+        let plan = |max_codes| SearchPlan::new(&probes, 3, max_codes, |list| Ok(lens[list.index()])).unwrap();
+        let prefixes = |max_codes| plan(max_codes).row(0).iter().map(|p| (p.list.0, p.prefix)).collect::<Vec<_>>();
+        assert_eq!(prefixes(None), [(2, 5), (0, 10)]);
+        assert_eq!(prefixes(Some(7)), [(2, 5), (0, 2)]);
+        assert_eq!(prefixes(Some(5)), [(2, 5)]);
+        assert_eq!(plan(Some(7)).codes(), 7);
+    }
+
+    #[test]
+    fn bad_probes_are_errors() {
+        assert!(Probes::new(0, vec![], vec![]).is_err());
+        assert!(Probes::new(2, vec![None; 3], vec![0.0; 3]).is_err());
+        assert!(Probes::new(1, vec![None; 3], vec![0.0; 2]).is_err());
+        let past = Probes::new(1, vec![Some(ListNo(0)), Some(ListNo(3))], vec![0.0; 2]).unwrap();
+        let error = SearchPlan::new(&past, 3, None, |_| Ok(1)).unwrap_err();
+        assert!(matches!(error, SearchError::NoSuchList { row: 1, list: ListNo(3), nlist: 3 }));
+    }
+}

@@ -1,0 +1,155 @@
+//! Coarse quantizers: which list a vector belongs to, which lists a query should look into.
+
+use crate::error::{BuildError, DecodeError, KnobError, SearchError, TrainError};
+use crate::id::ListNo;
+use crate::metric::Metric;
+use crate::node::Node;
+use crate::params::{SearchParams, TrainOptions};
+use crate::part::{Knob, KnobValue};
+use crate::plan::Probes;
+use crate::report::TrainReport;
+use crate::rows::{AnyRows, Rows};
+use std::fmt;
+use std::sync::Arc;
+
+/// The centre of each list, as a codec of residuals needs it.
+pub trait Centroids: Send + Sync + fmt::Debug {
+    /// Dimension of the centroids.
+    fn dim(&self) -> usize;
+
+    /// How many lists.
+    fn nlist(&self) -> usize;
+
+    /// Writes the centroid of `list` to `out` (`dim` places).
+    ///
+    /// # Panics
+    /// If `list >= nlist` or `out` has another length.
+    fn centroid(&self, list: ListNo, out: &mut [f32]);
+}
+
+/// One list around the origin: what the codec of an index without coarse quantizer is bound to.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Dimension of the origin.
+    pub dim: usize,
+}
+
+impl Centroids for Origin {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn nlist(&self) -> usize {
+        1
+    }
+
+    fn centroid(&self, list: ListNo, out: &mut [f32]) {
+        assert_eq!((list, out.len()), (ListNo(0), self.dim), "one list of {} dimensions", self.dim);
+        out.fill(0.0);
+    }
+}
+
+/// A trained coarse quantizer: assigns vectors to lists. (Faiss's `Level1Quantizer`.)
+///
+/// Both sides may rely on: a quantizer never changes once made (who replaces it makes a new one), so it is shared by `Arc` and
+/// called from many threads; answers do not depend on the number of threads or on how the rows are cut up.
+pub trait Level1Quantizer: Centroids {
+    /// The `nprobe` lists nearest to each row, nearest first, ties by list number. Coarse distances are inner ones: smaller
+    /// is closer. At most `nlist` probes come back for each row.
+    ///
+    /// # Errors
+    /// [`SearchError`]: rows of another dimension, a parameter it does not take, cancelled.
+    fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError>;
+
+    /// The specification it was trained from.
+    fn spec(&self) -> Arc<dyn QuantizerSpec>;
+
+    /// Bytes of memory it takes.
+    fn memory(&self) -> usize;
+
+    /// The quantizer for a file or another reader of its insides.
+    fn export(&self) -> Node<'_>;
+
+    /// Its knobs; an index shows them as `quantizer_<name>`.
+    fn knobs(&self) -> Vec<Knob> {
+        Vec::new()
+    }
+
+    /// The same quantizer with a knob turned.
+    ///
+    /// # Errors
+    /// [`KnobError`] for a knob it does not have or a value out of range.
+    fn with_knob(&self, name: &str, value: KnobValue) -> Result<Arc<dyn Level1Quantizer>, KnobError>;
+}
+
+/// What a coarse quantizer shall be: trains into one. Displayed as its factory token.
+pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
+    /// How many lists.
+    fn nlist(&self) -> usize;
+
+    /// Says whether it can work with this dimension and metric, before anything is trained.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError>;
+
+    /// Learns the lists from vectors (all finite).
+    ///
+    /// # Errors
+    /// [`TrainError`]: too few vectors, cancelled.
+    fn train(
+        &self,
+        rows: AnyRows<'_>,
+        metric: Metric,
+        options: &TrainOptions<'_>,
+    ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError>;
+}
+
+/// Bytes that name a list in a standalone code: as many as `nlist - 1` needs, none for one list. (Faiss's
+/// `coarse_code_size`.)
+pub fn list_code_size(nlist: usize) -> usize {
+    let last = nlist.saturating_sub(1) as u64;
+    (64 - last.leading_zeros() as usize).div_ceil(8)
+}
+
+/// Writes a list number as [`list_code_size`] bytes, little-endian.
+///
+/// # Panics
+/// If `code` is longer than 8 bytes.
+pub fn encode_list(list: ListNo, code: &mut [u8]) {
+    code.copy_from_slice(&u64::from(list.0).to_le_bytes()[..code.len()]);
+}
+
+/// Reads what [`encode_list`] wrote.
+///
+/// # Errors
+/// [`DecodeError::Value`] if there is no such list.
+///
+/// # Panics
+/// If `code` is longer than 8 bytes.
+pub fn decode_list(nlist: usize, code: &[u8]) -> Result<ListNo, DecodeError> {
+    let mut bytes = [0; 8];
+    bytes[..code.len()].copy_from_slice(code);
+    let list = u64::from_le_bytes(bytes);
+    if list >= nlist as u64 {
+        return Err(DecodeError::value("code", format!("it names list {list} of {nlist}")));
+    }
+    u32::try_from(list).map(ListNo).map_err(|_| DecodeError::value("code", format!("it names list {list}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_numbers_take_as_many_bytes_as_faiss_gives_them() {
+        for (nlist, bytes) in [(1, 0), (2, 1), (256, 1), (257, 2), (65536, 2), (65537, 3), (1 << 24, 3)] {
+            assert_eq!(list_code_size(nlist), bytes, "{nlist}");
+            let last = ListNo(nlist as u32 - 1);
+            let mut code = vec![0; bytes];
+            encode_list(last, &mut code);
+            assert_eq!(decode_list(nlist, &code).unwrap(), last);
+            assert!(nlist == 1 || decode_list(nlist - 1, &code).is_err());
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Where a scan puts what it finds.
+
+use crate::id::{Id, Location};
+use std::cmp::Ordering;
+
+/// An entry that a scan found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbor {
+    /// Its distance from the query, smaller is closer.
+    pub distance: f32,
+    /// Its id.
+    pub id: Id,
+    /// Where it stands.
+    pub location: Location,
+}
+
+impl Neighbor {
+    /// The order of results: by distance, then by id, then by place, so that ties never depend on who scanned first.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let by_distance = self.distance.partial_cmp(&other.distance).expect("no NaN enters a sink");
+        by_distance.then(self.id.cmp(&other.id)).then(self.location.cmp(&other.location))
+    }
+}
+
+/// Collects the results of one query: its `k` nearest, or all within a radius.
+///
+/// A scan compares each distance with [`threshold`](Self::threshold) and pushes what is not above it. The threshold of a top-k
+/// sink falls as better results arrive: it is that of the k-th best so far, or infinite while there are fewer. A sink can be
+/// used again and again; what it holds at the end does not depend on the order of the pushes.
+///
+/// ```
+/// use ivf_core::{Id, Location, Neighbor, Sink};
+/// let mut sink = Sink::top_k(2);
+/// for (id, distance) in [(7, 3.0), (8, 1.0), (9, 2.0), (1, 2.0)] {
+///     sink.push(Neighbor { distance, id: Id(id), location: Location::new(0, 0) });
+/// }
+/// let ids: Vec<i64> = sink.into_sorted().iter().map(|n| n.id.0).collect();
+/// assert_eq!(ids, [8, 1]); // 1 and 9 are equally far: the smaller id wins
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sink {
+    threshold: f32,
+    /// Results wanted: a buffer of twice as many is cut back to them whenever it is full. `usize::MAX`: all.
+    k: usize,
+    buffer: Vec<Neighbor>,
+}
+
+impl Sink {
+    /// Collects the `k` nearest; memory is taken as results arrive.
+    pub fn top_k(k: usize) -> Self {
+        let threshold = if k == 0 { f32::NEG_INFINITY } else { f32::INFINITY };
+        Self { threshold, k, buffer: Vec::new() }
+    }
+
+    /// Collects everything nearer than `radius` (strictly, as in Faiss), an inner distance.
+    pub fn range(radius: f32) -> Self {
+        // The greatest float below: scans compare with <=.
+        Self { threshold: radius.next_down(), k: usize::MAX, buffer: Vec::new() }
+    }
+
+    /// Nothing with a greater distance can enter any more.
+    #[inline]
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// Offers a result; one beyond the threshold (or NaN) is dropped.
+    #[inline]
+    pub fn push(&mut self, neighbor: Neighbor) {
+        if neighbor.distance <= self.threshold {
+            self.buffer.push(neighbor);
+            // The slack keeps the cost of cutting back constant for each push, for small k too.
+            if self.buffer.len() >= self.k.saturating_mul(2).saturating_add(16) {
+                self.cut();
+            }
+        }
+    }
+
+    /// How many results there are, at most k.
+    pub fn len(&self) -> usize {
+        self.buffer.len().min(self.k)
+    }
+
+    /// True if nothing was found yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes over what another sink of the same query found.
+    pub fn merge(&mut self, other: Sink) {
+        other.buffer.into_iter().for_each(|neighbor| self.push(neighbor));
+    }
+
+    /// An empty sink that collects the same: as many, within what is left of the threshold.
+    pub fn fork(&self) -> Self {
+        Self { threshold: self.threshold, k: self.k, buffer: Vec::new() }
+    }
+
+    /// The results, nearest first.
+    pub fn into_sorted(mut self) -> Vec<Neighbor> {
+        self.cut();
+        self.buffer.sort_unstable_by(Neighbor::order);
+        self.buffer
+    }
+
+    #[cold]
+    fn cut(&mut self) {
+        if self.k == 0 {
+            // -infinity <= -infinity: such a distance passes the threshold of a sink that wants nothing.
+            self.buffer.clear();
+        } else if self.buffer.len() >= self.k {
+            let (_, kth, _) = self.buffer.select_nth_unstable_by(self.k - 1, Neighbor::order);
+            self.threshold = kth.distance;
+            self.buffer.truncate(self.k);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn neighbor(distance: f32, id: i64) -> Neighbor {
+        Neighbor { distance, id: Id(id), location: Location::new(0, id as u32) }
+    }
+
+    /// A stream with many ties, some infinities and some NaN.
+    fn stream() -> Vec<Neighbor> {
+        (0..500_i64)
+            .map(|i| {
+                let distance = match i * 7919 % 101 {
+                    0 => f32::NAN,
+                    1 => f32::INFINITY,
+                    2 => f32::NEG_INFINITY,
+                    r => (r / 4) as f32,
+                };
+                neighbor(distance, i * 31 % 500)
+            })
+            .collect()
+    }
+
+    fn sorted(keep: impl Fn(f32) -> bool) -> Vec<Neighbor> {
+        let mut all: Vec<_> = stream().into_iter().filter(|n| keep(n.distance)).collect();
+        all.sort_by(Neighbor::order);
+        all
+    }
+
+    #[test]
+    fn top_k_is_a_sorted_prefix_whoever_pushed_first() {
+        for k in [0, 1, 2, 10, 100, 499, 500, 501, usize::MAX] {
+            let expected: Vec<_> = sorted(|d| !d.is_nan()).into_iter().take(k).collect();
+            let mut forward = Sink::top_k(k);
+            stream().into_iter().for_each(|n| forward.push(n));
+            let mut backward = Sink::top_k(k);
+            let mut half = backward.fork();
+            stream().into_iter().rev().enumerate().for_each(
+                |(i, n)| {
+                    if i % 2 == 0 { backward.push(n) } else { half.push(n) }
+                },
+            );
+            backward.merge(half);
+            assert_eq!(forward.into_sorted(), expected, "{k}");
+            assert_eq!(backward.into_sorted(), expected, "{k}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_strict() {
+        for radius in [f32::NEG_INFINITY, 0.0, 3.0, 3.5, f32::INFINITY] {
+            let mut sink = Sink::range(radius);
+            stream().into_iter().for_each(|n| sink.push(n));
+            // The one float that `next_down` cannot go below.
+            let expected = sorted(|d| d < radius || (radius == d && d == f32::NEG_INFINITY));
+            assert_eq!(sink.into_sorted(), expected, "{radius}");
+        }
+    }
+}
