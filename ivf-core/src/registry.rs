@@ -36,6 +36,9 @@ impl TokenError {
 /// The answer of a row to a token: `None` if the token is not its own.
 pub type Parsed<T> = Option<Result<Arc<T>, TokenError>>;
 
+/// What a reader of exported nodes answers.
+pub type Decoded<T> = Result<T, DecodeError>;
+
 /// How one kind of codec is named, parsed and read.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -51,7 +54,7 @@ pub struct CodecRow {
     /// Parses a token.
     pub parse: fn(&str) -> Parsed<dyn CodecSpec>,
     /// Reads an exported codec.
-    pub read: fn(&StoredNode) -> Result<Arc<dyn Codec>, DecodeError>,
+    pub read: fn(&StoredNode) -> Decoded<Arc<dyn Codec>>,
 }
 
 impl CodecRow {
@@ -62,7 +65,7 @@ impl CodecRow {
         about: &'static str,
         samples: &'static [&'static str],
         parse: fn(&str) -> Parsed<dyn CodecSpec>,
-        read: fn(&StoredNode) -> Result<Arc<dyn Codec>, DecodeError>,
+        read: fn(&StoredNode) -> Decoded<Arc<dyn Codec>>,
     ) -> Self {
         Self { tag, grammar, about, samples, parse, read }
     }
@@ -83,7 +86,7 @@ pub struct QuantizerRow {
     /// Parses a token.
     pub parse: fn(&str) -> Parsed<dyn QuantizerSpec>,
     /// Reads an exported quantizer.
-    pub read: fn(&StoredNode, &Registry) -> Result<Arc<dyn Level1Quantizer>, DecodeError>,
+    pub read: fn(&StoredNode, &Registry) -> Decoded<Arc<dyn Level1Quantizer>>,
 }
 
 impl QuantizerRow {
@@ -94,7 +97,7 @@ impl QuantizerRow {
         about: &'static str,
         samples: &'static [&'static str],
         parse: fn(&str) -> Parsed<dyn QuantizerSpec>,
-        read: fn(&StoredNode, &Registry) -> Result<Arc<dyn Level1Quantizer>, DecodeError>,
+        read: fn(&StoredNode, &Registry) -> Decoded<Arc<dyn Level1Quantizer>>,
     ) -> Self {
         Self { tag, grammar, about, samples, parse, read }
     }
@@ -115,7 +118,7 @@ pub struct TransformRow {
     /// Parses a token.
     pub parse: fn(&str) -> Parsed<dyn TransformSpec>,
     /// Reads an exported transform.
-    pub read: fn(&StoredNode) -> Result<Arc<dyn Transform>, DecodeError>,
+    pub read: fn(&StoredNode) -> Decoded<Arc<dyn Transform>>,
 }
 
 impl TransformRow {
@@ -126,7 +129,7 @@ impl TransformRow {
         about: &'static str,
         samples: &'static [&'static str],
         parse: fn(&str) -> Parsed<dyn TransformSpec>,
-        read: fn(&StoredNode) -> Result<Arc<dyn Transform>, DecodeError>,
+        read: fn(&StoredNode) -> Decoded<Arc<dyn Transform>>,
     ) -> Self {
         Self { tag, grammar, about, samples, parse, read }
     }
@@ -170,7 +173,7 @@ pub struct WrapperRow {
     /// Parses a token.
     pub parse: fn(&str) -> Parsed<dyn WrapperSpec>,
     /// Reads an exported wrapper, its insides with the registry.
-    pub read: fn(&StoredNode, &Registry) -> Result<Box<dyn Index>, DecodeError>,
+    pub read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
 }
 
 impl WrapperRow {
@@ -184,7 +187,7 @@ impl WrapperRow {
         level: u8,
         side: Side,
         parse: fn(&str) -> Parsed<dyn WrapperSpec>,
-        read: fn(&StoredNode, &Registry) -> Result<Box<dyn Index>, DecodeError>,
+        read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
     ) -> Self {
         Self { tag, grammar, about, samples, level, side, parse, read }
     }
@@ -199,7 +202,7 @@ pub struct StoreRow {
     /// What it is, in a sentence.
     pub about: &'static str,
     /// Reads exported lists of codes that lie as the layout says.
-    pub read: fn(&StoredNode, &CodeLayout) -> Result<Box<dyn InvertedLists>, DecodeError>,
+    pub read: fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>,
 }
 
 impl StoreRow {
@@ -207,7 +210,7 @@ impl StoreRow {
     pub const fn new(
         tag: &'static str,
         about: &'static str,
-        read: fn(&StoredNode, &CodeLayout) -> Result<Box<dyn InvertedLists>, DecodeError>,
+        read: fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>,
     ) -> Self {
         Self { tag, about, read }
     }
@@ -222,7 +225,7 @@ pub struct IndexRow {
     /// What it is, in a sentence.
     pub about: &'static str,
     /// Reads an exported index, its components with the registry.
-    pub read: fn(&StoredNode, &Registry) -> Result<Box<dyn Index>, DecodeError>,
+    pub read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
 }
 
 impl IndexRow {
@@ -230,7 +233,7 @@ impl IndexRow {
     pub const fn new(
         tag: &'static str,
         about: &'static str,
-        read: fn(&StoredNode, &Registry) -> Result<Box<dyn Index>, DecodeError>,
+        read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
     ) -> Self {
         Self { tag, about, read }
     }
