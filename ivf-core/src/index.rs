@@ -14,6 +14,7 @@ use crate::part::{KnobValue, Part};
 use crate::report::{AddReport, TrainReport};
 use crate::rows::AnyRows;
 use crate::selector::IdSelector;
+use crate::spec::SpecText;
 use std::any::Any;
 use std::fmt;
 
@@ -57,8 +58,13 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     /// True if vectors can be added. An index without the ability [`Train`] always is.
     fn is_trained(&self) -> bool;
 
+    /// What [`spec`](Self::spec) prints, with what a wrapper must know to put itself around it.
+    fn spec_text(&self) -> SpecText;
+
     /// The factory string that makes such an index, untrained and empty.
-    fn spec(&self) -> String;
+    fn spec(&self) -> String {
+        self.spec_text().to_string()
+    }
 
     /// The `k` nearest vectors of each query, as many as there are.
     ///
@@ -198,7 +204,7 @@ pub trait RangeSearch {
 
 /// The ability to forget some vectors.
 pub trait Remove {
-    /// Removes the vectors whose ids are selected and says how many ids are gone. The others keep their ids.
+    /// Removes the vectors whose ids are selected and says how many entries are gone. The others keep their ids.
     ///
     /// # Errors
     /// [`EditError`] if the lists cannot be read or written.

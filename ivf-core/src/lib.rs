@@ -15,7 +15,7 @@
 //! | [`sink`], [`hits`], [`report`] | what comes out |
 //! | [`params`], [`executor`] | what a call may ask for |
 //! | [`transform`], [`direct_map`] | what else an index is made of |
-//! | [`registry`], [`node`], [`wire`] | names, files |
+//! | [`registry`], [`spec`], [`node`], [`wire`] | names, files |
 //!
 //! Inside the library smaller is closer: see [`Metric`].
 
@@ -46,6 +46,7 @@ pub mod rows;
 pub mod scanner;
 pub mod selector;
 pub mod sink;
+pub mod spec;
 pub mod transform;
 pub mod wire;
 
@@ -69,8 +70,9 @@ pub use plan::{Probes, SearchPlan};
 pub use quantizer::{Centroids, Level1Quantizer, QuantizerSpec};
 pub use registry::Registry;
 pub use report::{AddReport, SearchStats, TrainReport};
-pub use rows::{AnyRows, Rows, RowsError};
+pub use rows::{AnyRows, MAX_DIM, Rows, RowsError};
 pub use scanner::InvertedListScanner;
 pub use selector::IdSelector;
 pub use sink::{Neighbor, Sink};
+pub use spec::SpecText;
 pub use transform::{Transform, TransformSpec};

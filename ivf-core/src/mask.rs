@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn bits_are_the_single_bits_everywhere() {
-        let keep = |i: usize| i % 3 == 0 || i % 7 == 2;
+        let keep = |i: usize| i.is_multiple_of(3) || i % 7 == 2;
         for len in [0, 1, 63, 64, 65, 130] {
             let mask = Mask::from_fn(len, keep);
             assert_eq!(mask.count(), (0..len).filter(|&i| keep(i)).count());

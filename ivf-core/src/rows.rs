@@ -4,6 +4,9 @@ use crate::element::{Element, ElementType};
 use half::{bf16, f16};
 use std::ops::Range;
 
+/// No index takes vectors of more dimensions (as Faiss's files).
+pub const MAX_DIM: usize = 1 << 20;
+
 /// Why a slice is no matrix of vectors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -19,16 +19,17 @@ pub struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// The pieces of a list's first `prefix` entries, without filter.
+    /// The pieces of a list's entries `range` (offsets in the list), one a segment, without filter.
     pub fn of_list(
         list: ListNo,
         entries: &'a ListRef<'a>,
         layout: &'a CodeLayout,
-        prefix: usize,
+        range: Range<usize>,
     ) -> impl Iterator<Item = Piece<'a>> {
-        entries.placed().map_while(move |(first, segment)| {
-            let len = prefix.checked_sub(first)?.min(segment.len());
-            (len > 0).then_some(Piece { segment, layout, list, first, range: 0..len, mask: None })
+        entries.placed().filter_map(move |(first, segment)| {
+            let start = range.start.saturating_sub(first);
+            let end = range.end.saturating_sub(first).min(segment.len());
+            (start < end).then_some(Piece { segment, layout, list, first, range: start..end, mask: None })
         })
     }
 
@@ -59,6 +60,11 @@ impl<'a> Piece<'a> {
     /// How its codes lie.
     pub fn layout(&self) -> &'a CodeLayout {
         self.layout
+    }
+
+    /// The list offset of the segment's first entry.
+    pub fn first_offset(&self) -> usize {
+        self.first
     }
 
     /// The list it belongs to.
@@ -194,11 +200,11 @@ mod tests {
         };
         let list = ListRef::new([segment(0, 70), segment(100, 0), segment(200, 5)]);
         for prefix in [0, 1, 69, 70, 71, 75, 99] {
-            let pieces: Vec<_> = Piece::of_list(ListNo(3), &list, &layout, prefix).collect();
+            let pieces: Vec<_> = Piece::of_list(ListNo(3), &list, &layout, 0..prefix).collect();
             assert_eq!(pieces.iter().map(|p| p.range().len()).sum::<usize>(), prefix.min(75));
         }
         let mask = Mask::from_fn(70, |i| i % 5 != 1);
-        let piece = Piece::of_list(ListNo(3), &list, &layout, 75).next().unwrap().masked(Some(&mask)).within(3..67);
+        let piece = Piece::of_list(ListNo(3), &list, &layout, 0..75).next().unwrap().masked(Some(&mask)).within(3..67);
         let from_bits: Vec<usize> = (0..70)
             .step_by(32)
             .flat_map(|start| (0..32).map(move |b| (start, b)))
@@ -207,7 +213,7 @@ mod tests {
             .collect();
         assert_eq!(from_bits, piece.slots().collect::<Vec<_>>());
         assert_eq!(piece.blocks(), 3..67);
-        let second = Piece::of_list(ListNo(3), &list, &layout, 75).nth(1).unwrap();
+        let second = Piece::of_list(ListNo(3), &list, &layout, 0..75).nth(1).unwrap();
         assert_eq!(second.neighbor(2, 1.0).location, Location::new(3, 72));
         assert_eq!(second.neighbor(2, 1.0).id, Id(202));
     }
