@@ -166,6 +166,15 @@ pub enum AddError {
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// The coarse quantizer named no list for a vector.
+    #[error("the coarse quantizer has no list for vector {row}")]
+    Unassigned {
+        /// Number of the vector in the caller's rows.
+        row: usize,
+    },
+    /// The coarse quantizer failed.
+    #[error("assigning the vectors to lists failed")]
+    Assign(#[source] Box<SearchError>),
     /// The lists could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -272,6 +281,9 @@ pub enum EditError {
     /// No entry has the id.
     #[error("there is no vector with id {0}")]
     NoSuchId(Id),
+    /// An array direct map was asked for, and an id is negative or far beyond the number of vectors.
+    #[error("an array direct map is for ids that count up from 0, not for {0}")]
+    NotForArray(Id),
     /// An id named twice in one update.
     #[error("id {0} stands twice in the update")]
     TwiceNamed(Id),

@@ -157,6 +157,16 @@ impl<'a> Ids<'a> {
         }
     }
 
+    /// The first entry with the id: at once for a run, by looking at each for listed ids.
+    pub fn position(&self, id: Id) -> Option<usize> {
+        match self {
+            Self::Listed(ids) => ids.iter().position(|&listed| listed == id),
+            Self::Run { first, len } => {
+                id.0.checked_sub(first.0).and_then(|i| usize::try_from(i).ok()).filter(|i| i < len)
+            }
+        }
+    }
+
     /// The ids in order.
     pub fn iter(&self) -> impl Iterator<Item = Id> + use<'a> {
         let ids = *self;

@@ -158,6 +158,17 @@ impl<'a> Node<'a> {
         self.children.push((name.to_owned(), child));
     }
 
+    /// True if two exported things have the same tag, fields, arrays and components: if they learnt the same.
+    pub fn same(&self, other: &Node<'_>) -> bool {
+        (&self.tag, self.version, &self.meta) == (&other.tag, other.version, &other.meta)
+            && self.arrays.len() == other.arrays.len()
+            && self.children.len() == other.children.len()
+            && self.arrays.iter().zip(&other.arrays).all(|(a, b)| {
+                (&a.name, a.dtype, &a.shape) == (&b.name, b.dtype, &b.shape) && a.pieces.concat() == b.pieces.concat()
+            })
+            && self.children.iter().zip(&other.children).all(|((a, x), (b, y))| a == b && x.same(y))
+    }
+
     /// The node as a reader of a file would get it: a copy of everything, in memory.
     pub fn to_stored(&self) -> StoredNode {
         StoredNode {

@@ -121,7 +121,7 @@ pub struct ScanQuery<'a> {
     pub query: &'a [f32],
     /// Its coarse distance from the list.
     pub coarse_distance: f32,
-    /// It scans entries `0..limit` of the segment.
+    /// It scans the entries of the piece below `limit` (numbers in the segment).
     pub limit: usize,
     /// Its filter over the segment.
     pub mask: Option<&'a Mask>,
@@ -168,8 +168,8 @@ pub trait InvertedListScanner: Send {
         }
     }
 
-    /// Scans one piece (a whole segment, no filter of its own) for several queries at once, each with its own limit, filter and
-    /// sink. Afterwards no query and no list is set.
+    /// Scans one piece (without filter of its own) for several queries at once, each with its own limit, filter and sink.
+    /// Afterwards no query and no list is set.
     fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
         for query in queries {
             self.set_query(query.query);

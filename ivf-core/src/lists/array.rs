@@ -186,7 +186,7 @@ impl InvertedLists for ArrayLists {
         Ok(node)
     }
 
-    fn as_mut(&mut self) -> Option<&mut dyn InvertedListsMut> {
+    fn writer(&mut self) -> Option<&mut dyn InvertedListsMut> {
         Some(self)
     }
 }

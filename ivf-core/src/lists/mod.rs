@@ -48,7 +48,7 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
     fn export(&self) -> Result<Node<'_>, StoreError>;
 
     /// The write half, if the store has one.
-    fn as_mut(&mut self) -> Option<&mut dyn InvertedListsMut> {
+    fn writer(&mut self) -> Option<&mut dyn InvertedListsMut> {
         None
     }
 }

@@ -1,0 +1,218 @@
+//! `Flat`: vectors as they are, 4 bytes a dimension.
+//!
+//! A list is dimension-major blocks of 32 vectors ([`PackedRows`] has the picture): one load serves 32 sums, and each sum still
+//! runs over the dimensions in order, so that every way of scanning gives the same bits.
+
+use crate::kernels::{BLOCK, Distance, PackedRows, Visitor, block_distances, with_distance};
+use crate::simd::{Kernel, Level};
+use ivf_core::error::{BuildError, DecodeError, TrainError};
+use ivf_core::registry::CodecRow;
+use ivf_core::scanner::Piece;
+use ivf_core::{
+    BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, InvertedListScanner, ListNo, MAX_DIM, Metric, Node, Rows,
+    Sink, StoredNode, TrainOptions, TrainReport,
+};
+use std::fmt;
+use std::sync::Arc;
+
+/// The row of this codec.
+pub(super) const ROW: CodecRow = CodecRow::new(
+    "flat",
+    "Flat",
+    "vectors as they are: 4 bytes a dimension, exact",
+    &["Flat"],
+    |token| (token == "Flat").then(|| Ok(Arc::new(FlatSpec) as _)),
+    |node| Ok(Arc::new(FlatCodec::read(node)?)),
+);
+
+/// `Flat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlatSpec;
+
+impl fmt::Display for FlatSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flat")
+    }
+}
+
+impl CodecSpec for FlatSpec {
+    fn check(&self, _dim: usize, metric: Metric) -> Result<(), BuildError> {
+        match metric {
+            // Normalising is a transform before the index, which then has the inner product.
+            Metric::Cosine => Err(BuildError::Metric { kind: self.to_string(), metric }),
+            _ => Ok(()),
+        }
+    }
+
+    fn by_residual(&self) -> bool {
+        false
+    }
+
+    fn training_points(&self) -> usize {
+        0
+    }
+
+    fn train(
+        &self,
+        rows: Rows<'_, f32>,
+        metric: Metric,
+        _options: &TrainOptions<'_>,
+    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        Ok((Arc::new(FlatCodec::new(rows.dim(), metric)), TrainReport::default()))
+    }
+}
+
+/// Vectors as they are.
+#[derive(Clone, Debug)]
+pub struct FlatCodec {
+    dim: usize,
+    metric: Metric,
+    layout: CodeLayout,
+}
+
+impl FlatCodec {
+    /// The codec for vectors of `dim`.
+    ///
+    /// # Panics
+    /// If `dim` is zero.
+    pub fn new(dim: usize, metric: Metric) -> Self {
+        Self { dim, metric, layout: PackedRows::layout(dim) }
+    }
+
+    fn read(node: &StoredNode) -> Result<Self, DecodeError> {
+        node.expect_version(0)?;
+        let (dim, metric): (u64, Metric) = node.meta()?;
+        match usize::try_from(dim) {
+            Ok(dim) if (1..=MAX_DIM).contains(&dim) => Ok(Self::new(dim, metric)),
+            _ => Err(DecodeError::value(&node.tag, format!("a dimension of {dim}"))),
+        }
+    }
+}
+
+impl Codec for FlatCodec {
+    fn spec(&self) -> Arc<dyn CodecSpec> {
+        Arc::new(FlatSpec)
+    }
+
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn layout(&self) -> &CodeLayout {
+        &self.layout
+    }
+
+    fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
+        assert_eq!(rows.dim(), self.dim, "vectors of the codec's dimension");
+        codes.copy_from_slice(bytemuck::cast_slice(rows.as_slice()));
+    }
+
+    fn decode(&self, code: &[u8], vector: &mut [f32]) {
+        bytemuck::cast_slice_mut::<f32, u8>(vector).copy_from_slice(code);
+    }
+
+    fn memory(&self) -> usize {
+        0
+    }
+
+    fn export(&self) -> Node<'_> {
+        Node::new(ROW.tag, 0, &(self.dim as u64, self.metric))
+    }
+
+    fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
+        Arc::new(BoundFlat { codec: self, centroids })
+    }
+}
+
+#[derive(Debug)]
+struct BoundFlat {
+    codec: Arc<FlatCodec>,
+    centroids: Arc<dyn Centroids>,
+}
+
+impl BoundCodec for BoundFlat {
+    fn codec(&self) -> &dyn Codec {
+        &*self.codec
+    }
+
+    fn centroids(&self) -> &dyn Centroids {
+        &*self.centroids
+    }
+
+    fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
+        struct Make(usize);
+        impl Visitor for Make {
+            type Output = Box<dyn InvertedListScanner>;
+            fn visit<D: Distance>(self, distance: D) -> Self::Output {
+                Box::new(FlatScanner { distance, level: Level::get(), query: vec![0.0; self.0] })
+            }
+        }
+        with_distance(self.codec.metric, Make(self.codec.dim))
+    }
+}
+
+struct FlatScanner<D> {
+    distance: D,
+    level: Level,
+    /// The query as the distance's steps want it.
+    query: Vec<f32>,
+}
+
+impl<D: Distance> InvertedListScanner for FlatScanner<D> {
+    fn set_query(&mut self, query: &[f32]) {
+        assert_eq!(query.len(), self.query.len(), "a query of the codec's dimension");
+        self.query.iter_mut().zip(query).for_each(|(entered, &q)| *entered = self.distance.enter(q));
+    }
+
+    fn set_list(&mut self, _list: ListNo, _coarse_distance: f32) {}
+
+    fn distance(&self, code: &[u8]) -> f32 {
+        let (coordinates, rest) = code.as_chunks::<4>();
+        assert!(rest.is_empty() && coordinates.len() == self.query.len(), "a code of the codec's size");
+        self.distance.between(&self.query, coordinates.iter().map(|&bytes| f32::from_le_bytes(bytes)))
+    }
+
+    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
+        self.level.run(Scan { distance: self.distance, query: &self.query, piece, sink });
+    }
+}
+
+struct Scan<'a, D> {
+    distance: D,
+    query: &'a [f32],
+    piece: &'a Piece<'a>,
+    sink: &'a mut Sink,
+}
+
+impl<D: Distance> Kernel for Scan<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let blocks: &[[f32; BLOCK]] = bytemuck::cast_slice(self.piece.segment().plane(0));
+        let blocks = blocks.chunks_exact(self.query.len());
+        let range = self.piece.blocks();
+        for (b, block) in blocks.enumerate().skip(range.start).take(range.len()) {
+            let selected = self.piece.selected(b * BLOCK, BLOCK) as u32;
+            if selected == 0 {
+                continue;
+            }
+            let distances = block_distances(self.distance, self.query, block);
+            let threshold = self.sink.threshold();
+            let mut near = 0u32;
+            for (lane, &distance) in distances.iter().enumerate() {
+                near |= u32::from(distance <= threshold) << lane;
+            }
+            let mut hits = near & selected;
+            while hits != 0 {
+                let lane = hits.trailing_zeros() as usize;
+                hits &= hits - 1;
+                self.sink.push(self.piece.neighbor(b * BLOCK + lane, distances[lane]));
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Adding: check everything, then assign, encode and append block by block; undo all of it if a block fails.
+
+use super::{IvfIndex, Trained};
+use crate::coarse::nearest_lists;
+use crate::executor::or_global;
+use ivf_core::error::{AddError, InputError, SearchError};
+use ivf_core::params::NonFinite;
+use ivf_core::{
+    Add, AddOptions, AddReport, AddWithIds, AnyRows, DirectMapKind, Id, Level1Quantizer, ListNo, Rows, SearchParams,
+};
+
+/// Vectors that are converted, assigned and encoded at a time (Faiss's).
+const BLOCK: usize = 65536;
+
+impl Add for IvfIndex {
+    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let first = self.trained.as_ref().ok_or(AddError::NotTrained)?.entries.next_id;
+        let end = first.checked_add(rows.len() as u64).filter(|end| *end <= 1 << 63).ok_or(AddError::IdsExhausted)?;
+        let ids: Vec<Id> = (first..end).map(|id| Id(id as i64)).collect();
+        self.add_checked(rows, &ids, options)
+    }
+}
+
+impl AddWithIds for IvfIndex {
+    fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let trained = self.trained.as_ref().ok_or(AddError::NotTrained)?;
+        if ids.len() != rows.len() {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        if trained.entries.map.kind() == DirectMapKind::Array {
+            for (expected, &id) in (trained.entries.next_id..).map(|id| Id(id as i64)).zip(ids) {
+                if id != expected {
+                    return Err(AddError::IdNotSequential { id, expected });
+                }
+            }
+        }
+        self.add_checked(rows, ids, options)
+    }
+}
+
+impl IvfIndex {
+    /// Adds rows with one id each.
+    pub(super) fn add_checked(
+        &mut self,
+        rows: AnyRows<'_>,
+        ids: &[Id],
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, AddError> {
+        if rows.dim() != self.dim {
+            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
+        }
+        if options.non_finite == NonFinite::Reject
+            && let Some(row) = rows.first_non_finite()
+        {
+            return Err(InputError::NonFinite { row }.into());
+        }
+        let trained = self.trained.as_mut().ok_or(AddError::NotTrained)?;
+        let before = trained.entries.lengths()?;
+        match trained.append_blocks(rows, ids, options) {
+            Ok(skipped) => {
+                let added = rows.len() - skipped.len();
+                let next_id = ids.iter().map(|id| (id.0 as i128 + 1).max(0) as u64).max().unwrap_or(0);
+                trained.entries.commit(&before, added, next_id)?;
+                Ok(AddReport::new(added, skipped))
+            }
+            Err(error) => {
+                trained.entries.roll_back(&before)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Trained {
+    /// Appends all finite rows; gives the numbers of the others.
+    fn append_blocks(
+        &mut self,
+        rows: AnyRows<'_>,
+        ids: &[Id],
+        options: &AddOptions<'_>,
+    ) -> Result<Vec<usize>, AddError> {
+        let executor = or_global(options.executor);
+        let mut params = SearchParams::new().executor(executor);
+        params.cancel = options.cancel;
+        let (mut skipped, mut scratch, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for start in (0..rows.len()).step_by(BLOCK) {
+            params.check_cancel().map_err(|_| AddError::Cancelled)?;
+            let end = rows.len().min(start + BLOCK);
+            let mut block = rows.slice(start..end).to_f32(&mut scratch);
+            let mut ids = std::borrow::Cow::Borrowed(&ids[start..end]);
+            if AnyRows::from(block).first_non_finite().is_some() {
+                let finite = |i: &usize| block.row(*i).iter().all(|x| x.is_finite());
+                let (good, bad): (Vec<usize>, Vec<usize>) = (0..block.len()).partition(finite);
+                skipped.extend(bad.into_iter().map(|i| start + i));
+                kept.clear();
+                good.iter().for_each(|&i| kept.extend_from_slice(block.row(i)));
+                ids = good.iter().map(|&i| ids[i]).collect();
+                block = Rows::new(&kept, block.dim()).expect("whole rows");
+            }
+            let lists = assign_all(&*self.quantizer, block, &params, start)?;
+            let codes = self.entries.encode(block, &lists, executor);
+            self.entries.append(&lists, &ids, &codes, executor)?;
+            if let Some(progress) = options.progress {
+                progress.step("add", end as u64, rows.len() as u64);
+            }
+        }
+        Ok(skipped)
+    }
+}
+
+/// The list of each row; `first` is the number of row 0 for the caller.
+pub(super) fn assign_all(
+    quantizer: &dyn Level1Quantizer,
+    rows: Rows<'_, f32>,
+    params: &SearchParams<'_>,
+    first: usize,
+) -> Result<Vec<ListNo>, AddError> {
+    let lists = nearest_lists(quantizer, rows, params).map_err(|error| match error {
+        SearchError::Cancelled => AddError::Cancelled,
+        other => AddError::Assign(Box::new(other)),
+    })?;
+    let named = lists.into_iter().enumerate();
+    named.map(|(row, list)| list.ok_or(AddError::Unassigned { row: first + row })).collect()
+}

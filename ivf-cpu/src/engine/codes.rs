@@ -1,0 +1,218 @@
+//! A codec's standalone index: `Flat`, and later `PQ16`, `SQ8`, ... One list, every code of which is scanned.
+
+use super::IvfIndex;
+use super::entries::Mark;
+use crate::coarse::OneListSpec;
+use ivf_core::error::{
+    BuildError, DecodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError,
+};
+use ivf_core::index::{
+    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
+};
+use ivf_core::part::unknown_knob;
+use ivf_core::registry::{IndexRow, Registry};
+use ivf_core::{
+    AnyRows, CodecSpec, DirectMapKind, Id, Index, KnobValue, Metric, Node, ParallelMode, Part, Rows, SearchParams,
+    SearchResult, SpecText, StoredNode, TrainOptions,
+};
+use std::any::Any;
+use std::sync::Arc;
+
+/// The row of this index.
+pub(crate) const ROW: IndexRow =
+    IndexRow::new("codes", "a codec and one list, searched exhaustively", |node, registry| {
+        Ok(Box::new(CodesIndex::read(node, registry)?))
+    });
+
+const PARAMS: &[&str] = &["selector", "mode", "locations"];
+
+/// A codec's standalone index: every code is compared with every query. With the codec `Flat` the answers are exact.
+///
+/// It is the IVF engine with one list. A codec that learns nothing (`Flat`) makes an index that is trained from the start. Ids
+/// that count up from 0 take no memory.
+#[derive(Debug)]
+pub struct CodesIndex {
+    inner: IvfIndex,
+    /// False for a codec that learns nothing.
+    learns: bool,
+}
+
+impl CodesIndex {
+    /// An empty index.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the codec cannot work with the dimension or the metric.
+    pub fn new(dim: usize, metric: Metric, codec: Arc<dyn CodecSpec>) -> Result<Self, BuildError> {
+        let learns = codec.training_points() > 0;
+        let mut inner = IvfIndex::new(dim, metric, Arc::new(OneListSpec), codec.clone())?;
+        if !learns {
+            let rows = Rows::new(&[0.0_f32; 0], dim).map_err(|error| BuildError::Dim {
+                kind: codec.to_string(),
+                dim,
+                why: error.to_string(),
+            })?;
+            inner.train(rows.into(), &TrainOptions::new()).map_err(|error| BuildError::Dim {
+                kind: codec.to_string(),
+                dim,
+                why: error.to_string(),
+            })?;
+        }
+        Ok(Self { inner, learns })
+    }
+
+    /// Keeps a direct map of another kind; see [`IvfIndex::set_direct_map`].
+    ///
+    /// # Errors
+    /// As [`IvfIndex::set_direct_map`].
+    pub fn set_direct_map(&mut self, kind: DirectMapKind) -> Result<(), EditError> {
+        self.inner.set_direct_map(kind)
+    }
+
+    /// How work is cut up unless a call says otherwise.
+    pub fn set_parallel_mode(&mut self, mode: ParallelMode) {
+        self.inner.set_parallel_mode(mode);
+    }
+
+    /// The inner distances (smaller is closer) from a query to the vectors of `ids`, the same as a search gives.
+    ///
+    /// # Errors
+    /// [`ReconstructError`]: an id that is not there, not trained, or the lists cannot be read.
+    ///
+    /// # Panics
+    /// If the query has another dimension.
+    pub fn distances(&self, query: &[f32], ids: &[Id]) -> Result<Vec<f32>, ReconstructError> {
+        self.inner.distances(query, ids)
+    }
+
+    /// The state that [`undo`](Self::undo) goes back to.
+    pub(crate) fn mark(&self) -> Result<Mark, StoreError> {
+        self.inner.mark()
+    }
+
+    /// Forgets what was added since the mark.
+    pub(crate) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
+        self.inner.undo(mark)
+    }
+
+    pub(crate) fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
+        node.expect_version(0)?;
+        let inner = IvfIndex::read(node.child("inner")?, registry)?;
+        let learns = inner.codec.training_points() > 0;
+        if !inner.is_standalone() {
+            return Err(DecodeError::value(&node.tag, "it has a coarse quantizer"));
+        }
+        if !learns && !inner.is_trained() {
+            return Err(DecodeError::value(&node.tag, format!("an untrained {}, which learns nothing", inner.codec)));
+        }
+        Ok(Self { inner, learns })
+    }
+}
+
+impl Index for CodesIndex {
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
+    fn metric(&self) -> Metric {
+        self.inner.metric()
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn is_trained(&self) -> bool {
+        self.inner.is_trained()
+    }
+
+    fn spec_text(&self) -> SpecText {
+        SpecText::base(self.inner.codec.to_string())
+    }
+
+    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+        params.only("an index without lists", PARAMS)?;
+        self.inner.search(queries, k, params)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        vec![Part { path: String::new(), kind: ROW.tag.to_owned(), knobs: Vec::new() }]
+    }
+
+    fn set_knob(&mut self, name: &str, _value: KnobValue) -> Result<(), KnobError> {
+        Err(unknown_knob(name, &self.parts()))
+    }
+
+    fn memory(&self) -> usize {
+        self.inner.memory()
+    }
+
+    fn export(&self) -> Result<Node<'_>, StoreError> {
+        let mut node = Node::new(ROW.tag, 0, &());
+        node.push_child("inner", self.inner.export()?);
+        Ok(node)
+    }
+
+    fn as_train(&mut self) -> Option<&mut dyn Train> {
+        if self.learns { self.inner.as_train() } else { None }
+    }
+
+    fn as_add(&mut self) -> Option<&mut dyn Add> {
+        self.inner.as_add()
+    }
+
+    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
+        self.inner.as_add_with_ids()
+    }
+
+    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
+        self.inner.as_reset()
+    }
+
+    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
+        Some(self)
+    }
+
+    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
+        self.inner.as_remove()
+    }
+
+    fn as_update(&mut self) -> Option<&mut dyn Update> {
+        self.inner.as_update()
+    }
+
+    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
+        self.inner.as_reconstruct()
+    }
+
+    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        Some(self)
+    }
+
+    fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
+        self.inner.as_standalone_codec()
+    }
+
+    fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
+        self.inner.as_add_codes()
+    }
+}
+
+impl RangeSearch for CodesIndex {
+    fn range_search(
+        &self,
+        queries: AnyRows<'_>,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        params.only("a range search of an index without lists", PARAMS)?;
+        self.inner.range_search(queries, radius, params)
+    }
+}
+
+impl Merge for CodesIndex {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+        let other: &mut dyn Any = other;
+        let other = other.downcast_mut::<CodesIndex>().ok_or(MergeError::Incompatible("kind"))?;
+        self.inner.merge_ivf(&mut other.inner, shift)
+    }
+}

@@ -1,0 +1,166 @@
+//! The entries of an index: a bound codec, the lists it fills, and where each id stands.
+
+use super::{IvfIndex, Trained};
+use ivf_core::error::{EditError, StoreError};
+use ivf_core::executor::{Executor, map_items};
+use ivf_core::lists::{ListBatch, ListRef};
+use ivf_core::{
+    BoundCodec, CodeLayout, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset,
+    Location, Rows,
+};
+use std::sync::Arc;
+
+/// Vectors that one turn of a parallel encoding takes.
+const ENCODE_CHUNK: usize = 1024;
+
+/// An array map may have this many places for each entry, and some more, before it counts as a waste.
+const MAX_SPARSENESS: u64 = 64;
+
+#[derive(Debug)]
+pub(super) struct Entries {
+    pub(super) bound: Arc<dyn BoundCodec>,
+    pub(super) lists: Box<dyn InvertedLists>,
+    pub(super) map: DirectMap,
+    /// One more than the largest id ever added: what `add` counts up from.
+    pub(super) next_id: u64,
+    pub(super) len: usize,
+}
+
+/// How long the lists were: what an undone write goes back to.
+pub(super) struct Lengths(Vec<usize>);
+
+/// A state between two adds, for a wrapper that has to undo one.
+pub(crate) struct Mark(Option<(Lengths, usize, u64)>);
+
+impl IvfIndex {
+    pub(super) fn mark(&self) -> Result<Mark, StoreError> {
+        let mark = |Trained { entries, .. }: &Trained| Ok((entries.lengths()?, entries.len, entries.next_id));
+        Ok(Mark(self.trained.as_ref().map(mark).transpose()?))
+    }
+
+    pub(super) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
+        if let (Some(Trained { entries, .. }), Some((lengths, len, next_id))) = (&mut self.trained, mark.0) {
+            for list in entries.list_numbers() {
+                for (offset, id) in entries.lists.list(list)?.ids().enumerate().skip(lengths.0[list.index()]) {
+                    entries.map.remove(id, Location { list, offset: ListOffset(offset as u32) });
+                }
+            }
+            entries.roll_back(&lengths)?;
+            (entries.len, entries.next_id) = (len, next_id);
+        }
+        Ok(())
+    }
+}
+
+impl Entries {
+    pub(super) fn new(bound: Arc<dyn BoundCodec>, lists: Box<dyn InvertedLists>, map: DirectMapKind) -> Self {
+        Self { bound, lists, map: DirectMap::new(map), next_id: 0, len: 0 }
+    }
+
+    pub(super) fn layout(&self) -> &CodeLayout {
+        self.bound.codec().layout()
+    }
+
+    pub(super) fn writer(&mut self) -> Result<&mut dyn InvertedListsMut, StoreError> {
+        self.lists.writer().ok_or(StoreError::ReadOnly)
+    }
+
+    pub(super) fn list_numbers(&self) -> impl Iterator<Item = ListNo> + use<> {
+        (0..self.lists.nlist()).map(|no| ListNo(no as u32))
+    }
+
+    pub(super) fn lengths(&self) -> Result<Lengths, StoreError> {
+        Ok(Lengths(self.list_numbers().map(|list| self.lists.list_len(list)).collect::<Result<_, _>>()?))
+    }
+
+    /// The codes of vectors that belong to `lists`, one each.
+    pub(super) fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], executor: &dyn Executor) -> Vec<u8> {
+        let code_size = self.layout().code_size();
+        let mut codes = vec![0; rows.len() * code_size];
+        let jobs: Vec<_> = codes.chunks_mut(ENCODE_CHUNK * code_size).zip(lists.chunks(ENCODE_CHUNK)).collect();
+        map_items(executor, jobs, |job, (codes, lists)| {
+            let start = job * ENCODE_CHUNK;
+            self.bound.encode(rows.slice(start..start + lists.len()), lists, codes);
+        });
+        codes
+    }
+
+    /// Appends entries to their lists; they count only once [`commit`](Self::commit) is called.
+    pub(super) fn append(
+        &mut self,
+        lists: &[ListNo],
+        ids: &[Id],
+        codes: &[u8],
+        executor: &dyn Executor,
+    ) -> Result<(), StoreError> {
+        let code_size = self.layout().code_size();
+        self.writer()?.append(&ListBatch::group(lists, ids, codes, code_size), executor)
+    }
+
+    /// Counts what was appended since the lists were as long as `before`.
+    pub(super) fn commit(&mut self, before: &Lengths, added: usize, next_id: u64) -> Result<(), StoreError> {
+        if self.map.kind() != DirectMapKind::None {
+            for list in self.list_numbers() {
+                let start = before.0[list.index()];
+                if self.lists.list_len(list)? > start {
+                    let entries = self.lists.list(list)?;
+                    for (offset, id) in entries.ids().enumerate().skip(start) {
+                        self.map.insert(id, Location { list, offset: ListOffset(offset as u32) });
+                    }
+                }
+            }
+        }
+        self.len += added;
+        self.next_id = self.next_id.max(next_id);
+        Ok(())
+    }
+
+    /// Cuts the lists back to what they were.
+    pub(super) fn roll_back(&mut self, before: &Lengths) -> Result<(), StoreError> {
+        for list in self.list_numbers() {
+            self.writer()?.truncate(list, before.0[list.index()])?;
+        }
+        Ok(())
+    }
+
+    /// The first place of an id, in list order.
+    pub(super) fn find(&self, id: Id) -> Result<Option<Location>, StoreError> {
+        if self.map.kind() != DirectMapKind::None {
+            return Ok(self.map.get(id));
+        }
+        for list in self.list_numbers() {
+            let entries = self.lists.list(list)?;
+            let offset = entries.placed().find_map(|(first, segment)| Some(first + segment.ids().position(id)?));
+            if let Some(offset) = offset {
+                return Ok(Some(Location { list, offset: ListOffset(offset as u32) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the code at a place.
+    pub(super) fn code(&self, at: Location, code: &mut [u8]) -> Result<Id, StoreError> {
+        let entries: ListRef<'_> = self.lists.list(at.list)?;
+        let len = entries.len();
+        entries.entry(self.layout(), at.offset, code).ok_or(StoreError::NoSuchEntry { at, len })
+    }
+
+    /// Another kind of direct map over the entries there are.
+    pub(super) fn mapped(&self, kind: DirectMapKind) -> Result<DirectMap, EditError> {
+        let mut map = DirectMap::new(kind);
+        if kind == DirectMapKind::None {
+            return Ok(map);
+        }
+        let most = (self.len as u64 + 1024).saturating_mul(MAX_SPARSENESS);
+        for list in self.list_numbers() {
+            let entries = self.lists.list(list)?;
+            for (offset, id) in entries.ids().enumerate() {
+                if kind == DirectMapKind::Array && !u64::try_from(id.0).is_ok_and(|id| id < most) {
+                    return Err(EditError::NotForArray(id));
+                }
+                map.insert(id, Location { list, offset: ListOffset(offset as u32) });
+            }
+        }
+        Ok(map)
+    }
+}

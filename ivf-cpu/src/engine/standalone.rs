@@ -1,0 +1,101 @@
+//! Codes outside of lists: the list number and the code, in a row of bytes.
+
+use super::add::assign_all;
+use super::{IvfIndex, Trained};
+use crate::executor::RayonGlobal;
+use ivf_core::error::{AddError, CodeError, InputError};
+use ivf_core::quantizer::{decode_list, encode_list, list_code_size};
+use ivf_core::{AddCodes, AddReport, AnyRows, DirectMapKind, Id, ListNo, SearchParams, StandaloneCodec};
+
+impl StandaloneCodec for IvfIndex {
+    fn sa_code_size(&self) -> Result<usize, CodeError> {
+        let trained = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
+        Ok(list_code_size(trained.quantizer.nlist()) + trained.entries.layout().code_size())
+    }
+
+    fn sa_encode(&self, rows: AnyRows<'_>) -> Result<Vec<u8>, CodeError> {
+        let Trained { quantizer, entries } = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
+        if rows.dim() != self.dim {
+            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
+        }
+        if let Some(row) = rows.first_non_finite() {
+            return Err(InputError::NonFinite { row }.into());
+        }
+        let mut scratch = Vec::new();
+        let rows = rows.to_f32(&mut scratch);
+        let lists = assign_all(&**quantizer, rows, &SearchParams::new(), 0)?;
+        let codes = entries.encode(rows, &lists, &RayonGlobal);
+        let list_size = list_code_size(quantizer.nlist());
+        let mut out = Vec::with_capacity(rows.len() * (list_size + entries.layout().code_size()));
+        for (&list, code) in lists.iter().zip(codes.chunks_exact(entries.layout().code_size())) {
+            let start = out.len();
+            out.resize(start + list_size, 0);
+            encode_list(list, &mut out[start..]);
+            out.extend_from_slice(code);
+        }
+        Ok(out)
+    }
+
+    fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError> {
+        let Trained { entries, .. } = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
+        let (lists, codes) = self.split_codes(codes)?;
+        let mut vectors = vec![0.0; lists.len() * self.dim];
+        let rows = vectors.chunks_exact_mut(self.dim).zip(codes.chunks_exact(entries.layout().code_size()));
+        for ((vector, code), &list) in rows.zip(&lists) {
+            entries.bound.decode(list, code, vector);
+        }
+        Ok(vectors)
+    }
+}
+
+impl AddCodes for IvfIndex {
+    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError> {
+        let (lists, codes) = self.split_codes(codes)?;
+        let entries = &mut self.trained.as_mut().ok_or(CodeError::NotTrained)?.entries;
+        let end = entries.next_id.checked_add(lists.len() as u64).filter(|end| *end <= 1 << 63);
+        let counted = entries.next_id..end.ok_or(AddError::IdsExhausted)?;
+        let counted: Vec<Id> = counted.map(|id| Id(id as i64)).collect();
+        let ids = ids.unwrap_or(&counted);
+        if ids.len() != lists.len() {
+            return Err(InputError::IdCount { rows: lists.len(), ids: ids.len() }.into());
+        }
+        if entries.map.kind() == DirectMapKind::Array
+            && let Some((&expected, &id)) = counted.iter().zip(ids).find(|(expected, id)| expected != id)
+        {
+            return Err(AddError::IdNotSequential { id, expected }.into());
+        }
+        let before = entries.lengths().map_err(AddError::from)?;
+        if let Err(error) = entries.append(&lists, ids, &codes, &RayonGlobal) {
+            entries.roll_back(&before).map_err(AddError::from)?;
+            return Err(AddError::from(error).into());
+        }
+        let next_id = ids.iter().map(|id| (i128::from(id.0) + 1).max(0) as u64).max().unwrap_or(0);
+        entries.commit(&before, ids.len(), next_id).map_err(AddError::from)?;
+        Ok(AddReport::new(ids.len(), Vec::new()))
+    }
+}
+
+impl IvfIndex {
+    /// Standalone codes as list numbers and bare codes.
+    fn split_codes(&self, codes: &[u8]) -> Result<(Vec<ListNo>, Vec<u8>), CodeError> {
+        let Trained { quantizer, entries } = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
+        let list_size = list_code_size(quantizer.nlist());
+        let code_size = list_size + entries.layout().code_size();
+        if !codes.len().is_multiple_of(code_size) {
+            return Err(CodeError::Length { code_size, found: codes.len() });
+        }
+        let mut lists = Vec::with_capacity(codes.len() / code_size);
+        let mut bare = Vec::with_capacity(codes.len());
+        for (i, code) in codes.chunks_exact(code_size).enumerate() {
+            let (list, code) = code.split_at(list_size);
+            let no_list = |_| CodeError::NoSuchList {
+                code: i,
+                list: list.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)),
+                nlist: quantizer.nlist(),
+            };
+            lists.push(decode_list(quantizer.nlist(), list).map_err(no_list)?);
+            bare.extend_from_slice(code);
+        }
+        Ok((lists, bare))
+    }
+}

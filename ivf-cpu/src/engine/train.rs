@@ -1,0 +1,57 @@
+//! Training: the coarse quantizer first, then the codec, then empty lists.
+
+use super::{Entries, IvfIndex, Trained};
+use crate::coarse::nearest_lists;
+use crate::executor::or_global;
+use crate::kmeans::{Random, sample};
+use ivf_core::codec::residuals;
+use ivf_core::error::{InputError, SearchError, TrainError};
+use ivf_core::{AnyRows, Centroids, Index, Rows, SearchParams, Train, TrainOptions, TrainReport};
+use rand::SeedableRng;
+use std::sync::Arc;
+
+impl Train for IvfIndex {
+    fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError> {
+        if !self.is_empty() {
+            return Err(TrainError::NotEmpty { len: self.len() });
+        }
+        if rows.dim() != self.dim {
+            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
+        }
+        if let Some(row) = rows.first_non_finite() {
+            return Err(InputError::NonFinite { row }.into());
+        }
+        let (quantizer, mut report) = self.quantizer.train(rows, self.metric, options)?;
+
+        let mut random = Random::seed_from_u64(options.seed.unwrap_or_default());
+        let mut scratch = Vec::new();
+        let sample = sample::sample(rows, self.codec.training_points(), &mut random, &mut scratch);
+        let residuals = if self.codec.by_residual() {
+            let mut params = SearchParams::new().executor(or_global(options.executor));
+            params.cancel = options.cancel;
+            let unsupported = |what: String| TrainError::Unsupported { kind: self.quantizer.to_string(), what };
+            let lists = nearest_lists(&*quantizer, sample, &params).map_err(|error| match error {
+                SearchError::Cancelled => TrainError::Cancelled,
+                other => unsupported(other.to_string()),
+            })?;
+            let lists = lists.into_iter().collect::<Option<Vec<_>>>();
+            let lists = lists.ok_or_else(|| unsupported("vectors that belong to no list".to_owned()))?;
+            let centroids: &dyn Centroids = &*quantizer;
+            Some(residuals(sample, &lists, centroids))
+        } else {
+            None
+        };
+        let seen = match &residuals {
+            Some(residuals) => Rows::new(residuals, self.dim).expect("residuals have the vectors' shape"),
+            None => sample,
+        };
+        let (codec, codec_report) = self.codec.train(seen, self.metric, options)?;
+        report.merge(codec_report);
+
+        let lists = self.store.create(quantizer.nlist(), codec.layout())?;
+        let centroids: Arc<dyn Centroids> = quantizer.clone();
+        let entries = Entries::new(codec.bind(centroids), lists, self.map);
+        self.trained = Some(Trained { quantizer, entries });
+        Ok(report)
+    }
+}

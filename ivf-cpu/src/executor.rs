@@ -1,0 +1,48 @@
+//! Rayon as an executor.
+
+use ivf_core::Executor;
+use rayon::prelude::*;
+
+/// Rayon's global pool: what every call runs on unless it names another executor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RayonGlobal;
+
+impl Executor for RayonGlobal {
+    fn threads(&self) -> usize {
+        rayon::current_num_threads()
+    }
+
+    fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
+        // Turns are large: let each be stolen by itself.
+        (0..n).into_par_iter().with_max_len(1).for_each(turn);
+    }
+}
+
+/// A rayon pool of a chosen number of threads.
+#[derive(Debug)]
+pub struct RayonPool(rayon::ThreadPool);
+
+impl RayonPool {
+    /// A pool of `threads` threads.
+    ///
+    /// # Errors
+    /// What rayon says if the threads cannot be started.
+    pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        Ok(Self(rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?))
+    }
+}
+
+impl Executor for RayonPool {
+    fn threads(&self) -> usize {
+        self.0.current_num_threads()
+    }
+
+    fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
+        self.0.install(|| (0..n).into_par_iter().with_max_len(1).for_each(turn));
+    }
+}
+
+/// The caller's executor, or rayon's global pool.
+pub(crate) fn or_global(executor: Option<&dyn Executor>) -> &dyn Executor {
+    executor.unwrap_or(&RayonGlobal)
+}

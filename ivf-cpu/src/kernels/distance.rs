@@ -1,0 +1,149 @@
+//! What each metric's distance is: one step a dimension, in order.
+
+use ivf_core::Metric;
+
+/// An inner distance (smaller is closer), as a fold over the dimensions in order.
+///
+/// This fold is the definition of the distance: whoever computes it, in whichever layout and with whichever instruction set,
+/// does these steps in this order for each pair of vectors and gets the same bits.
+pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
+    /// What the fold carries.
+    type Sum: Copy + Default;
+
+    /// A coordinate of the query as the steps want it.
+    #[inline(always)]
+    fn enter(self, q: f32) -> f32 {
+        q
+    }
+
+    /// One dimension: `q` is a coordinate that has entered, `x` one of a stored vector.
+    fn step(self, sum: Self::Sum, q: f32, x: f32) -> Self::Sum;
+
+    /// The distance after the last dimension.
+    fn finish(self, sum: Self::Sum) -> f32;
+
+    /// The distance between an entered query and a vector.
+    #[inline(always)]
+    fn between(self, query: &[f32], vector: impl Iterator<Item = f32>) -> f32 {
+        self.finish(query.iter().zip(vector).fold(Self::Sum::default(), |sum, (&q, x)| self.step(sum, q, x)))
+    }
+}
+
+macro_rules! distances {
+    ($($(#[$doc:meta])* $name:ident, $sum:ty, |$self:ident, $acc:ident, $q:ident, $x:ident| $step:expr, $finish:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
+
+        impl Distance for $name {
+            type Sum = $sum;
+
+            #[inline(always)]
+            fn step($self, $acc: $sum, $q: f32, $x: f32) -> $sum {
+                $step
+            }
+
+            #[inline(always)]
+            fn finish(self, sum: $sum) -> f32 {
+                let finish: fn($sum) -> f32 = $finish;
+                finish(sum)
+            }
+        }
+    )*};
+}
+
+distances! {
+    /// Squared Euclidean.
+    L2, f32, |self, sum, q, x| { let d = q - x; d.mul_add(d, sum) }, |sum| sum;
+    /// Sum of absolute differences.
+    L1, f32, |self, sum, q, x| sum + (q - x).abs(), |sum| sum;
+    /// Largest absolute difference.
+    Linf, f32, |self, sum, q, x| sum.max((q - x).abs()), |sum| sum;
+    /// Sum of relative differences.
+    Canberra, f32, |self, sum, q, x| {
+        let total = q.abs() + x.abs();
+        if total > 0.0 { sum + (q - x).abs() / total } else { sum }
+    }, |sum| sum;
+    /// Sum of differences over sum of sums.
+    BrayCurtis, [f32; 2], |self, sum, q, x| [sum[0] + (q - x).abs(), sum[1] + (q + x).abs()],
+        |[differences, sums]| if sums > 0.0 { differences / sums } else { 0.0 };
+    /// Half the divergences from the mean distribution.
+    JensenShannon, f32, |self, sum, q, x| {
+        let mean = (q + x) * 0.5;
+        let term = |v: f32| if v > 0.0 { v * (v / mean).ln() } else { 0.0 };
+        sum + (term(q) + term(x))
+    }, |sum| sum * 0.5;
+    /// The negated share of minima in maxima.
+    Jaccard, [f32; 2], |self, sum, q, x| [sum[0] + q.min(x), sum[1] + q.max(x)],
+        |[minima, maxima]| if maxima == 0.0 { 0.0 } else { -(minima / maxima) };
+}
+
+/// The negated inner product: the query's sign changes on entry, so every step is one multiply-add.
+#[derive(Clone, Copy, Debug)]
+pub struct InnerProduct;
+
+impl Distance for InnerProduct {
+    type Sum = f32;
+
+    #[inline(always)]
+    fn enter(self, q: f32) -> f32 {
+        -q
+    }
+
+    #[inline(always)]
+    fn step(self, sum: f32, q: f32, x: f32) -> f32 {
+        q.mul_add(x, sum)
+    }
+
+    #[inline(always)]
+    fn finish(self, sum: f32) -> f32 {
+        sum
+    }
+}
+
+/// Sum of absolute differences to the power `p`.
+#[derive(Clone, Copy, Debug)]
+pub struct Lp {
+    /// The power.
+    pub p: f32,
+}
+
+impl Distance for Lp {
+    type Sum = f32;
+
+    #[inline(always)]
+    fn step(self, sum: f32, q: f32, x: f32) -> f32 {
+        sum + (q - x).abs().powf(self.p)
+    }
+
+    #[inline(always)]
+    fn finish(self, sum: f32) -> f32 {
+        sum
+    }
+}
+
+/// Code to run with the distance of a metric that is known at run time.
+pub trait Visitor {
+    /// What it gives back.
+    type Output;
+    /// The code.
+    fn visit<D: Distance>(self, distance: D) -> Self::Output;
+}
+
+/// The one place where a metric becomes a type: outside every loop.
+///
+/// `Cosine` has no distance of its own: vectors are normalised before they come here, and then it is the inner product.
+pub fn with_distance<V: Visitor>(metric: Metric, visitor: V) -> V::Output {
+    match metric {
+        Metric::L2 => visitor.visit(L2),
+        Metric::InnerProduct | Metric::Cosine => visitor.visit(InnerProduct),
+        Metric::L1 => visitor.visit(L1),
+        Metric::Linf => visitor.visit(Linf),
+        Metric::Lp(p) => visitor.visit(Lp { p }),
+        Metric::Canberra => visitor.visit(Canberra),
+        Metric::BrayCurtis => visitor.visit(BrayCurtis),
+        Metric::JensenShannon => visitor.visit(JensenShannon),
+        Metric::Jaccard => visitor.visit(Jaccard),
+        other => unreachable!("a metric without a distance: {other}"),
+    }
+}

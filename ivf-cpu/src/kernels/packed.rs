@@ -1,0 +1,109 @@
+//! Vectors in dimension-major blocks of 32, and the loops over them.
+
+use super::Distance;
+use ivf_core::bytes::AlignedBytes;
+use ivf_core::{CodeLayout, Rows};
+
+/// Vectors in a block.
+pub const BLOCK: usize = 32;
+
+/// A matrix of `f32` vectors packed for scanning: blocks of 32 vectors, dimension after dimension.
+///
+/// ```text
+/// dim 2, vectors a b c ... (x, y their coordinates):
+///   block 0 | ax bx cx ... 32 | ay by cy ... 32 |   block 1 | ...
+/// ```
+///
+/// One load gives a coordinate of 32 vectors, a step of 32 sums needs no shuffle, and each sum still runs over the dimensions
+/// in order. The lanes past the last vector are zero and never reported.
+#[derive(Clone, Debug)]
+pub struct PackedRows {
+    bytes: AlignedBytes,
+    len: usize,
+    dim: usize,
+}
+
+impl PackedRows {
+    /// The layout of one vector's bytes in the blocks, for lists that hold the same blocks.
+    pub fn layout(dim: usize) -> CodeLayout {
+        CodeLayout::interleaved(size_of::<f32>(), dim, BLOCK)
+    }
+
+    /// Packs rows.
+    pub fn new(rows: Rows<'_, f32>) -> Self {
+        let dim = rows.dim();
+        let blocks = rows.len().div_ceil(BLOCK);
+        let mut bytes = AlignedBytes::zeroed(blocks * BLOCK * dim * size_of::<f32>());
+        let floats: &mut [f32] = bytemuck::cast_slice_mut(&mut bytes);
+        for (i, row) in rows.iter().enumerate() {
+            let block = &mut floats[i / BLOCK * BLOCK * dim..][..BLOCK * dim];
+            for (lanes, &x) in block.as_chunks_mut::<BLOCK>().0.iter_mut().zip(row) {
+                lanes[i % BLOCK] = x;
+            }
+        }
+        Self { bytes, len: rows.len(), dim }
+    }
+
+    /// Number of vectors.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if there is no vector.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Dimension of the vectors.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The blocks, each `dim` lanes of 32 floats.
+    #[inline(always)]
+    pub fn blocks(&self) -> std::slice::ChunksExact<'_, [f32; BLOCK]> {
+        bytemuck::cast_slice::<u8, [f32; BLOCK]>(&self.bytes).chunks_exact(self.dim)
+    }
+
+    /// Writes vector `i` to `out`.
+    ///
+    /// # Panics
+    /// If `i >= len` or `out` is not `dim` long.
+    pub fn row(&self, i: usize, out: &mut [f32]) {
+        assert!(i < self.len && out.len() == self.dim, "row {i} of {}, {} of {} places", self.len, out.len(), self.dim);
+        let block = self.blocks().nth(i / BLOCK).expect("a block for every row");
+        out.iter_mut().zip(block).for_each(|(x, lanes)| *x = lanes[i % BLOCK]);
+    }
+}
+
+/// Distances from one entered query to the 32 vectors of a block.
+#[inline(always)]
+pub fn block_distances<D: Distance>(distance: D, query: &[f32], block: &[[f32; BLOCK]]) -> [f32; BLOCK] {
+    tile_distances(distance, [query], block)[0]
+}
+
+/// Distances from `Q` entered queries to the 32 vectors of a block: each lane of the block is loaded once for all queries.
+#[inline(always)]
+pub fn tile_distances<D: Distance, const Q: usize>(
+    distance: D,
+    queries: [&[f32]; Q],
+    block: &[[f32; BLOCK]],
+) -> [[f32; BLOCK]; Q] {
+    // Equal lengths, told to the compiler once.
+    let queries = queries.map(|query| &query[..block.len()]);
+    let mut sums = [[D::Sum::default(); BLOCK]; Q];
+    for (d, lanes) in block.iter().enumerate() {
+        for (sums, query) in sums.iter_mut().zip(queries) {
+            let q = query[d];
+            for (sum, &x) in sums.iter_mut().zip(lanes) {
+                *sum = distance.step(*sum, q, x);
+            }
+        }
+    }
+    sums.map(|sums| sums.map(|sum| distance.finish(sum)))
+}

@@ -1,0 +1,213 @@
+//! k-means: Lloyd's algorithm.
+//!
+//! The assignment is a fused kernel (product and arg-min over packed centroids, no n x k matrix); the sums are in `f64`, each
+//! centroid's over its points in order, so that the result has the same bits for any number of threads.
+
+pub(crate) mod sample;
+mod start;
+mod update;
+
+use crate::coarse::nearest;
+use crate::executor::or_global;
+use crate::kernels::PackedRows;
+use ivf_core::error::TrainError;
+use ivf_core::params::KMeansStart;
+use ivf_core::report::Warning;
+use ivf_core::{AnyRows, Metric, Rows, TrainOptions, TrainReport};
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// The random numbers of training: the same ones for the same seed, on every machine and in every version.
+pub(crate) type Random = Xoshiro256PlusPlus;
+
+/// The seed where the caller gives none (Faiss's).
+const SEED: u64 = 1234;
+
+/// Below this many points for each centroid, the report warns (Faiss's `min_points_per_centroid`).
+const MIN_POINTS: usize = 39;
+
+/// More points than this for each centroid are left out unless the caller says otherwise (Faiss's `max_points_per_centroid`).
+const MAX_POINTS: usize = 256;
+
+/// What k-means shall find. Rounds, seed, sampling and start come with each call, in [`TrainOptions`].
+///
+/// ```
+/// use ivf_core::{Metric, Rows, TrainOptions};
+/// use ivf_cpu::KMeans;
+/// let points = [0.0_f32, 0.1, 0.2, 9.0, 9.1, 9.2];
+/// let (mut centroids, report) =
+///     KMeans::new(2, Metric::L2).train(Rows::new(&points, 1)?.into(), &TrainOptions::new())?;
+/// centroids.sort_by(f32::total_cmp);
+/// assert_eq!(centroids, [0.1, 9.1]);
+/// assert_eq!(report.warnings.len(), 1); // three points a centroid are few
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct KMeans {
+    k: usize,
+    metric: Metric,
+    spherical: bool,
+    iterations: usize,
+}
+
+impl KMeans {
+    /// `k` centroids, points assigned by `metric`; spherical (centroids of unit length) for the inner product. 10 rounds.
+    ///
+    /// # Panics
+    /// If `k` is zero or more than `u32::MAX`.
+    pub fn new(k: usize, metric: Metric) -> Self {
+        assert!((1..=u32::MAX as usize).contains(&k), "1 to 2^32 - 1 centroids");
+        Self { k, metric, spherical: metric.is_similarity(), iterations: 10 }
+    }
+
+    /// Rounds where the caller's options name no number.
+    #[must_use]
+    pub fn iterations(self, iterations: usize) -> Self {
+        Self { iterations, ..self }
+    }
+
+    /// The centroids of `rows` (all finite), `k x dim`.
+    ///
+    /// At most [`TrainOptions::max_points_per_centroid`] rows for each centroid are used, drawn without repetition. A centroid
+    /// that loses all its points takes half of another one's, larger ones more likely.
+    ///
+    /// # Errors
+    /// [`TrainError::TooFew`] if there are fewer rows than centroids, [`TrainError::Cancelled`].
+    pub fn train(&self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<(Vec<f32>, TrainReport), TrainError> {
+        let (k, dim) = (self.k, rows.dim());
+        if rows.len() < k {
+            return Err(TrainError::TooFew { needed: k, found: rows.len() });
+        }
+        let executor = or_global(options.executor);
+        let mut random = Random::seed_from_u64(options.seed.unwrap_or(SEED));
+        let most = k.saturating_mul(options.max_points_per_centroid.unwrap_or(MAX_POINTS).max(1));
+        let mut scratch = Vec::new();
+        let points = sample::sample(rows, most, &mut random, &mut scratch);
+        let mut report = TrainReport::default();
+        report.points = points.len();
+        if points.len() < k.saturating_mul(MIN_POINTS) {
+            report.warnings.push(Warning::FewPoints { points: points.len(), centroids: k, wanted: MIN_POINTS });
+        }
+
+        let mut centroids = match options.start.unwrap_or_default() {
+            KMeansStart::PlusPlus => start::plus_plus(points, k, executor, &mut random),
+            _ => start::random(points, k, &mut random),
+        };
+        if self.spherical {
+            normalize_rows(&mut centroids, dim);
+        }
+        let rounds = options.iterations.unwrap_or(self.iterations);
+        let mut numbers = vec![0u32; points.len()];
+        let mut distances = vec![0.0; points.len()];
+        let mut objectives = Vec::with_capacity(rounds + 1);
+        for round in 0..=rounds {
+            if options.cancel.is_some_and(|cancel| cancel.is_cancelled()) {
+                return Err(TrainError::Cancelled);
+            }
+            let packed = PackedRows::new(Rows::new(&centroids, dim).expect("k rows"));
+            nearest(points, &packed, self.metric, executor, &mut numbers, &mut distances);
+            objectives.push(distances.iter().map(|&d| f64::from(d)).sum());
+            if let Some(progress) = options.progress {
+                progress.step("k-means", round as u64, rounds as u64);
+            }
+            if round == rounds {
+                break;
+            }
+            let mut sizes = update::means(points, &numbers, &mut centroids, executor);
+            report.splits += update::split_empty(&mut centroids, &mut sizes, dim, &mut random);
+            if self.spherical {
+                normalize_rows(&mut centroids, dim);
+            }
+        }
+        report.objectives.push(objectives);
+        Ok((centroids, report))
+    }
+}
+
+/// Scales each row to unit length; a zero row stays.
+fn normalize_rows(rows: &mut [f32], dim: usize) {
+    for row in rows.chunks_exact_mut(dim) {
+        let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+        if norm > 0.0 {
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::RayonPool;
+    use ivf_core::Cancel;
+    use ivf_core::executor::Inline;
+
+    /// Points around `k` corners of a grid, corner after corner in turn.
+    fn clusters(k: usize, n: usize) -> Vec<f32> {
+        (0..n)
+            .flat_map(|i| {
+                let corner = (i % k) as f32 * 10.0;
+                [corner + (i * 7 % 11) as f32 * 0.1, -corner + (i * 5 % 13) as f32 * 0.1]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_objective_never_rises_and_threads_change_no_bit() {
+        let points = clusters(8, 1000);
+        let rows: AnyRows = Rows::new(&points, 2).unwrap().into();
+        for start in [KMeansStart::Random, KMeansStart::PlusPlus] {
+            let options = TrainOptions::new().start(start);
+            let (inline, report) = KMeans::new(8, Metric::L2).train(rows, &options.executor(&Inline)).unwrap();
+            let pool = RayonPool::new(3).unwrap();
+            let (pooled, _) = KMeans::new(8, Metric::L2).train(rows, &options.executor(&pool)).unwrap();
+            assert_eq!(inline, pooled);
+            assert!(report.objectives[0].windows(2).all(|w| w[1] <= w[0] * (1.0 + 1e-6)), "{:?}", report.objectives);
+            assert_eq!((report.points, report.warnings.len()), (1000, 0));
+        }
+    }
+
+    #[test]
+    fn fewer_distinct_points_than_centroids_still_give_k_finite_centroids() {
+        let points = [[1.0_f32, 2.0]; 50].concat();
+        let rows: AnyRows = Rows::new(&points, 2).unwrap().into();
+        for start in [KMeansStart::Random, KMeansStart::PlusPlus] {
+            let options = TrainOptions::new().start(start);
+            let (centroids, report) = KMeans::new(8, Metric::L2).train(rows, &options).unwrap();
+            assert!(centroids.len() == 16 && centroids.iter().all(|c| c.is_finite()));
+            assert!(report.splits > 0 && report.warnings.len() == 1);
+        }
+    }
+
+    #[test]
+    fn for_the_inner_product_centroids_have_unit_length() {
+        let points = clusters(4, 400);
+        let rows: AnyRows = Rows::new(&points, 2).unwrap().into();
+        let (centroids, _) = KMeans::new(4, Metric::InnerProduct).train(rows, &TrainOptions::new()).unwrap();
+        for c in centroids.chunks_exact(2) {
+            assert!((c[0].hypot(c[1]) - 1.0).abs() < 1e-6, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn sampling_is_bounded_and_seeded() {
+        let points = clusters(4, 4000);
+        let rows: AnyRows = Rows::new(&points, 2).unwrap().into();
+        let options = TrainOptions::new().max_points_per_centroid(100);
+        let train = |options: &TrainOptions<'_>| KMeans::new(4, Metric::L2).train(rows, options).unwrap();
+        let (centroids, report) = train(&options);
+        assert_eq!(report.points, 400);
+        assert_eq!(train(&options).0, centroids);
+        assert_ne!(train(&options.seed(5)).0, centroids);
+    }
+
+    #[test]
+    fn too_few_points_and_cancelling_are_errors() {
+        let rows: AnyRows = Rows::new(&[1.0_f32, 2.0], 1).unwrap().into();
+        let few = KMeans::new(3, Metric::L2).train(rows, &TrainOptions::new());
+        assert!(matches!(few, Err(TrainError::TooFew { needed: 3, found: 2 })));
+        let cancel = Cancel::new();
+        cancel.cancel();
+        let cancelled = KMeans::new(2, Metric::L2).train(rows, &TrainOptions::new().cancel(&cancel));
+        assert!(matches!(cancelled, Err(TrainError::Cancelled)));
+    }
+}

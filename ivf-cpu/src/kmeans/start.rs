@@ -1,0 +1,59 @@
+//! The first centroids.
+
+use super::{Random, sample};
+use crate::kernels::{BLOCK, L2, PackedRows, block_distances};
+use crate::simd::{Kernel, Level};
+use ivf_core::Rows;
+use ivf_core::executor::{Executor, map_items};
+use rand::RngExt;
+
+/// `k` different points.
+pub(super) fn random(points: Rows<'_, f32>, k: usize, random: &mut Random) -> Vec<f32> {
+    sample::choose(points.len(), k, random).into_iter().flat_map(|i| points.row(i)).copied().collect()
+}
+
+/// k-means++ (Arthur and Vassilvitskii, SODA 2007): each next point with a probability in proportion to its squared distance
+/// from the nearest one chosen before.
+pub(super) fn plus_plus(points: Rows<'_, f32>, k: usize, executor: &dyn Executor, random: &mut Random) -> Vec<f32> {
+    // Packed as a database is, so that the distances from a new centroid to all points are one scan.
+    let packed = PackedRows::new(points);
+    let mut nearest = vec![f32::INFINITY; points.len()];
+    let mut chosen = random.random_range(0..points.len() as u64) as usize;
+    let mut centroids = points.row(chosen).to_vec();
+    let level = Level::get();
+    for _ in 1..k {
+        let blocks: Vec<_> = packed.blocks().zip(nearest.chunks_mut(BLOCK)).collect();
+        let parts = ivf_core::executor::split(blocks.len(), executor.threads() * 4);
+        let mut blocks = blocks.into_iter();
+        let jobs: Vec<Vec<_>> = parts.iter().map(|part| blocks.by_ref().take(part.len()).collect()).collect();
+        map_items(executor, jobs, |_, job| level.run(Nearer { query: points.row(chosen), job }));
+        let total: f64 = nearest.iter().map(|&d| f64::from(d)).sum();
+        let mut left = random.random_range(0.0..1.0) * total;
+        // If every point is a centroid already, any point will do: the first empty cluster is split later.
+        let far = nearest.iter().position(|&d| {
+            left -= f64::from(d);
+            d > 0.0 && left <= 0.0
+        });
+        chosen = far.or_else(|| nearest.iter().rposition(|&d| d > 0.0)).unwrap_or(0);
+        centroids.extend_from_slice(points.row(chosen));
+    }
+    centroids
+}
+
+struct Nearer<'a> {
+    query: &'a [f32],
+    job: Vec<(&'a [[f32; BLOCK]], &'a mut [f32])>,
+}
+
+impl Kernel for Nearer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (block, nearest) in self.job {
+            for (near, distance) in nearest.iter_mut().zip(block_distances(L2, self.query, block)) {
+                *near = near.min(distance);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `L2norm`: vectors scaled to unit length.
+
+use ivf_core::error::{BuildError, DecodeError, InputError, TrainError};
+use ivf_core::registry::TransformRow;
+use ivf_core::transform::Reverse;
+use ivf_core::{AnyRows, MAX_DIM, Node, Rows, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec};
+use std::fmt;
+use std::sync::Arc;
+
+/// The row of this transform.
+pub(super) const ROW: TransformRow = TransformRow::new(
+    "l2norm",
+    "L2norm",
+    "scales vectors to unit length; a zero vector is an error",
+    &["L2norm"],
+    // Faiss takes both spellings.
+    |token| matches!(token, "L2norm" | "L2Norm").then(|| Ok(Arc::new(NormalizeSpec) as _)),
+    |node| Ok(Arc::new(Normalize::read(node)?)),
+);
+
+/// `L2norm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NormalizeSpec;
+
+impl fmt::Display for NormalizeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("L2norm")
+    }
+}
+
+impl TransformSpec for NormalizeSpec {
+    fn dim_out(&self, dim: usize) -> Result<usize, BuildError> {
+        Ok(dim)
+    }
+
+    fn training_points(&self) -> usize {
+        0
+    }
+
+    fn train(
+        &self,
+        rows: AnyRows<'_>,
+        _options: &TrainOptions<'_>,
+    ) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
+        Ok((Arc::new(Normalize { dim: rows.dim() }), TrainReport::default()))
+    }
+}
+
+/// Scales vectors to unit length. The length is computed in `f64`, where the squares of `f32` neither overflow nor vanish.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalize {
+    dim: usize,
+}
+
+impl Normalize {
+    fn read(node: &StoredNode) -> Result<Self, DecodeError> {
+        node.expect_version(0)?;
+        match usize::try_from(node.meta::<u64>()?) {
+            Ok(dim) if (1..=MAX_DIM).contains(&dim) => Ok(Self { dim }),
+            _ => Err(DecodeError::value(&node.tag, "a dimension that cannot be")),
+        }
+    }
+}
+
+impl Transform for Normalize {
+    fn spec(&self) -> Arc<dyn TransformSpec> {
+        Arc::new(NormalizeSpec)
+    }
+
+    fn dim_in(&self) -> usize {
+        self.dim
+    }
+
+    fn dim_out(&self) -> usize {
+        self.dim
+    }
+
+    /// A row with a NaN or an infinity comes out with a NaN in it: the index behind says what becomes of it.
+    fn apply(&self, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError> {
+        assert_eq!((rows.dim(), out.len()), (self.dim, rows.as_slice().len()), "rows of {} dimensions", self.dim);
+        for (row, (vector, unit)) in rows.iter().zip(out.chunks_exact_mut(self.dim)).enumerate() {
+            let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+            if norm == 0.0 {
+                return Err(InputError::ZeroVector { row });
+            }
+            unit.iter_mut().zip(vector).for_each(|(unit, &x)| *unit = (f64::from(x) / norm) as f32);
+        }
+        Ok(())
+    }
+
+    fn as_reverse(&self) -> Option<&dyn Reverse> {
+        Some(self)
+    }
+
+    fn export(&self) -> Node<'_> {
+        Node::new(ROW.tag, 0, &(self.dim as u64))
+    }
+}
+
+/// The length is gone; the unit vector stands for the vector (as in Faiss).
+impl Reverse for Normalize {
+    fn reverse(&self, vector: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(vector);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unit_length_at_every_scale_and_zero_is_named() {
+        let rows = [3.0_f32, 4.0, 3e-30, 4e-30, 3e30, 4e30];
+        let mut out = [0.0; 6];
+        Normalize { dim: 2 }.apply(Rows::new(&rows, 2).unwrap(), &mut out).unwrap();
+        assert_eq!(out, [0.6, 0.8, 0.6, 0.8, 0.6, 0.8]);
+        let error = Normalize { dim: 1 }.apply(Rows::new(&[1.0, 0.0], 1).unwrap(), &mut out[..2]).unwrap_err();
+        assert_eq!(error, InputError::ZeroVector { row: 1 });
+        Normalize { dim: 2 }.apply(Rows::new(&[f32::INFINITY, 1.0], 2).unwrap(), &mut out[..2]).unwrap();
+        assert!(out[0].is_nan());
+    }
+}

@@ -1,0 +1,381 @@
+//! `IDMap` and `IDMap2`: the caller's ids around an index that counts its own.
+
+use ivf_core::error::{
+    AddError, BuildError, DecodeError, EditError, InputError, KnobError, ReconstructError, SearchError, StoreError,
+    Unable,
+};
+use ivf_core::index::{Add, AddWithIds, RangeSearch, Reconstruct, Remove, Reset, Train, Update};
+use ivf_core::node::NamedArray;
+use ivf_core::registry::{Parsed, Registry, Side, WrapperRow, WrapperSpec};
+use ivf_core::{
+    AddOptions, AddReport, AnyRows, Id, IdSelector, Index, KnobValue, Metric, Node, Part, SearchParams, SearchResult,
+    SpecText, StoredNode,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The row of `IDMap`.
+pub(super) const ROW: WrapperRow = WrapperRow::new(
+    "id-map",
+    "IDMap",
+    "the caller's ids around an index that counts its own",
+    &["IDMap"],
+    1,
+    Side::Both,
+    |token| parse(token, Kind::Map),
+    |node, registry| Ok(Box::new(IdMap::read(node, registry, Kind::Map)?)),
+);
+
+/// The row of `IDMap2`.
+pub(super) const ROW2: WrapperRow = WrapperRow::new(
+    "id-map2",
+    "IDMap2",
+    "the same with a table from ids to places: finding an id takes no scan",
+    &["IDMap2"],
+    0,
+    Side::Both,
+    |token| parse(token, Kind::Map2),
+    |node, registry| Ok(Box::new(IdMap::read(node, registry, Kind::Map2)?)),
+);
+
+fn parse(token: &str, kind: Kind) -> Parsed<dyn WrapperSpec> {
+    (token == kind.row().grammar).then(|| Ok(Arc::new(kind) as _))
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Map,
+    Map2,
+}
+
+impl Kind {
+    fn row(self) -> WrapperRow {
+        match self {
+            Kind::Map => ROW,
+            Kind::Map2 => ROW2,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().grammar)
+    }
+}
+
+impl WrapperSpec for Kind {
+    fn wrap(&self, inner: Box<dyn Index>) -> Result<Box<dyn Index>, BuildError> {
+        Ok(Box::new(IdMap::new(*self, inner)?))
+    }
+}
+
+/// The caller's ids around an index that counts its own: vector number `i` of the wrapped index is `ids[i]` outside.
+///
+/// Vectors of equal distance are in the order in which they were added, and so are, among equals, those that make it into the
+/// k nearest. With `IDMap2` a table leads from an id to its vectors; with `IDMap` they are found by a scan of the ids.
+#[derive(Debug)]
+pub struct IdMap {
+    kind: Kind,
+    inner: Box<dyn Index>,
+    /// The id of each number the wrapped index ever gave out, also of vectors that are gone or were skipped.
+    ids: Vec<Id>,
+    /// Which of these numbers are in the index.
+    present: Vec<bool>,
+    /// The numbers of each id, ascending; empty for `IDMap`.
+    numbers: HashMap<Id, Vec<u64>>,
+}
+
+/// The name under which the wrapped index stands among the parts.
+const INNER: &str = "index";
+
+impl IdMap {
+    /// An `IDMap` around an empty index.
+    ///
+    /// # Errors
+    /// [`BuildError::Unable`] if that cannot add, or has vectors already.
+    pub fn id_map(inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        Self::new(Kind::Map, inner)
+    }
+
+    /// An `IDMap2` around an empty index.
+    ///
+    /// # Errors
+    /// As [`id_map`](Self::id_map).
+    pub fn id_map2(inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        Self::new(Kind::Map2, inner)
+    }
+
+    fn new(kind: Kind, mut inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        let unable = |unable| BuildError::Unable { wrapper: kind.to_string(), unable };
+        if !inner.is_empty() {
+            return Err(unable(inner.unable("start empty")));
+        }
+        if inner.as_add().is_none() {
+            return Err(unable(inner.unable("add")));
+        }
+        Ok(Self { kind, inner, ids: Vec::new(), present: Vec::new(), numbers: HashMap::new() })
+    }
+
+    /// The wrapped index.
+    pub fn inner(&self) -> &dyn Index {
+        &*self.inner
+    }
+
+    fn id_of(&self, number: Id) -> Option<Id> {
+        usize::try_from(number.0).ok().and_then(|number| self.ids.get(number)).copied()
+    }
+
+    /// The numbers of the vectors of an id, ascending.
+    fn numbers_of(&self, id: Id) -> Vec<u64> {
+        match self.kind {
+            Kind::Map2 => self.numbers.get(&id).cloned().unwrap_or_default(),
+            Kind::Map => {
+                let here = self.ids.iter().zip(&self.present).enumerate();
+                here.filter(|&(_, (listed, present))| *listed == id && *present).map(|(i, _)| i as u64).collect()
+            }
+        }
+    }
+
+    /// Runs a search of the wrapped index with the caller's selector seen through the map, and names its results.
+    fn through(
+        &self,
+        params: &SearchParams<'_>,
+        search: impl FnOnce(&SearchParams<'_>) -> Result<SearchResult, SearchError>,
+    ) -> Result<SearchResult, SearchError> {
+        let mut result = match params.selector {
+            None => search(params)?,
+            Some(selector) => {
+                let keep = |number: Id| self.id_of(number).is_some_and(|id| selector.contains(id));
+                let translated = IdSelector::Fn(&keep);
+                search(&params.selector(&translated))?
+            }
+        };
+        result.hits = result.hits.map_ids(|number| self.id_of(number).unwrap_or(number));
+        Ok(result)
+    }
+
+    /// Notes the ids of rows that the wrapped index has just taken.
+    fn note(&mut self, ids: &[Id], report: &AddReport) {
+        let mut skipped = report.skipped.iter().copied().peekable();
+        for (row, &id) in ids.iter().enumerate() {
+            let present = skipped.next_if_eq(&row).is_none();
+            if present && self.kind == Kind::Map2 {
+                self.numbers.entry(id).or_default().push(self.ids.len() as u64);
+            }
+            self.ids.push(id);
+            self.present.push(present);
+        }
+    }
+
+    fn read(node: &StoredNode, registry: &Registry, kind: Kind) -> Result<Self, DecodeError> {
+        node.expect_version(0)?;
+        let inner = registry.read_index(node.child(INNER)?)?;
+        let ids: Vec<Id> = node.array::<i64>("ids")?.iter().copied().map(Id).collect();
+        let present: Vec<bool> = node.array::<u8>("present")?.iter().map(|&byte| byte != 0).collect();
+        let there = present.iter().filter(|present| **present).count();
+        if ids.len() != present.len() || there != inner.len() {
+            let what =
+                format!("{} ids, {} flags, {there} of them set, {} vectors", ids.len(), present.len(), inner.len());
+            return Err(DecodeError::value(&node.tag, what));
+        }
+        let mut numbers: HashMap<Id, Vec<u64>> = HashMap::new();
+        if kind == Kind::Map2 {
+            for (number, (&id, _)) in ids.iter().zip(&present).enumerate().filter(|(_, (_, present))| **present) {
+                numbers.entry(id).or_default().push(number as u64);
+            }
+        }
+        Ok(Self { kind, inner, ids, present, numbers })
+    }
+}
+
+impl Index for IdMap {
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
+    fn metric(&self) -> Metric {
+        self.inner.metric()
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn is_trained(&self) -> bool {
+        self.inner.is_trained()
+    }
+
+    fn spec_text(&self) -> SpecText {
+        self.inner.spec_text().before(self.kind.row().level, self.kind.row().grammar)
+    }
+
+    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+        self.through(params, |params| self.inner.search(queries, k, params))
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let own = Part { path: String::new(), kind: self.kind.row().tag.to_owned(), knobs: Vec::new() };
+        std::iter::once(own).chain(self.inner.parts().into_iter().map(|part| part.under(INNER))).collect()
+    }
+
+    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        self.inner.set_knob(name, value)
+    }
+
+    fn memory(&self) -> usize {
+        let table = self.numbers.len() * (size_of::<(Id, Vec<u64>)>() + size_of::<u64>());
+        self.inner.memory() + self.ids.len() * (size_of::<Id>() + 1) + table
+    }
+
+    fn export(&self) -> Result<Node<'_>, StoreError> {
+        let mut node = Node::new(self.kind.row().tag, 0, &());
+        let ids: &[i64] = bytemuck::cast_slice(&self.ids);
+        let present: Vec<u8> = self.present.iter().map(|&present| present.into()).collect();
+        node.push(NamedArray::borrowed("ids", &[ids.len() as u64], ids));
+        node.push(NamedArray::owned("present", &[present.len() as u64], present));
+        node.push_child(INNER, self.inner.export()?);
+        Ok(node)
+    }
+
+    fn as_train(&mut self) -> Option<&mut dyn Train> {
+        self.inner.as_train()
+    }
+
+    fn as_add(&mut self) -> Option<&mut dyn Add> {
+        Some(self)
+    }
+
+    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
+        Some(self)
+    }
+
+    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
+        self.inner.as_reset()?;
+        Some(self)
+    }
+
+    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
+        self.inner.as_range_search()?;
+        Some(self)
+    }
+
+    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
+        self.inner.as_remove()?;
+        Some(self)
+    }
+
+    fn as_update(&mut self) -> Option<&mut dyn Update> {
+        self.inner.as_remove()?;
+        self.inner.as_update()?;
+        Some(self)
+    }
+
+    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
+        self.inner.as_reconstruct()?;
+        Some(self)
+    }
+}
+
+impl Add for IdMap {
+    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let largest = self.ids.iter().map(|id| id.0).max().unwrap_or(-1).max(-1);
+        let room = i64::MAX.abs_diff(largest);
+        if rows.len() as u64 > room {
+            return Err(AddError::IdsExhausted);
+        }
+        let ids: Vec<Id> = (1..=rows.len() as i64).map(|i| Id(largest + i)).collect();
+        self.add_with_ids(rows, &ids, options)
+    }
+}
+
+impl AddWithIds for IdMap {
+    fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        if ids.len() != rows.len() {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        let unable = self.inner.unable("add");
+        let report = self.inner.as_add().ok_or(unable)?.add(rows, options)?;
+        self.note(ids, &report);
+        Ok(report)
+    }
+}
+
+impl Reset for IdMap {
+    fn reset(&mut self) -> Result<(), StoreError> {
+        if let Some(reset) = self.inner.as_reset() {
+            reset.reset()?;
+            self.ids.clear();
+            self.present.clear();
+            self.numbers.clear();
+        }
+        Ok(())
+    }
+}
+
+impl RangeSearch for IdMap {
+    fn range_search(
+        &self,
+        queries: AnyRows<'_>,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        let search = self.inner.as_range_search().ok_or_else(|| self.inner.unable("search within a radius"))?;
+        self.through(params, |params| search.range_search(queries, radius, params))
+    }
+}
+
+impl Remove for IdMap {
+    fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
+        let ids = &self.ids;
+        let keep = |number: Id| {
+            usize::try_from(number.0).ok().and_then(|number| ids.get(number)).is_some_and(|id| selector.contains(*id))
+        };
+        let removed = self.inner.remove(&IdSelector::Fn(&keep))?;
+        for (id, present) in self.ids.iter().zip(&mut self.present) {
+            *present &= !selector.contains(*id);
+        }
+        self.numbers.retain(|id, _| !selector.contains(*id));
+        Ok(removed)
+    }
+}
+
+impl Update for IdMap {
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError> {
+        if ids.len() != rows.len() {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        let mut first = Vec::with_capacity(ids.len());
+        let mut others = Vec::new();
+        for &id in ids {
+            let numbers = self.numbers_of(id);
+            let (&number, rest) = numbers.split_first().ok_or(EditError::NoSuchId(id))?;
+            first.push(Id(number as i64));
+            others.extend(rest.iter().map(|&number| Id(number as i64)));
+        }
+        // An id named twice has the same number twice: say it in the caller's words.
+        self.inner.update(&first, rows).map_err(|error| match error {
+            EditError::TwiceNamed(number) => EditError::TwiceNamed(self.id_of(number).unwrap_or(number)),
+            other => other,
+        })?;
+        if !others.is_empty() {
+            for number in &others {
+                self.present[number.0 as usize] = false;
+            }
+            self.numbers.values_mut().for_each(|numbers| {
+                numbers.retain(|number| self.present[*number as usize]);
+            });
+            self.inner.remove(&IdSelector::set(others))?;
+        }
+        Ok(())
+    }
+}
+
+impl Reconstruct for IdMap {
+    fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
+        let number = self.numbers_of(id).first().copied().ok_or(ReconstructError::NoSuchId(id))?;
+        let unable = || -> Unable { self.inner.unable("reconstruct") };
+        self.inner.as_reconstruct().ok_or_else(unable)?.reconstruct(Id(number as i64), vector)
+    }
+}

@@ -1,0 +1,373 @@
+//! Transforms before an index: `L2norm,Flat`; and the cosine, which is a normalising transform before an inner product.
+
+use crate::transform::NormalizeSpec;
+use ivf_core::error::{
+    AddError, BuildError, DecodeError, EditError, InputError, KnobError, MergeError, ReconstructError, SearchError,
+    StoreError, TrainError,
+};
+use ivf_core::index::{Add, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, Train, Update};
+use ivf_core::registry::{IndexRow, Registry};
+use ivf_core::{
+    AddOptions, AddReport, AnyRows, Id, Index, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult,
+    SpecText, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec,
+};
+use std::any::Any;
+use std::sync::Arc;
+
+/// The row of this index.
+pub(crate) const ROW: IndexRow = IndexRow::new("pre-transform", "transforms before an index", |node, registry| {
+    Ok(Box::new(PreTransform::read(node, registry)?))
+});
+
+/// Vectors and queries pass through a chain of transforms on their way into an index. (Faiss's `IndexPreTransform`.)
+#[derive(Debug)]
+pub struct PreTransform {
+    dim: usize,
+    specs: Vec<Arc<dyn TransformSpec>>,
+    /// The trained transforms; `None` before training.
+    chain: Option<Vec<Arc<dyn Transform>>>,
+    inner: Box<dyn Index>,
+    /// True if this is the cosine: the factory string does not name the transform, the metric does.
+    cosine: bool,
+}
+
+/// The name under which the wrapped index stands among the parts.
+const INNER: &str = "index";
+
+impl PreTransform {
+    /// A chain of transforms of vectors of `dim` before `inner`, an empty index of the dimension behind the chain.
+    ///
+    /// # Errors
+    /// [`BuildError`] if a transform cannot work with its dimension, or `inner` has another one than the chain makes.
+    pub fn new(dim: usize, chain: Vec<Arc<dyn TransformSpec>>, inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        let mut out = dim;
+        let mut learns = false;
+        for spec in &chain {
+            out = spec.dim_out(out)?;
+            learns |= spec.training_points() > 0;
+        }
+        if out != inner.dim() {
+            let why = format!("the index behind the transforms has {}", inner.dim());
+            return Err(BuildError::Dim { kind: "the transforms' result".to_owned(), dim: out, why });
+        }
+        let mut index = Self { dim, specs: chain, chain: None, inner, cosine: false };
+        if !learns {
+            // Nothing to learn: trained from the start, so that only the inner index can be untrained.
+            let (chain, ..) = index
+                .train_chain(AnyRows::F32(no_rows(dim)?), &TrainOptions::new())
+                .map_err(|error| BuildError::Dim { kind: index.tokens(), dim, why: error.to_string() })?;
+            index.chain = Some(chain);
+        }
+        Ok(index)
+    }
+
+    /// Cosine similarity: vectors and queries are normalised on their way into `inner`, an empty inner-product index.
+    ///
+    /// # Errors
+    /// [`BuildError::Metric`] if `inner` has another metric.
+    pub fn cosine(inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        if inner.metric() != Metric::InnerProduct {
+            return Err(BuildError::Metric { kind: "the cosine's inner index".to_owned(), metric: inner.metric() });
+        }
+        Ok(Self { cosine: true, ..Self::new(inner.dim(), vec![Arc::new(NormalizeSpec)], inner)? })
+    }
+
+    /// The wrapped index.
+    pub fn inner(&self) -> &dyn Index {
+        &*self.inner
+    }
+
+    /// The trained transforms, in order; empty before training.
+    pub fn transforms(&self) -> &[Arc<dyn Transform>] {
+        self.chain.as_deref().unwrap_or_default()
+    }
+
+    fn tokens(&self) -> String {
+        self.specs.iter().map(|spec| spec.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The trained chain, what it makes of the rows, and what training it did.
+    fn train_chain(
+        &self,
+        rows: AnyRows<'_>,
+        options: &TrainOptions<'_>,
+    ) -> Result<(Vec<Arc<dyn Transform>>, Vec<f32>, TrainReport), TrainError> {
+        let mut report = TrainReport::default();
+        let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
+        let mut chain: Vec<Arc<dyn Transform>> = Vec::new();
+        let mut dim = rows.dim();
+        for spec in &self.specs {
+            let (transform, part) = spec.train(Rows::new(&vectors, dim).map_err(InputError::from)?.into(), options)?;
+            report.merge(part);
+            vectors = apply(&*transform, &vectors)?;
+            dim = transform.dim_out();
+            chain.push(transform);
+        }
+        Ok((chain, vectors, report))
+    }
+
+    /// Rows through the trained chain.
+    fn transformed(&self, rows: AnyRows<'_>) -> Result<Option<Vec<f32>>, InputError> {
+        if rows.dim() != self.dim {
+            return Err(InputError::Dim { expected: self.dim, found: rows.dim() });
+        }
+        let Some(chain) = &self.chain else { return Ok(None) };
+        let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
+        for transform in chain {
+            vectors = apply(&**transform, &vectors)?;
+        }
+        Ok(Some(vectors))
+    }
+
+    fn behind<'v>(&self, vectors: &'v [f32]) -> Rows<'v, f32> {
+        Rows::new(vectors, self.inner.dim()).expect("transforms make whole rows")
+    }
+
+    fn queries(&self, queries: AnyRows<'_>) -> Result<Vec<f32>, SearchError> {
+        if let Some(row) = queries.first_non_finite() {
+            return Err(InputError::NonFinite { row }.into());
+        }
+        self.transformed(queries)?.ok_or(SearchError::NotTrained)
+    }
+
+    fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
+        node.expect_version(0)?;
+        let (dim, tokens, trained, cosine): (u64, Vec<String>, bool, bool) = node.meta()?;
+        let fault = |what: String| DecodeError::value(&node.tag, what);
+        let dim = usize::try_from(dim).map_err(|_| fault(format!("{dim} dimensions")))?;
+        let inner = registry.read_index(node.child(INNER)?)?;
+        let specs = tokens.iter().map(|token| registry.transform_spec(&node.tag, token)).collect::<Result<_, _>>()?;
+        let mut index = Self::new(dim, specs, inner).map_err(|error| fault(error.to_string()))?;
+        if cosine && (index.tokens() != NormalizeSpec.to_string() || index.inner.metric() != Metric::InnerProduct) {
+            return Err(fault("a cosine that is not a normalised inner product".to_owned()));
+        }
+        index.cosine = cosine;
+        if trained {
+            let chain = (0..tokens.len())
+                .map(|i| registry.read_transform(node.child(&format!("transform{i}"))?))
+                .collect::<Result<Vec<_>, DecodeError>>()?;
+            let mut dim = index.dim;
+            for (transform, token) in chain.iter().zip(&tokens) {
+                if transform.dim_in() != dim || transform.spec().to_string() != *token {
+                    return Err(fault(format!("a transform {} where {token} should be", transform.spec())));
+                }
+                dim = transform.dim_out();
+            }
+            if dim != index.inner.dim() {
+                return Err(fault(format!("{dim} dimensions for an index of {}", index.inner.dim())));
+            }
+            index.chain = Some(chain);
+        }
+        Ok(index)
+    }
+}
+
+fn no_rows(dim: usize) -> Result<Rows<'static, f32>, BuildError> {
+    Rows::new(&[], dim).map_err(|error| BuildError::Dim { kind: "a transform".to_owned(), dim, why: error.to_string() })
+}
+
+fn apply(transform: &dyn Transform, vectors: &[f32]) -> Result<Vec<f32>, InputError> {
+    let rows = Rows::new(vectors, transform.dim_in())?;
+    let mut out = vec![0.0; rows.len() * transform.dim_out()];
+    transform.apply(rows, &mut out)?;
+    Ok(out)
+}
+
+impl Index for PreTransform {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn metric(&self) -> Metric {
+        if self.cosine { Metric::Cosine } else { self.inner.metric() }
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn is_trained(&self) -> bool {
+        self.chain.is_some() && self.inner.is_trained()
+    }
+
+    fn spec_text(&self) -> SpecText {
+        let inner = self.inner.spec_text();
+        if self.cosine { inner } else { inner.before(SpecText::TRANSFORM, &self.tokens()) }
+    }
+
+    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+        let queries = self.queries(queries)?;
+        self.inner.search(self.behind(&queries).into(), k, params)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let own = Part { path: String::new(), kind: ROW.tag.to_owned(), knobs: Vec::new() };
+        std::iter::once(own).chain(self.inner.parts().into_iter().map(|part| part.under(INNER))).collect()
+    }
+
+    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        self.inner.set_knob(name, value)
+    }
+
+    fn memory(&self) -> usize {
+        self.inner.memory()
+    }
+
+    fn export(&self) -> Result<Node<'_>, StoreError> {
+        let tokens: Vec<String> = self.specs.iter().map(|spec| spec.to_string()).collect();
+        let mut node = Node::new(ROW.tag, 0, &(self.dim as u64, tokens, self.chain.is_some(), self.cosine));
+        node.push_child(INNER, self.inner.export()?);
+        for (i, transform) in self.transforms().iter().enumerate() {
+            node.push_child(&format!("transform{i}"), transform.export());
+        }
+        Ok(node)
+    }
+
+    fn as_train(&mut self) -> Option<&mut dyn Train> {
+        let learns = self.specs.iter().any(|spec| spec.training_points() > 0);
+        if learns || self.inner.as_train().is_some() { Some(self) } else { None }
+    }
+
+    fn as_add(&mut self) -> Option<&mut dyn Add> {
+        self.inner.as_add()?;
+        Some(self)
+    }
+
+    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
+        self.inner.as_add_with_ids()?;
+        Some(self)
+    }
+
+    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
+        self.inner.as_reset()
+    }
+
+    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
+        self.inner.as_range_search()?;
+        Some(self)
+    }
+
+    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
+        self.inner.as_remove()
+    }
+
+    fn as_update(&mut self) -> Option<&mut dyn Update> {
+        self.inner.as_update()?;
+        Some(self)
+    }
+
+    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
+        self.inner.as_reconstruct()?;
+        let reversible = self.chain.as_ref()?.iter().all(|transform| transform.as_reverse().is_some());
+        if reversible { Some(self) } else { None }
+    }
+
+    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        self.inner.as_merge()?;
+        Some(self)
+    }
+}
+
+impl Train for PreTransform {
+    fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError> {
+        if !self.is_empty() {
+            return Err(TrainError::NotEmpty { len: self.len() });
+        }
+        if rows.dim() != self.dim {
+            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
+        }
+        if let Some(row) = rows.first_non_finite() {
+            return Err(InputError::NonFinite { row }.into());
+        }
+        let (chain, vectors, mut report) = self.train_chain(rows, options)?;
+        let behind = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
+        if let Some(train) = self.inner.as_train() {
+            report.merge(train.train(behind.into(), options)?);
+        }
+        self.chain = Some(chain);
+        Ok(report)
+    }
+}
+
+impl Add for PreTransform {
+    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let vectors = self.transformed(rows)?.ok_or(AddError::NotTrained)?;
+        let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
+        let unable = self.inner.unable("add");
+        self.inner.as_add().ok_or(unable)?.add(rows.into(), options)
+    }
+}
+
+impl AddWithIds for PreTransform {
+    fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let vectors = self.transformed(rows)?.ok_or(AddError::NotTrained)?;
+        let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
+        let unable = self.inner.unable("add with ids");
+        self.inner.as_add_with_ids().ok_or(unable)?.add_with_ids(rows.into(), ids, options)
+    }
+}
+
+impl RangeSearch for PreTransform {
+    fn range_search(
+        &self,
+        queries: AnyRows<'_>,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        let queries = self.queries(queries)?;
+        let search = self.inner.as_range_search().ok_or_else(|| self.inner.unable("search within a radius"))?;
+        search.range_search(self.behind(&queries).into(), radius, params)
+    }
+}
+
+impl Update for PreTransform {
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError> {
+        if let Some(row) = rows.first_non_finite() {
+            return Err(InputError::NonFinite { row }.into());
+        }
+        let vectors = self.transformed(rows)?.ok_or(EditError::NotTrained)?;
+        let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
+        self.inner.update(ids, rows)
+    }
+}
+
+impl Reconstruct for PreTransform {
+    fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
+        if vector.len() != self.dim {
+            return Err(ReconstructError::OutputLength { expected: self.dim, found: vector.len() });
+        }
+        let mut current = self.inner.reconstruct(id)?;
+        for transform in self.transforms().iter().rev() {
+            let reverse = transform.as_reverse().ok_or_else(|| self.unable_to_reconstruct())?;
+            let mut before = vec![0.0; transform.dim_in()];
+            reverse.reverse(&current, &mut before);
+            current = before;
+        }
+        vector.copy_from_slice(&current);
+        Ok(())
+    }
+}
+
+impl PreTransform {
+    fn unable_to_reconstruct(&self) -> ivf_core::error::Unable {
+        let this: &dyn Index = self;
+        this.unable("reconstruct")
+    }
+}
+
+impl Merge for PreTransform {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+        let other: &mut dyn Any = other;
+        let other = other.downcast_mut::<PreTransform>().ok_or(MergeError::Incompatible("kind"))?;
+        if (self.dim, self.tokens(), self.cosine) != (other.dim, other.tokens(), other.cosine) {
+            return Err(MergeError::Incompatible("dimension or transforms"));
+        }
+        let same = self.transforms().len() == other.transforms().len()
+            && self.transforms().iter().zip(other.transforms()).all(|(a, b)| a.export().same(&b.export()));
+        if !same {
+            return Err(MergeError::Incompatible("their transforms"));
+        }
+        let unable = self.inner.unable("merge");
+        self.inner.as_merge().ok_or(unable)?.merge_from(&mut *other.inner, shift)
+    }
+}
