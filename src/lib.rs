@@ -1,1 +1,47 @@
-//! x
+//! Inverted-file (IVF) vector search: composable, memory-safe, built from factory strings.
+//!
+//! This crate is the front door: it re-exports the framework's crates under short names and adds nothing.
+//!
+//! ```
+//! use ivf::{Metric, Rows, SearchParams};
+//!
+//! // 1,000 vectors of 8 dimensions.
+//! let vectors: Vec<f32> = (0..8000).map(|i| ((i * 37) % 101) as f32).collect();
+//! let rows = Rows::new(&vectors, 8)?;
+//!
+//! let mut index = ivf::build("IVF16,Flat", 8, Metric::L2)?;
+//! index.train(rows)?;
+//! index.add(rows)?;
+//!
+//! let found = index.search(rows.slice(0..2).into(), 5, &SearchParams::new().nprobe(4))?;
+//! assert_eq!(found.hits.row(0).ids[0].0, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! | you want to | look at |
+//! |---|---|
+//! | make an index from a string | [`build`], [`Spec`] and the table of tokens in `docs/factory.md` |
+//! | search | [`Index::search`], [`SearchParams`], [`Hits`] |
+//! | add, remove, update, reconstruct, merge | the abilities: [`Index`] and its `as_*` |
+//! | keep an index in a file | [`write_index`], [`read_index`] |
+//! | bring your own lists of probes | [`IndexIvf::search_preassigned`] |
+//! | write a codec, a store, a quantizer | [`Codec`], [`InvertedLists`], [`Level1Quantizer`], and [`registry`] |
+//! | read vector files | [`io`] |
+//!
+//! An own kind, with a factory token of its own, is a row added to [`default_registry`]'s clone; `examples/` has two.
+
+#![forbid(unsafe_code)]
+
+pub use ivf_core::*;
+pub use ivf_cpu as cpu;
+pub use ivf_factory::{
+    FactoryError, ParseError, Spec, build, default_registry, read_index, read_index_with, write_index,
+};
+pub use ivf_io as io;
+
+/// README.md, whose examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

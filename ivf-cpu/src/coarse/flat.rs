@@ -150,12 +150,12 @@ impl Level1Quantizer for FlatQuantizer {
         let mut lists = Vec::with_capacity(rows.len() * nprobe);
         let mut distances = Vec::with_capacity(rows.len() * nprobe);
         for found in nearest_many(rows, &self.centroids, self.metric, nprobe, executor) {
-            // Fewer than asked for only where distances overflowed to NaN.
-            let absent = nprobe - found.len();
-            lists.extend(found.iter().map(|near| Some(ListNo(near.id.0 as u32))));
+            let named: Vec<u32> = found.iter().map(|near| near.id.0 as u32).collect();
+            // Distances that overflowed to NaN are no hits; whoever asks for all lists gets them all the same, at the end.
+            let unnamed = (0..self.nlist() as u32).filter(|no| !named.contains(no)).take(nprobe - named.len());
+            lists.extend(named.iter().copied().chain(unnamed).map(|no| Some(ListNo(no))));
             distances.extend(found.iter().map(|near| near.distance));
-            lists.extend(std::iter::repeat_n(None, absent));
-            distances.extend(std::iter::repeat_n(f32::INFINITY, absent));
+            distances.resize(lists.len(), f32::INFINITY);
         }
         Probes::new(nprobe, lists, distances)
     }

@@ -67,7 +67,7 @@ impl fmt::Display for Kind {
 
 impl WrapperSpec for Kind {
     fn wrap(&self, inner: Box<dyn Index>) -> Result<Box<dyn Index>, BuildError> {
-        Ok(Box::new(IdMap::new(*self, inner)?))
+        Ok(Box::new(IdMap::of_kind(*self, inner)?))
     }
 }
 
@@ -95,19 +95,19 @@ impl IdMap {
     ///
     /// # Errors
     /// [`BuildError::Unable`] if that cannot add, or has vectors already.
-    pub fn id_map(inner: Box<dyn Index>) -> Result<Self, BuildError> {
-        Self::new(Kind::Map, inner)
+    pub fn new(inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        Self::of_kind(Kind::Map, inner)
     }
 
     /// An `IDMap2` around an empty index.
     ///
     /// # Errors
-    /// As [`id_map`](Self::id_map).
-    pub fn id_map2(inner: Box<dyn Index>) -> Result<Self, BuildError> {
-        Self::new(Kind::Map2, inner)
+    /// As [`new`](Self::new).
+    pub fn with_table(inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        Self::of_kind(Kind::Map2, inner)
     }
 
-    fn new(kind: Kind, mut inner: Box<dyn Index>) -> Result<Self, BuildError> {
+    fn of_kind(kind: Kind, mut inner: Box<dyn Index>) -> Result<Self, BuildError> {
         let unable = |unable| BuildError::Unable { wrapper: kind.to_string(), unable };
         if !inner.is_empty() {
             return Err(unable(inner.unable("start empty")));

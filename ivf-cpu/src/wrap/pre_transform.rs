@@ -25,11 +25,14 @@ pub struct PreTransform {
     dim: usize,
     specs: Vec<Arc<dyn TransformSpec>>,
     /// The trained transforms; `None` before training.
-    chain: Option<Vec<Arc<dyn Transform>>>,
+    chain: Option<Chain>,
     inner: Box<dyn Index>,
     /// True if this is the cosine: the factory string does not name the transform, the metric does.
     cosine: bool,
 }
+
+/// Trained transforms, in order.
+type Chain = Vec<Arc<dyn Transform>>;
 
 /// The name under which the wrapped index stands among the parts.
 const INNER: &str = "index";
@@ -91,10 +94,10 @@ impl PreTransform {
         &self,
         rows: AnyRows<'_>,
         options: &TrainOptions<'_>,
-    ) -> Result<(Vec<Arc<dyn Transform>>, Vec<f32>, TrainReport), TrainError> {
+    ) -> Result<(Chain, Vec<f32>, TrainReport), TrainError> {
         let mut report = TrainReport::default();
         let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
-        let mut chain: Vec<Arc<dyn Transform>> = Vec::new();
+        let mut chain = Chain::new();
         let mut dim = rows.dim();
         for spec in &self.specs {
             let (transform, part) = spec.train(Rows::new(&vectors, dim).map_err(InputError::from)?.into(), options)?;
@@ -145,7 +148,7 @@ impl PreTransform {
         if trained {
             let chain = (0..tokens.len())
                 .map(|i| registry.read_transform(node.child(&format!("transform{i}"))?))
-                .collect::<Result<Vec<_>, DecodeError>>()?;
+                .collect::<Result<Chain, DecodeError>>()?;
             let mut dim = index.dim;
             for (transform, token) in chain.iter().zip(&tokens) {
                 if transform.dim_in() != dim || transform.spec().to_string() != *token {

@@ -1,0 +1,302 @@
+//! The header of a container: the tree of nodes, then the table of sections.
+//!
+//! ```text
+//! header    tree: node, count u32, sections
+//! node      tag str, version u16, fields (length u32, bytes), count u32, arrays, count u32, children
+//! array     name str, dtype u8, axes u8, that many u64, section number u32
+//! child     name str, node
+//! section   offset u64, length u64, crc32c u32
+//! str       length u16, UTF-8
+//! ```
+
+use super::error::NodeError;
+use super::preamble;
+use ivf_core::bytes::{ALIGN, SharedBytes};
+use ivf_core::error::DecodeError;
+use ivf_core::node::{DType, NamedArray, Node, StoredArray, StoredNode};
+use ivf_core::wire::meta::MAX_META;
+use ivf_core::wire::{Reader, Writer};
+use std::collections::HashSet;
+
+/// Levels of nodes that a container may have, the root being the first.
+pub const MAX_DEPTH: usize = 50;
+
+/// Axes that an array may have.
+pub const MAX_AXES: usize = u8::MAX as usize;
+
+const WHAT: &str = "the header";
+
+/// Bytes that an array, a child and a section take at least: what a count of them is checked against.
+const LEAST_ARRAY: usize = 2 + 1 + 1 + 4;
+const LEAST_CHILD: usize = 2 + 2 + 2 + 4 + 4 + 4;
+const SECTION: usize = 8 + 8 + 4;
+
+/// Where a section lies, and its checksum.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section {
+    pub(super) offset: u64,
+    pub(super) len: u64,
+    pub(super) crc: u32,
+}
+
+/// A header as it is written: its bytes, and what follows it.
+pub(super) struct Encoded<'n, 'a> {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sections: Vec<(Section, &'n NamedArray<'a>)>,
+    pub(super) file_len: u64,
+}
+
+/// Encodes the header of a tree. Reads all its arrays once, for their checksums.
+pub(super) fn encode<'n, 'a>(root: &'n Node<'a>) -> Result<Encoded<'n, 'a>, NodeError> {
+    let mut tree = Writer::new();
+    let mut arrays = Vec::new();
+    put_node(&mut tree, root, 1, &mut arrays)?;
+    let mut bytes = tree.into_bytes();
+
+    let mut table = Writer::new();
+    table.count(arrays.len());
+    let mut end = (preamble::LEN + bytes.len() + size_of::<u32>() + arrays.len() * SECTION) as u64;
+    let mut sections = Vec::with_capacity(arrays.len());
+    for array in arrays {
+        let crc = array.pieces.iter().fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
+        let section = Section { offset: end.next_multiple_of(ALIGN as u64), len: array.byte_len(), crc };
+        table.u64(section.offset);
+        table.u64(section.len);
+        table.u32(section.crc);
+        end = section.offset + section.len;
+        sections.push((section, array));
+    }
+    bytes.extend(table.into_bytes());
+    Ok(Encoded { bytes, sections, file_len: end })
+}
+
+fn put_node<'n, 'a>(
+    out: &mut Writer,
+    node: &'n Node<'a>,
+    depth: usize,
+    arrays: &mut Vec<&'n NamedArray<'a>>,
+) -> Result<(), NodeError> {
+    if depth > MAX_DEPTH {
+        return Err(NodeError::Depth { tag: node.tag.clone() });
+    }
+    put_str(out, "the bytes of a tag", &node.tag)?;
+    out.u16(node.version);
+    limit("the bytes of a node's fields", node.meta.len(), MAX_META)?;
+    out.count(node.meta.len());
+    out.bytes(&node.meta);
+
+    unique(node, "arrays", node.arrays.iter().map(|array| &array.name))?;
+    put_count(out, "the arrays of a node", node.arrays.len())?;
+    for array in &node.arrays {
+        if shape_bytes(array.dtype, &array.shape) != Some(array.byte_len()) {
+            let (tag, name) = (node.tag.clone(), array.name.clone());
+            return Err(NodeError::Shape { tag, name, len: array.byte_len() });
+        }
+        put_str(out, "the bytes of a name", &array.name)?;
+        out.u8(dtype_number(array.dtype));
+        limit("the axes of an array", array.shape.len(), MAX_AXES)?;
+        out.u8(array.shape.len() as u8);
+        array.shape.iter().for_each(|&axis| out.u64(axis));
+        put_count(out, "the arrays of a file", arrays.len())?;
+        arrays.push(array);
+    }
+
+    unique(node, "children", node.children.iter().map(|(name, _)| name))?;
+    put_count(out, "the children of a node", node.children.len())?;
+    for (name, child) in &node.children {
+        put_str(out, "the bytes of a name", name)?;
+        put_node(out, child, depth + 1, arrays)?;
+    }
+    Ok(())
+}
+
+fn put_str(out: &mut Writer, what: &'static str, text: &str) -> Result<(), NodeError> {
+    limit(what, text.len(), u16::MAX as usize)?;
+    out.str(text);
+    Ok(())
+}
+
+fn put_count(out: &mut Writer, what: &'static str, count: usize) -> Result<(), NodeError> {
+    limit(what, count, u32::MAX as usize)?;
+    out.count(count);
+    Ok(())
+}
+
+fn limit(what: &'static str, len: usize, most: usize) -> Result<(), NodeError> {
+    if len > most { Err(NodeError::Limit { what, len, most }) } else { Ok(()) }
+}
+
+fn unique<'s>(
+    node: &Node<'_>,
+    what: &'static str,
+    mut names: impl Iterator<Item = &'s String>,
+) -> Result<(), NodeError> {
+    let mut seen = HashSet::new();
+    match names.find(|&name| !seen.insert(name)) {
+        Some(name) => Err(NodeError::Duplicate { tag: node.tag.clone(), what, name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// A header as it was read and checked: the sections lie inside the file, one after the other, and each of them is the bytes
+/// of exactly one array.
+#[derive(Debug)]
+pub(super) struct Header {
+    root: NodeEntry,
+    pub(super) sections: Vec<Section>,
+}
+
+#[derive(Debug)]
+struct NodeEntry {
+    tag: String,
+    version: u16,
+    meta: Vec<u8>,
+    arrays: Vec<ArrayEntry>,
+    children: Vec<(String, NodeEntry)>,
+}
+
+#[derive(Debug)]
+struct ArrayEntry {
+    name: String,
+    dtype: DType,
+    shape: Vec<u64>,
+    section: usize,
+}
+
+impl Header {
+    /// Parses all bytes of a header, in a file of `file_len` bytes.
+    pub(super) fn parse(bytes: &[u8], file_len: u64) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(WHAT, bytes);
+        let root = NodeEntry::parse(&mut reader, 1)?;
+        let sections = parse_sections(&mut reader, (preamble::LEN + bytes.len()) as u64, file_len)?;
+        reader.finish()?;
+        let mut unused = vec![true; sections.len()];
+        root.claim(&sections, &mut unused)?;
+        match unused.iter().position(|&unused| unused) {
+            Some(i) => Err(DecodeError::value(WHAT, format!("section {i} belongs to no array"))),
+            None => Ok(Self { root, sections }),
+        }
+    }
+
+    /// The tree with the bytes of its sections.
+    ///
+    /// # Panics
+    /// If there are fewer bytes than sections.
+    pub(super) fn into_stored(self, bytes: &[SharedBytes]) -> StoredNode {
+        self.root.into_stored(bytes)
+    }
+}
+
+impl NodeEntry {
+    fn parse(reader: &mut Reader<'_>, depth: usize) -> Result<Self, DecodeError> {
+        if depth > MAX_DEPTH {
+            return Err(DecodeError::value(WHAT, format!("nodes are nested deeper than {MAX_DEPTH} levels")));
+        }
+        let tag = reader.str()?.to_owned();
+        let version = reader.u16()?;
+        let meta_len = reader.count(1)?;
+        if meta_len > MAX_META {
+            return Err(DecodeError::value(tag, format!("its fields take {meta_len} bytes, more than {MAX_META}")));
+        }
+        let meta = reader.bytes(meta_len)?.to_vec();
+
+        // Vectors grow as items are read. Reserved by their counts, nested ones could take a multiple of the file.
+        let mut arrays = Vec::new();
+        let mut names = HashSet::new();
+        for _ in 0..reader.count(LEAST_ARRAY)? {
+            let name = reader.str()?;
+            if !names.insert(name) {
+                return Err(DecodeError::value(tag, format!("two arrays are named '{name}'")));
+            }
+            arrays.push(ArrayEntry::parse(name, reader)?);
+        }
+        let mut children = Vec::new();
+        names.clear();
+        for _ in 0..reader.count(LEAST_CHILD)? {
+            let name = reader.str()?;
+            if !names.insert(name) {
+                return Err(DecodeError::value(tag, format!("two children are named '{name}'")));
+            }
+            children.push((name.to_owned(), Self::parse(reader, depth + 1)?));
+        }
+        Ok(Self { tag, version, meta, arrays, children })
+    }
+
+    /// Checks that each array has a section of its length for itself.
+    fn claim(&self, sections: &[Section], unused: &mut [bool]) -> Result<(), DecodeError> {
+        for array in &self.arrays {
+            let fault = |what: &str| Err(DecodeError::value(&self.tag, format!("array '{}' {what}", array.name)));
+            let Some(section) = sections.get(array.section) else {
+                return fault("names a section that is not there");
+            };
+            if !std::mem::take(&mut unused[array.section]) {
+                return fault("names a section of another array");
+            }
+            if shape_bytes(array.dtype, &array.shape) != Some(section.len) {
+                return fault("has a shape that does not multiply to the length of its section");
+            }
+        }
+        self.children.iter().try_for_each(|(_, child)| child.claim(sections, unused))
+    }
+
+    fn into_stored(self, bytes: &[SharedBytes]) -> StoredNode {
+        let array = |entry: ArrayEntry| StoredArray {
+            name: entry.name,
+            dtype: entry.dtype,
+            shape: entry.shape,
+            bytes: bytes[entry.section].clone(),
+        };
+        StoredNode {
+            tag: self.tag,
+            version: self.version,
+            meta: self.meta,
+            arrays: self.arrays.into_iter().map(array).collect(),
+            children: self.children.into_iter().map(|(name, child)| (name, child.into_stored(bytes))).collect(),
+        }
+    }
+}
+
+impl ArrayEntry {
+    fn parse(name: &str, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let number = reader.u8()?;
+        let known = DType::ALL.iter().find(|(known, _)| *known == number);
+        let Some(&(_, dtype)) = known else {
+            return Err(DecodeError::value(WHAT, format!("array '{name}' has the unknown element type {number}")));
+        };
+        let axes = reader.u8()?;
+        let shape = (0..axes).map(|_| reader.u64()).collect::<Result<_, _>>()?;
+        Ok(Self { name: name.to_owned(), dtype, shape, section: reader.u32()? as usize })
+    }
+}
+
+/// Parses the section table: each section at the next multiple of 64, the last one up to the end of the file.
+fn parse_sections(reader: &mut Reader<'_>, header_end: u64, file_len: u64) -> Result<Vec<Section>, DecodeError> {
+    let count = reader.count(SECTION)?;
+    let mut sections = Vec::with_capacity(count);
+    let mut end = header_end;
+    for i in 0..count {
+        let section = Section { offset: reader.u64()?, len: reader.u64()?, crc: reader.u32()? };
+        if Some(section.offset) != end.checked_next_multiple_of(ALIGN as u64) {
+            return Err(DecodeError::value(WHAT, format!("section {i} does not begin where the one before it ends")));
+        }
+        end = match section.offset.checked_add(section.len) {
+            Some(end) if end <= file_len => end,
+            _ => return Err(DecodeError::value(WHAT, format!("section {i} passes the end of the file"))),
+        };
+        sections.push(section);
+    }
+    if end != file_len {
+        return Err(DecodeError::Trailing { what: "the file", left: file_len - end });
+    }
+    Ok(sections)
+}
+
+/// Bytes of an array of that shape; `None` if they pass 64 bits.
+fn shape_bytes(dtype: DType, shape: &[u64]) -> Option<u64> {
+    shape.iter().try_fold(dtype.size() as u64, |bytes, &axis| bytes.checked_mul(axis))
+}
+
+fn dtype_number(dtype: DType) -> u8 {
+    let known = DType::ALL.iter().find(|(_, known)| *known == dtype);
+    known.expect("every element type has a number").0
+}

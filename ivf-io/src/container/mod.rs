@@ -1,0 +1,44 @@
+//! The native container: one file that holds a tree of nodes and their arrays.
+//!
+//! ```text
+//! 0          64                  p        q                                    file length
+//! | preamble | header            | zeros  | section 0 | zeros | section 1 | ... |
+//! | 64 bytes | tree of nodes,    | to a   | raw array | to a  | raw array |     |
+//! |          | section table     | mult.  |           | mult. |           |     |
+//!                                  of 64                of 64
+//! ```
+//!
+//! `docs/format.md` says what each byte is. The preamble and the header carry a checksum each, every section has one in the
+//! section table, and the bytes between must be zero: no byte of a file can change unseen. A tree has one file: its sections
+//! lie in the order of the table, each at the next multiple of 64.
+//!
+//! The format is not frozen yet: while the major version is 0, a file is read only by the version that wrote it.
+//!
+//! ```
+//! use ivf_core::{Node, node::NamedArray};
+//! use ivf_io::{decode_container, write_container_to};
+//!
+//! let mut node = Node::new("thing", 1, &7_u32);
+//! node.push(NamedArray::borrowed("weights", &[2], &[0.5_f32, 1.5]));
+//! let mut bytes = Vec::new();
+//! write_container_to(&mut bytes, &node)?;
+//!
+//! let stored = decode_container(&bytes)?;
+//! assert_eq!(stored.meta::<u32>()?, 7);
+//! assert_eq!(stored.array::<f32>("weights")?, [0.5, 1.5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod header;
+mod preamble;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use error::{ContainerError, EncodeError, NodeError, ReadError, WriteError};
+pub use header::{MAX_AXES, MAX_DEPTH};
+pub use preamble::FORMAT_VERSION;
+pub use read::{decode_container, read_container};
+pub use write::{write_container, write_container_to};

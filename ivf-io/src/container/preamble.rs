@@ -1,0 +1,94 @@
+//! The first 64 bytes of a container.
+
+use super::error::ContainerError;
+use ivf_core::error::DecodeError;
+use ivf_core::wire::{Reader, Writer};
+
+/// The version of the format, major and minor, that this library writes and reads.
+///
+/// While the major version is 0 both must be equal: a later minor version may mean anything.
+pub const FORMAT_VERSION: (u16, u16) = (0, 1);
+
+/// Bytes of a preamble.
+pub(super) const LEN: usize = 64;
+
+/// After PNG's: a byte that is no ASCII, the name, and line ends that a transfer as text would change.
+const MAGIC: [u8; 8] = *b"\x89IVF\r\n\x1a\n";
+
+/// Bytes before the preamble's own checksum.
+const CHECKED: usize = LEN - size_of::<u32>();
+
+const RESERVED: [u8; 28] = [0; 28];
+
+/// What a preamble says beside the version.
+///
+/// ```text
+/// 0      8      10     12          16             24           32        60          64
+/// | magic | major | minor | header crc | header length | file length | zeros | this crc |
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Preamble {
+    /// CRC32C of the header.
+    pub(super) header_crc: u32,
+    /// Bytes of the header, which follows the preamble.
+    pub(super) header_len: u64,
+    /// Bytes of the whole file.
+    pub(super) file_len: u64,
+}
+
+impl Preamble {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.bytes(&MAGIC);
+        out.u16(FORMAT_VERSION.0);
+        out.u16(FORMAT_VERSION.1);
+        out.u32(self.header_crc);
+        out.u64(self.header_len);
+        out.u64(self.file_len);
+        out.bytes(&RESERVED);
+        let mut bytes = out.into_bytes();
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// Parses the first bytes, at most [`LEN`], of a file that is `actual_len` bytes long. After this the header is known to
+    /// lie inside the file.
+    pub(super) fn parse(bytes: &[u8], actual_len: u64) -> Result<Self, ContainerError> {
+        if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
+            return Err(ContainerError::Magic);
+        }
+        let mut reader = Reader::new("the preamble", bytes);
+        reader.bytes(MAGIC.len())?;
+        // The version comes before the checksum: another version may have another preamble after it.
+        let (major, minor) = (reader.u16()?, reader.u16()?);
+        if (major, minor) != FORMAT_VERSION {
+            return Err(ContainerError::Version { major, minor });
+        }
+        let preamble = Self { header_crc: reader.u32()?, header_len: reader.u64()?, file_len: reader.u64()? };
+        let reserved = reader.bytes(RESERVED.len())?;
+        let crc = reader.u32()?;
+        reader.finish()?;
+        if crc != crc32c::crc32c(&bytes[..CHECKED]) {
+            return Err(DecodeError::Checksum { what: "the preamble".to_owned() }.into());
+        }
+        if reserved != RESERVED {
+            return Err(DecodeError::value("the preamble", "reserved bytes are not zero").into());
+        }
+        preamble.check_lengths(actual_len)?;
+        Ok(preamble)
+    }
+
+    fn check_lengths(&self, actual_len: u64) -> Result<(), DecodeError> {
+        if self.file_len > actual_len {
+            return Err(DecodeError::Truncated { what: "the file", needed: self.file_len, left: actual_len });
+        }
+        if self.file_len < actual_len {
+            return Err(DecodeError::Trailing { what: "the file", left: actual_len - self.file_len });
+        }
+        let left = self.file_len.saturating_sub(LEN as u64);
+        if self.header_len > left {
+            return Err(DecodeError::Truncated { what: "the header", needed: self.header_len, left });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! Opening a file to read it, and replacing a file so that nobody ever sees a part of the new one.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Bytes kept back before a write: the lists of an index come in many small pieces.
+const BUFFER: usize = 1 << 18;
+
+/// Opens a regular file; also gives its length.
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+    // Before opening: a named pipe would block there until somebody writes.
+    regular(&fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    Ok((file, len))
+}
+
+/// A file in the making. Until [`commit`](Self::commit) the old file stays as it is; dropped before, the new one is removed.
+#[derive(Debug)]
+pub(crate) struct AtomicFile {
+    out: BufWriter<NamedTempFile>,
+    target: PathBuf,
+}
+
+impl AtomicFile {
+    /// Starts a file that shall stand at `path`. A symbolic link there is followed; the mode of an old file is kept.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let target = resolve(path)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".ivf-").suffix(".tmp");
+        // Temporary files are private by default; a finished file is as open as the umask lets any new file be.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temp = builder.tempfile_in(folder_of(&target))?;
+        #[cfg(unix)]
+        if let Ok(old) = fs::metadata(&target) {
+            temp.as_file().set_permissions(old.permissions())?;
+        }
+        Ok(Self { out: BufWriter::with_capacity(BUFFER, temp), target })
+    }
+
+    /// Puts the new file in the place of the old one. When this returns, it survives a crash of the machine.
+    ///
+    /// If it fails, the old file is still there, with one exception: where the rename went well and only the folder could not
+    /// be synced, the new one is.
+    pub(crate) fn commit(self) -> io::Result<()> {
+        let temp = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        temp.as_file().sync_all()?;
+        // Without syncing the folder the rename itself may be lost. Opened early, so that this cannot fail too late.
+        #[cfg(unix)]
+        let folder = File::open(folder_of(&self.target))?;
+        temp.persist(&self.target).map_err(|failed| failed.error)?;
+        #[cfg(unix)]
+        folder.sync_all()?;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The place that a rename shall hit. Only a regular file may be replaced: renaming over a device would delete it.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(real) => {
+            regular(&fs::metadata(&real)?)?;
+            Ok(real)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.file_name().is_some() => Ok(path.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+fn regular(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    Ok(())
+}
+
+fn folder_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_dropped_file_leaves_the_old_one_and_no_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(&vec![1; 2 * BUFFER]).unwrap();
+        assert_eq!(names(folder.path()).len(), 2);
+        drop(file);
+        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_failed_rename_leaves_no_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(file.commit().is_err());
+        assert_eq!(names(folder.path()), ["a"]);
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_the_current_folder() {
+        assert_eq!(folder_of(Path::new("a.ivf")), Path::new("."));
+        assert_eq!(folder_of(Path::new("b/a.ivf")), Path::new("b"));
+        assert_eq!(folder_of(Path::new("/a.ivf")), Path::new("/"));
+    }
+
+    #[test]
+    fn only_a_regular_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(AtomicFile::create(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert!(AtomicFile::create(Path::new("")).is_err());
+        assert!(AtomicFile::create(Path::new("..")).is_err());
+        #[cfg(unix)]
+        assert_eq!(AtomicFile::create(Path::new("/dev/null")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_modes_are_kept() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("a"), folder.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut file = AtomicFile::create(&link).unwrap();
+        file.write_all(b"new").unwrap();
+        file.commit().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+}

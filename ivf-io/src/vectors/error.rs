@@ -1,0 +1,77 @@
+//! What is wrong with a vector file.
+
+use super::MAX_DIM;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a vector file could not be read or written. Records count from 0.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VectorFileError {
+    /// The file could not be read.
+    #[error("cannot read {}: {why}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        why: io::Error,
+    },
+    /// The file could not be written.
+    #[error("cannot write {}: {why}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        why: io::Error,
+    },
+    /// A file without vectors: nobody can tell their dimension.
+    #[error("{} has no vectors", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A dimension that no vector has: probably a file of another kind.
+    #[error("{}: record {record} has dimension {found}, which must be from 1 to {MAX_DIM}", path.display())]
+    Dimension {
+        /// The file.
+        path: PathBuf,
+        /// The record.
+        record: u64,
+        /// Its dimension.
+        found: i64,
+    },
+    /// A record of another dimension than the first.
+    #[error("{}: record {record} has dimension {found}, record 0 has {expected}", path.display())]
+    Ragged {
+        /// The file.
+        path: PathBuf,
+        /// The record.
+        record: u64,
+        /// The dimension of the first record.
+        expected: usize,
+        /// The dimension of this one.
+        found: i64,
+    },
+    /// The file ends inside a record.
+    #[error("{}: record {record} is cut short: {left} bytes of {needed}", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The record, if all before it are as long as the first.
+        record: u64,
+        /// Bytes of a record.
+        needed: u64,
+        /// Bytes there are.
+        left: u64,
+    },
+}
+
+impl VectorFileError {
+    pub(super) fn read(path: &Path, why: impl Into<io::Error>) -> Self {
+        Self::Read { path: path.to_owned(), why: why.into() }
+    }
+
+    pub(super) fn write(path: &Path, why: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), why }
+    }
+}

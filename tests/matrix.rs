@@ -1,0 +1,228 @@
+//! Every kind in the registry, in every composition its samples give, through the conformance suites: a new row is tested by
+//! being there.
+
+use ivf::{AnyRows, Index, Metric, Rows, Spec, default_registry};
+use ivf_testkit::{codecs, data, indexes, scanners};
+
+/// A dimension that every sample works with.
+const DIM: usize = 16;
+
+/// The metrics that every sample is tried with; [`ivf::error::BuildError`] says which it does not take.
+const METRICS: [Metric; 10] = [
+    Metric::L2,
+    Metric::InnerProduct,
+    Metric::Cosine,
+    Metric::L1,
+    Metric::Linf,
+    Metric::Lp(3.0),
+    Metric::Canberra,
+    Metric::BrayCurtis,
+    Metric::JensenShannon,
+    Metric::Jaccard,
+];
+
+/// Factory strings out of the samples: every codec alone, in lists of every quantizer, under every transform and wrapper, and
+/// each pair of wrappers once.
+fn compositions() -> Vec<String> {
+    let registry = default_registry();
+    let mut bases = Vec::new();
+    for codec in registry.codecs().iter().flat_map(|row| row.samples) {
+        bases.push((*codec).to_owned());
+        bases.extend(registry.quantizers().iter().flat_map(|row| row.samples).map(|q| format!("{q},{codec}")));
+    }
+    let wrapped = |inner: &str| -> Vec<String> {
+        let around = registry.wrappers().iter().flat_map(|row| row.samples.iter().map(move |token| (row, token)));
+        around
+            .map(|(row, token)| match row.side {
+                ivf::registry::Side::After => format!("({inner}),{token}"),
+                _ => format!("{token},({inner})"),
+            })
+            .chain(registry.transforms().iter().flat_map(|row| row.samples).map(|token| format!("{token},({inner})")))
+            .collect()
+    };
+    let mut all = bases.clone();
+    for base in [&bases[0], &bases[bases.len() - 1]] {
+        for once in wrapped(base) {
+            all.extend(wrapped(&once));
+            all.push(once);
+        }
+    }
+    all
+}
+
+/// Whether its results are exact if every list is probed.
+fn is_exact(spec: &str) -> bool {
+    spec.contains("Flat") && !spec.contains("L2norm")
+}
+
+/// A trained, empty index that probes every list; `None` if the kind does not take the metric.
+fn make(spec: &str, metric: Metric) -> Option<Box<dyn Index>> {
+    let mut index = match ivf::build(spec, DIM, metric) {
+        Ok(index) => index,
+        Err(ivf::FactoryError::Build(_)) => return None,
+        Err(error) => panic!("{spec}: {error}"),
+    };
+    let training = data::clusters(1, 400, DIM, 8);
+    index.train(training.rows()).unwrap_or_else(|error| panic!("{spec}, {metric}: {error}"));
+    if index.parts().iter().flat_map(|part| &part.knobs).any(|knob| knob.name == "nprobe") {
+        ivf::part::set_knobs(&mut *index, "nprobe=1000000").expect("a knob that is there");
+    }
+    Some(index)
+}
+
+fn each(mut check: impl FnMut(&str, Metric)) {
+    for spec in compositions() {
+        for metric in METRICS {
+            if make(&spec, metric).is_some() {
+                check(&spec, metric);
+            }
+        }
+    }
+}
+
+/// The metrics in full for the plain compositions; the two main ones for what is wrapped.
+fn each_briefly(mut check: impl FnMut(&str, Metric)) {
+    let main = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
+    each(|spec, metric| {
+        if !spec.contains('(') || main.contains(&metric) {
+            check(spec, metric);
+        }
+    });
+}
+
+#[test]
+fn specs_are_canonical_and_metrics_are_kept() {
+    each(|spec, metric| {
+        let index = make(spec, metric).expect("made before");
+        let canonical: Spec = spec.parse().expect("parsed before");
+        assert_eq!(index.spec(), canonical.to_string());
+        assert_eq!(index.spec().parse::<Spec>().expect("its own spec"), canonical);
+        assert_eq!((index.metric(), index.dim(), index.len()), (metric, DIM, 0));
+    });
+}
+
+#[test]
+fn exact_indexes_equal_the_oracle() {
+    each_briefly(|spec, metric| {
+        // Inner ids decide ties under an id map, so its results under ties are not the oracle's; its history is.
+        if is_exact(spec) && !spec.contains("IDMap") {
+            indexes::check_exhaustive(&|| make(spec, metric).expect("made before"));
+        }
+    });
+}
+
+#[test]
+fn histories_equal_a_model() {
+    each_briefly(|spec, metric| {
+        if is_exact(spec) && !spec.contains("IDMap") {
+            indexes::check_history(&|| make(spec, metric).expect("made before"));
+        }
+    });
+}
+
+fn filled(spec: &str, metric: Metric) -> Box<dyn Index> {
+    let mut index = make(spec, metric).expect("made before");
+    let base = data::small_integers(2, 700, DIM, 5).with_duplicates(3);
+    let nonzero: Vec<f32> = base.data.iter().map(|x| x + 1.0).collect();
+    let rows = Rows::new(&nonzero, DIM).expect("whole rows");
+    index.add(rows).unwrap_or_else(|error| panic!("{spec}, {metric}: {error}"));
+    index
+}
+
+#[test]
+fn modes_and_threads_do_not_show() {
+    each_briefly(|spec, metric| {
+        let mut index = filled(spec, metric);
+        let has_lists = ivf::part::set_knobs(&mut *index, "nprobe=5").is_ok();
+        let queries = data::clusters(4, 40, DIM, 8);
+        indexes::check_modes(&*index, queries.rows(), has_lists.then_some(5));
+        if let Some(ivf) = index.as_ivf() {
+            indexes::check_preassigned(ivf, queries.rows(), 5);
+        }
+    });
+}
+
+#[test]
+fn bad_input_is_an_error_and_changes_nothing() {
+    each_briefly(|spec, metric| {
+        let mut index = filled(spec, metric);
+        let mut takes = vec!["selector", "mode"];
+        if spec.contains("IVF") {
+            takes.extend(["nprobe", "max_codes", "ensure_k", "quantizer"]);
+        }
+        if spec.contains("RFlat") {
+            takes.push("k_factor");
+        } else {
+            takes.push("locations");
+        }
+        indexes::check_bad_input(&mut *index, &takes);
+    });
+}
+
+#[test]
+fn files_bring_the_same_index_back_and_damage_is_an_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("index.ivf");
+    each_briefly(|spec, metric| {
+        let index = filled(spec, metric);
+        indexes::check_reload(&*index, &|index| {
+            ivf::write_index(index, &path).unwrap_or_else(|error| panic!("{spec}: {error}"));
+            ivf::read_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}"))
+        });
+        // Written again, the bytes are the same.
+        let first = std::fs::read(&path).expect("the file is there");
+        let again = ivf::read_index(&path).expect("read before");
+        ivf::write_index(&*again, &path).expect("written before");
+        assert!(std::fs::read(&path).expect("the file is there") == first, "{spec}, {metric}: other bytes");
+    });
+    for spec in compositions() {
+        let index = filled(&spec, Metric::L2);
+        indexes::check_damaged(&*index, &|node| default_registry().read_index(node));
+    }
+}
+
+#[test]
+fn untrained_indexes_travel_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("index.ivf");
+    let training = data::clusters(1, 400, DIM, 8);
+    for spec in compositions() {
+        let index = ivf::build(&spec, DIM, Metric::L2).expect("a sample");
+        ivf::write_index(&*index, &path).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        let mut back = ivf::read_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        assert_eq!((back.spec(), back.is_trained()), (index.spec(), index.is_trained()));
+        back.train(training.rows()).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        back.add(training.rows()).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        assert_eq!(back.len(), 400);
+    }
+}
+
+#[test]
+fn codecs_and_their_scanners_keep_their_contracts() {
+    for row in default_registry().codecs() {
+        for token in row.samples {
+            let spec = (row.parse)(token).expect("its own token").expect("a good token");
+            for metric in METRICS {
+                if spec.check(DIM, metric).is_ok() {
+                    codecs::check_codec(&spec, DIM, metric, &|node| (row.read)(node));
+                    scanners::check_scanner(codecs::train(&spec, DIM, metric));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_element_type_trains_and_adds() {
+    let bytes: Vec<u8> = (0..DIM * 500).map(|i| (i * 131 % 251) as u8).collect();
+    let floats: Vec<f32> = bytes.iter().map(|&b| b.into()).collect();
+    let of_bytes: AnyRows = Rows::new(&bytes, DIM).expect("whole rows").into();
+    let of_floats: AnyRows = Rows::new(&floats, DIM).expect("whole rows").into();
+    let filled = |rows: AnyRows<'_>| {
+        let mut index = ivf::build("IVF16,Flat", DIM, Metric::L2).expect("a sample");
+        index.train(rows).expect("enough vectors");
+        index.add(rows).expect("trained");
+        index.search(rows, 3, &ivf::SearchParams::new().nprobe(4)).expect("good queries").hits
+    };
+    assert_eq!(filled(of_bytes), filled(of_floats));
+}
