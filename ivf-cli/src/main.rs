@@ -1,2 +1,79 @@
-//! x
-fn main() {}
+//! The program `ivf`: build and search inverted-file indexes from the command line.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`build`], [`search`], [`demo`] | the commands |
+//! | [`failure`] | how a command ends badly, and the exit code |
+//! | [`fill`] | vectors into an index, whatever way it takes them |
+//! | [`recall`] | how good answers are |
+//! | [`progress`], [`table`], [`threads`] | bars, tables, thread pools |
+//! | [`words`] | the bundled vectors of the demo |
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod demo;
+mod failure;
+mod fill;
+mod progress;
+mod recall;
+mod search;
+mod table;
+mod threads;
+mod words;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Inverted-file (IVF) vector search.
+#[derive(Parser)]
+#[command(name = "ivf", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build an index from a factory string and a file of vectors.
+    Build(build::Args),
+    /// Search an index for the nearest vectors of each query.
+    Search(search::Args),
+    /// Build, compare, save and load indexes over 20,000 English words.
+    Demo,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who closed the pipe has read enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure::say(format_args!("error: {failure}"));
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match command {
+        Command::Build(args) => build::run(args, &mut out),
+        Command::Search(args) => search::run(args, &mut out),
+        Command::Demo => demo::run(&mut out),
+    }?;
+    Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

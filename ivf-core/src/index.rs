@@ -163,7 +163,7 @@ pub trait Train {
 
 /// The ability to take vectors and count up their ids.
 pub trait Add {
-    /// Adds vectors. Their ids count up from the one after the largest ever added, or from 0.
+    /// Adds vectors. Their ids count up from the one after the largest ever added, or from 0 if there was none above.
     ///
     /// # Errors
     /// [`AddError`]: unusable vectors, not trained, cancelled, or the lists cannot be written. The index is as it was.

@@ -165,7 +165,7 @@ pub struct WrapperRow {
     pub about: &'static str,
     /// Tokens to test and measure.
     pub samples: &'static [&'static str],
-    /// How loosely the token binds: of several tokens that could be outermost, the one with the lowest number is. (Faiss tries
+    /// How loosely the token binds, below [`SpecText::TRANSFORM`](crate::SpecText::TRANSFORM): of several tokens that could be outermost, the one with the lowest number is. (Faiss tries
     /// `IDMap2`, then `IDMap`, then `RFlat`, then transforms.)
     pub level: u8,
     /// Where the token may stand.

@@ -18,7 +18,15 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecText {
     text: String,
-    level: u8,
+    /// How loosely the outermost token binds. Of two of one level the parser takes the one after for the outer one.
+    binding: (u8, Side),
+}
+
+/// Where a token stands, the looser first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    After,
+    Before,
 }
 
 impl SpecText {
@@ -29,23 +37,25 @@ impl SpecText {
 
     /// An index around which nothing stands: `Flat`, `IVF16,Flat`.
     pub fn base(text: impl Into<String>) -> Self {
-        Self { text: text.into(), level: Self::BASE }
+        Self { text: text.into(), binding: (Self::BASE, Side::Before) }
     }
 
     /// This, with a token of `level` before it.
     #[must_use]
     pub fn before(self, level: u8, token: &str) -> Self {
-        Self { text: format!("{token},{}", self.inside(level)), level }
+        let binding = (level, Side::Before);
+        Self { text: format!("{token},{}", self.inside(binding)), binding }
     }
 
     /// This, with a token of `level` after it.
     #[must_use]
     pub fn after(self, level: u8, token: &str) -> Self {
-        Self { text: format!("{},{token}", self.inside(level)), level }
+        let binding = (level, Side::After);
+        Self { text: format!("{},{token}", self.inside(binding)), binding }
     }
 
-    fn inside(self, level: u8) -> String {
-        if self.level < level { format!("({})", self.text) } else { self.text }
+    fn inside(self, binding: (u8, Side)) -> String {
+        if self.binding < binding { format!("({})", self.text) } else { self.text }
     }
 }
 

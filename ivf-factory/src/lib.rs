@@ -1,1 +1,42 @@
-//! x
+//! Factory strings, the default registry and index files of the ivf framework.
+//!
+//! ```
+//! use ivf_core::{Metric, Rows};
+//!
+//! let mut index = ivf_factory::build("IDMap,Flat", 2, Metric::L2)?;
+//! let vectors = [0.0_f32, 0.0, 3.0, 4.0];
+//! index.add_with_ids(Rows::new(&vectors, 2)?, &[7.into(), 9.into()])?;
+//! assert_eq!(index.spec(), "IDMap,Flat");
+//!
+//! let error = ivf_factory::build("IVF16,Falt", 2, Metric::L2).unwrap_err();
+//! assert!(error.to_string().contains("did you mean 'IVF16,Flat'?"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `spec` | [`Spec`]: what a factory string says, as a tree; printing it |
+//! | `items`, `grammar`, `words` | parsing it: cut at commas, read each item, nest by precedence |
+//! | `error`, `hint` | [`ParseError`]: what is wrong, where, what could stand there, what was meant |
+//! | `build` | [`build`]: from a string to an index |
+//! | `files` | [`read_index`], [`write_index`] |
+//! | `default` | [`default_registry`]: the only place that knows all kinds |
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod default;
+mod error;
+mod files;
+mod grammar;
+mod hint;
+mod items;
+mod spec;
+mod words;
+
+pub use build::{build, build_with};
+pub use default::default_registry;
+pub use error::{FactoryError, ParseError};
+pub use files::{ReadIndexError, WriteIndexError, read_index, read_index_with, write_index};
+pub use items::{MAX_DEPTH, MAX_LEN};
+pub use spec::Spec;

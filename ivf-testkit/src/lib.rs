@@ -1,1 +1,46 @@
-//! x
+//! Conformance suites, oracles and data generators: what a new kind runs through before anybody trusts it.
+//!
+//! Each suite is one function over the contracts of `ivf-core`, so it takes a codec, a store or an index from any crate. It is
+//! called from a `tests/` folder and fails as tests do: it panics, and the message says what was asked, what came and what was
+//! expected. All suites together take a few seconds at `opt-level = 2`.
+//!
+//! | you wrote | call |
+//! |---|---|
+//! | a [`CodeLayout`](ivf_core::CodeLayout) | [`layouts::check_layout`] |
+//! | a [`CodecSpec`](ivf_core::CodecSpec) and its codec | [`codecs::check_codec`], then [`scanners::check_scanner`] with [`codecs::train`] |
+//! | lists, [`InvertedLists`](ivf_core::InvertedLists) | [`stores::check_store`]; with a reader, [`stores::check_store_export`] |
+//! | any [`Index`](ivf_core::Index) | [`indexes::check_modes`], [`indexes::check_bad_input`] |
+//! | an index that is exact | also [`indexes::check_exhaustive`], [`indexes::check_history`] |
+//! | an [`IndexIvf`](ivf_core::IndexIvf) | also [`indexes::check_preassigned`] |
+//! | an index with a reader | also [`indexes::check_reload`], [`indexes::check_damaged`] |
+//!
+//! What the suites are made of serves other tests too:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`data`] | seeded vectors and ids, the same bits on every machine |
+//! | [`oracle`] | the definition of every metric, and exhaustive search by it |
+//! | [`executor`] | threads that share the turns of a loop |
+//! | [`centroids`] | centroids to bind a codec to |
+//! | [`compare`] | results compared bit for bit |
+//! | [`damage`] | exported nodes, damaged in many ways |
+//!
+//! ```
+//! use ivf_core::lists::{ArrayLists, InvertedLists};
+//! use ivf_testkit::stores;
+//! stores::check_store(&|nlist, layout| Box::new(ArrayLists::new(nlist, layout.clone())));
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod centroids;
+pub mod codecs;
+pub mod compare;
+pub mod damage;
+pub mod data;
+pub mod executor;
+pub mod indexes;
+pub mod layouts;
+pub mod oracle;
+pub mod scanners;
+pub mod stores;

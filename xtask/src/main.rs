@@ -1,2 +1,56 @@
-//! x
-fn main() {}
+//! The chores of the workspace: `cargo xtask <chore>`.
+//!
+//! | chore | what it runs |
+//! |---|---|
+//! | `test` | every test: units, integration, examples, doctests |
+//! | `lint` | rustfmt, clippy and rustdoc, warnings as errors |
+//! | `deny` | licences, duplicates and sources of the dependencies (needs cargo-deny) |
+//! | `bless` | rewrites the tables and texts that tests compare with |
+
+use std::process::{Command, ExitCode};
+
+/// A command to run: program arguments after `cargo`, and variables for it.
+type Step = (&'static [&'static str], &'static [(&'static str, &'static str)]);
+
+const TEST: &[Step] = &[(&["test", "--workspace"], &[])];
+
+const LINT: &[Step] = &[
+    (&["fmt", "--all", "--check"], &[]),
+    (&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+    (&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+];
+
+const DENY: &[Step] = &[(&["deny", "check", "licenses", "bans", "sources"], &[])];
+
+const BLESS: &[Step] = &[(&["test", "--package", "ivf-factory", "--test", "*"], &[("IVF_BLESS", "1")])];
+
+const CHORES: &[(&str, &[Step])] = &[("test", TEST), ("lint", LINT), ("deny", DENY), ("bless", BLESS)];
+
+fn main() -> ExitCode {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let [chore] = &asked[..] else { return usage() };
+    match CHORES.iter().find(|(name, _)| name == chore) {
+        Some((_, steps)) if steps.iter().all(run) => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+        None => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    let names: Vec<&str> = CHORES.iter().map(|(name, _)| *name).collect();
+    eprintln!("usage: cargo xtask {}", names.join("|"));
+    ExitCode::from(2)
+}
+
+fn run((arguments, variables): &Step) -> bool {
+    eprintln!("$ cargo {}", arguments.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(*arguments).envs(variables.iter().copied()).status();
+    match status {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("error: cargo does not start: {error}");
+            false
+        }
+    }
+}

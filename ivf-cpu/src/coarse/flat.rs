@@ -27,29 +27,28 @@ pub(super) const ROW: QuantizerRow = QuantizerRow::new(
 
 fn parse(token: &str) -> Parsed<dyn QuantizerSpec> {
     let number = token.strip_prefix("IVF")?;
-    let digits = number.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let digits = &number[..number.bytes().take_while(u8::is_ascii_digit).count()];
     // `IVF4_HNSW32` and the like belong to other rows.
     if number.contains(['_', '(']) {
         return None;
     }
-    let span = 3..token.len();
-    let fault = |what: &str| Some(Err(TokenError::new(span.clone(), what)));
-    let scale: u64 = match &number[digits.len()..] {
+    let suffix = 3 + digits.len();
+    let fault = |span: std::ops::Range<usize>, what: &str| Some(Err(TokenError::new(span, what)));
+    if digits.is_empty() {
+        return fault(3..token.len(), "the number of lists is missing");
+    }
+    let scale: u64 = match &token[suffix..] {
         "" => 1,
         "k" => 1 << 10,
         "M" => 1 << 20,
-        _ => return fault("the number of lists is digits, then k (x 1024) or M (x 1048576) or nothing"),
+        _ => {
+            return fault(suffix..token.len(), "after the number of lists stands k (x 1024), M (x 1048576) or nothing");
+        }
     };
-    if digits.is_empty() {
-        return fault("the number of lists is missing");
-    }
-    let Some(nlist) = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)).filter(|n| *n <= u32::MAX.into())
-    else {
-        return fault("there are at most 4294967295 lists");
-    };
-    match nlist {
-        0 => fault("there is at least one list"),
-        nlist => Some(Ok(Arc::new(FlatQuantizerSpec { nlist: nlist as usize }))),
+    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
+        Some(0) => fault(3..token.len(), "there is at least one list"),
+        Some(nlist) if nlist <= u32::MAX.into() => Some(Ok(Arc::new(FlatQuantizerSpec { nlist: nlist as usize }))),
+        _ => fault(3..token.len(), "there are at most 4294967295 lists"),
     }
 }
 

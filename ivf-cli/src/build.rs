@@ -1,0 +1,135 @@
+//! `ivf build`: a factory string and a file of vectors become an index file.
+
+use crate::failure::{self, Failure};
+use crate::fill::fill;
+use crate::progress::Bar;
+use crate::threads::Threads;
+use ivf_core::error::{AddError, InputError};
+use ivf_core::params::Progress as _;
+use ivf_core::{AddOptions, Index, Metric, Rows, TrainOptions};
+use ivf_factory::Spec;
+use ivf_io::{FvecsReader, read_fvecs};
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Bytes of vectors read and added at a time.
+const BLOCK_BYTES: usize = 8 << 20;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to build, such as "Flat" or "IVF1024,Flat"
+    #[arg(long, value_name = "STRING")]
+    factory: String,
+    /// How near vectors are: l2, ip, cosine, ...
+    #[arg(long, value_name = "NAME")]
+    metric: Metric,
+    /// The vectors to add, an fvecs file; their ids count up from 0
+    #[arg(long, value_name = "FILE")]
+    base: PathBuf,
+    /// The vectors to learn from, an fvecs file [default: the base]
+    #[arg(long, value_name = "FILE")]
+    learn: Option<PathBuf>,
+    /// The index file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Threads to use [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Seed of everything random [default: the library's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    // A mistake in the string is found before anything is read.
+    args.factory.parse::<Spec>().map_err(|error| Failure::usage(&error))?;
+    let threads = Threads::new(args.threads)?;
+    let mut base = FvecsReader::open(&args.base)?;
+    let mut index =
+        ivf_factory::build(&args.factory, base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
+
+    let train_time = train(index.as_mut(), args, &threads)?;
+    let add_time = add(index.as_mut(), &mut base, args, &threads)?;
+    ivf_factory::write_index(index.as_ref(), &args.out)?;
+    let bytes = file_len(&args.out)?;
+    writeln!(
+        out,
+        "{}: {} vectors, trained in {:.2} s, added in {:.2} s, {bytes} bytes",
+        index.spec(),
+        index.len(),
+        train_time.as_secs_f64(),
+        add_time.as_secs_f64(),
+    )?;
+    Ok(())
+}
+
+/// Trains the index if it has something to learn, and says how long it took without the reading.
+fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
+    if index.is_trained() {
+        if let Some(learn) = &args.learn {
+            failure::say(format_args!("warning: {} learns nothing: {} is not read", index.spec(), learn.display()));
+        }
+        return Ok(Duration::ZERO);
+    }
+    let path = args.learn.as_ref().unwrap_or(&args.base);
+    let vectors = read_fvecs(path)?;
+    let cannot = |error: &dyn std::error::Error| {
+        Failure::failed(format_args!("cannot train the index on {}", path.display()), error)
+    };
+    let unable = index.unable("be trained");
+    let train = index.as_train().ok_or(unable).map_err(|error| cannot(&error))?;
+    let bar = Bar::new();
+    let mut options = TrainOptions::new().progress(&bar);
+    options.executor = threads.executor();
+    options.seed = args.seed;
+    let start = Instant::now();
+    let report = train.train(vectors.rows().into(), &options).map_err(|error| cannot(&error))?;
+    let time = start.elapsed();
+    drop(bar);
+    for warning in &report.warnings {
+        failure::say(format_args!("warning: {warning}"));
+    }
+    Ok(time)
+}
+
+/// Adds the base block by block, and says how long it took without the reading.
+fn add(index: &mut dyn Index, base: &mut FvecsReader, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
+    let dim = base.dim();
+    let mut options = AddOptions::new();
+    options.executor = threads.executor();
+    let bar = Bar::new();
+    let mut time = Duration::ZERO;
+    let mut block = Vec::new();
+    let max_rows = (BLOCK_BYTES / (size_of::<f32>() * dim)).max(1);
+    while base.read_block(max_rows, &mut block)? > 0 {
+        let first = index.len();
+        let cannot = |error: &dyn std::error::Error| {
+            Failure::failed(format_args!("cannot add the vectors of {}", args.base.display()), error)
+        };
+        let rows = Rows::new(&block, dim).map_err(|error| cannot(&error))?;
+        let start = Instant::now();
+        fill(index, rows.into(), &options).map_err(|error| cannot(&in_file(error, first)))?;
+        time += start.elapsed();
+        bar.step("add", index.len() as u64, base.len());
+    }
+    Ok(time)
+}
+
+/// The same error with the number that the vector has in the file, where the block starts with number `first`.
+fn in_file(error: AddError, first: usize) -> AddError {
+    match error {
+        AddError::Input(InputError::NonFinite { row }) => InputError::NonFinite { row: first + row }.into(),
+        AddError::Input(InputError::ZeroVector { row }) => InputError::ZeroVector { row: first + row }.into(),
+        error => error,
+    }
+}
+
+/// The length of a file in bytes.
+pub(crate) fn file_len(path: &Path) -> Result<u64, Failure> {
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| Failure::failed(format_args!("cannot read {}", path.display()), &error))?;
+    Ok(metadata.len())
+}

@@ -1,0 +1,147 @@
+//! `ivf demo`: indexes over real words, from factory strings to a file and back.
+
+use crate::build::file_len;
+use crate::failure::{self, Failure};
+use crate::fill::fill;
+use crate::recall::recall;
+use crate::table::table;
+use crate::words::{self, DIM, Words};
+use half::f16;
+use ivf_core::{AddOptions, Id, Index, Metric, Rows, SearchParams, SearchResult};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Words whose neighbours are shown.
+const SHOWN: [&str; 6] = ["king", "coffee", "london", "python", "guitar", "wednesday"];
+
+/// Every this many-th word is held out as a query of the comparison.
+const HELD_OUT_STEP: usize = 20;
+
+/// Results for each query of the comparison.
+const K: usize = 10;
+
+/// The indexes compared, and how many lists to probe; `None` for those without lists. The first is exact search.
+const COMPARED: [(&str, &[Option<usize>]); 4] = [
+    ("Flat", &[None]),
+    ("IDMap,Flat", &[None]),
+    ("IVF64,Flat", &[Some(1), Some(4), Some(16)]),
+    ("IVF256,Flat", &[Some(1), Some(4), Some(16)]),
+];
+
+/// The index that goes to a file and back.
+const SAVED: &str = "IVF64,Flat";
+
+/// A search is repeated until it has run for this long, for a steady figure.
+const MEASURED: Duration = Duration::from_millis(100);
+
+/// Runs the command.
+pub(crate) fn run(out: &mut impl Write) -> Result<(), Failure> {
+    let words = Words::bundled()?;
+    writeln!(out, "{} English words, their GloVe vectors of {DIM} dimensions, compared by cosine.\n", words.len())?;
+    let all = make(SAVED, words.rows())?;
+    show_neighbours(all.as_ref(), &words, out)?;
+    compare(&words, out)?;
+    save_and_load(all.as_ref(), words.rows(), out)
+}
+
+/// A trained index of `rows`.
+fn make(factory: &str, rows: Rows<'_, f16>) -> Result<Box<dyn Index>, Failure> {
+    let fail = |error: &dyn std::error::Error| Failure::failed(format_args!("cannot make {factory}"), error);
+    let mut index = ivf_factory::build(factory, DIM, Metric::Cosine).map_err(|error| fail(&error))?;
+    let report = index.train(rows).map_err(|error| fail(&error))?;
+    for warning in &report.warnings {
+        failure::say(format_args!("warning: {factory}: {warning}"));
+    }
+    fill(index.as_mut(), rows.into(), &AddOptions::new()).map_err(|error| fail(&error))?;
+    Ok(index)
+}
+
+fn search(index: &dyn Index, queries: Rows<'_, f16>, k: usize, nprobe: Option<usize>) -> Result<SearchResult, Failure> {
+    let mut params = SearchParams::new();
+    params.nprobe = nprobe;
+    index
+        .search(queries.into(), k, &params)
+        .map_err(|error| Failure::failed(format_args!("cannot search {}", index.spec()), &error))
+}
+
+/// The nearest words of a few words.
+fn show_neighbours(index: &dyn Index, words: &Words, out: &mut impl Write) -> Result<(), Failure> {
+    let mut shown = table(&["<word", "<nearest words"]);
+    for (word, number) in SHOWN.iter().filter_map(|word| words.find(word).map(|number| (word, number))) {
+        let query = words.rows().slice(number..number + 1);
+        let found = search(index, query, 7, Some(16))?;
+        let nearest: Vec<&str> = found
+            .hits
+            .row(0)
+            .ids
+            .iter()
+            .filter(|id| id.0 != number as i64)
+            .map(|id| words.word(id.0 as usize))
+            .collect();
+        shown.add_row([word.to_string(), nearest.join(", ")]);
+    }
+    writeln!(out, "{shown}\n")?;
+    Ok(())
+}
+
+/// Recall against exact search, memory and speed of several indexes, over words held out as queries.
+fn compare(words: &Words, out: &mut impl Write) -> Result<(), Failure> {
+    let (queries, base) = words.hold_out(HELD_OUT_STEP);
+    let (queries, base) = (words::rows(&queries), words::rows(&base));
+    writeln!(out, "{} words held out as queries, {} indexed:", queries.len(), base.len())?;
+    let mut compared = table(&["<factory string", "nprobe", "bytes per vector", "recall@10", "QPS"]);
+    let mut truth: Option<Vec<Vec<Id>>> = None;
+    for (factory, nprobes) in COMPARED {
+        let index = make(factory, base)?;
+        for &nprobe in nprobes {
+            let (found, qps) = measure(index.as_ref(), queries, nprobe)?;
+            let truth = truth.get_or_insert_with(|| found.hits.rows().map(|row| row.ids.to_vec()).collect());
+            compared.add_row([
+                factory.to_owned(),
+                nprobe.map_or_else(|| "-".to_owned(), |nprobe| nprobe.to_string()),
+                format!("{:.0}", index.memory() as f64 / index.len() as f64),
+                recall(&found.hits, truth).map_or_else(|| "-".to_owned(), |recall| format!("{recall:.3}")),
+                format!("{qps:.0}"),
+            ]);
+        }
+    }
+    writeln!(out, "{compared}\n")?;
+    Ok(())
+}
+
+/// The answers to all queries in one batch, and queries a second.
+fn measure(index: &dyn Index, queries: Rows<'_, f16>, nprobe: Option<usize>) -> Result<(SearchResult, f64), Failure> {
+    let start = Instant::now();
+    let mut searched = 0;
+    loop {
+        let found = search(index, queries, K, nprobe)?;
+        searched += queries.len();
+        let time = start.elapsed();
+        if time >= MEASURED {
+            return Ok((found, searched as f64 / time.as_secs_f64()));
+        }
+    }
+}
+
+/// Writes the index to a file, reads it back and compares the answers of both.
+fn save_and_load(index: &dyn Index, rows: Rows<'_, f16>, out: &mut impl Write) -> Result<(), Failure> {
+    let folder = tempfile::tempdir().map_err(|error| Failure::failed("cannot make a temporary folder", &error))?;
+    let path = folder.path().join("words.ivf");
+    ivf_factory::write_index(index, &path)?;
+    let bytes = file_len(&path)?;
+    let loaded = ivf_factory::read_index(&path)?;
+
+    let queries = rows.slice(0..1000);
+    let before = search(index, queries, K, Some(4))?;
+    let after = search(loaded.as_ref(), queries, K, Some(4))?;
+    if before.hits != after.hits {
+        return Err(Failure::Failed(format!("{SAVED} gives other answers after it was saved and loaded")));
+    }
+    writeln!(
+        out,
+        "Saved {SAVED} to a file of {:.1} MB and loaded it: the answers to {} queries are equal.",
+        bytes as f64 / 1e6,
+        queries.len()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! A bar for long work.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ivf_core::params::Progress;
+
+/// A progress bar on standard error, hidden if that is no terminal and gone when dropped.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar at the start.
+    pub(crate) fn new() -> Self {
+        let style = ProgressStyle::with_template("{msg:>10} [{bar:40}] {human_pos}/{human_len} {elapsed}")
+            .expect("the template is well formed")
+            .progress_chars("=> ");
+        Self(ProgressBar::new(0).with_style(style))
+    }
+}
+
+impl Progress for Bar {
+    fn step(&self, stage: &'static str, done: u64, total: u64) {
+        self.0.set_message(stage);
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,36 @@
+//! How good answers are.
+
+use ivf_core::{Hits, Id};
+use std::collections::HashSet;
+
+/// Recall@k: the share of the true nearest found, over all queries together. `truth` has one row of true ids a query, `k` of them
+/// where there are as many; `None` if it is empty.
+pub(crate) fn recall(hits: &Hits, truth: &[Vec<Id>]) -> Option<f64> {
+    let wanted: usize = truth.iter().map(Vec::len).sum();
+    let found: usize = hits
+        .rows()
+        .zip(truth)
+        .map(|(row, truth)| {
+            let ids: HashSet<Id> = row.ids.iter().copied().collect();
+            truth.iter().filter(|id| ids.contains(id)).count()
+        })
+        .sum();
+    (wanted > 0).then(|| found as f64 / wanted as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivf_core::{Location, Metric, Neighbor, Sink};
+
+    #[test]
+    fn recall_counts_what_was_found_of_what_is_true() {
+        let mut sink = Sink::top_k(2);
+        for id in [7, 8] {
+            sink.push(Neighbor { distance: id as f32, id: Id(id), location: Location::default() });
+        }
+        let hits = Hits::from_sinks(Metric::L2, [sink, Sink::top_k(2)], false);
+        assert_eq!(recall(&hits, &[vec![Id(8), Id(9)], vec![Id(1), Id(2)]]), Some(0.25));
+        assert_eq!(recall(&hits, &[vec![], vec![]]), None);
+    }
+}

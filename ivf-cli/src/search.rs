@@ -1,0 +1,151 @@
+//! `ivf search`: the nearest vectors of each query, as a summary and as files.
+
+use crate::failure::Failure;
+use crate::recall::recall;
+use crate::table::table;
+use crate::threads::Threads;
+use clap::value_parser;
+use ivf_core::{Hits, Id, Metric, Rows, SearchParams};
+use ivf_io::vectors::MAX_DIM;
+use ivf_io::{read_fvecs, read_ivecs, write_fvecs, write_ivecs};
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Queries and results of each that are shown when no file is asked for.
+const SHOWN_QUERIES: usize = 10;
+const SHOWN_RESULTS: usize = 5;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The index file
+    index: PathBuf,
+    /// The queries, an fvecs file
+    #[arg(long, value_name = "FILE")]
+    queries: PathBuf,
+    /// Results for each query
+    #[arg(short, value_name = "K", default_value = "10", value_parser = value_parser!(u32).range(1..=MAX_DIM as i64))]
+    k: u32,
+    /// Lists to probe for each query [default: as the index is set]
+    #[arg(long, value_name = "N")]
+    nprobe: Option<NonZeroUsize>,
+    /// Threads to use [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Write the ids, an ivecs file of rows of K; missing results have id -1
+    #[arg(long, value_name = "FILE")]
+    out_ids: Option<PathBuf>,
+    /// Write the distances, an fvecs file of rows of K; missing results have the metric's worst value
+    #[arg(long, value_name = "FILE")]
+    out_distances: Option<PathBuf>,
+    /// The true nearest ids, an ivecs file of rows of K or longer, to measure recall with
+    #[arg(long, value_name = "FILE")]
+    ground_truth: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    let k = args.k as usize;
+    let threads = Threads::new(args.threads)?;
+    let index = ivf_factory::read_index(&args.index)?;
+    let queries = read_fvecs(&args.queries)?;
+    let queries = queries.rows();
+    let truth = args.ground_truth.as_deref().map(|path| read_truth(path, queries.len(), k)).transpose()?;
+
+    let mut params = SearchParams::new();
+    params.nprobe = args.nprobe.map(NonZeroUsize::get);
+    params.executor = threads.executor();
+    let start = Instant::now();
+    let found = index
+        .search(queries.into(), k, &params)
+        .map_err(|error| Failure::failed(format_args!("cannot search {}", args.index.display()), &error))?;
+    let seconds = start.elapsed().as_secs_f64();
+
+    write_files(args, &found.hits, k, index.metric())?;
+    if args.out_ids.is_none() && args.out_distances.is_none() {
+        show(&found.hits, index.metric(), out)?;
+    }
+    let queries = queries.len();
+    let recall_name = format!("recall@{k}");
+    let mut columns = vec!["queries", "seconds", "QPS", "codes per query"];
+    let mut row = vec![
+        queries.to_string(),
+        format!("{seconds:.3}"),
+        format!("{:.0}", queries as f64 / seconds),
+        format!("{:.1}", found.stats.codes as f64 / queries.max(1) as f64),
+    ];
+    if let Some(truth) = &truth {
+        columns.push(&recall_name);
+        row.push(recall(&found.hits, truth).map_or_else(|| "-".to_owned(), |recall| format!("{recall:.4}")));
+    }
+    let mut summary = table(&columns);
+    summary.add_row(row);
+    writeln!(out, "{summary}")?;
+    Ok(())
+}
+
+/// The first `k` true ids of each query. -1 pads rows of queries that have fewer.
+fn read_truth(path: &Path, queries: usize, k: usize) -> Result<Vec<Vec<Id>>, Failure> {
+    let truth = read_ivecs(path)?;
+    let rows = truth.rows();
+    let misfit = |what: String| Failure::Failed(format!("the ground truth {} has {what}", path.display()));
+    if rows.len() != queries {
+        return Err(misfit(format!("{} rows for {queries} queries", rows.len())));
+    }
+    if rows.dim() < k {
+        return Err(misfit(format!("rows of {} ids, too few for the first {k}", rows.dim())));
+    }
+    Ok(rows.iter().map(|row| row[..k].iter().filter(|&&id| id != -1).map(|&id| Id(id.into())).collect()).collect())
+}
+
+/// Writes the files that were asked for.
+fn write_files(args: &Args, hits: &Hits, k: usize, metric: Metric) -> Result<(), Failure> {
+    if args.out_ids.is_none() && args.out_distances.is_none() {
+        return Ok(());
+    }
+    let (ids, distances) = hits.padded(k, metric);
+    if let Some(path) = &args.out_ids {
+        write_ivecs(path, rows_of(&narrow(&ids)?, k))?;
+    }
+    if let Some(path) = &args.out_distances {
+        write_fvecs(path, rows_of(&distances, k))?;
+    }
+    Ok(())
+}
+
+/// Padded results as rows.
+fn rows_of<T>(padded: &[T], k: usize) -> Rows<'_, T> {
+    Rows::new(padded, k).expect("padded results are k a query, and k is at least 1")
+}
+
+/// The ids as an ivecs file holds them.
+fn narrow(ids: &[i64]) -> Result<Vec<i32>, Failure> {
+    let narrow = |&id: &i64| {
+        i32::try_from(id).map_err(|_| {
+            Failure::Failed(format!("the id {id} does not fit into an ivecs file, which has 32 bits an id"))
+        })
+    };
+    ids.iter().map(narrow).collect()
+}
+
+/// Shows the first results of the first queries.
+fn show(hits: &Hits, metric: Metric, out: &mut impl Write) -> Result<(), Failure> {
+    let nearest = format!("<nearest (id: {metric})");
+    let mut shown = table(&["query", &nearest]);
+    for (query, row) in hits.rows().enumerate().take(SHOWN_QUERIES) {
+        let mut nearest: Vec<String> = row
+            .ids
+            .iter()
+            .zip(row.distances)
+            .take(SHOWN_RESULTS)
+            .map(|(id, distance)| format!("{id}: {distance:.4}"))
+            .collect();
+        if row.ids.len() > SHOWN_RESULTS {
+            nearest.push("...".to_owned());
+        }
+        shown.add_row([query.to_string(), nearest.join("  ")]);
+    }
+    writeln!(out, "{shown}\n")?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! From vector files to an index file to results.
+
+use crate::files::{Folder, nearest, read_vecs, vectors};
+use crate::program::ivf;
+
+const DIM: usize = 6;
+
+/// A folder with 300 base vectors, 12 queries and the true nearest 8 of each.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    let (base, queries) = (vectors(300, DIM, 1), vectors(12, DIM, 2));
+    folder.fvecs("base.fvecs", DIM, &base);
+    folder.fvecs("queries.fvecs", DIM, &queries);
+    folder.ivecs("truth.ivecs", 8, &nearest(&base, &queries, DIM, 8));
+    folder
+}
+
+fn build(folder: &Folder, factory: &str, metric: &str, more: &[&str]) -> crate::program::Ran {
+    let (base, out) = (folder.arg("base.fvecs"), folder.arg("index.ivf"));
+    let args = ["build", "--factory", factory, "--metric", metric, "--base", &base, "--out", &out];
+    ivf(args.iter().chain(more))
+}
+
+fn search(folder: &Folder, more: &[&str]) -> crate::program::Ran {
+    let (index, queries) = (folder.arg("index.ivf"), folder.arg("queries.fvecs"));
+    ivf(["search", &index, "--queries", &queries].iter().chain(more))
+}
+
+#[test]
+fn flat_finds_the_truth() {
+    let folder = folder();
+    let built = build(&folder, "Flat", "l2", &[]).ok();
+    assert!(built.stdout.starts_with("Flat: 300 vectors, "), "{}", built.stdout);
+    assert_eq!(built.stdout.lines().count(), 1);
+    let bytes = std::fs::metadata(folder.path("index.ivf")).unwrap().len();
+    assert!(built.stdout.ends_with(&format!(", {bytes} bytes\n")), "{}", built.stdout);
+
+    let found = search(&folder, &["-k", "5", "--ground-truth", &folder.arg("truth.ivecs")]).ok();
+    for expected in ["recall@5", "1.0000", "300.0", "codes per query"] {
+        assert!(found.stdout.contains(expected), "{expected} in\n{}", found.stdout);
+    }
+    // Ten of the twelve queries are shown.
+    assert!(found.stdout.contains("\n|     9 |") && !found.stdout.contains("\n|    10 |"), "{}", found.stdout);
+}
+
+#[test]
+fn files_hold_the_ids_and_distances() {
+    let folder = folder();
+    build(&folder, "IVF4,Flat", "l2", &["--threads", "2", "--seed", "7"]).ok();
+    let (ids, distances) = (folder.arg("ids.ivecs"), folder.arg("distances.fvecs"));
+    let found = search(&folder, &["-k", "8", "--nprobe", "4", "--out-ids", &ids, "--out-distances", &distances]).ok();
+    assert!(!found.stdout.contains("nearest"), "{}", found.stdout);
+    assert_eq!(read_vecs(ids.as_ref()), read_vecs(&folder.path("truth.ivecs")));
+    let distances = read_vecs(distances.as_ref());
+    assert_eq!(distances.len(), 12);
+    assert!(distances.iter().all(|row| row.len() == 8 && row.is_sorted_by_key(|v| f32::from_le_bytes(*v))));
+}
+
+#[test]
+fn missing_results_are_padded() {
+    let folder = folder();
+    folder.fvecs("base.fvecs", DIM, &vectors(2, DIM, 1));
+    let (ids, distances) = (folder.arg("ids.ivecs"), folder.arg("distances.fvecs"));
+    for (metric, worst) in [("l2", f32::MAX), ("ip", -f32::MAX)] {
+        build(&folder, "IDMap,Flat", metric, &[]).ok();
+        search(&folder, &["-k", "3", "--out-ids", &ids, "--out-distances", &distances]).ok();
+        let (ids, distances) = (read_vecs(ids.as_ref()), read_vecs(distances.as_ref()));
+        assert!(ids.iter().all(|row| i32::from_le_bytes(row[2]) == -1 && i32::from_le_bytes(row[1]) >= 0));
+        assert!(distances.iter().all(|row| f32::from_le_bytes(row[2]) == worst));
+    }
+}
+
+#[test]
+fn fewer_probes_scan_fewer_codes() {
+    let folder = folder();
+    build(&folder, "IVF4,Flat", "cosine", &["--learn", &folder.arg("base.fvecs")]).ok();
+    let all = search(&folder, &["--nprobe", "4"]).ok().stdout;
+    let one = search(&folder, &["--nprobe", "1", "--threads", "1"]).ok().stdout;
+    assert!(all.contains(" 300.0 ") && !one.contains(" 300.0 "), "{all}\n{one}");
+}
+
+#[test]
+fn what_the_caller_should_know_is_a_warning() {
+    let folder = folder();
+    let few = build(&folder, "IVF64,Flat", "l2", &[]).ok();
+    assert!(few.stderr.contains("warning: 300 training points for 64 centroids are few"), "{}", few.stderr);
+    let unread = build(&folder, "Flat", "l2", &["--learn", "nowhere.fvecs"]).ok();
+    assert!(unread.stderr.contains("warning: Flat learns nothing: nowhere.fvecs is not read"), "{}", unread.stderr);
+}
+
+#[test]
+fn a_parameter_the_index_does_not_take_is_an_error() {
+    let folder = folder();
+    build(&folder, "Flat", "l2", &[]).ok();
+    let message = search(&folder, &["--nprobe", "3"]).failed(1);
+    assert!(message.contains("nprobe"), "{message}");
+}
+
+#[test]
+fn a_ground_truth_that_does_not_fit_is_an_error() {
+    let folder = folder();
+    build(&folder, "Flat", "l2", &[]).ok();
+    let message = search(&folder, &["-k", "9", "--ground-truth", &folder.arg("truth.ivecs")]).failed(1);
+    assert!(message.contains("rows of 8 ids, too few for the first 9"), "{message}");
+    let short = folder.ivecs("short.ivecs", 1, &[4]);
+    let message = search(&folder, &["-k", "1", "--ground-truth", &short]).failed(1);
+    assert!(message.contains("1 rows for 12 queries"), "{message}");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let folder = folder();
+    build(&folder, "Flat", "l2", &[]).ok();
+    let args = ["search", &folder.arg("index.ivf"), "--queries", &folder.arg("queries.fvecs")];
+    let mut child = crate::program::command(args).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+}

@@ -1,0 +1,13 @@
+//! The demo, from the first line to the last.
+
+use crate::program::ivf;
+
+#[test]
+fn the_demo_runs() {
+    let shown = ivf(["demo"]).ok();
+    assert_eq!(shown.stderr, "");
+    for expected in ["king", "queen", "factory string", "IDMap,Flat", "recall@10", "1.000", "are equal"] {
+        assert!(shown.stdout.contains(expected), "{expected} in\n{}", shown.stdout);
+    }
+    assert!(shown.stdout.is_ascii(), "{}", shown.stdout);
+}

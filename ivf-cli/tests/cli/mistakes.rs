@@ -1,0 +1,118 @@
+//! What the program says to mistakes.
+
+use crate::files::{Folder, vectors};
+use crate::program::ivf;
+
+/// The factory strings that can mean nothing.
+const FACTORY_MISTAKES: [&str; 13] = [
+    "",
+    "IVF0,Flat",
+    "IVF99999999999,Flat",
+    "IVF16",
+    "IVF16,",
+    ",Flat",
+    "IVF16,,Flat",
+    "IVF16,(Flat",
+    "IVF16,Flat)",
+    "IVF16,Fl\u{e4}t",
+    "ivf16,flat",
+    "Flat,Flat",
+    "IVF16,PQ8x",
+];
+
+fn build(folder: &Folder, factory: &str, metric: &str, base: &str) -> crate::program::Ran {
+    let out = folder.arg("index.ivf");
+    ivf(["build", "--factory", factory, "--metric", metric, "--base", base, "--out", &out])
+}
+
+#[test]
+fn a_bad_factory_string_is_a_usage_error_with_a_caret() {
+    let folder = Folder::new();
+    for factory in FACTORY_MISTAKES {
+        // The base is not there: the string is looked at first.
+        let message = build(&folder, factory, "l2", &folder.arg("no.fvecs")).failed(2);
+        assert!(message.contains('^'), "'{factory}': {message}");
+        assert!(!message.contains("no.fvecs"), "'{factory}': {message}");
+    }
+}
+
+#[test]
+fn an_unknown_metric_is_a_usage_error() {
+    let folder = Folder::new();
+    let message = build(&folder, "Flat", "euclid", &folder.arg("no.fvecs")).failed(2);
+    assert!(message.contains("no metric is named 'euclid'; there are l2, ip, cosine"), "{message}");
+}
+
+#[test]
+fn unknown_arguments_are_usage_errors() {
+    ivf(["index"]).failed(2);
+    ivf(["search", "a.ivf", "--queries", "q.fvecs", "-k", "0"]).failed(2);
+    ivf(["demo", "--fast"]).failed(2);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = Folder::new();
+    let missing = folder.arg("no.fvecs");
+    let message = build(&folder, "Flat", "l2", &missing).failed(1);
+    assert!(message.contains(&missing), "{message}");
+    assert!(!folder.path("index.ivf").exists());
+    let message = ivf(["search", &folder.arg("no.ivf"), "--queries", &missing]).failed(1);
+    assert!(message.contains(&folder.arg("no.ivf")), "{message}");
+}
+
+#[test]
+fn malformed_vectors_are_an_error() {
+    let folder = Folder::new();
+    let malformed: [(&str, &[u8]); 5] = [
+        ("cut.fvecs", &[2, 0, 0, 0, 0, 0, 128, 63, 0, 0]),
+        ("zero.fvecs", &[0, 0, 0, 0]),
+        ("negative.fvecs", &[255, 255, 255, 255, 0, 0, 0, 0]),
+        ("huge.fvecs", &[255, 255, 255, 127, 0, 0, 0, 0]),
+        ("uneven.fvecs", &[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]),
+    ];
+    for (name, bytes) in malformed {
+        let base = folder.write(name, bytes);
+        let message = build(&folder, "Flat", "l2", &base).failed(1);
+        assert!(message.contains(name), "{message}");
+        assert!(!folder.path("index.ivf").exists(), "{name}");
+    }
+}
+
+#[test]
+fn unusable_vectors_are_an_error() {
+    let folder = Folder::new();
+    let base = folder.fvecs("nan.fvecs", 2, &[0.0, 1.0, f32::NAN, 1.0]);
+    let message = build(&folder, "Flat", "l2", &base).failed(1);
+    assert!(message.contains("vector 1 holds a NaN or an infinity"), "{message}");
+    let few = folder.fvecs("few.fvecs", 2, &vectors(3, 2, 1));
+    let message = build(&folder, "IVF16,Flat", "l2", &few).failed(1);
+    assert!(message.contains("16"), "{message}");
+}
+
+#[test]
+fn queries_of_another_dimension_are_an_error() {
+    let folder = Folder::new();
+    build(&folder, "Flat", "l2", &folder.fvecs("base.fvecs", 2, &vectors(4, 2, 1))).ok();
+    let queries = folder.fvecs("queries.fvecs", 3, &vectors(1, 3, 1));
+    let message = ivf(["search", &folder.arg("index.ivf"), "--queries", &queries]).failed(1);
+    assert!(message.contains("vectors of 3 dimensions for an index of 2"), "{message}");
+}
+
+#[test]
+fn a_file_that_is_no_index_is_an_error() {
+    let folder = Folder::new();
+    let index = folder.write("index.ivf", b"this is no index");
+    let message = ivf(["search", &index, "--queries", "q.fvecs"]).failed(1);
+    assert!(message.contains(&index), "{message}");
+}
+
+#[test]
+fn help_names_the_commands() {
+    let help = ivf(["--help"]).ok().stdout;
+    for command in ["build", "search", "demo"] {
+        assert!(help.contains(command), "{help}");
+        ivf([command, "--help"]).ok();
+    }
+    assert!(ivf(["--version"]).ok().stdout.starts_with("ivf "));
+}

@@ -1,0 +1,128 @@
+//! What is wrong with a factory string, and how it is shown.
+
+use ivf_core::error::BuildError;
+use std::fmt;
+use std::ops::Range;
+
+/// A factory string that stands for no index.
+///
+/// Displayed with the string and carets under the fault:
+///
+/// ```
+/// let error = "IVF16,Falt".parse::<ivf_factory::Spec>().unwrap_err();
+/// assert_eq!(error.span, 6..10);
+/// assert!(error.to_string().starts_with("\
+/// no codec is named 'Falt'
+///   IVF16,Falt
+///         ^^^^
+/// expected: "));
+/// assert_eq!(error.suggestion.as_deref(), Some("IVF16,Flat"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseError {
+    /// The whole string.
+    pub input: String,
+    /// The faulty bytes of it; empty where something is missing.
+    pub span: Range<usize>,
+    /// What is wrong, in a few words.
+    pub what: String,
+    /// What could stand there: the forms of tokens, as rows of the registry give them, or a punctuation mark.
+    pub expected: Vec<&'static str>,
+    /// A string that parses and is probably what was meant.
+    pub suggestion: Option<String>,
+}
+
+impl std::error::Error for ParseError {}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, carets) = picture(&self.input, &self.span);
+        write!(f, "{}\n  {line}\n  {carets}", escaped(self.what.chars()))?;
+        if let Some((last, others)) = self.expected.split_last() {
+            f.write_str("\nexpected: ")?;
+            if !others.is_empty() {
+                write!(f, "{} or ", others.join(", "))?;
+            }
+            f.write_str(last)?;
+        }
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "\ndid you mean '{}'?", escaped(suggestion.chars()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Characters of context on each side of a fault, and of the fault itself, that are shown of a long string.
+const CONTEXT: usize = 60;
+
+/// The string on one line, cut around the fault, and a line with carets under the fault.
+fn picture(input: &str, span: &Range<usize>) -> (String, String) {
+    let (before, rest) = input.split_at_checked(span.start).unwrap_or((input, ""));
+    let (marked, after) = rest.split_at_checked(span.len()).unwrap_or((rest, ""));
+    let skipped = before.chars().count().saturating_sub(CONTEXT);
+    let mut line = if skipped > 0 { "...".to_owned() } else { String::new() };
+    line += &escaped(before.chars().skip(skipped));
+    let indent = " ".repeat(line.chars().count());
+    let shown = escaped(marked.chars().take(CONTEXT));
+    line += &shown;
+    line += &escaped(after.chars().take(CONTEXT));
+    if marked.chars().nth(CONTEXT).is_some() || after.chars().nth(CONTEXT).is_some() {
+        line += "...";
+    }
+    (line, indent + &"^".repeat(shown.chars().count().max(1)))
+}
+
+/// Text that takes one line and one column a character, and cannot steer a terminal.
+fn escaped(text: impl Iterator<Item = char>) -> String {
+    text.flat_map(|c| {
+        // `escape_debug` knows what cannot be printed, but escapes quotes too.
+        let plain = matches!(c, '\'' | '"' | '\\');
+        plain.then_some(c).into_iter().chain(c.escape_debug().filter(move |_| !plain))
+    })
+    .collect()
+}
+
+/// Why a factory string did not become an index.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FactoryError {
+    /// The string stands for no index.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// The index cannot be, with this dimension or metric.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// A fault as the parser finds it: a [`ParseError`] without the string, and with the edit that would mend it.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) span: Range<usize>,
+    pub(crate) what: String,
+    pub(crate) expected: Vec<&'static str>,
+    pub(crate) edit: Option<Edit>,
+}
+
+/// A change of a string.
+#[derive(Debug, Clone)]
+pub(crate) struct Edit {
+    /// The bytes to replace.
+    pub(crate) span: Range<usize>,
+    /// What to put there.
+    pub(crate) text: String,
+}
+
+impl Fault {
+    pub(crate) fn new(span: Range<usize>, what: impl Into<String>) -> Self {
+        Self { span, what: what.into(), expected: Vec::new(), edit: None }
+    }
+
+    pub(crate) fn expect(self, expected: impl Into<Vec<&'static str>>) -> Self {
+        Self { expected: expected.into(), ..self }
+    }
+
+    pub(crate) fn edit(self, span: Range<usize>, text: impl Into<String>) -> Self {
+        Self { edit: Some(Edit { span, text: text.into() }), ..self }
+    }
+}

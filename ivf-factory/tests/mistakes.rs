@@ -1,0 +1,87 @@
+//! What is said about wrong strings: the golden text is what a person reads. `IVF_BLESS=1` writes it anew.
+
+mod common;
+
+use common::toy_registry;
+use ivf_factory::{Spec, default_registry};
+use std::fmt::Write;
+use std::{env, fs};
+
+const MISTAKES: &[&str] = &[
+    "",
+    "IVF0,Flat",
+    "IVF99999999999,Flat",
+    "IVF4kM,Flat",
+    "IVF16",
+    "IVF16,",
+    ",Flat",
+    "IVF16,,Flat",
+    "IVF16,Flat,",
+    "IVF16,(Flat",
+    "IVF16,Flat)",
+    "IVF16,Fl\u{e4}t",
+    "ivf16,flat",
+    " IVF16, Flat",
+    "Flat,Flat",
+    "RFlat",
+    "IDMap",
+    "L2norm",
+    "IVF16,L2norm,Flat",
+    "IVF16,IVF16,Flat",
+    "IVF16,SQ8",
+    "()",
+    "RFlat,Flat",
+    "IVF16,PQ8x99",
+    "L2norm,(IVF16,PQ0),RFlat",
+    "IVF16,(Flat)",
+    "(IVF16),Flat",
+    "IVF16(Flat)",
+    "(Flat)IDMap",
+    "Flat,(Flat)",
+    "HNSW32",
+    "Flat;IDMap",
+    "IDMap,IVF16,Falt,RFlt",
+    "Flat\n",
+    "\u{1b}[31mFl\u{e4}t",
+];
+
+#[test]
+fn mistakes_are_explained() {
+    let registry = toy_registry();
+    let mut text = String::new();
+    for factory in MISTAKES {
+        let error = Spec::parse(factory, &registry).unwrap_err();
+        writeln!(text, "{error}\n").unwrap();
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mistakes.txt");
+    if env::var_os("IVF_BLESS").is_some() {
+        fs::write(path, &text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(path).unwrap(), "set IVF_BLESS=1 to write {path} anew");
+}
+
+#[test]
+fn the_library_finds_the_same_faults() {
+    for (factory, fault) in [
+        ("", ""),
+        ("IVF0,Flat", "0"),
+        ("IVF99999999999,Flat", "99999999999"),
+        ("IVF4kM,Flat", "4kM"),
+        ("IVF16", ""),
+        ("IVF16,", ""),
+        (",Flat", ""),
+        ("IVF16,,Flat", ""),
+        ("IVF16,Flat,", ""),
+        ("IVF16,(Flat", "("),
+        ("IVF16,Flat)", ")"),
+        ("IVF16,Fl\u{e4}t", "\u{e4}"),
+        ("ivf16,flat", "ivf16"),
+        ("IVF16, Flat", " "),
+        ("RFlat,Flat", "RFlat"),
+        ("IVF16,L2norm,Flat", "L2norm"),
+        ("IVF16,Nothing", "Nothing"),
+    ] {
+        let error = Spec::parse(factory, default_registry()).unwrap_err();
+        assert_eq!(&factory[error.span.clone()], fault, "{error}");
+    }
+}

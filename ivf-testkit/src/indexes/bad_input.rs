@@ -1,0 +1,237 @@
+//! Calls that must fail, each with its own error, and change nothing.
+
+use super::{Want, answers};
+use crate::data::{clusters, sequential_ids};
+use crate::executor::Threads;
+use half::f16;
+use ivf_core::error::{AddError, EditError, InputError, KnobError, ReconstructError, SearchError};
+use ivf_core::{
+    AddOptions, AnyRows, Cancel, Id, IdSelector, Index, KnobValue, Metric, ParallelMode, Rows, SearchParams,
+};
+
+/// Vectors in a batch; more than one block of anything, so that a row is named by its number in the caller's batch.
+const ROWS: usize = 300;
+/// The row at fault.
+const BAD: usize = 257;
+/// An id that nobody has.
+const NOBODY: Id = Id(i64::MIN + 4711);
+
+/// Checks that bad input gives the error of its kind and leaves the index as it was: another dimension, a NaN or an infinity (the
+/// error names the row), a vector without direction, `k = 0`, a radius that is no number, as many ids as vectors missing, unknown
+/// ids, an unknown knob, a cancelled call; and that of the search parameters the index takes exactly those in `takes` (field
+/// names of [`SearchParams`]) and refuses each other one by its name.
+///
+/// The index must hold vectors, at least two ids.
+///
+/// # Panics
+/// If a call succeeds, or fails with another error, or changes the index; the message says which.
+pub fn check_bad_input(index: &mut dyn Index, takes: &[&str]) {
+    let sample = clusters(41, 4, index.dim(), 2);
+    let before = answers(index, sample.rows().into());
+    assert!(before.0 >= 2, "{}: the index to check holds vectors", index.spec());
+    let unchanged = |index: &dyn Index, what: &str| {
+        assert!(
+            answers(index, sample.rows().into()) == before,
+            "{}: {what} failed, and the index changed",
+            index.spec()
+        );
+    };
+    check_searches(index);
+    check_params(index, takes);
+    unchanged(index, "searches");
+    let vectors = clusters(42, ROWS, index.dim(), 4);
+    for fault in faults(index.dim(), index.metric()) {
+        let rows = fault.rows();
+        if let Some(add) = index.as_add() {
+            let result = add.add(rows, &AddOptions::new());
+            fault.expect("add", result.as_ref().err().and_then(add_input), &result);
+            unchanged(index, "add");
+        }
+        if let Some(add) = index.as_add_with_ids() {
+            let result = add.add_with_ids(rows, &sequential_ids(rows.len()), &AddOptions::new());
+            fault.expect("add with ids", result.as_ref().err().and_then(add_input), &result);
+            unchanged(index, "add with ids");
+        }
+    }
+    check_edits(index, &unchanged);
+    if let Some(add) = index.as_add_with_ids() {
+        for ids in [0, ROWS - 1, ROWS + 1] {
+            let result = add.add_with_ids(vectors.rows().into(), &sequential_ids(ids), &AddOptions::new());
+            let named = matches!(result, Err(AddError::Input(InputError::IdCount { rows: ROWS, ids: n })) if n == ids);
+            assert!(named, "{ids} ids for {ROWS} vectors give {result:?}");
+        }
+        unchanged(index, "add with too few ids");
+    }
+    let cancel = Cancel::new();
+    cancel.cancel();
+    if let Some(add) = index.as_add() {
+        let result = add.add(vectors.rows().into(), &AddOptions::new().cancel(&cancel).executor(&Threads(2)));
+        assert!(matches!(result, Err(AddError::Cancelled)), "a cancelled add gives {result:?}");
+        unchanged(index, "a cancelled add");
+    }
+    let result = index.set_knob("no_such_knob", KnobValue::Int(1));
+    assert!(matches!(result, Err(KnobError::Unknown { .. })), "an unknown knob gives {result:?}");
+}
+
+/// Vectors that no index takes, and the error that says why.
+struct Fault {
+    data: Data,
+    dim: usize,
+    error: InputError,
+}
+
+enum Data {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl Fault {
+    fn rows(&self) -> AnyRows<'_> {
+        match &self.data {
+            Data::F32(data) => Rows::new(data, self.dim).expect("whole rows").into(),
+            Data::F16(data) => Rows::new(data, self.dim).expect("whole rows").into(),
+        }
+    }
+
+    fn expect<T: std::fmt::Debug>(&self, what: &str, found: Option<&InputError>, result: &T) {
+        assert!(found == Some(&self.error), "{what}: {result:?} instead of {:?}", self.error);
+    }
+}
+
+fn faults(dim: usize, metric: Metric) -> Vec<Fault> {
+    let good = clusters(43, ROWS, dim, 4).data;
+    let fault = |data, dim, error| Fault { data, dim, error };
+    let mut all = vec![fault(
+        Data::F32(clusters(44, ROWS, dim + 1, 4).data),
+        dim + 1,
+        InputError::Dim { expected: dim, found: dim + 1 },
+    )];
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut data = good.clone();
+        data[BAD * dim + dim - 1] = bad;
+        all.push(fault(
+            Data::F16(data.iter().map(|&x| f16::from_f32(x)).collect()),
+            dim,
+            InputError::NonFinite { row: BAD },
+        ));
+        all.push(fault(Data::F32(data), dim, InputError::NonFinite { row: BAD }));
+    }
+    if metric == Metric::Cosine {
+        let mut data = good;
+        data[BAD * dim..(BAD + 1) * dim].fill(0.0);
+        all.push(fault(Data::F32(data), dim, InputError::ZeroVector { row: BAD }));
+    }
+    all
+}
+
+fn add_input(error: &AddError) -> Option<&InputError> {
+    if let AddError::Input(input) = error { Some(input) } else { None }
+}
+
+fn check_searches(index: &dyn Index) {
+    let plain = SearchParams::new();
+    let wants = [Want::K(3), Want::Radius(1.0)]
+        .into_iter()
+        .filter(|want| want.k().is_some() || index.as_range_search().is_some());
+    let good = clusters(45, 5, index.dim(), 2);
+    for want in wants {
+        for fault in faults(index.dim(), index.metric()) {
+            let result = want.search(index, fault.rows(), &plain);
+            let input = if let Err(SearchError::Input(input)) = &result { Some(input) } else { None };
+            fault.expect(&format!("{want:?}"), input, &result);
+        }
+        let cancel = Cancel::new();
+        cancel.cancel();
+        let result = want.search(index, good.rows().into(), &plain.cancel(&cancel));
+        assert!(matches!(result, Err(SearchError::Cancelled)), "a cancelled search, {want:?}, gives {result:?}");
+    }
+    let result = index.search(good.rows().into(), 0, &plain);
+    assert!(matches!(result, Err(SearchError::InvalidParam { .. })), "k = 0 gives {result:?}");
+    if let Some(range) = index.as_range_search() {
+        let result = range.range_search(good.rows().into(), f32::NAN, &plain);
+        assert!(matches!(result, Err(SearchError::InvalidParam { .. })), "a NaN radius gives {result:?}");
+    }
+}
+
+fn check_params(index: &dyn Index, takes: &[&str]) {
+    let queries = clusters(46, 3, index.dim(), 2);
+    let plain = SearchParams::new();
+    let all = IdSelector::All;
+    let each = [
+        plain.nprobe(1),
+        plain.max_codes(10),
+        plain.ensure_k(true),
+        plain.selector(&all),
+        plain.mode(ParallelMode::Queries),
+        plain.k_factor(2.0),
+        plain.locations(true),
+        plain.quantizer(&plain),
+    ];
+    let names: Vec<&str> = each.iter().flat_map(|params| params.asked()).collect();
+    assert!(takes.iter().all(|name| names.contains(name)), "{takes:?} are not all among the parameters {names:?}");
+    for params in each {
+        let name = params.asked().next().expect("one parameter is set");
+        match index.search(queries.rows().into(), 2, &params) {
+            Ok(_) => assert!(takes.contains(&name), "{} takes {name}, which it should refuse", index.spec()),
+            Err(SearchError::UnsupportedParam { param, .. }) if param == name => {
+                assert!(!takes.contains(&name), "{} refuses {name}, which it should take", index.spec());
+            }
+            Err(error) => panic!("{}: a search with {name} gives {error:?}", index.spec()),
+        }
+    }
+    for (params, name) in
+        [(plain.nprobe(0), "nprobe"), (plain.k_factor(0.0), "k_factor"), (plain.k_factor(f32::NAN), "k_factor")]
+    {
+        let result = index.search(queries.rows().into(), 2, &params);
+        let refused = match &result {
+            Err(SearchError::InvalidParam { param, .. }) => takes.contains(&name) && *param == name,
+            Err(SearchError::UnsupportedParam { param, .. }) => !takes.contains(&name) && *param == name,
+            _ => false,
+        };
+        assert!(refused, "{}: {params:?} gives {result:?}", index.spec());
+    }
+}
+
+fn check_edits(index: &mut dyn Index, unchanged: &dyn Fn(&dyn Index, &str)) {
+    let dim = index.dim();
+    let found = index.search(clusters(47, 1, dim, 1).rows().into(), 5, &SearchParams::new());
+    let mut known =
+        found.unwrap_or_else(|error| panic!("{}: a plain search: {error}", index.spec())).hits.row(0).ids.to_vec();
+    known.dedup();
+    let mut vectors = clusters(48, 2, dim, 1);
+    if let Some(update) = index.as_update()
+        && let [a, b, ..] = known[..]
+    {
+        let rows = vectors.rows().into();
+        let result = update.update(&[a, NOBODY], rows);
+        assert!(matches!(result, Err(EditError::NoSuchId(NOBODY))), "update of an unknown id gives {result:?}");
+        let result = update.update(&[a, a], rows);
+        assert!(matches!(result, Err(EditError::TwiceNamed(id)) if id == a), "update of an id twice gives {result:?}");
+        let result = update.update(&[a], rows);
+        let counted = matches!(result, Err(EditError::Input(InputError::IdCount { rows: 2, ids: 1 })));
+        assert!(counted, "update of 1 id by 2 vectors gives {result:?}");
+        vectors.data[2 * dim - 1] = f32::NAN;
+        let result = update.update(&[a, b], vectors.rows().into());
+        let input = match &result {
+            Err(EditError::Input(input) | EditError::Add(AddError::Input(input))) => Some(input),
+            _ => None,
+        };
+        assert!(input == Some(&InputError::NonFinite { row: 1 }), "update by a NaN gives {result:?}");
+        unchanged(index, "update");
+    }
+    if let Some(reconstruct) = index.as_reconstruct() {
+        let result = reconstruct.reconstruct(NOBODY, &mut vec![0.0; dim]);
+        assert!(matches!(result, Err(ReconstructError::NoSuchId(NOBODY))), "an unknown id reconstructs to {result:?}");
+        let result = known.first().map(|id| reconstruct.reconstruct(*id, &mut vec![0.0; dim + 1]));
+        let counted = matches!(
+            result,
+            Some(Err(ReconstructError::OutputLength { expected, found })) if (expected, found) == (dim, dim + 1)
+        );
+        assert!(counted, "reconstructing into {} places gives {result:?}", dim + 1);
+    }
+    if let Some(remove) = index.as_remove() {
+        let result = remove.remove(&IdSelector::set([NOBODY]));
+        assert!(matches!(result, Ok(0)), "removing an unknown id gives {result:?}");
+        unchanged(index, "a removal of nothing");
+    }
+}

@@ -1,0 +1,79 @@
+//! Any index: against exhaustive search, against itself in another mode, against a model, against bad input.
+//!
+//! | suite | for | what |
+//! |---|---|---|
+//! | [`check_exhaustive`] | exact indexes | all results are the oracle's |
+//! | [`check_history`] | exact indexes | writes of every sort, against a model |
+//! | [`check_modes`] | any index | modes, threads and batches do not change results |
+//! | [`check_preassigned`] | inverted-file indexes | a search in halves is the search |
+//! | [`check_bad_input`] | any index | typed errors that change nothing |
+//! | [`check_reload`], [`check_damaged`] | indexes with a reader | the same index comes back, or an error |
+
+mod bad_input;
+mod exhaustive;
+mod history;
+mod model;
+mod modes;
+mod preassigned;
+mod reload;
+mod selectors;
+
+pub use bad_input::check_bad_input;
+pub use exhaustive::check_exhaustive;
+pub use history::check_history;
+pub use modes::check_modes;
+pub use preassigned::check_preassigned;
+pub use reload::{ReadIndex, check_damaged, check_reload};
+pub use selectors::selectors;
+
+use crate::compare::pairs;
+use ivf_core::error::SearchError;
+use ivf_core::{AnyRows, Id, Index, SearchParams, SearchResult};
+
+/// Makes an index that is trained and empty, the same one every time.
+pub type MakeIndex<'a> = &'a dyn Fn() -> Box<dyn Index>;
+
+/// What a search asks for besides its parameters.
+#[derive(Clone, Copy, Debug)]
+enum Want {
+    K(usize),
+    Radius(f32),
+}
+
+impl Want {
+    fn search(
+        self,
+        index: &dyn Index,
+        queries: AnyRows<'_>,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        match self {
+            Self::K(k) => index.search(queries, k, params),
+            Self::Radius(radius) => {
+                let search = index.as_range_search().ok_or_else(|| index.unable("search within a radius"))?;
+                search.range_search(queries, radius, params)
+            }
+        }
+    }
+
+    fn k(self) -> Option<usize> {
+        if let Self::K(k) = self { Some(k) } else { None }
+    }
+
+    fn radius(self) -> Option<f32> {
+        if let Self::Radius(radius) = self { Some(radius) } else { None }
+    }
+}
+
+/// A radius that about half of the results lie within, exactly that of one of them, so that strictness shows.
+fn middle_radius(results: &[Vec<(Id, f32)>]) -> Option<f32> {
+    let row = results.iter().max_by_key(|row| row.len())?;
+    row.get(row.len() / 2).map(|(_, distance)| *distance)
+}
+
+/// What the index answers, to tell whether it changed.
+fn answers(index: &dyn Index, queries: AnyRows<'_>) -> (usize, Vec<Vec<(Id, f32)>>) {
+    let found = index.search(queries, 5, &SearchParams::new());
+    let found = found.unwrap_or_else(|error| panic!("{}: a plain search fails: {error}", index.spec()));
+    (index.len(), pairs(&found.hits))
+}

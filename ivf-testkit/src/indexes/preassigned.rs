@@ -1,0 +1,105 @@
+//! The coarse half of a search done by the caller.
+
+use super::middle_radius;
+use crate::compare::{assert_same_hits, pairs};
+use crate::executor::Threads;
+use crate::oracle;
+use ivf_core::error::SearchError;
+use ivf_core::executor::Inline;
+use ivf_core::{Hits, IndexIvf, ListNo, Metric, ParallelMode, Probes, Rows, SearchParams, Sink};
+
+const K: usize = 10;
+
+/// Checks that a search is its quantizer's answer and then [`IndexIvf::search_preassigned`], for k-NN and range search; that two
+/// halves of the probes, searched into the same sinks, find what all of them find, in every mode; that probes without a list are
+/// left out; and that probes which do not fit the queries or the lists are errors.
+///
+/// # Panics
+/// If a result differs or a call fails; the message says which.
+pub fn check_preassigned(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: usize) {
+    let at = format!("{}, nprobe {nprobe}", index.spec());
+    let quantizer = index.quantizer().unwrap_or_else(|| panic!("{at}: the index to check is trained"));
+    // What a quantizer sees of queries by cosine is their direction.
+    let directions: Vec<f32> = queries.iter().flat_map(oracle::unit).collect();
+    let seen = match index.metric() {
+        Metric::Cosine => Rows::new(&directions, queries.dim()).expect("as the queries"),
+        _ => queries,
+    };
+    let probes = quantizer.assign(seen, nprobe, &SearchParams::new());
+    let probes = probes.unwrap_or_else(|error| panic!("{at}: assigning the queries: {error}"));
+    assert_eq!(probes.len(), queries.len(), "{at}: a row of probes for each query");
+
+    let plain = SearchParams::new();
+    let expected = index.search(queries.into(), K, &plain.nprobe(nprobe));
+    let expected = expected.unwrap_or_else(|error| panic!("{at}: search: {error}")).hits;
+    let found = index.search_preassigned(queries.into(), &probes, K, &plain);
+    assert_same_hits(&found.unwrap_or_else(|error| panic!("{at}: preassigned: {error}")).hits, &expected, &at);
+    check_halves(index, queries, &probes, &expected, &at);
+
+    if let (Some(range), Some(radius)) = (index.as_range_search(), middle_radius(&pairs(&expected))) {
+        let at = format!("{at}, radius {radius}");
+        let expected = range.range_search(queries.into(), radius, &plain.nprobe(nprobe));
+        let expected = expected.unwrap_or_else(|error| panic!("{at}: range search: {error}")).hits;
+        let found = index.range_search_preassigned(queries.into(), &probes, radius, &plain);
+        assert_same_hits(&found.unwrap_or_else(|error| panic!("{at}: preassigned: {error}")).hits, &expected, &at);
+    }
+    check_bad_probes(index, queries, &probes, &at);
+}
+
+/// Even places of the probes, then odd ones: the others stand without a list.
+fn check_halves(index: &dyn IndexIvf, queries: Rows<'_, f32>, probes: &Probes, expected: &Hits, at: &str) {
+    let half = |odd: usize| {
+        let places = (0..probes.len()).flat_map(|i| probes.row(i).enumerate());
+        let (lists, distances) =
+            places.map(|(place, (list, distance))| (list.filter(|_| place % 2 == odd), distance)).unzip();
+        Probes::new(probes.nprobe(), lists, distances).expect("as the whole")
+    };
+    let halves = [half(0), half(1)];
+    for mode in ParallelMode::ALL {
+        let mut sinks = vec![Sink::top_k(K); queries.len()];
+        let params = SearchParams::new().mode(mode).executor(&Threads(2));
+        for half in &halves {
+            let done = index.search_preassigned_into(queries.into(), half, &mut sinks, &params);
+            done.unwrap_or_else(|error| panic!("{at}, half of the probes, {mode:?}: {error}"));
+        }
+        let found = Hits::from_sinks(index.metric(), sinks, false);
+        assert_same_hits(
+            &found,
+            expected,
+            format_args!("{at}, two halves of the probes into the same sinks, {mode:?}"),
+        );
+    }
+}
+
+fn check_bad_probes(index: &dyn IndexIvf, queries: Rows<'_, f32>, probes: &Probes, at: &str) {
+    let params = SearchParams::new().executor(&Inline);
+    let n = queries.len();
+    let fails = |what: &str, probes: &Probes, sinks: usize, params: &SearchParams<'_>| {
+        let mut sinks = vec![Sink::top_k(K); sinks];
+        let error = index.search_preassigned_into(queries.into(), probes, &mut sinks, params).err();
+        let error = error.unwrap_or_else(|| panic!("{at}: {what} is no error"));
+        assert!(sinks.iter().all(Sink::is_empty), "{at}: {what} is an error, but results came");
+        error
+    };
+    let past = ListNo(index.nlist() as u32);
+    let mut lists: Vec<Option<ListNo>> = (0..n).flat_map(|i| probes.row(i).map(|(list, _)| list)).collect();
+    *lists.last_mut().expect("there are queries to check with") = Some(past);
+    let outside = Probes::new(probes.nprobe(), lists.clone(), vec![0.0; lists.len()]).expect("as the whole");
+    let error = fails("a probe past the last list", &outside, n, &params);
+    let named = matches!(error, SearchError::NoSuchList { row, list, .. } if (row, list) == (n - 1, past));
+    assert!(named, "{at}: a probe past the last list gives {error:?}");
+
+    let more = probes.nprobe() * (n + 1);
+    let more = Probes::new(probes.nprobe(), vec![None; more], vec![0.0; more]).expect("one row more");
+    for (what, probes, sinks) in [("a row of probes too many", &more, n), ("a sink too few", probes, n - 1)] {
+        let error = fails(what, probes, sinks, &params);
+        assert!(matches!(error, SearchError::Count { .. }), "{at}: {what} gives {error:?}");
+    }
+    for (what, params) in
+        [("nprobe", params.nprobe(1)), ("ensure_k", params.ensure_k(true)), ("quantizer", params.quantizer(&params))]
+    {
+        let error = fails(what, probes, n, &params);
+        let named = matches!(error, SearchError::UnsupportedParam { param, .. } if param == what);
+        assert!(named, "{at}: preassigned with {what} gives {error:?}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Layouts: those that every store is tried with, and the promises of a packer.
+
+use crate::data::{bytes, random};
+use ivf_core::CodeLayout;
+use ivf_core::bytes::AlignedBytes;
+use ivf_core::layout::BlockPacker;
+use rand::RngExt;
+use std::sync::Arc;
+
+/// The layouts that [`check_store`](crate::stores::check_store) runs with: rows, blocks, and one with two planes.
+pub fn samples() -> Vec<CodeLayout> {
+    vec![
+        CodeLayout::rows(1),
+        CodeLayout::rows(13),
+        CodeLayout::interleaved(4, 3, 32),
+        CodeLayout::interleaved(1, 7, 64),
+        two_planes(),
+    ]
+}
+
+/// A layout of two planes, in blocks of 4: three bytes of a code as rows, its other two byte by byte.
+///
+/// ```text
+/// codes a b c d:
+///   plane 0   | a0 a1 a2 | b0 b1 b2 | c0 c1 c2 | d0 d1 d2 |
+///   plane 1   | a3 b3 c3 d3 | a4 b4 c4 d4 |
+/// ```
+pub fn two_planes() -> CodeLayout {
+    CodeLayout::custom("testkit-split", HEAD + TAIL, BLOCK, &[HEAD * BLOCK, TAIL * BLOCK], Arc::new(Split))
+}
+
+const BLOCK: usize = 4;
+const HEAD: usize = 3;
+const TAIL: usize = 2;
+
+#[derive(Debug)]
+struct Split;
+
+impl BlockPacker for Split {
+    fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
+        planes[0][slot * HEAD..][..HEAD].copy_from_slice(&code[..HEAD]);
+        code[HEAD..].iter().enumerate().for_each(|(i, byte)| planes[1][i * BLOCK + slot] = *byte);
+    }
+
+    fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
+        code[..HEAD].copy_from_slice(&planes[0][slot * HEAD..][..HEAD]);
+        code[HEAD..].iter_mut().enumerate().for_each(|(i, byte)| *byte = planes[1][i * BLOCK + slot]);
+    }
+}
+
+/// The planes of a segment of these codes: zeroed blocks, then a put for each code.
+///
+/// # Panics
+/// If the codes do not divide into codes of the layout.
+pub fn pack(layout: &CodeLayout, codes: &[u8]) -> Vec<AlignedBytes> {
+    assert!(codes.len().is_multiple_of(layout.code_size()), "whole codes");
+    let len = codes.len() / layout.code_size();
+    let mut planes: Vec<AlignedBytes> =
+        (0..layout.plane_count()).map(|p| AlignedBytes::zeroed(layout.plane_bytes(p, len))).collect();
+    for (slot, code) in codes.chunks_exact(layout.code_size()).enumerate() {
+        layout.put(&mut views(&mut planes), slot, code);
+    }
+    planes
+}
+
+fn views(planes: &mut [AlignedBytes]) -> Vec<&mut [u8]> {
+    planes.iter_mut().map(|plane| &mut **plane).collect()
+}
+
+/// Checks what [`BlockPacker`] promises: a code that was put is got back, other slots keep theirs, in blocks of any content, and
+/// zero codes leave what a zeroed block holds.
+///
+/// # Panics
+/// If a promise is broken.
+pub fn check_layout(layout: &CodeLayout) {
+    let mut random = random(17);
+    let (size, len) = (layout.code_size(), 2 * layout.block_len() + 1);
+    let mut codes = bytes(&mut random, len * size);
+    let mut planes = pack(layout, &vec![0; len * size]);
+    assert!(planes.iter().all(|p| p.iter().all(|&b| b == 0)), "{layout}: zero codes change a zeroed block");
+    planes.iter_mut().for_each(|plane| plane.iter_mut().for_each(|byte| *byte = random.random()));
+    for (slot, code) in codes.chunks_exact(size).enumerate() {
+        layout.put(&mut views(&mut planes), slot, code);
+    }
+    for turn in 0..4 * len {
+        let slot = random.random_range(0..len);
+        let code = bytes(&mut random, size);
+        layout.put(&mut views(&mut planes), slot, &code);
+        codes[slot * size..][..size].copy_from_slice(&code);
+        if turn % 16 == 0 || turn + 1 == 4 * len {
+            let shared: Vec<&[u8]> = planes.iter().map(|plane| &**plane).collect();
+            let mut got = vec![0xaa; size];
+            for (other, expected) in codes.chunks_exact(size).enumerate() {
+                layout.get(&shared, other, &mut got);
+                assert_eq!(got, expected, "{layout}: slot {other} after a put into slot {slot}");
+            }
+        }
+    }
+    let mut planes = pack(layout, &codes);
+    for slot in 0..len {
+        layout.put(&mut views(&mut planes), slot, &vec![0; size]);
+    }
+    assert!(planes.iter().all(|p| p.iter().all(|&b| b == 0)), "{layout}: zero codes do not restore a zeroed block");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn the_samples_keep_their_promises() {
+        samples().iter().for_each(check_layout);
+    }
+
+    #[derive(Debug)]
+    struct Spills;
+
+    impl BlockPacker for Spills {
+        fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
+            planes[0][slot] = code[0];
+            planes[0][(slot + 1) % 2] |= code[0] & 1;
+        }
+
+        fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
+            code[0] = planes[0][slot];
+        }
+    }
+
+    #[test]
+    fn a_packer_that_touches_its_neighbour_is_caught() {
+        let check = || check_layout(&CodeLayout::custom("spills", 1, 2, &[2], Arc::new(Spills)));
+        assert!(catch_unwind(check).is_err());
+    }
+}

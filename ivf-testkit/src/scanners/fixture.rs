@@ -1,0 +1,149 @@
+//! What a scanner is tried on: lists of several lengths and segments, filters, ranges, sinks.
+
+use crate::centroids::FixedCentroids;
+use crate::codecs::vectors;
+use crate::data::{Vectors, any_ids, random};
+use crate::layouts::pack;
+use crate::oracle;
+use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
+use ivf_core::mask::Mask;
+use ivf_core::scanner::Piece;
+use ivf_core::{BoundCodec, CodeLayout, Codec, Id, Ids, ListNo, ListOffset, Location, Metric, Neighbor, Sink};
+use rand::RngExt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The segments of each list.
+const LISTS: [&[usize]; 10] = [&[0], &[1], &[31], &[32], &[33], &[64], &[65], &[100], &[33, 1, 64, 30], &[5, 5]];
+pub(super) const QUERIES: usize = 20;
+
+/// For each segment of a list, every entry with its distance from the query.
+pub(super) type Reference = Vec<Vec<Neighbor>>;
+
+pub(super) struct Fixture {
+    pub(super) bound: Arc<dyn BoundCodec>,
+    metric: Metric,
+    centroids: FixedCentroids,
+    pub(super) queries: Vectors,
+    pub(super) lists: Vec<List>,
+}
+
+pub(super) struct List {
+    pub(super) no: ListNo,
+    pub(super) entries: ListRef<'static>,
+    /// For each filter, a mask a segment.
+    pub(super) filters: Vec<(&'static str, Option<Vec<Mask>>)>,
+}
+
+impl Fixture {
+    pub(super) fn new(codec: Arc<dyn Codec>) -> Self {
+        let (dim, metric) = (codec.dim(), codec.metric());
+        let centroids = FixedCentroids(vectors(21, LISTS.len(), dim, metric));
+        let bound = codec.bind(Arc::new(centroids.clone()));
+        let lists = LISTS.iter().enumerate().map(|(no, lens)| List::new(no, lens, &*bound)).collect();
+        Self { bound, metric, centroids, queries: vectors(22, QUERIES, dim, metric), lists }
+    }
+
+    pub(super) fn name(&self) -> String {
+        let codec = self.bound.codec();
+        format!("{}, {} dimensions, {}", codec.spec(), codec.dim(), self.metric)
+    }
+
+    pub(super) fn layout(&self) -> &CodeLayout {
+        self.bound.codec().layout()
+    }
+
+    /// The query's distance from the list's centroid, as a coarse quantizer gives it.
+    pub(super) fn coarse(&self, query: &[f32], list: ListNo) -> f32 {
+        oracle::distance(self.metric, query, self.centroids.0.rows().row(list.index()))
+    }
+
+    /// Distances by the one method that every scanner writes itself, of a scanner used for nothing else.
+    pub(super) fn reference(&self, query: &[f32], list: &List) -> Reference {
+        let mut scanner = self.bound.scanner();
+        scanner.set_query(query);
+        scanner.set_list(list.no, self.coarse(query, list.no));
+        let mut code = vec![0; self.layout().code_size()];
+        let mut neighbor = |first: usize, segment: &Segment<'_>, slot: usize| {
+            segment.code(self.layout(), slot, &mut code);
+            let location = Location { list: list.no, offset: ListOffset((first + slot) as u32) };
+            Neighbor { distance: scanner.distance(&code), id: segment.ids().get(slot), location }
+        };
+        let placed = list.entries.placed();
+        placed.map(|(first, segment)| (0..segment.len()).map(|slot| neighbor(first, segment, slot)).collect()).collect()
+    }
+}
+
+impl List {
+    fn new(no: usize, lens: &[usize], bound: &dyn BoundCodec) -> Self {
+        let (codec, layout) = (bound.codec(), bound.codec().layout());
+        let (seed, len) = (100 + no as u64, lens.iter().sum());
+        let no = ListNo(no as u32);
+        // Around the centroid of the list, as a quantizer would have put them there.
+        let mut centroid = vec![0.0; codec.dim()];
+        bound.centroids().centroid(no, &mut centroid);
+        let mut members = vectors(seed, len, codec.dim(), codec.metric()).with_duplicates(seed);
+        for row in members.data.chunks_exact_mut(codec.dim()) {
+            row.iter_mut().zip(&centroid).for_each(|(x, c)| *x += c);
+        }
+        let mut codes = vec![0; len * layout.code_size()];
+        bound.encode(members.rows(), &vec![no; len], &mut codes);
+        let ids = any_ids(seed, len);
+        let (mut ids, mut codes) = (&ids[..], &codes[..]);
+        let segments = lens.iter().map(|&len| {
+            let (head, tail) = ids.split_at(len);
+            let (code_head, code_tail) = codes.split_at(len * layout.code_size());
+            (ids, codes) = (tail, code_tail);
+            segment(layout, head, code_head)
+        });
+        let entries = ListRef::new(segments);
+        let filters = filters(&entries, seed);
+        Self { no, entries, filters }
+    }
+
+    /// Which of the list's segments a piece lies in.
+    pub(super) fn segment_of(&self, piece: &Piece<'_>) -> usize {
+        self.entries.placed().position(|(first, _)| first == piece.first_offset()).expect("a piece of this list")
+    }
+}
+
+/// A segment that owns its memory. One of 5 entries has ids that count up.
+pub(super) fn segment(layout: &CodeLayout, ids: &[Id], codes: &[u8]) -> Segment<'static> {
+    let planes = pack(layout, codes).into_iter().map(|plane| PlaneBytes::Shared(plane.into())).collect();
+    let ids = match ids.len() {
+        5 => SegmentIds::Borrowed(Ids::Run { first: Id(-2), len: 5 }),
+        _ => SegmentIds::Shared(ids.into()),
+    };
+    Segment::new(layout, ids, planes).expect("packed planes fit their layout")
+}
+
+fn filters(entries: &ListRef<'_>, seed: u64) -> Vec<(&'static str, Option<Vec<Mask>>)> {
+    let mut random = random(seed);
+    let masks = |keep: &mut dyn FnMut(usize, usize) -> bool| -> Option<Vec<Mask>> {
+        Some(entries.segments().map(|s| Mask::from_fn(s.len(), |slot| keep(slot, s.len()))).collect())
+    };
+    vec![
+        ("no filter", None),
+        ("a filter that keeps all", masks(&mut |_, _| true)),
+        ("a filter that keeps none", masks(&mut |_, _| false)),
+        ("a filter that keeps half", masks(&mut |_, _| random.random())),
+        ("a filter that keeps the last", masks(&mut |slot, len| slot + 1 == len)),
+    ]
+}
+
+/// Ranges of a list of `len` entries, each with a range of each of its segments.
+pub(super) fn windows(len: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let all = 0..usize::MAX;
+    let of_list = [0..0, 0..1, 0..31, 0..len / 2, 0..len, 0..len + 5, 10..50, 34..35, len / 2..len];
+    let of_segment = [3..40, 32..64, 31..33, 5..5, 63..usize::MAX];
+    let narrow = of_segment.map(|range| (all.clone(), range));
+    of_list.map(|window| (window, all.clone())).into_iter().chain(narrow)
+}
+
+/// Empty sinks of every sort; the range one takes about half of these neighbours.
+pub(super) fn sinks(neighbors: &Reference) -> [(&'static str, Sink); 4] {
+    let mut distances: Vec<f32> = neighbors.iter().flatten().map(|n| n.distance).filter(|d| !d.is_nan()).collect();
+    distances.sort_by(f32::total_cmp);
+    let radius = distances.get(distances.len() / 2).copied().unwrap_or(1.0);
+    [("k 1", Sink::top_k(1)), ("k 3", Sink::top_k(3)), ("k 1000", Sink::top_k(1000)), ("a range", Sink::range(radius))]
+}

@@ -1,0 +1,185 @@
+//! Any scanner against the loop over its own `distance`.
+
+mod fixture;
+
+use crate::compare::assert_same_neighbors;
+use crate::data::{any_ids, bytes, random};
+use fixture::{Fixture, List, QUERIES, Reference, segment, sinks, windows};
+use ivf_core::lists::ListRef;
+use ivf_core::mask::Mask;
+use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::{CodeLayout, Codec, InvertedListScanner, ListNo, Sink};
+use rand::RngExt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Binds the codec to a few centroids, codes vectors into lists of several lengths and segments, and checks that `scan` (with
+/// filters, ranges and prefixes) and `scan_batch` (queries with limits and filters of their own) put exactly into a sink what
+/// the loop over [`InvertedListScanner::distance`] puts there: ids, locations, and distances to the bit. One scanner does all
+/// of it, so that nothing may be left over from one call to the next. Lists of any bytes at all must not make it panic.
+///
+/// # Panics
+/// If a result differs; the message names the list, the filter and the sink.
+pub fn check_scanner(codec: Arc<dyn Codec>) {
+    let fixture = Fixture::new(codec);
+    let mut scanner = fixture.bound.scanner();
+    check_scans(&fixture, &mut *scanner);
+    check_batches(&fixture, &mut *scanner);
+    check_scans(&fixture, &mut *scanner);
+    check_any_bytes(&fixture, &mut *scanner);
+}
+
+fn check_scans(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
+    for (q, query) in fixture.queries.rows().iter().take(3).enumerate() {
+        scanner.set_query(query);
+        let mut before: Reference = Vec::new();
+        for list in &fixture.lists {
+            let all = fixture.reference(query, list);
+            scanner.set_list(list.no, fixture.coarse(query, list.no));
+            let len = list.entries.len();
+            for ((name, empty), (window, range)) in sinks(&all).iter().flat_map(|s| windows(len).map(move |w| (s, w))) {
+                // What another list left in the sink stays there.
+                let mut sink = empty.fork();
+                before.iter().flatten().for_each(|neighbor| sink.push(*neighbor));
+                for (filter, masks) in &list.filters {
+                    let masks = masks.as_deref();
+                    let (mut found, mut expected) = (sink.clone(), sink.clone());
+                    scan(scanner, fixture.layout(), list, &window, &range, masks, &mut found);
+                    offer(&all, &window, &range, masks, &mut expected);
+                    assert_same_neighbors(
+                        &found.into_sorted(),
+                        &expected.into_sorted(),
+                        format_args!(
+                            "{}: scan of query {q}, list {} of {len}, entries {window:?}, {range:?} of a segment, {filter}, \
+                             {name}",
+                            fixture.name(),
+                            list.no
+                        ),
+                    );
+                }
+            }
+            before = all;
+        }
+    }
+}
+
+/// Scans the entries of a list that lie in `window` and, in their segment, in `range`, filtered by a mask a segment.
+fn scan(
+    scanner: &mut dyn InvertedListScanner,
+    layout: &CodeLayout,
+    list: &List,
+    window: &Range<usize>,
+    range: &Range<usize>,
+    masks: Option<&[Mask]>,
+    sink: &mut Sink,
+) {
+    for piece in Piece::of_list(list.no, &list.entries, layout, window.clone()) {
+        let mask = masks.map(|masks| &masks[list.segment_of(&piece)]);
+        scanner.scan(&piece.within(range.clone()).masked(mask), sink);
+    }
+}
+
+/// The same entries, entry by entry.
+fn offer(all: &Reference, window: &Range<usize>, range: &Range<usize>, masks: Option<&[Mask]>, sink: &mut Sink) {
+    let mut offset = 0;
+    for (s, neighbors) in all.iter().enumerate() {
+        for (slot, neighbor) in neighbors.iter().enumerate() {
+            if window.contains(&offset) && range.contains(&slot) && masks.is_none_or(|masks| masks[s].get(slot)) {
+                sink.push(*neighbor);
+            }
+            offset += 1;
+        }
+    }
+}
+
+fn check_batches(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
+    for list in &fixture.lists {
+        let references: Vec<_> = fixture.queries.rows().iter().map(|query| fixture.reference(query, list)).collect();
+        for window in [0..usize::MAX, 0..40, 20..90] {
+            for piece in Piece::of_list(list.no, &list.entries, fixture.layout(), window) {
+                for count in [1, 2, 7, QUERIES] {
+                    check_batch(fixture, scanner, list, &piece, &references[..count]);
+                }
+            }
+        }
+    }
+}
+
+/// One query of a batch.
+struct Asked<'a> {
+    limit: usize,
+    filter: &'static str,
+    mask: Option<&'a Mask>,
+    name: &'static str,
+    sink: Sink,
+}
+
+fn check_batch(
+    fixture: &Fixture,
+    scanner: &mut dyn InvertedListScanner,
+    list: &List,
+    piece: &Piece<'_>,
+    references: &[Reference],
+) {
+    let (s, len, count) = (list.segment_of(piece), piece.segment().len(), references.len());
+    let mut random = random(23 + count as u64 + 100 * piece.range().start as u64);
+    let mut ask = |reference| {
+        let limit = [len, len, 0, 1, len / 2, random.random_range(0..=len)][random.random_range(0..6)];
+        let (filter, masks) = &list.filters[random.random_range(0..list.filters.len())];
+        let (name, sink) = sinks(reference)[random.random_range(0..4)].clone();
+        Asked { limit, filter, mask: masks.as_ref().map(|masks| &masks[s]), name, sink }
+    };
+    let asked: Vec<Asked<'_>> = references.iter().map(&mut ask).collect();
+    let mut found: Vec<Sink> = asked.iter().map(|asked| asked.sink.clone()).collect();
+    let mut queries: Vec<ScanQuery<'_>> = (found.iter_mut().zip(&asked).zip(fixture.queries.rows().iter()))
+        .map(|((sink, &Asked { limit, mask, .. }), query)| {
+            let coarse_distance = fixture.coarse(query, list.no);
+            ScanQuery { query, coarse_distance, limit, mask, sink }
+        })
+        .collect();
+    scanner.scan_batch(piece, &mut queries);
+    for (q, (found, mut asked)) in found.into_iter().zip(asked).enumerate() {
+        for slot in piece.range().filter(|&slot| slot < asked.limit && asked.mask.is_none_or(|mask| mask.get(slot))) {
+            asked.sink.push(references[q][s][slot]);
+        }
+        assert_same_neighbors(
+            &found.into_sorted(),
+            &asked.sink.into_sorted(),
+            format_args!(
+                "{}: query {q} of a batch of {count}, list {}, {:?} of segment {s} of {len}, limit {}, {}, {}",
+                fixture.name(),
+                list.no,
+                piece.range(),
+                asked.limit,
+                asked.filter,
+                asked.name
+            ),
+        );
+    }
+}
+
+/// Every string of bytes is a code: a damaged file may give wrong answers, but no panic.
+fn check_any_bytes(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
+    const LEN: usize = 70;
+    let mut random = random(24);
+    let (layout, no) = (fixture.layout(), ListNo(1));
+    let n = LEN * layout.code_size();
+    for codes in [bytes(&mut random, n), vec![0; n], vec![0x7f; n], vec![0xff; n]] {
+        let list = ListRef::new([segment(layout, &any_ids(25, LEN), &codes)]);
+        let piece = Piece::of_list(no, &list, layout, 0..LEN).next().expect("one segment");
+        for mut sink in [Sink::top_k(3), Sink::range(f32::INFINITY)] {
+            let mut sinks = [sink.clone(), sink.clone()];
+            let query = fixture.queries.rows().row(0);
+            scanner.set_query(query);
+            scanner.set_list(no, fixture.coarse(query, no));
+            scanner.scan(&piece, &mut sink);
+            let mut queries: Vec<ScanQuery<'_>> = (sinks.iter_mut().zip(fixture.queries.rows().iter()))
+                .map(|(sink, query)| {
+                    let coarse_distance = fixture.coarse(query, no);
+                    ScanQuery { query, coarse_distance, limit: LEN, mask: None, sink }
+                })
+                .collect();
+            scanner.scan_batch(&piece, &mut queries);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A store exported and read back.
+
+use super::MakeStore;
+use super::history::History;
+use crate::damage::{byte_len, check_damaged_nodes};
+use crate::data::random;
+use crate::layouts;
+use ivf_core::error::DecodeError;
+use ivf_core::{CodeLayout, InvertedLists, ListNo, ListOffset, StoredNode};
+
+/// Reads an exported store of codes laid out so.
+pub type ReadStore<'a> = &'a dyn Fn(&StoredNode, &CodeLayout) -> Result<Box<dyn InvertedLists>, DecodeError>;
+
+/// Damaged nodes tried for each store exported.
+const DAMAGES: usize = 200;
+/// Writes tried on lists that were read back.
+const STEPS: usize = 30;
+
+/// Checks that a store which is exported and read back holds the same lists (and goes on working, if it can be written), that
+/// codes of another layout are refused, and that a damaged node gives an error or lists that can be read whole.
+///
+/// # Panics
+/// If a list differs, or `read` or a list it made panics; the message names layout, seed and damage.
+pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
+    let layouts = layouts::samples();
+    for (i, layout) in layouts.iter().enumerate() {
+        let other = &layouts[(i + 1) % layouts.len()];
+        for (seed, nlist, most) in [(4, 1, 0), (5, 3, 0), (6, 1, 100), (7, 6, 300)] {
+            let at = format!("{layout}, {nlist} lists, seed {seed}");
+            let mut store = make(nlist, layout);
+            let mut history = History::new(nlist, layout, random(seed));
+            history.append_some(&mut *store, most, &at);
+            history.append_some(&mut *store, most, &at);
+            let node = store.export().unwrap_or_else(|error| panic!("{at}: export: {error}")).to_stored();
+            let mut back = read(&node, layout).unwrap_or_else(|error| panic!("{at}: reading it back: {error}"));
+            history.check(&*back, &format!("{at}, read back"));
+            assert!(read(&node, other).is_err(), "{at}: read as lists of {other}");
+            check_damaged_nodes(&node, seed, DAMAGES, |damaged| {
+                if let Ok(lists) = read(damaged, layout) {
+                    read_whole(&*lists, layout, damaged);
+                }
+            });
+            let writable = (*back).writer().is_some();
+            if writable {
+                (0..STEPS).for_each(|step| history.step(&mut *back, &format!("{at}, read back, step {step}")));
+            }
+        }
+    }
+}
+
+/// Reads everything there is; a list may be an error, since a store may check its bytes when they are used.
+fn read_whole(lists: &dyn InvertedLists, layout: &CodeLayout, node: &StoredNode) {
+    assert!(lists.nlist() <= byte_len(node), "{} lists out of {} bytes", lists.nlist(), byte_len(node));
+    assert_eq!(lists.layout(), layout, "the layout asked for");
+    lists.memory();
+    for no in (0..lists.nlist() as u32).map(ListNo) {
+        let (Ok(len), Ok(list)) = (lists.list_len(no), lists.list(no)) else { continue };
+        assert_eq!((list.len(), list.ids().count()), (len, len), "a length, told and read");
+        assert_eq!(list.unpack(layout).len(), len * layout.code_size());
+        list.entry(layout, ListOffset(0), &mut vec![0; layout.code_size()]);
+    }
+}

@@ -1,0 +1,349 @@
+//! A plain index with every ability: a vector of vectors, searched by the oracle's distances.
+
+use ivf_core::error::{
+    AddError, CodeError, DecodeError, EditError, InputError, KnobError, MergeError, ReconstructError, SearchError,
+    StoreError,
+};
+use ivf_core::index::{
+    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Update,
+};
+use ivf_core::ivf::{check_k, check_radius};
+use ivf_core::node::NamedArray;
+use ivf_core::params::NonFinite;
+use ivf_core::part::unknown_knob;
+use ivf_core::{
+    AddOptions, AddReport, AnyRows, Hits, Id, IdSelector, Index, KnobValue, Location, Metric, Neighbor, Node,
+    ParallelMode, Part, SearchParams, SearchResult, SearchStats, Sink, SpecText, StoredNode,
+};
+use ivf_testkit::oracle::{distance, unit};
+use std::any::Any;
+
+/// What is wrong with an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Fault {
+    #[default]
+    None,
+    IgnoresSelector,
+    IncludesRadius,
+    TakesNaN,
+    NamesRowOfBlock,
+    ReversesTies,
+    DependsOnThreads,
+    DependsOnMode,
+    IgnoresNprobe,
+    CountsIdsOnAfterReset,
+    UpdatesOnlyFirst,
+    AddsBeforeItFails,
+    ForgetsSkippedIds,
+}
+
+/// The index.
+#[derive(Clone, Debug)]
+pub(crate) struct Naive {
+    pub(crate) dim: usize,
+    pub(crate) metric: Metric,
+    pub(crate) fault: Fault,
+    ids: Vec<Id>,
+    data: Vec<f32>,
+    largest: Option<Id>,
+}
+
+/// The parameters that it takes.
+pub(crate) const TAKES: [&str; 2] = ["selector", "mode"];
+
+impl Naive {
+    pub(crate) fn new(dim: usize, metric: Metric, fault: Fault) -> Self {
+        Self { dim, metric, fault, ids: Vec::new(), data: Vec::new(), largest: None }
+    }
+
+    pub(crate) fn read(node: &StoredNode) -> Result<Box<dyn Index>, DecodeError> {
+        node.expect_version(0)?;
+        let (dim, metric, largest) = node.meta::<(u64, Metric, Option<Id>)>()?;
+        let (ids, data) = (node.array::<i64>("ids")?, node.array::<f32>("data")?);
+        let dim = usize::try_from(dim).ok().filter(|&dim| dim > 0 && dim.checked_mul(ids.len()) == Some(data.len()));
+        let dim = dim.ok_or_else(|| DecodeError::value("naive", "ids and vectors differ in number"))?;
+        let ids = ids.iter().copied().map(Id).collect();
+        Ok(Box::new(Self { dim, metric, fault: Fault::None, ids, data: data.to_vec(), largest }))
+    }
+
+    /// Checked and, for cosine, of unit length.
+    fn vectors(&self, rows: AnyRows<'_>, skip: bool) -> Result<Vec<Option<Vec<f32>>>, InputError> {
+        if rows.dim() != self.dim {
+            return Err(InputError::Dim { expected: self.dim, found: rows.dim() });
+        }
+        let mut scratch = Vec::new();
+        let rows = rows.to_f32(&mut scratch);
+        let vector = |(row, x): (usize, &[f32])| {
+            if !x.iter().all(|x| x.is_finite()) && self.fault != Fault::TakesNaN {
+                let row = if self.fault == Fault::NamesRowOfBlock { row % 64 } else { row };
+                return if skip { Ok(None) } else { Err(InputError::NonFinite { row }) };
+            }
+            if self.metric != Metric::Cosine {
+                return Ok(Some(x.to_vec()));
+            }
+            if x.iter().all(|&x| x == 0.0) { Err(InputError::ZeroVector { row }) } else { Ok(Some(unit(x))) }
+        };
+        rows.iter().enumerate().map(vector).collect()
+    }
+
+    fn find(&self, queries: AnyRows<'_>, empty: Sink, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+        if self.fault != Fault::IgnoresNprobe {
+            params.only("naive", &TAKES)?;
+        }
+        params.check_cancel()?;
+        let queries = self.vectors(queries, false)?;
+        let metric = if self.metric == Metric::Cosine { Metric::InnerProduct } else { self.metric };
+        let wrong = match self.fault {
+            Fault::DependsOnThreads => params.executor.is_some_and(|executor| executor.threads() == 8),
+            Fault::DependsOnMode => params.mode == Some(ParallelMode::ListMajor),
+            _ => false,
+        };
+        let sinks = queries.iter().flatten().map(|query| {
+            let mut sink = empty.clone();
+            for (i, (id, vector)) in self.ids.iter().zip(self.data.chunks_exact(self.dim)).enumerate() {
+                let kept = params.selector.is_none_or(|selector| selector.contains(*id));
+                if (kept || self.fault == Fault::IgnoresSelector) && !(wrong && i % 3 == 0) {
+                    let id = if self.fault == Fault::ReversesTies { Id(-1 - id.0) } else { *id };
+                    let location = Location::new(0, i as u32);
+                    sink.push(Neighbor { distance: distance(metric, query, vector), id, location });
+                }
+            }
+            sink
+        });
+        let hits = Hits::from_sinks(self.metric, sinks, false);
+        let hits = hits.map_ids(|id| if self.fault == Fault::ReversesTies { Id(-1 - id.0) } else { id });
+        Ok(SearchResult::new(hits, SearchStats::default()))
+    }
+
+    fn insert(
+        &mut self,
+        rows: AnyRows<'_>,
+        ids: impl Fn(usize) -> Id,
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, AddError> {
+        if options.cancel.is_some_and(|cancel| cancel.is_cancelled()) {
+            return Err(AddError::Cancelled);
+        }
+        let vectors = self.vectors(rows, options.non_finite == NonFinite::SkipRow);
+        if vectors.is_err() && self.fault == Fault::AddsBeforeItFails {
+            self.ids.push(Id(0));
+            self.data.resize(self.data.len() + self.dim, 0.0);
+        }
+        let vectors = vectors?;
+        let mut report = AddReport::default();
+        for (row, vector) in vectors.into_iter().enumerate() {
+            let skips = vector.is_none() && self.fault == Fault::ForgetsSkippedIds;
+            self.largest = self.largest.max(Some(ids(row)).filter(|_| !skips));
+            match vector {
+                Some(vector) => {
+                    self.ids.push(ids(row));
+                    self.data.extend(vector);
+                    report.added += 1;
+                }
+                None => report.skipped.push(row),
+            }
+        }
+        Ok(report)
+    }
+
+    fn retain(&mut self, keep: impl Fn(usize, Id) -> bool) -> usize {
+        let left: Vec<usize> = (0..self.ids.len()).filter(|&i| keep(i, self.ids[i])).collect();
+        let removed = self.ids.len() - left.len();
+        self.data = left.iter().flat_map(|&i| &self.data[i * self.dim..][..self.dim]).copied().collect();
+        self.ids = left.iter().map(|&i| self.ids[i]).collect();
+        removed
+    }
+}
+
+impl Index for Naive {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+    fn len(&self) -> usize {
+        self.ids.len()
+    }
+    fn is_trained(&self) -> bool {
+        true
+    }
+    fn spec_text(&self) -> SpecText {
+        SpecText::base("Naive")
+    }
+    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+        check_k(k)?;
+        self.find(queries, Sink::top_k(k), params)
+    }
+    fn parts(&self) -> Vec<Part> {
+        vec![Part { path: String::new(), kind: "naive".to_owned(), knobs: Vec::new() }]
+    }
+    fn set_knob(&mut self, name: &str, _: KnobValue) -> Result<(), KnobError> {
+        Err(unknown_knob(name, &self.parts()))
+    }
+    fn memory(&self) -> usize {
+        4 * self.data.len()
+    }
+    fn export(&self) -> Result<Node<'_>, StoreError> {
+        let mut node = Node::new("naive", 0, &(self.dim as u64, self.metric, self.largest));
+        let n = self.ids.len() as u64;
+        node.push(NamedArray::owned("ids", &[n], self.ids.iter().map(|id| id.0).collect()));
+        node.push(NamedArray::borrowed("data", &[n, self.dim as u64], &self.data));
+        Ok(node)
+    }
+    fn as_add(&mut self) -> Option<&mut dyn Add> {
+        Some(self)
+    }
+    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
+        Some(self)
+    }
+    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
+        Some(self)
+    }
+    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
+        Some(self)
+    }
+    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
+        Some(self)
+    }
+    fn as_update(&mut self) -> Option<&mut dyn Update> {
+        Some(self)
+    }
+    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
+        Some(self)
+    }
+    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        Some(self)
+    }
+    fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
+        Some(self)
+    }
+    fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
+        Some(self)
+    }
+}
+
+impl Add for Naive {
+    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let first = self.largest.map_or(Some(0), |id| id.0.checked_add(1)).ok_or(AddError::IdsExhausted)?;
+        self.insert(rows, |row| Id(first + row as i64), options)
+    }
+}
+
+impl AddWithIds for Naive {
+    fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        if ids.len() != rows.len() && rows.dim() == self.dim {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        self.insert(rows, |row| ids[row], options)
+    }
+}
+
+impl Reset for Naive {
+    fn reset(&mut self) -> Result<(), StoreError> {
+        let largest = self.largest.filter(|_| self.fault == Fault::CountsIdsOnAfterReset);
+        *self = Self { largest, ..Self::new(self.dim, self.metric, self.fault) };
+        Ok(())
+    }
+}
+
+impl RangeSearch for Naive {
+    fn range_search(
+        &self,
+        queries: AnyRows<'_>,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        check_radius(radius)?;
+        let inner = self.metric.public(radius);
+        self.find(
+            queries,
+            Sink::range(if self.fault == Fault::IncludesRadius { inner.next_up() } else { inner }),
+            params,
+        )
+    }
+}
+
+impl Remove for Naive {
+    fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
+        Ok(self.retain(|_, id| !selector.contains(id)))
+    }
+}
+
+impl Update for Naive {
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError> {
+        if ids.len() != rows.len() {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        for (i, id) in ids.iter().enumerate() {
+            if !self.ids.contains(id) {
+                return Err(EditError::NoSuchId(*id));
+            }
+            if ids[..i].contains(id) {
+                return Err(EditError::TwiceNamed(*id));
+            }
+        }
+        self.vectors(rows, false)?;
+        let first: Vec<Option<usize>> = ids.iter().map(|id| self.ids.iter().position(|known| known == id)).collect();
+        let only_first = self.fault == Fault::UpdatesOnlyFirst;
+        self.retain(|i, id| if only_first { !first.contains(&Some(i)) } else { !ids.contains(&id) });
+        self.insert(rows, |row| ids[row], &AddOptions::new())?;
+        Ok(())
+    }
+}
+
+impl Reconstruct for Naive {
+    fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
+        let at = self.ids.iter().position(|known| *known == id).ok_or(ReconstructError::NoSuchId(id))?;
+        if vector.len() != self.dim {
+            return Err(ReconstructError::OutputLength { expected: self.dim, found: vector.len() });
+        }
+        vector.copy_from_slice(&self.data[at * self.dim..][..self.dim]);
+        Ok(())
+    }
+}
+
+impl Merge for Naive {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+        let other: &mut dyn Any = other;
+        let other = other.downcast_mut::<Self>().ok_or(MergeError::Incompatible("kind"))?;
+        if other.dim != self.dim {
+            return Err(MergeError::Incompatible("dimension"));
+        }
+        // Not `insert`: these are of unit length already.
+        self.ids.extend(other.ids.iter().map(|id| Id(id.0 + shift)));
+        self.largest = self.largest.max(self.ids.iter().copied().max());
+        self.data.extend_from_slice(&other.data);
+        other.retain(|_, _| false);
+        Ok(())
+    }
+}
+
+impl StandaloneCodec for Naive {
+    fn sa_code_size(&self) -> Result<usize, CodeError> {
+        Ok(4 * self.dim)
+    }
+    fn sa_encode(&self, rows: AnyRows<'_>) -> Result<Vec<u8>, CodeError> {
+        Ok(self.vectors(rows, false)?.into_iter().flatten().flatten().flat_map(f32::to_le_bytes).collect())
+    }
+    fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError> {
+        if !codes.len().is_multiple_of(4 * self.dim) {
+            return Err(CodeError::Length { code_size: 4 * self.dim, found: codes.len() });
+        }
+        Ok(codes.chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect())
+    }
+}
+
+impl AddCodes for Naive {
+    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError> {
+        let vectors = self.sa_decode(codes)?;
+        // Not `insert`: these are of unit length already.
+        let first = self.largest.map_or(0, |id| id.0 + 1);
+        let added = vectors.len() / self.dim;
+        let ids = ids.map_or_else(|| (first..).map(Id).take(added).collect(), <[Id]>::to_vec);
+        self.largest = self.largest.max(ids.iter().copied().max());
+        self.ids.extend(ids);
+        self.data.extend(vectors);
+        Ok(AddReport::new(added, Vec::new()))
+    }
+}

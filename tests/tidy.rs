@@ -1,0 +1,157 @@
+//! What the house rules say and a test can see: who may use whom, where `unsafe` may stand, how long a file may be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// For each crate the workspace crates it may name under `[dependencies]`. No other arrow exists.
+const ARROWS: &[(&str, &[&str])] = &[
+    (".", &["ivf-core", "ivf-cpu", "ivf-io", "ivf-factory"]),
+    ("ivf-cli", &["ivf-core", "ivf-cpu", "ivf-io", "ivf-factory"]),
+    ("ivf-factory", &["ivf-core", "ivf-cpu", "ivf-io"]),
+    ("ivf-cpu", &["ivf-core"]),
+    ("ivf-io", &["ivf-core"]),
+    ("ivf-testkit", &["ivf-core"]),
+    ("ivf-core", &[]),
+    ("xtask", &[]),
+];
+
+/// The only places of `unsafe` code.
+const UNSAFE: &[&str] = &["ivf-cpu/src/simd"];
+
+/// Lines past which a file is no longer one idea.
+const MOST_LINES: usize = 800;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files below `folder` whose names end in `ending`, with their paths from the root; build output left out.
+fn files(folder: &Path, ending: &str, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" {
+                files(&path, ending, found);
+            }
+        } else if name.ends_with(ending) {
+            let short = path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
+            found.push((short, read(&path)));
+        }
+    }
+}
+
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    files(&root(), ".rs", &mut found);
+    assert!(found.len() > 50, "the sources are found");
+    found
+}
+
+/// The dependencies of a manifest that are crates of this workspace.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let section = manifest.split("\n[").find(|section| section.starts_with("dependencies]")).unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| name.starts_with("ivf-")).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_arrow_between_crates_but_those_of_the_plan() {
+    let manifest = read(&root().join("Cargo.toml"));
+    let members = manifest.lines().find(|line| line.starts_with("members = ")).expect("workspace members");
+    let known: BTreeMap<&str, BTreeSet<&str>> =
+        ARROWS.iter().map(|(name, may)| (*name, may.iter().copied().collect())).collect();
+    for member in members.split('"').skip(1).step_by(2).chain(["."]) {
+        let may = known.get(member).unwrap_or_else(|| panic!("{member} has no line in the table of arrows"));
+        for used in dependencies(&read(&root().join(member).join("Cargo.toml"))) {
+            assert!(may.contains(used.as_str()), "{member} may not use {used}");
+        }
+    }
+}
+
+#[test]
+fn every_crate_inherits_the_lints() {
+    for (name, _) in ARROWS {
+        let manifest = read(&root().join(name).join("Cargo.toml"));
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{name} does not inherit the workspace's lints");
+    }
+}
+
+#[test]
+fn unsafe_stands_where_the_plan_says_with_one_safety_line_each() {
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let block = code.contains("unsafe {") || code.contains("unsafe impl") || code.contains("unsafe fn");
+            if !block || path == "tests/tidy.rs" {
+                continue;
+            }
+            assert!(UNSAFE.iter().any(|place| path.starts_with(place)), "{path}:{}: unsafe", number + 1);
+            let before = number.checked_sub(1).map(|before| lines[before].trim_start()).unwrap_or_default();
+            assert!(before.starts_with("// SAFETY: "), "{path}:{}: no SAFETY line just above", number + 1);
+        }
+    }
+    for (name, _) in ARROWS.iter().filter(|(name, _)| name.starts_with("ivf-") || *name == ".") {
+        let lib = root().join(name).join("src/lib.rs");
+        if lib.exists() {
+            let text = read(&lib);
+            let fenced = text.contains("#![forbid(unsafe_code)]") || text.contains("#![deny(unsafe_code)]");
+            assert!(fenced, "{name} does not fence off unsafe code");
+        }
+    }
+}
+
+#[test]
+fn the_core_touches_no_file_and_no_thread() {
+    for (path, text) in sources() {
+        if path.starts_with("ivf-core/") {
+            for word in ["std::fs", "std::thread", "std::net", "std::env", "std::arch", "rayon", "Instant::now"] {
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                assert!(code.clone().all(|line| !line.contains(word)), "{path} names {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_is_one_idea_and_nothing_is_left_undone() {
+    // Put together here, so that this file does not hold them.
+    let marks = ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
+    let calls = ["todo", "unimplemented", "dbg"].iter().map(|name| format!("{name}!("));
+    let undone: Vec<String> = marks.chain(calls).chain([format!("#[{}", "ignore")]).collect();
+    for (path, text) in sources() {
+        let count = text.lines().count();
+        assert!(count <= MOST_LINES, "{path} has {count} lines");
+        assert!(text.starts_with("//!"), "{path} does not begin by saying what it is");
+        // An example in a doc comment may leave out a body.
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            for word in &undone {
+                assert!(!line.contains(word.as_str()), "{path}: {}", line.trim());
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_factory_and_the_registry_know_complete_sets() {
+    // A kind is reached by its row: no other crate compares tags or downcasts to another module's kind.
+    for (path, text) in sources() {
+        // The test kit looks into the payloads of panics, not of kinds.
+        let own = [
+            "ivf-testkit/src/executor.rs",
+            "ivf-cpu/src/engine/merge.rs",
+            "ivf-cpu/src/engine/codes.rs",
+            "ivf-cpu/src/wrap/pre_transform.rs",
+        ];
+        if !path.starts_with("tests/") && !own.contains(&path.as_str()) {
+            assert!(!text.contains("downcast"), "{path} downcasts; ask `export()` or an ability instead");
+        }
+    }
+}
