@@ -6,7 +6,7 @@ use crate::executor::or_global;
 use ivf_core::error::{AddError, InputError, SearchError};
 use ivf_core::params::NonFinite;
 use ivf_core::{
-    Add, AddOptions, AddReport, AddWithIds, AnyRows, DirectMapKind, Id, Level1Quantizer, ListNo, Rows, SearchParams,
+    Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, Level1Quantizer, ListNo, Rows, SearchParams,
 };
 
 /// Vectors that are converted, assigned and encoded at a time (Faiss's).
@@ -14,9 +14,7 @@ const BLOCK: usize = 65536;
 
 impl Add for IvfIndex {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let first = self.trained.as_ref().ok_or(AddError::NotTrained)?.entries.next_id;
-        let end = first.checked_add(rows.len() as u64).filter(|end| *end <= 1 << 63).ok_or(AddError::IdsExhausted)?;
-        let ids: Vec<Id> = (first..end).map(|id| Id(id as i64)).collect();
+        let ids = self.trained.as_ref().ok_or(AddError::NotTrained)?.entries.count_ids(rows.len())?;
         self.add_checked(rows, &ids, options)
     }
 }
@@ -27,13 +25,7 @@ impl AddWithIds for IvfIndex {
         if ids.len() != rows.len() {
             return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
         }
-        if trained.entries.map.kind() == DirectMapKind::Array {
-            for (expected, &id) in (trained.entries.next_id..).map(|id| Id(id as i64)).zip(ids) {
-                if id != expected {
-                    return Err(AddError::IdNotSequential { id, expected });
-                }
-            }
-        }
+        trained.entries.check_ids(ids.iter().copied())?;
         self.add_checked(rows, ids, options)
     }
 }
@@ -59,8 +51,7 @@ impl IvfIndex {
         match trained.append_blocks(rows, ids, options) {
             Ok(skipped) => {
                 let added = rows.len() - skipped.len();
-                let next_id = ids.iter().map(|id| (id.0 as i128 + 1).max(0) as u64).max().unwrap_or(0);
-                trained.entries.commit(&before, added, next_id)?;
+                trained.entries.commit(&before, added, ids.iter().copied().max())?;
                 Ok(AddReport::new(added, skipped))
             }
             Err(error) => {

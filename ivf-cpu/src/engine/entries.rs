@@ -1,7 +1,7 @@
 //! The entries of an index: a bound codec, the lists it fills, and where each id stands.
 
 use super::{IvfIndex, Trained};
-use ivf_core::error::{EditError, StoreError};
+use ivf_core::error::{AddError, EditError, StoreError};
 use ivf_core::executor::{Executor, map_items};
 use ivf_core::lists::{ListBatch, ListRef};
 use ivf_core::{
@@ -57,6 +57,24 @@ impl Entries {
         Self { bound, lists, map: DirectMap::new(map), next_id: 0, len: 0 }
     }
 
+    /// The ids that the next `n` vectors get if the caller names none.
+    pub(super) fn count_ids(&self, n: usize) -> Result<Vec<Id>, AddError> {
+        let end = self.next_id.checked_add(n as u64).filter(|end| *end <= 1 << 63).ok_or(AddError::IdsExhausted)?;
+        Ok((self.next_id..end).map(|id| Id(id as i64)).collect())
+    }
+
+    /// Refuses ids of the caller's own that the direct map cannot hold.
+    pub(super) fn check_ids(&self, ids: impl Iterator<Item = Id>) -> Result<(), AddError> {
+        if self.map.kind() == DirectMapKind::Array {
+            for (expected, id) in (self.next_id..).map(|id| Id(id as i64)).zip(ids) {
+                if id != expected {
+                    return Err(AddError::IdNotSequential { id, expected });
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn layout(&self) -> &CodeLayout {
         self.bound.codec().layout()
     }
@@ -97,8 +115,9 @@ impl Entries {
         self.writer()?.append(&ListBatch::group(lists, ids, codes, code_size), executor)
     }
 
-    /// Counts what was appended since the lists were as long as `before`.
-    pub(super) fn commit(&mut self, before: &Lengths, added: usize, next_id: u64) -> Result<(), StoreError> {
+    /// Counts what was appended since the lists were as long as `before`: `added` vectors, `largest` the largest id among
+    /// them and among rows skipped.
+    pub(super) fn commit(&mut self, before: &Lengths, added: usize, largest: Option<Id>) -> Result<(), StoreError> {
         if self.map.kind() != DirectMapKind::None {
             for list in self.list_numbers() {
                 let start = before.0[list.index()];
@@ -111,7 +130,9 @@ impl Entries {
             }
         }
         self.len += added;
-        self.next_id = self.next_id.max(next_id);
+        if let Some(largest) = largest.and_then(|id| u64::try_from(id.0).ok()) {
+            self.next_id = self.next_id.max(largest + 1);
+        }
         Ok(())
     }
 

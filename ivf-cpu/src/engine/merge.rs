@@ -1,9 +1,10 @@
 //! Taking over another index's entries.
 
 use super::IvfIndex;
+use super::entries::Entries;
 use crate::executor::RayonGlobal;
 use ivf_core::error::{MergeError, StoreError};
-use ivf_core::{DirectMapKind, Id, Index, Merge, Reset};
+use ivf_core::{Id, Index, Merge, Reset};
 use std::any::Any;
 
 impl Merge for IvfIndex {
@@ -28,28 +29,20 @@ impl IvfIndex {
         if !ours.entries.bound.codec().export().same(&theirs.entries.bound.codec().export()) {
             return Err(MergeError::Incompatible("their codecs"));
         }
-        if ours.entries.map.kind() == DirectMapKind::Array {
-            return Err(MergeError::Incompatible("ids: an array direct map takes only ids that count up"));
-        }
         let entries = &mut ours.entries;
-        let before = entries.lengths()?;
-        let mut next_id = 0;
-        for list in entries.list_numbers() {
-            let moved = (|| {
-                let list_ref = theirs.entries.lists.list(list)?;
-                let shifted = |id: Id| id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id, shift });
-                let ids = list_ref.ids().map(shifted).collect::<Result<Vec<Id>, _>>()?;
-                let codes = list_ref.unpack(entries.layout());
-                entries.append(&vec![list; ids.len()], &ids, &codes, &RayonGlobal)?;
-                Ok(ids.iter().map(|id| (i128::from(id.0) + 1).max(0) as u64).max().unwrap_or(0))
-            })();
-            match moved {
-                Ok(end) => next_id = next_id.max(end),
-                Err(error) => {
-                    entries.roll_back(&before)?;
-                    return Err(error);
-                }
+        let shifted = |id: Id| id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id, shift });
+        let mut ids = Vec::with_capacity(theirs.entries.len);
+        for list in theirs.entries.list_numbers() {
+            for id in theirs.entries.lists.list(list)?.ids() {
+                ids.push(shifted(id)?);
             }
+        }
+        ids.sort_unstable();
+        entries.check_ids(ids.iter().copied())?;
+        let before = entries.lengths()?;
+        if let Err(error) = entries.append_all(&theirs.entries, shift) {
+            entries.roll_back(&before)?;
+            return Err(error.into());
         }
         // The other lets go first: if it cannot, both are as they were.
         let added = theirs.entries.len;
@@ -57,6 +50,19 @@ impl IvfIndex {
             entries.roll_back(&before)?;
             return Err(MergeError::Store(error));
         }
-        entries.commit(&before, added, next_id).map_err(|error: StoreError| error.into())
+        Ok(entries.commit(&before, added, ids.last().copied())?)
+    }
+}
+
+impl Entries {
+    /// Appends the other's entries list by list, their ids shifted.
+    fn append_all(&mut self, other: &Entries, shift: i64) -> Result<(), StoreError> {
+        for list in other.list_numbers() {
+            let entries = other.lists.list(list)?;
+            let ids: Vec<Id> = entries.ids().map(|id| Id(id.0 + shift)).collect();
+            let codes = entries.unpack(other.layout());
+            self.append(&vec![list; ids.len()], &ids, &codes, &RayonGlobal)?;
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use super::{IvfIndex, Trained};
 use crate::executor::RayonGlobal;
 use ivf_core::error::{AddError, CodeError, InputError};
 use ivf_core::quantizer::{decode_list, encode_list, list_code_size};
-use ivf_core::{AddCodes, AddReport, AnyRows, DirectMapKind, Id, ListNo, SearchParams, StandaloneCodec};
+use ivf_core::{AddCodes, AddReport, AnyRows, Id, ListNo, SearchParams, StandaloneCodec};
 
 impl StandaloneCodec for IvfIndex {
     fn sa_code_size(&self) -> Result<usize, CodeError> {
@@ -52,25 +52,24 @@ impl AddCodes for IvfIndex {
     fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError> {
         let (lists, codes) = self.split_codes(codes)?;
         let entries = &mut self.trained.as_mut().ok_or(CodeError::NotTrained)?.entries;
-        let end = entries.next_id.checked_add(lists.len() as u64).filter(|end| *end <= 1 << 63);
-        let counted = entries.next_id..end.ok_or(AddError::IdsExhausted)?;
-        let counted: Vec<Id> = counted.map(|id| Id(id as i64)).collect();
-        let ids = ids.unwrap_or(&counted);
+        let counted;
+        let ids = match ids {
+            Some(ids) => ids,
+            None => {
+                counted = entries.count_ids(lists.len())?;
+                &counted
+            }
+        };
         if ids.len() != lists.len() {
             return Err(InputError::IdCount { rows: lists.len(), ids: ids.len() }.into());
         }
-        if entries.map.kind() == DirectMapKind::Array
-            && let Some((&expected, &id)) = counted.iter().zip(ids).find(|(expected, id)| expected != id)
-        {
-            return Err(AddError::IdNotSequential { id, expected }.into());
-        }
+        entries.check_ids(ids.iter().copied())?;
         let before = entries.lengths().map_err(AddError::from)?;
         if let Err(error) = entries.append(&lists, ids, &codes, &RayonGlobal) {
             entries.roll_back(&before).map_err(AddError::from)?;
             return Err(AddError::from(error).into());
         }
-        let next_id = ids.iter().map(|id| (i128::from(id.0) + 1).max(0) as u64).max().unwrap_or(0);
-        entries.commit(&before, ids.len(), next_id).map_err(AddError::from)?;
+        entries.commit(&before, ids.len(), ids.iter().copied().max()).map_err(AddError::from)?;
         Ok(AddReport::new(ids.len(), Vec::new()))
     }
 }

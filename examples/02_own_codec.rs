@@ -1,0 +1,426 @@
+//! A codec of your own, with its factory token, from outside the library: `U4`, 4 bits a dimension.
+//!
+//! Four types and a row make a codec:
+//!
+//! | here | contract | what it is |
+//! |---|---|---|
+//! | `U4` | `CodecSpec` | what the token says; trains |
+//! | `Uniform4` | `Codec` | trained: codes vectors and decodes them |
+//! | `BoundUniform4` | `BoundCodec` | that, in an index whose lists have centroids |
+//! | `Uniform4Scanner` | `InvertedListScanner` | distances from one query to codes |
+//! | `ROW` | `CodecRow` | the token, the tag in files, a reader |
+//!
+//! The library does the rest: wrappers around it, parallel modes, filters, files. Run it with
+//! `cargo run --release --example 02_own_codec`; `cargo test --example 02_own_codec` runs the conformance suites over it.
+
+use ivf::error::{BuildError, DecodeError, TrainError};
+use ivf::node::NamedArray;
+use ivf::registry::CodecRow;
+use ivf::{
+    BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, Hits, InvertedListScanner, ListNo, MAX_DIM, Metric, Node,
+    ParallelMode, Registry, Rows, SearchParams, Spec, StoredNode, TrainOptions, TrainReport,
+};
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// All that the library has to know: added to a registry, it makes `U4` a token like any other.
+const ROW: CodecRow = CodecRow::new(
+    "u4",
+    "U4",
+    "4 bits a dimension: 16 even steps between the least and the greatest value seen in training",
+    &["U4"],
+    |token| (token == "U4").then(|| Ok(Arc::new(U4) as _)),
+    |node| Ok(Arc::new(Uniform4::read(node)?)),
+);
+
+/// The library's kinds and this one.
+fn registry() -> Registry {
+    ivf::default_registry().clone().with_codecs(&[ROW])
+}
+
+/// Steps of a dimension.
+const LEVELS: usize = 16;
+
+/// What `U4` in a factory string stands for.
+#[derive(Clone, Copy, Debug)]
+struct U4;
+
+impl fmt::Display for U4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ROW.grammar)
+    }
+}
+
+impl CodecSpec for U4 {
+    fn check(&self, _dim: usize, metric: Metric) -> Result<(), BuildError> {
+        match metric {
+            // Cosine does not come here: the factory puts a normalising transform before an inner product index.
+            Metric::L2 | Metric::InnerProduct => Ok(()),
+            _ => Err(BuildError::Metric { kind: self.to_string(), metric }),
+        }
+    }
+
+    /// Residuals spread over a fraction of the range of the vectors, so the same 16 steps are finer.
+    fn by_residual(&self) -> bool {
+        true
+    }
+
+    fn training_points(&self) -> usize {
+        65_536
+    }
+
+    fn train(
+        &self,
+        rows: Rows<'_, f32>,
+        metric: Metric,
+        options: &TrainOptions<'_>,
+    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        if options.cancel.is_some_and(|cancel| cancel.is_cancelled()) {
+            return Err(TrainError::Cancelled);
+        }
+        if rows.is_empty() {
+            return Err(TrainError::TooFew { needed: 1, found: 0 });
+        }
+        let (mut low, mut high) = (rows.row(0).to_vec(), rows.row(0).to_vec());
+        for row in rows.iter() {
+            low.iter_mut().zip(row).for_each(|(low, &x)| *low = low.min(x));
+            high.iter_mut().zip(row).for_each(|(high, &x)| *high = high.max(x));
+        }
+        let mut report = TrainReport::default();
+        report.points = rows.len();
+        Ok((Arc::new(Uniform4::new(metric, low, high)), report))
+    }
+}
+
+/// The trained codec: a range for each dimension, cut into 15 equal steps.
+///
+/// Two dimensions share a byte; in an odd dimension the last upper half is zero.
+///
+/// ```text
+/// dimension   1   0     3   2     4
+/// byte      | 7 | 15 | 0 | 12 | 0 | 3 |      code_size = 3 for 5 dimensions
+/// ```
+#[derive(Debug)]
+struct Uniform4 {
+    metric: Metric,
+    low: Vec<f32>,
+    high: Vec<f32>,
+    /// For each dimension what each of the 16 levels stands for.
+    values: Vec<[f32; LEVELS]>,
+    layout: CodeLayout,
+}
+
+impl Uniform4 {
+    /// The codec of these ranges, one a dimension.
+    fn new(metric: Metric, low: Vec<f32>, high: Vec<f32>) -> Self {
+        let value = |low: f32, high: f32, level: usize| {
+            // In f64, since the width of a range may be beyond f32.
+            let (low, high) = (f64::from(low), f64::from(high));
+            (low + (high - low) * level as f64 / (LEVELS - 1) as f64) as f32
+        };
+        let ranges = low.iter().zip(&high);
+        let values = ranges.map(|(&low, &high)| std::array::from_fn(|level| value(low, high, level))).collect();
+        let layout = CodeLayout::rows(low.len().div_ceil(2).max(1));
+        Self { metric, low, high, values, layout }
+    }
+
+    /// The codec that an exported node holds. Whatever stands in the node, the answer is a codec that works, or an error.
+    fn read(node: &StoredNode) -> Result<Self, DecodeError> {
+        node.expect_version(0)?;
+        let fault = |what: String| DecodeError::value(&node.tag, what);
+        let metric: Metric = node.meta()?;
+        let (low, high) = (node.array::<f32>("low")?, node.array::<f32>("high")?);
+        if low.len() != high.len() || !(1..=MAX_DIM).contains(&low.len()) {
+            return Err(fault(format!("{} lower and {} upper ends of ranges", low.len(), high.len())));
+        }
+        U4.check(low.len(), metric).map_err(|error| fault(error.to_string()))?;
+        let is_range = |(low, high): (&f32, &f32)| low.is_finite() && high.is_finite() && low <= high;
+        match low.iter().zip(high).position(|ends| !is_range(ends)) {
+            Some(d) => Err(fault(format!("dimension {d} has the range {} to {}", low[d], high[d]))),
+            None => Ok(Self::new(metric, low.to_vec(), high.to_vec())),
+        }
+    }
+
+    /// The level nearest to `x` in dimension `d`.
+    fn level(&self, d: usize, x: f32) -> u8 {
+        let (low, high) = (f64::from(self.low[d]), f64::from(self.high[d]));
+        // The cast makes what lies below the range 0, and also 0 / 0, which a range of no width gives.
+        let level = ((f64::from(x) - low) / (high - low) * (LEVELS - 1) as f64).round() as u8;
+        level.min(LEVELS as u8 - 1)
+    }
+}
+
+/// The levels of a code, dimension by dimension.
+fn levels(code: &[u8]) -> impl Iterator<Item = usize> {
+    code.iter().flat_map(|byte| [byte & 15, byte >> 4]).map(usize::from)
+}
+
+impl Codec for Uniform4 {
+    fn spec(&self) -> Arc<dyn CodecSpec> {
+        Arc::new(U4)
+    }
+
+    fn dim(&self) -> usize {
+        self.values.len()
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn layout(&self) -> &CodeLayout {
+        &self.layout
+    }
+
+    fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
+        let code_size = self.layout.code_size();
+        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * code_size), "a code a vector");
+        for (row, code) in rows.iter().zip(codes.chunks_exact_mut(code_size)) {
+            for (i, (pair, byte)) in row.chunks(2).zip(code).enumerate() {
+                *byte = self.level(2 * i, pair[0]);
+                if let Some(&second) = pair.get(1) {
+                    *byte |= self.level(2 * i + 1, second) << 4;
+                }
+            }
+        }
+    }
+
+    fn decode(&self, code: &[u8], vector: &mut [f32]) {
+        assert_eq!((code.len(), vector.len()), (self.layout.code_size(), self.dim()), "a place a dimension");
+        for ((x, values), level) in vector.iter_mut().zip(&self.values).zip(levels(code)) {
+            *x = values[level];
+        }
+    }
+
+    fn memory(&self) -> usize {
+        size_of_val(&self.values[..]) + size_of_val(&self.low[..]) + size_of_val(&self.high[..])
+    }
+
+    fn export(&self) -> Node<'_> {
+        let mut node = Node::new(ROW.tag, 0, &self.metric);
+        node.push(NamedArray::borrowed("low", &[self.low.len() as u64], &self.low));
+        node.push(NamedArray::borrowed("high", &[self.high.len() as u64], &self.high));
+        node
+    }
+
+    fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
+        Arc::new(BoundUniform4 { codec: self, centroids })
+    }
+}
+
+/// The codec in an index. Residuals are taken and added by the provided methods.
+#[derive(Debug)]
+struct BoundUniform4 {
+    codec: Arc<Uniform4>,
+    centroids: Arc<dyn Centroids>,
+}
+
+impl BoundCodec for BoundUniform4 {
+    fn codec(&self) -> &dyn Codec {
+        &*self.codec
+    }
+
+    fn centroids(&self) -> &dyn Centroids {
+        &*self.centroids
+    }
+
+    fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
+        let dim = self.codec.dim();
+        Box::new(Uniform4Scanner {
+            bound: self,
+            query: vec![0.0; dim],
+            centroid: vec![0.0; dim],
+            start: 0.0,
+            terms: vec![[0.0; LEVELS]; dim],
+        })
+    }
+}
+
+/// Distances from one query to the codes of one list: a sum of one table entry a dimension.
+struct Uniform4Scanner<'a> {
+    bound: &'a BoundUniform4,
+    query: Vec<f32>,
+    centroid: Vec<f32>,
+    /// What every code of the list has in its distance.
+    start: f32,
+    /// For each dimension what each level adds to the distance.
+    terms: Vec<[f32; LEVELS]>,
+}
+
+impl InvertedListScanner for Uniform4Scanner<'_> {
+    fn set_query(&mut self, query: &[f32]) {
+        self.query.copy_from_slice(query);
+    }
+
+    /// With `q` the query, `c` the centroid and `r` the residual that a code stands for, the vector is `c + r`:
+    ///
+    /// * L2: `|q - (c + r)|^2` is a sum over the dimensions of `((q - c) - r)^2`.
+    /// * Inner product: `-q (c + r)` is `-q c`, which is the coarse distance, and a sum of `-q r`. Smaller is closer.
+    fn set_list(&mut self, list: ListNo, coarse_distance: f32) {
+        let Uniform4 { metric, values, .. } = &*self.bound.codec;
+        self.bound.centroids.centroid(list, &mut self.centroid);
+        let is_l2 = *metric == Metric::L2;
+        self.start = if is_l2 { 0.0 } else { coarse_distance };
+        let query = self.query.iter().zip(&self.centroid);
+        for ((terms, values), (q, c)) in self.terms.iter_mut().zip(values).zip(query) {
+            *terms = if is_l2 { values.map(|r| (q - c - r) * (q - c - r)) } else { values.map(|r| -q * r) };
+        }
+    }
+
+    fn distance(&self, code: &[u8]) -> f32 {
+        assert_eq!(code.len(), self.bound.codec.layout.code_size(), "a code of the codec's size");
+        self.terms.iter().zip(levels(code)).fold(self.start, |sum, (terms, level)| sum + terms[level])
+    }
+}
+
+const DIM: usize = 32;
+const K: usize = 10;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let registry = registry();
+    let data = random(5_000 * DIM);
+    let vectors = Rows::new(&data, DIM)?;
+    let queries = vectors.slice(0..100);
+
+    let mut flat = ivf::build("Flat", DIM, Metric::L2)?;
+    flat.add(vectors)?;
+    let exact = flat.search(queries.into(), K, &SearchParams::new())?.hits;
+
+    // The token stands wherever a codec may stand.
+    for factory in ["U4", "IVF16,U4", "IDMap,IVF16,U4", "IVF16,U4,RFlat"] {
+        let mut index = Spec::parse(factory, &registry)?.build(DIM, Metric::L2)?;
+        index.train(vectors)?;
+        index.add(vectors)?;
+        if factory.contains("IVF") {
+            index.set_knob("nprobe", ivf::KnobValue::Int(16))?;
+        }
+        if factory.contains("RFlat") {
+            index.set_knob("k_factor", ivf::KnobValue::Float(4.0))?;
+        }
+        let found = index.search(queries.into(), K, &SearchParams::new())?.hits;
+
+        for mode in ParallelMode::ALL {
+            let again = index.search(queries.into(), K, &SearchParams::new().mode(mode))?.hits;
+            assert_eq!(again, found, "{factory}, {mode:?}");
+        }
+
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("u4.ivf");
+        ivf::write_index(&*index, &path)?;
+        let loaded = ivf::read_index_with(&path, &registry)?;
+        assert_eq!(loaded.search(queries.into(), K, &SearchParams::new())?.hits, found);
+
+        let bytes = index.memory() / index.len();
+        println!("{factory:15} {bytes:4} bytes a vector, recall@{K} {:.3}, saved and loaded", recall(&found, &exact));
+    }
+
+    // Who does not know the row is told so; who mistypes the token gets it proposed.
+    println!("\nwithout the row: {}", ivf::build("IVF16,U4", DIM, Metric::L2).expect_err("no such token"));
+    println!("\nwith the row: {}", Spec::parse("IVF16,U5", &registry).expect_err("no such token"));
+    Ok(())
+}
+
+/// The share of the exact results that were found.
+fn recall(found: &Hits, exact: &Hits) -> f64 {
+    let both = found.rows().zip(exact.rows());
+    let hits: usize = both.map(|(found, exact)| exact.ids.iter().filter(|id| found.ids.contains(id)).count()).sum();
+    hits as f64 / exact.total() as f64
+}
+
+/// Numbers between 0 and 1 from a linear congruential generator: the same ones on every run.
+fn random(n: usize) -> Vec<f32> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivf::Index;
+    use ivf_testkit::{codecs, data, indexes, scanners};
+
+    const METRICS: [Metric; 2] = [Metric::L2, Metric::InnerProduct];
+
+    #[test]
+    fn it_runs() -> Result<(), Box<dyn Error>> {
+        main()
+    }
+
+    #[test]
+    fn the_codec_and_its_scanner_keep_their_contracts() {
+        let spec: Arc<dyn CodecSpec> = Arc::new(U4);
+        for metric in METRICS {
+            for dim in [1, 7, 16] {
+                codecs::check_codec(&spec, dim, metric, &|node| (ROW.read)(node));
+                scanners::check_scanner(codecs::train(&spec, dim, metric));
+            }
+        }
+    }
+
+    #[test]
+    fn indexes_of_it_keep_their_contracts() {
+        let registry = registry();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("index.ivf");
+        let queries = data::clusters(4, 30, 9, 8);
+        for metric in METRICS {
+            for factory in ["U4", "IVF16,U4", "IDMap,IVF16,U4", "IVF16,U4,RFlat"] {
+                let (is_ivf, is_refined) = (factory.contains("IVF"), factory.contains("RFlat"));
+                let mut takes = vec!["selector", "mode", if is_refined { "k_factor" } else { "locations" }];
+                if is_ivf {
+                    takes.extend(["nprobe", "max_codes", "ensure_k", "quantizer"]);
+                }
+                let mut index = filled(factory, metric, &registry);
+                indexes::check_modes(&*index, queries.rows(), is_ivf.then_some(5));
+                indexes::check_bad_input(&mut *index, &takes);
+                indexes::check_reload(&*index, &|index| {
+                    ivf::write_index(index, &path).expect("a folder to write to");
+                    ivf::read_index_with(&path, &registry).expect("written just now")
+                });
+                indexes::check_damaged(&*index, &|node| registry.read_index(node));
+            }
+        }
+    }
+
+    fn filled(factory: &str, metric: Metric, registry: &Registry) -> Box<dyn Index> {
+        let spec = Spec::parse(factory, registry).expect("a token of the registry");
+        assert_eq!(spec.to_string(), factory);
+        let mut index = spec.build(9, metric).expect("a metric it takes");
+        index.train(data::clusters(1, 400, 9, 8).rows()).expect("enough vectors");
+        index.add(data::clusters(2, 500, 9, 8).with_duplicates(3).rows()).expect("trained");
+        index
+    }
+
+    #[test]
+    fn other_metrics_are_refused() {
+        for metric in [Metric::L1, Metric::Linf, Metric::Jaccard] {
+            let refused = Spec::parse("IVF16,U4", &registry()).expect("its token").build(DIM, metric);
+            assert!(matches!(refused, Err(BuildError::Metric { .. })), "{metric}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_of_ranges_that_cannot_be_is_an_error() {
+        let read = |metric, low: &[f32], high: &[f32]| {
+            let codec = Uniform4::new(metric, low.to_vec(), high.to_vec());
+            (ROW.read)(&codec.export().to_stored())
+        };
+        assert!(read(Metric::L2, &[0.0, -f32::MAX], &[0.0, f32::MAX]).is_ok());
+        for (low, high) in [
+            (&[0.0, 1.0][..], &[1.0, 0.0][..]),
+            (&[0.0, f32::NAN], &[1.0, 1.0]),
+            (&[0.0, 0.0], &[1.0, f32::INFINITY]),
+            (&[0.0, 0.0], &[1.0]),
+            (&[], &[]),
+        ] {
+            let codec = read(Metric::L2, low, high);
+            assert!(matches!(codec, Err(DecodeError::Value { .. })), "{low:?} to {high:?}: {codec:?}");
+        }
+        assert!(read(Metric::L1, &[0.0], &[1.0]).is_err());
+    }
+}

@@ -1,0 +1,69 @@
+//! Indexes that keep a direct map, through the suites; and that the map is found again in a file.
+
+use ivf::cpu::coarse::FlatQuantizerSpec;
+use ivf::cpu::codec::FlatSpec;
+use ivf::cpu::{CodesIndex, IvfIndex};
+use ivf::{DirectMapKind, Index, KnobValue, Metric};
+use ivf_testkit::{data, indexes};
+use std::sync::Arc;
+
+const DIM: usize = 16;
+const KINDS: [DirectMapKind; 3] = [DirectMapKind::None, DirectMapKind::Array, DirectMapKind::Hash];
+
+fn ivf_flat(kind: DirectMapKind) -> Box<dyn Index> {
+    let quantizer = Arc::new(FlatQuantizerSpec { nlist: 12 });
+    let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, Arc::new(FlatSpec)).expect("a good specification");
+    index.set_direct_map(kind).expect("nothing to map yet");
+    index.set_knob("nprobe", KnobValue::Int(12)).expect("a knob that is there");
+    let mut index: Box<dyn Index> = Box::new(index);
+    index.train(data::clusters(1, 300, DIM, 6).rows()).expect("enough vectors");
+    index
+}
+
+fn flat(kind: DirectMapKind) -> Box<dyn Index> {
+    let mut index = CodesIndex::new(DIM, Metric::InnerProduct, Arc::new(FlatSpec)).expect("a good specification");
+    index.set_direct_map(kind).expect("nothing to map yet");
+    Box::new(index)
+}
+
+#[test]
+fn histories_are_the_same_with_every_kind_of_map() {
+    for kind in KINDS {
+        indexes::check_history(&|| ivf_flat(kind));
+        indexes::check_history(&|| flat(kind));
+    }
+}
+
+#[test]
+fn a_map_comes_back_from_a_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("index.ivf");
+    for kind in KINDS {
+        let mut index = ivf_flat(kind);
+        index.add(data::clusters(2, 200, DIM, 6).rows()).expect("trained");
+        index.remove(&ivf::IdSelector::range(20..50)).expect("it can");
+        indexes::check_reload(&*index, &|index| {
+            ivf::write_index(index, &path).expect("a writable folder");
+            let mut back = ivf::read_index(&path).expect("just written");
+            // The map of the read index works on.
+            assert_eq!(back.remove(&ivf::IdSelector::range(50..60)).expect("it can"), 10);
+            assert!(back.reconstruct(ivf::Id(55)).is_err() && back.reconstruct(ivf::Id(60)).is_ok());
+            ivf::read_index(&path).expect("just written")
+        });
+    }
+}
+
+#[test]
+fn an_array_is_refused_over_ids_that_do_not_count_up() {
+    let quantizer = Arc::new(FlatQuantizerSpec { nlist: 2 });
+    let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, Arc::new(FlatSpec)).expect("a good specification");
+    let vectors = data::clusters(3, 100, DIM, 2);
+    let as_index: &mut dyn Index = &mut index;
+    as_index.train(vectors.rows()).expect("enough vectors");
+    let mut ids = data::sequential_ids(100);
+    ids[7] = ivf::Id(i64::MAX);
+    as_index.add_with_ids(vectors.rows(), &ids).expect("any ids");
+    let refused = index.set_direct_map(DirectMapKind::Array);
+    assert!(matches!(refused, Err(ivf::error::EditError::NotForArray(ivf::Id(i64::MAX)))), "{refused:?}");
+    index.set_direct_map(DirectMapKind::Hash).expect("a table takes any id");
+}

@@ -1,0 +1,108 @@
+//! Id maps against an index that keeps the caller's ids itself: the same calls, the same answers. The vectors are random
+//! floats, so that no two distances tie (ties go by insertion under an id map).
+
+use ivf::params::NonFinite;
+use ivf::{AddOptions, Id, IdSelector, Index, Metric, Rows, SearchParams};
+use ivf_testkit::data;
+use rand::RngExt;
+
+const DIM: usize = 16;
+
+fn make(spec: &str) -> Box<dyn Index> {
+    let mut index = ivf::build(spec, DIM, Metric::L2).expect("a good string");
+    index.train(data::uniform(1, 200, DIM).rows()).expect("enough vectors");
+    if index.as_ivf().is_some() || spec.contains("IVF") {
+        ivf::part::set_knobs(&mut *index, "nprobe=4").expect("a knob that is there");
+    }
+    index
+}
+
+fn same(index: &dyn Index, reference: &dyn Index, seed: u64, at: &str) {
+    assert_eq!(index.len(), reference.len(), "{at}");
+    let queries = data::uniform(seed, 4, DIM);
+    let odd = |id: Id| id.0 % 2 != 0;
+    let odd = IdSelector::Fn(&odd);
+    for params in [SearchParams::new(), SearchParams::new().selector(&odd)] {
+        let find = |index: &dyn Index| index.search(queries.rows().into(), 7, &params).expect("a good query").hits;
+        assert_eq!(find(index), find(reference), "{at}");
+        let within = |index: &dyn Index| {
+            let search = index.as_range_search().expect("it can");
+            search.range_search(queries.rows().into(), 3.0, &params).expect("a good query").hits
+        };
+        assert_eq!(within(index), within(reference), "{at}");
+    }
+}
+
+#[test]
+fn histories_under_an_id_map_are_those_of_the_index_itself() {
+    for spec in ["IDMap,Flat", "IDMap2,Flat", "IDMap,IVF4,Flat", "IDMap2,IVF4,Flat", "IDMap2,(IDMap,Flat)"] {
+        for seed in [1, 2, 3] {
+            let mut random = data::random(seed);
+            let (mut index, mut reference) = (make(spec), make("Flat"));
+            let mut known: Vec<Id> = Vec::new();
+            for step in 0..60_u64 {
+                let at = format!("{spec}, seed {seed}, step {step}");
+                let n = random.random_range(0..6_u64) as usize;
+                let vectors = data::uniform(seed * 1000 + step, n, DIM);
+                let rows = vectors.rows();
+                match random.random_range(0..5_u32) {
+                    0 => {
+                        index.add(rows).expect(&at);
+                        reference.add(rows).expect(&at);
+                        let next = known.iter().map(|id| id.0).max().map_or(0, |largest| (largest + 1).max(0));
+                        known.extend((next..).take(n).map(Id));
+                    }
+                    1 => {
+                        let ids: Vec<Id> = (0..n).map(|_| Id(random.random_range(-50..400_i64))).collect();
+                        index.add_with_ids(rows, &ids).expect(&at);
+                        reference.add_with_ids(rows, &ids).expect(&at);
+                        known.extend(ids);
+                    }
+                    2 => {
+                        let start = random.random_range(-50..400_i64);
+                        let selector = IdSelector::range(start..start + 15);
+                        let removed = index.remove(&selector).expect(&at);
+                        assert_eq!(removed, reference.remove(&selector).expect(&at), "{at}");
+                    }
+                    3 => {
+                        let mut ids: Vec<Id> = known.iter().copied().filter(|id| reference.reconstruct(*id).is_ok()).collect();
+                        ids.sort_unstable();
+                        ids.dedup();
+                        ids.truncate(n);
+                        let rows = rows.slice(0..ids.len());
+                        index.update(&ids, rows).expect(&at);
+                        reference.update(&ids, rows).expect(&at);
+                        for (id, row) in ids.iter().zip(rows.iter()) {
+                            assert_eq!(index.reconstruct(*id).expect(&at), row, "{at}");
+                        }
+                    }
+                    _ => {
+                        let mut rows = vectors.data.clone();
+                        if n > 2 {
+                            rows[DIM + 3] = f32::NAN;
+                        }
+                        let rows = Rows::new(&rows, DIM).expect("whole rows");
+                        let options = AddOptions::new().non_finite(NonFinite::SkipRow);
+                        let report = index.as_add().expect("it can").add(rows.into(), &options).expect(&at);
+                        assert_eq!(reference.as_add().expect("it can").add(rows.into(), &options).expect(&at), report);
+                        let next = known.iter().map(|id| id.0).max().map_or(0, |largest| (largest + 1).max(0));
+                        known.extend((next..).take(n).map(Id));
+                    }
+                }
+                same(&*index, &*reference, step, &at);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_id_of_two_vectors_is_updated_to_one() {
+    for spec in ["IDMap,Flat", "IDMap2,Flat"] {
+        let mut index = make(spec);
+        let vectors = data::uniform(5, 3, DIM);
+        index.add_with_ids(vectors.rows(), &[Id(8), Id(9), Id(8)]).expect("any ids");
+        let new = data::uniform(6, 1, DIM);
+        index.update(&[Id(8)], new.rows()).expect("it is there");
+        assert_eq!((index.len(), index.reconstruct(Id(8)).expect("it is there")), (2, new.data));
+    }
+}
