@@ -65,7 +65,8 @@ fn histories_under_an_id_map_are_those_of_the_index_itself() {
                         assert_eq!(removed, reference.remove(&selector).expect(&at), "{at}");
                     }
                     3 => {
-                        let mut ids: Vec<Id> = known.iter().copied().filter(|id| reference.reconstruct(*id).is_ok()).collect();
+                        let mut ids: Vec<Id> =
+                            known.iter().copied().filter(|id| reference.reconstruct(*id).is_ok()).collect();
                         ids.sort_unstable();
                         ids.dedup();
                         ids.truncate(n);

@@ -132,9 +132,13 @@ fn filled(spec: &str, metric: Metric) -> Box<dyn Index> {
 #[test]
 fn modes_and_threads_do_not_show() {
     each_briefly(|spec, metric| {
+        // The costliest suite: what is wrapped twice has the modes of what it wraps.
+        if spec.matches('(').count() > 1 && metric != Metric::L2 {
+            return;
+        }
         let mut index = filled(spec, metric);
         let has_lists = ivf::part::set_knobs(&mut *index, "nprobe=5").is_ok();
-        let queries = data::clusters(4, 40, DIM, 8);
+        let queries = data::clusters(4, 20, DIM, 8);
         indexes::check_modes(&*index, queries.rows(), has_lists.then_some(5));
         if let Some(ivf) = index.as_ivf() {
             indexes::check_preassigned(ivf, queries.rows(), 5);

@@ -3,14 +3,13 @@
 use crate::failure::{self, Failure};
 use crate::fill::fill;
 use crate::progress::Bar;
-use crate::threads::Threads;
+use crate::threads::{Threads, ThreadsArg};
 use ivf_core::error::{AddError, InputError};
 use ivf_core::params::Progress as _;
 use ivf_core::{AddOptions, Index, Metric, Rows, TrainOptions};
 use ivf_factory::Spec;
 use ivf_io::{FvecsReader, read_fvecs};
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,9 +33,8 @@ pub(crate) struct Args {
     /// The index file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Threads to use [default: one a core]
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// Seed of everything random [default: the library's]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -46,7 +44,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     // A mistake in the string is found before anything is read.
     args.factory.parse::<Spec>().map_err(|error| Failure::usage(&error))?;
-    let threads = Threads::new(args.threads)?;
+    let threads = args.threads.start()?;
     let mut base = FvecsReader::open(&args.base)?;
     let mut index =
         ivf_factory::build(&args.factory, base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::recall::recall;
 use crate::table::table;
-use crate::threads::Threads;
+use crate::threads::ThreadsArg;
 use clap::value_parser;
 use ivf_core::{Hits, Id, Metric, Rows, SearchParams};
 use ivf_io::vectors::MAX_DIM;
@@ -30,9 +30,8 @@ pub(crate) struct Args {
     /// Lists to probe for each query [default: as the index is set]
     #[arg(long, value_name = "N")]
     nprobe: Option<NonZeroUsize>,
-    /// Threads to use [default: one a core]
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// Write the ids, an ivecs file of rows of K; missing results have id -1
     #[arg(long, value_name = "FILE")]
     out_ids: Option<PathBuf>,
@@ -47,7 +46,7 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let k = args.k as usize;
-    let threads = Threads::new(args.threads)?;
+    let threads = args.threads.start()?;
     let index = ivf_factory::read_index(&args.index)?;
     let queries = read_fvecs(&args.queries)?;
     let queries = queries.rows();

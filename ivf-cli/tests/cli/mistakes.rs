@@ -47,6 +47,8 @@ fn an_unknown_metric_is_a_usage_error() {
 fn unknown_arguments_are_usage_errors() {
     ivf(["index"]).failed(2);
     ivf(["search", "a.ivf", "--queries", "q.fvecs", "-k", "0"]).failed(2);
+    ivf(["search", "a.ivf", "--queries", "q.fvecs", "--threads", "0"]).failed(2);
+    ivf(["search", "a.ivf", "--queries", "q.fvecs", "--threads", "99999999"]).failed(2);
     ivf(["demo", "--fast"]).failed(2);
 }
 

@@ -5,9 +5,7 @@ use crate::coarse::nearest_lists;
 use crate::executor::or_global;
 use ivf_core::error::{AddError, InputError, SearchError};
 use ivf_core::params::NonFinite;
-use ivf_core::{
-    Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, Level1Quantizer, ListNo, Rows, SearchParams,
-};
+use ivf_core::{Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, Level1Quantizer, ListNo, Rows, SearchParams};
 
 /// Vectors that are converted, assigned and encoded at a time (Faiss's).
 const BLOCK: usize = 65536;

@@ -8,7 +8,7 @@ use ivf_core::executor::Inline;
 use ivf_core::{Executor, Hits, Id, IdSelector, Index, ParallelMode, Rows, SearchParams};
 
 /// Queries that are also searched one at a time.
-const SINGLE: usize = 6;
+const SINGLE: usize = 3;
 
 /// Checks that k-NN and range search give the same ids and distances in every [`ParallelMode`] that the index takes, on 1, 2 and
 /// 8 threads, for all queries at once, in batches of 7 and one at a time; without and with a filter, a limit on codes, widening
