@@ -61,7 +61,7 @@ impl CodecSpec for U4 {
         }
     }
 
-    /// Residuals spread over a fraction of the range of the vectors, so the same 16 steps are finer.
+    /// Residuals from the centroids of clusters have a smaller range than the vectors, so the same 16 steps are finer.
     fn by_residual(&self) -> bool {
         true
     }
@@ -279,7 +279,7 @@ const K: usize = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let registry = registry();
-    let data = random(5_000 * DIM);
+    let data = clusters(5_000, 20);
     let vectors = Rows::new(&data, DIM)?;
     let queries = vectors.slice(0..100);
 
@@ -315,7 +315,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{factory:15} {bytes:4} bytes a vector, recall@{K} {:.3}, saved and loaded", recall(&found, &exact));
     }
 
-    // Who does not know the row is told so; who mistypes the token gets it proposed.
+    // Errors know the token too.
     println!("\nwithout the row: {}", ivf::build("IVF16,U4", DIM, Metric::L2).expect_err("no such token"));
     println!("\nwith the row: {}", Spec::parse("IVF16,U5", &registry).expect_err("no such token"));
     Ok(())
@@ -328,14 +328,15 @@ fn recall(found: &Hits, exact: &Hits) -> f64 {
     hits as f64 / exact.total() as f64
 }
 
-/// Numbers between 0 and 1 from a linear congruential generator: the same ones on every run.
-fn random(n: usize) -> Vec<f32> {
+/// `n` vectors around `centres` points, from a linear congruential generator: the same ones on every run.
+fn clusters(n: usize, centres: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1 << 24) as f32
     };
-    (0..n).map(|_| next()).collect()
+    let middles: Vec<f32> = (0..centres * DIM).map(|_| 3.0 * next()).collect();
+    middles.iter().cycle().take(n * DIM).map(|middle| middle + next()).collect()
 }
 
 #[cfg(test)]

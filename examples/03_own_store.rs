@@ -134,8 +134,7 @@ impl List {
         if self.0.last().is_none_or(|last| last.ids.len() == chunk_len(layout)) {
             self.0.push(Chunk::new(layout));
         }
-        let last = self.0.last_mut().expect("pushed just above");
-        last.push(layout, id, code);
+        self.0.last_mut().expect("pushed just above").push(layout, id, code);
     }
 
     fn get(&self, layout: &CodeLayout, offset: ListOffset, code: &mut [u8]) -> Id {
@@ -184,11 +183,8 @@ impl SparseLists {
     /// The lists that an exported node holds. Memory is taken only for bytes that are there.
     fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        let stored: (String, u64, u64) = node.meta()?;
-        if stored != shape(layout) {
-            let (name, code_size, block_len) = stored;
-            let what = format!("codes of {name} ({code_size} bytes, blocks of {block_len}) for a codec of {layout}");
-            return Err(DecodeError::value(&node.tag, what));
+        if node.meta::<(String, u64, u64)>()? != shape(layout) {
+            return Err(DecodeError::value(&node.tag, format!("its codes are not laid out as {layout}")));
         }
         let lens = node.array::<u64>("lens")?;
         let mut ids = Bound::new("ids", node.array::<i64>("ids")?);
@@ -304,13 +300,10 @@ impl InvertedListsMut for SparseLists {
 
     fn put(&mut self, at: Location, id: Id, code: &[u8]) -> Result<(), StoreError> {
         let len = self.list_len(at.list)?;
-        match self.lists.get_mut(&at.list).filter(|_| at.offset.index() < len) {
-            Some(entries) => {
-                entries.put(&self.layout, at.offset, id, code);
-                Ok(())
-            }
-            None => Err(StoreError::NoSuchEntry { at, len }),
-        }
+        let entries = self.lists.get_mut(&at.list).filter(|_| at.offset.index() < len);
+        let entries = entries.ok_or(StoreError::NoSuchEntry { at, len })?;
+        entries.put(&self.layout, at.offset, id, code);
+        Ok(())
     }
 
     fn remove(&mut self, list: ListNo, offsets: &[ListOffset]) -> Result<Vec<Moved>, StoreError> {
@@ -358,27 +351,27 @@ fn ivf_flat(dim: usize, metric: Metric, nlist: usize) -> Result<IvfIndex, BuildE
 const DIM: usize = 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let data = random(20_000 * DIM);
+    let data: Vec<f32> = (0..20_000 * DIM).map(|i| (i * i % 10_007) as f32).collect();
     let vectors = Rows::new(&data, DIM)?;
     let queries = vectors.slice(0..100);
     let params = SearchParams::new().nprobe(8);
 
-    let mut index: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?.with_store(Arc::new(SparseStore)));
     let mut default: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?);
-    for index in [&mut index, &mut default] {
+    let mut index: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?.with_store(Arc::new(SparseStore)));
+    for (name, index) in [("the library's lists", &mut default), ("lists in chunks", &mut index)] {
         index.train(vectors)?;
         index.add(vectors)?;
         let removed = index.remove(&IdSelector::range(5_000..12_000))?;
-        println!("{}: {removed} vectors removed, {} left, {} bytes", index.spec(), index.len(), index.memory());
+        println!("{name}: {removed} vectors removed, {} left, {} bytes", index.len(), index.memory());
     }
 
     let lists = index.as_ivf().and_then(|ivf| ivf.lists()).ok_or("a trained IVF index has lists")?;
     let list = lists.list(ListNo(0))?;
-    println!("list 0: {} entries in {} segments, {}", list.len(), list.segments().count(), lists.layout());
+    println!("list 0 in chunks: {} entries, {} segments, {}", list.len(), list.segments().count(), lists.layout());
 
     let found = index.search(queries.into(), 10, &params)?.hits;
     assert_eq!(found, default.search(queries.into(), 10, &params)?.hits);
-    println!("the same results as from the lists of the library");
+    println!("the same results from both");
 
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("sparse.ivf");
@@ -390,16 +383,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let unknown = ivf::read_index(&path).expect_err("the default registry does not know these lists").to_string();
     println!("without the row: {}", unknown.replace(&path.display().to_string(), "sparse.ivf"));
     Ok(())
-}
-
-/// Numbers between 0 and 1 from a linear congruential generator: the same ones on every run.
-fn random(n: usize) -> Vec<f32> {
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32
-    };
-    (0..n).map(|_| next()).collect()
 }
 
 #[cfg(test)]
@@ -441,19 +424,13 @@ mod tests {
     }
 
     #[test]
-    fn an_index_over_it_is_exact() {
-        METRICS.iter().for_each(|&metric| indexes::check_exhaustive(&|| make(metric)));
-    }
-
-    #[test]
-    fn an_index_over_it_keeps_its_history() {
-        METRICS.iter().for_each(|&metric| indexes::check_history(&|| make(metric)));
-    }
-
-    #[test]
-    fn modes_and_threads_do_not_show() {
+    fn an_index_over_it_is_exact_in_every_mode() {
         let queries = data::clusters(4, 30, 7, 8);
-        METRICS.iter().for_each(|&metric| indexes::check_modes(&*filled(metric), queries.rows(), Some(5)));
+        for metric in METRICS {
+            indexes::check_exhaustive(&|| make(metric));
+            indexes::check_history(&|| make(metric));
+            indexes::check_modes(&*filled(metric), queries.rows(), Some(5));
+        }
     }
 
     #[test]

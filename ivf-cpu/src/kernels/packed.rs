@@ -107,3 +107,79 @@ pub fn tile_distances<D: Distance, const Q: usize>(
     }
     sums.map(|sums| sums.map(|sum| distance.finish(sum)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Visitor, with_distance};
+    use crate::simd::{Kernel, Level};
+    use ivf_core::Metric;
+
+    struct Tile<'a, D> {
+        distance: D,
+        queries: [&'a [f32]; 4],
+        packed: &'a PackedRows,
+    }
+
+    impl<D: Distance> Kernel for Tile<'_, D> {
+        type Output = Vec<[[f32; BLOCK]; 4]>;
+
+        #[inline(always)]
+        fn run(self) -> Self::Output {
+            self.packed.blocks().map(|block| tile_distances(self.distance, self.queries, block)).collect()
+        }
+    }
+
+    /// Every lane of every block against the fold that defines the distance.
+    struct Check {
+        dim: usize,
+        len: usize,
+    }
+
+    impl Visitor for Check {
+        type Output = ();
+
+        fn visit<D: Distance>(self, distance: D) {
+            let Self { dim, len } = self;
+            let value = |i: usize| (i * 7919 % 1013) as f32 / 512.0 - 0.7;
+            let data: Vec<f32> = (0..len * dim).map(value).collect();
+            let packed = PackedRows::new(Rows::new(&data, dim).unwrap());
+            let queries: Vec<f32> = (0..4 * dim).map(|i| distance.enter(value(i * 3 + 1))).collect();
+            let queries: [&[f32]; 4] = std::array::from_fn(|q| &queries[q * dim..][..dim]);
+            for level in Level::available() {
+                let found = level.run(Tile { distance, queries, packed: &packed });
+                for (i, vector) in data.chunks_exact(dim).enumerate() {
+                    let mut row = vec![0.0; dim];
+                    packed.row(i, &mut row);
+                    assert_eq!(row, vector);
+                    for (q, query) in queries.iter().enumerate() {
+                        let expected = distance.between(query, vector.iter().copied());
+                        let found = found[i / BLOCK][q][i % BLOCK];
+                        let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+                        assert!(same, "{distance:?}, {level}, dim {dim}, vector {i} of {len}: {found} for {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_computes_the_fold_to_the_bit() {
+        let metrics = [
+            Metric::L2,
+            Metric::InnerProduct,
+            Metric::L1,
+            Metric::Linf,
+            Metric::Lp(1.5),
+            Metric::Canberra,
+            Metric::BrayCurtis,
+            Metric::JensenShannon,
+            Metric::Jaccard,
+        ];
+        for metric in metrics {
+            for dim in (1..=33).chain([64, 100, 257]) {
+                with_distance(metric, Check { dim, len: dim % 5 * 16 + 3 });
+            }
+        }
+    }
+}
