@@ -55,6 +55,23 @@ impl<D: Distance> Kernel for Tile<'_, D> {
     }
 }
 
+/// The same distances over vectors row by row: one chain of additions, since the sum runs over the dimensions in order.
+struct Rowwise<'a, D> {
+    distance: D,
+    query: &'a [f32],
+    vectors: &'a [f32],
+}
+
+impl<D: Distance> Kernel for Rowwise<'_, D> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        let vectors = self.vectors.chunks_exact(DIM);
+        vectors.map(|row| self.distance.between(self.query, row.iter().copied())).fold(f32::INFINITY, f32::min)
+    }
+}
+
 /// The shortest of some runs, each of `repeat` calls, per call; with the answer.
 fn time(repeat: usize, mut call: impl FnMut() -> f32) -> (Duration, f32) {
     let mut best = Duration::MAX;
@@ -74,17 +91,18 @@ fn measure<D: Distance>(name: &str, distance: D, flops_a_step: usize) {
     let packed = PackedRows::new(Rows::new(&vectors, DIM).expect("whole rows"));
     let queries: Vec<f32> = vectors[..4 * DIM].iter().map(|x| distance.enter(x + 0.25)).collect();
     let rows = Rows::new(&queries, DIM).expect("whole rows");
-    for (form, together) in [("one query", 1), ("tile of 4", 4)] {
+    for (form, together) in [("rows", 0), ("one query", 1), ("tile of 4", 4)] {
         let mut scalar: Option<(Duration, f32)> = None;
         for level in Level::available() {
             let repeat = if scalar.is_none() { 3 } else { 200 };
             let (took, answer) = time(repeat, || match together {
+                0 => level.run(Rowwise { distance, query: black_box(rows.row(0)), vectors: &vectors }),
                 1 => level.run(Scan { distance, query: black_box(rows.row(0)), packed: &packed }),
                 _ => level.run(Tile { distance, queries: std::array::from_fn(|q| rows.row(q)), packed: &packed }),
             });
             let (base, expected) = *scalar.get_or_insert((took, answer));
             assert_eq!(answer.to_bits(), expected.to_bits(), "{level} gives other bits");
-            let flops = (VECTORS * DIM * flops_a_step * together) as f64;
+            let flops = (VECTORS * DIM * flops_a_step * together.max(1)) as f64;
             println!(
                 "{name:<14} {form:<10} {:<8} {:>7.1} GFLOP/s {:>7.1} x scalar",
                 level.to_string(),

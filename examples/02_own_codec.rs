@@ -343,7 +343,7 @@ fn clusters(n: usize, centres: usize) -> Vec<f32> {
 mod tests {
     use super::*;
     use ivf::Index;
-    use ivf_testkit::{codecs, data, indexes, scanners};
+    use ivf_testkit::{codecs, data, indexes, oracle, scanners};
 
     const METRICS: [Metric; 2] = [Metric::L2, Metric::InnerProduct];
 
@@ -395,6 +395,23 @@ mod tests {
         index.train(data::clusters(1, 400, 9, 8).rows()).expect("enough vectors");
         index.add(data::clusters(2, 500, 9, 8).with_duplicates(3).rows()).expect("trained");
         index
+    }
+
+    #[test]
+    fn distances_are_those_of_the_decoded_vectors() {
+        let queries = data::clusters(5, 20, 9, 8);
+        for metric in METRICS {
+            let index = filled("IVF16,U4", metric, &registry());
+            let params = SearchParams::new().nprobe(16);
+            let found = index.search(queries.rows().into(), K, &params).expect("good queries").hits;
+            for (query, row) in queries.rows().iter().zip(found.rows()) {
+                for (id, distance) in row.ids.iter().zip(row.distances) {
+                    let vector = index.reconstruct(*id).expect("found just now");
+                    let expected = metric.public(oracle::distance(metric, query, &vector));
+                    assert!((distance - expected).abs() < 1e-3, "{metric}, id {id}: {distance}, not {expected}");
+                }
+            }
+        }
     }
 
     #[test]
