@@ -315,9 +315,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{factory:15} {bytes:4} bytes a vector, recall@{K} {:.3}, saved and loaded", recall(&found, &exact));
     }
 
-    // Errors know the token too.
-    println!("\nwithout the row: {}", ivf::build("IVF16,U4", DIM, Metric::L2).expect_err("no such token"));
-    println!("\nwith the row: {}", Spec::parse("IVF16,U5", &registry).expect_err("no such token"));
+    // A mistyped token: the error names `U4` among those that could stand there.
+    println!("\n{}", Spec::parse("IVF16,U5", &registry).expect_err("no such token"));
     Ok(())
 }
 
@@ -398,12 +397,20 @@ mod tests {
     }
 
     #[test]
+    fn a_value_decodes_to_the_nearest_level() {
+        let codec = Uniform4::new(Metric::L2, vec![0.0, -3.0, 2.0], vec![15.0, 12.0, 2.0]);
+        let (mut code, mut vector) = ([0; 2], [0.0; 3]);
+        codec.encode(Rows::new(&[3.4, 20.0, 1.0], 3).expect("one row"), &mut code);
+        codec.decode(&code, &mut vector);
+        assert_eq!((code, vector), ([0xf3, 0], [3.0, 12.0, 2.0]));
+    }
+
+    #[test]
     fn distances_are_those_of_the_decoded_vectors() {
         let queries = data::clusters(5, 20, 9, 8);
         for metric in METRICS {
             let index = filled("IVF16,U4", metric, &registry());
-            let params = SearchParams::new().nprobe(16);
-            let found = index.search(queries.rows().into(), K, &params).expect("good queries").hits;
+            let found = index.search(queries.rows().into(), K, &SearchParams::new()).expect("good queries").hits;
             for (query, row) in queries.rows().iter().zip(found.rows()) {
                 for (id, distance) in row.ids.iter().zip(row.distances) {
                     let vector = index.reconstruct(*id).expect("found just now");
@@ -433,8 +440,7 @@ mod tests {
             (&[0.0, 1.0][..], &[1.0, 0.0][..]),
             (&[0.0, f32::NAN], &[1.0, 1.0]),
             (&[0.0, 0.0], &[1.0, f32::INFINITY]),
-            (&[0.0, 0.0], &[1.0]),
-            (&[], &[]),
+            (&[], &[1.0]),
         ] {
             let codec = read(Metric::L2, low, high);
             assert!(matches!(codec, Err(DecodeError::Value { .. })), "{low:?} to {high:?}: {codec:?}");

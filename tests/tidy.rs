@@ -143,14 +143,10 @@ fn a_file_is_one_idea_and_nothing_is_left_undone() {
 fn only_the_factory_and_the_registry_know_complete_sets() {
     // A kind is reached by its row: no other crate compares tags or downcasts to another module's kind.
     for (path, text) in sources() {
+        let own = ["ivf-cpu/src/engine/merge.rs", "ivf-cpu/src/engine/codes.rs", "ivf-cpu/src/wrap/pre_transform.rs"];
         // The test kit looks into the payloads of panics, not of kinds.
-        let own = [
-            "ivf-testkit/src/executor.rs",
-            "ivf-cpu/src/engine/merge.rs",
-            "ivf-cpu/src/engine/codes.rs",
-            "ivf-cpu/src/wrap/pre_transform.rs",
-        ];
-        if !path.starts_with("tests/") && !own.contains(&path.as_str()) {
+        let test = path.starts_with("tests/") || path.starts_with("ivf-testkit/");
+        if !test && !own.contains(&path.as_str()) {
             assert!(!text.contains("downcast"), "{path} downcasts; ask `export()` or an ability instead");
         }
     }

@@ -66,7 +66,7 @@ fn the_library_finds_the_same_faults() {
         ("", ""),
         ("IVF0,Flat", "0"),
         ("IVF99999999999,Flat", "99999999999"),
-        ("IVF4kM,Flat", "4kM"),
+        ("IVF4kM,Flat", "kM"),
         ("IVF16", ""),
         ("IVF16,", ""),
         (",Flat", ""),
