@@ -20,7 +20,7 @@ use ivf::cpu::codec::FlatSpec;
 use ivf::error::{BuildError, DecodeError, StoreError};
 use ivf::executor::map_items;
 use ivf::layout::Planes;
-use ivf::lists::{Group, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, StoreSpec, closing_moves};
+use ivf::lists::{Group, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves};
 use ivf::node::NamedArray;
 use ivf::registry::StoreRow;
 use ivf::wire::Bound;
@@ -32,24 +32,17 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
-/// How files with such lists are read.
-const ROW: StoreRow = StoreRow::new("sparse", "lists in chunks, and only those that hold something", |node, layout| {
-    Ok(Box::new(SparseLists::read(node, layout)?))
-});
+/// All that the library has to know: how such lists are made, when an index is trained, and read.
+const ROW: StoreRow = StoreRow::new(
+    "sparse",
+    "lists in chunks, and only those that hold something",
+    |nlist, layout| Ok(Box::new(SparseLists::new(nlist, layout))),
+    |node, layout| Ok(Box::new(SparseLists::read(node, layout)?)),
+);
 
 /// The library's kinds and this one.
 fn registry() -> Registry {
     ivf::default_registry().clone().with_stores(&[ROW])
-}
-
-/// Makes the lists when an index is trained: only then the layout of its codes is known.
-#[derive(Clone, Copy, Debug)]
-struct SparseStore;
-
-impl StoreSpec for SparseStore {
-    fn create(&self, nlist: usize, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError> {
-        Ok(Box::new(SparseLists::new(nlist, layout)))
-    }
 }
 
 /// Entries of a full chunk: whole blocks, at least 64 entries.
@@ -357,7 +350,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let params = SearchParams::new().nprobe(8);
 
     let mut default: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?);
-    let mut index: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?.with_store(Arc::new(SparseStore)));
+    let mut index: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?.with_store(Arc::new(ROW)));
     for (name, index) in [("the library's lists", &mut default), ("lists in chunks", &mut index)] {
         index.train(vectors)?;
         index.add(vectors)?;
@@ -410,7 +403,7 @@ mod tests {
 
     /// A trained, empty index over the store that probes every list.
     fn make(metric: Metric) -> Box<dyn Index> {
-        let index = ivf_flat(7, metric, NLIST).expect("a metric that Flat takes").with_store(Arc::new(SparseStore));
+        let index = ivf_flat(7, metric, NLIST).expect("a metric that Flat takes").with_store(Arc::new(ROW));
         let mut index: Box<dyn Index> = Box::new(index);
         index.train(data::clusters(1, 500, 7, NLIST).rows()).expect("enough vectors");
         ivf::part::set_knobs(&mut *index, &format!("nprobe={NLIST}")).expect("a knob of every IVF index");

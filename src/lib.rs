@@ -37,7 +37,8 @@
 pub use ivf_core::*;
 pub use ivf_cpu as cpu;
 pub use ivf_factory::{
-    FactoryError, ParseError, Spec, build, default_registry, read_index, read_index_with, write_index,
+    FactoryError, ParseError, ReadIndexError, Spec, WriteIndexError, build, build_with, default_registry, read_index,
+    read_index_with, write_index,
 };
 pub use ivf_io as io;
 

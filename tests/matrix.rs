@@ -209,7 +209,9 @@ fn codecs_and_their_scanners_keep_their_contracts() {
             for metric in METRICS {
                 if spec.check(DIM, metric).is_ok() {
                     codecs::check_codec(&spec, DIM, metric, &|node| (row.read)(node));
-                    scanners::check_scanner(codecs::train(&spec, DIM, metric));
+                    let codec = codecs::train(&spec, DIM, metric);
+                    scanners::check_scanner(codec.clone());
+                    scanners::check_distances(codec);
                 }
             }
         }

@@ -113,7 +113,7 @@ pub enum TrainError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// Fewer training vectors than there are things to learn.
-    #[error("{found} training vectors for {needed} centroids: at least {needed} are needed")]
+    #[error("{found} training vectors are too few: at least {needed} are needed")]
     TooFew {
         /// The least number that would do.
         needed: usize,

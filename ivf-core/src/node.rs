@@ -71,6 +71,7 @@ array_elements! {
     u32 => DType::U32,
     u64 => DType::U64,
     i64 => DType::I64,
+    crate::id::Id => DType::I64,
 }
 
 /// An array of a [`Node`]: its bytes come in pieces, so that lists are written without a copy of them all.

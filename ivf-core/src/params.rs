@@ -1,6 +1,6 @@
 //! What a caller may ask of one call.
 
-use crate::error::SearchError;
+use crate::error::{SearchError, TrainError};
 use crate::executor::Executor;
 use crate::selector::IdSelector;
 use std::fmt;
@@ -208,6 +208,19 @@ impl<'a> TrainOptions<'a> {
         progress: &'a dyn Progress,
         /// Sets [`cancel`](field@Self::cancel).
         cancel: &'a Cancel,
+    }
+}
+
+impl TrainOptions<'_> {
+    /// Says whether the caller has cancelled.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`].
+    pub fn check_cancel(&self) -> Result<(), TrainError> {
+        match self.cancel {
+            Some(cancel) if cancel.is_cancelled() => Err(TrainError::Cancelled),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -54,8 +54,8 @@ impl Centroids for Origin {
 /// Both sides may rely on: a quantizer never changes once made (who replaces it makes a new one), so it is shared by `Arc` and
 /// called from many threads; answers do not depend on the number of threads or on how the rows are cut up.
 pub trait Level1Quantizer: Centroids {
-    /// The `nprobe` lists nearest to each row, nearest first, ties by list number. Coarse distances are inner ones: smaller
-    /// is closer. At most `nlist` probes come back for each row.
+    /// The `nprobe` lists nearest to each row, nearest first, ties by list number. Coarse distances are
+    /// the inner ones (smaller is closer) of the metric it was trained for, to the centroids. At most `nlist` probes come back for each row.
     ///
     /// # Errors
     /// [`SearchError`]: rows of another dimension, a parameter it does not take, cancelled.

@@ -6,10 +6,10 @@
 //! [`Registry`] from them; a user's crate adds its own.
 
 use crate::codec::{Codec, CodecSpec};
-use crate::error::{BuildError, DecodeError};
+use crate::error::{BuildError, DecodeError, StoreError};
 use crate::index::Index;
 use crate::layout::CodeLayout;
-use crate::lists::InvertedLists;
+use crate::lists::{InvertedLists, StoreSpec};
 use crate::node::StoredNode;
 use crate::quantizer::{Level1Quantizer, QuantizerSpec};
 use crate::transform::{Transform, TransformSpec};
@@ -193,7 +193,10 @@ impl WrapperRow {
     }
 }
 
-/// How one kind of store is read.
+/// Makes that many empty lists of codes that lie as the layout says.
+pub type CreateLists = fn(usize, &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError>;
+
+/// How one kind of store is made and read.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct StoreRow {
@@ -201,6 +204,8 @@ pub struct StoreRow {
     pub tag: &'static str,
     /// What it is, in a sentence.
     pub about: &'static str,
+    /// Makes empty lists; an error if that needs more than the row knows.
+    pub create: CreateLists,
     /// Reads exported lists of codes that lie as the layout says.
     pub read: fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>,
 }
@@ -210,9 +215,20 @@ impl StoreRow {
     pub const fn new(
         tag: &'static str,
         about: &'static str,
+        create: CreateLists,
         read: fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>,
     ) -> Self {
-        Self { tag, about, read }
+        Self { tag, about, create, read }
+    }
+}
+
+impl StoreSpec for StoreRow {
+    fn tag(&self) -> &str {
+        self.tag
+    }
+
+    fn create(&self, nlist: usize, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError> {
+        (self.create)(nlist, layout)
     }
 }
 
@@ -279,10 +295,10 @@ macro_rules! tables {
 }
 
 macro_rules! by_tag {
-    ($table:expr, $what:literal, $node:expr) => {
-        $table.iter().find(|row| row.tag == $node.tag).ok_or_else(|| DecodeError::UnknownTag {
+    ($table:expr, $what:literal, $tag:expr) => {
+        $table.iter().find(|row| row.tag == $tag).ok_or_else(|| DecodeError::UnknownTag {
             what: $what,
-            tag: $node.tag.clone(),
+            tag: $tag.to_owned(),
             known: $table.iter().map(|row| row.tag).collect::<Vec<_>>().join(", "),
         })
     };
@@ -308,7 +324,7 @@ impl Registry {
     /// # Errors
     /// [`DecodeError::UnknownTag`], or what the row's reader says; so for the other `read_*`.
     pub fn read_codec(&self, node: &StoredNode) -> Result<Arc<dyn Codec>, DecodeError> {
-        (by_tag!(self.codecs, "codec", node)?.read)(node)
+        (by_tag!(self.codecs, "codec", node.tag)?.read)(node)
     }
 
     /// The quantizer of an exported node.
@@ -316,7 +332,7 @@ impl Registry {
     /// # Errors
     /// As [`read_codec`](Self::read_codec).
     pub fn read_quantizer(&self, node: &StoredNode) -> Result<Arc<dyn Level1Quantizer>, DecodeError> {
-        (by_tag!(self.quantizers, "quantizer", node)?.read)(node, self)
+        (by_tag!(self.quantizers, "quantizer", node.tag)?.read)(node, self)
     }
 
     /// The transform of an exported node.
@@ -324,7 +340,7 @@ impl Registry {
     /// # Errors
     /// As [`read_codec`](Self::read_codec).
     pub fn read_transform(&self, node: &StoredNode) -> Result<Arc<dyn Transform>, DecodeError> {
-        (by_tag!(self.transforms, "transform", node)?.read)(node)
+        (by_tag!(self.transforms, "transform", node.tag)?.read)(node)
     }
 
     /// The lists of an exported node.
@@ -332,7 +348,15 @@ impl Registry {
     /// # Errors
     /// As [`read_codec`](Self::read_codec).
     pub fn read_lists(&self, node: &StoredNode, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, DecodeError> {
-        (by_tag!(self.stores, "store", node)?.read)(node, layout)
+        (by_tag!(self.stores, "store", node.tag)?.read)(node, layout)
+    }
+
+    /// What makes empty stores of the kind with the tag.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnknownTag`].
+    pub fn store_spec(&self, tag: &str) -> Result<Arc<dyn StoreSpec>, DecodeError> {
+        Ok(Arc::new(*by_tag!(self.stores, "store", tag)?))
     }
 
     /// The index of an exported node: a wrapper's or an engine's.
@@ -342,7 +366,7 @@ impl Registry {
     pub fn read_index(&self, node: &StoredNode) -> Result<Box<dyn Index>, DecodeError> {
         match self.wrappers.iter().find(|row| row.tag == node.tag) {
             Some(row) => (row.read)(node, self),
-            None => (by_tag!(self.indexes, "index", node)?.read)(node, self),
+            None => (by_tag!(self.indexes, "index", node.tag)?.read)(node, self),
         }
     }
 

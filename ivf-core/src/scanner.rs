@@ -147,7 +147,8 @@ pub trait InvertedListScanner: Send {
     /// If it has another dimension than the codec.
     fn set_query(&mut self, query: &[f32]);
 
-    /// The list that later calls speak of, and the query's coarse distance from it. Called after `set_query`.
+    /// The list that later calls speak of, and the query's coarse distance from it: the inner distance, in the index's metric,
+    /// from the query to the list's centroid (0 in an index without coarse quantizer). Called after `set_query`.
     ///
     /// # Panics
     /// If there is no such list.

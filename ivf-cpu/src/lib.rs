@@ -35,12 +35,7 @@ pub use kmeans::KMeans;
 pub use transform::TRANSFORMS;
 pub use wrap::{IdMap, PreTransform, Refine, WRAPPERS};
 
-use ivf_core::lists::ArrayLists;
-use ivf_core::registry::{IndexRow, StoreRow};
+use ivf_core::registry::IndexRow;
 
 /// The indexes of this crate that the factory composes.
 pub const INDEXES: &[IndexRow] = &[engine::IVF, engine::CODES, wrap::PRE_TRANSFORM];
-
-/// The stores of `ivf-core`, whose lists this engine fills unless told otherwise.
-pub const STORES: &[StoreRow] =
-    &[StoreRow::new(ArrayLists::TAG, "lists in memory", |node, layout| Ok(Box::new(ArrayLists::read(node, layout)?)))];

@@ -1,6 +1,6 @@
 //! The kinds that the library itself has.
 
-use ivf_core::Registry;
+use ivf_core::{ArrayLists, Registry};
 use std::sync::OnceLock;
 
 /// All kinds of the library: the only place that knows the complete set.
@@ -23,6 +23,6 @@ pub fn default_registry() -> &'static Registry {
             .with_transforms(ivf_cpu::TRANSFORMS)
             .with_wrappers(ivf_cpu::WRAPPERS)
             .with_indexes(ivf_cpu::INDEXES)
-            .with_stores(ivf_cpu::STORES)
+            .with_stores(&[ArrayLists::ROW])
     })
 }

@@ -47,6 +47,7 @@ pub(crate) fn vectors(seed: u64, n: usize, dim: usize, metric: Metric) -> Vector
 /// * training gives the same bytes again and for any number of threads, and the codec knows what it was trained from;
 /// * the layout keeps its [promises](check_layout);
 /// * codes are the same again, for every cut of the batch, and whatever the output held before; decoded they are finite;
+/// * a code decodes to something nearer to its vector than the mean of all is;
 /// * every string of bytes decodes without panic;
 /// * bound to centroids, it codes residuals if the specification says so;
 /// * exported and read back, it gives the same codes and vectors; a damaged node gives an error or a codec that works.
@@ -95,6 +96,18 @@ fn check_codes(codec: &dyn Codec, at: &str) {
         assert!(vector.iter().all(|x| x.is_finite()), "{at}: vector {row} decodes to {vector:?}");
         assert!(bits(&vector) == bits(&again), "{at}: decoding depends on what the output held before");
     }
+    let mut mean = vec![0.0; dim];
+    sample
+        .rows()
+        .iter()
+        .for_each(|row| mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x / sample.len() as f32));
+    let (mut kept, mut lost) = (0.0, 0.0);
+    for (row, code) in sample.rows().iter().zip(codes.chunks_exact(size)) {
+        codec.decode(code, &mut vector);
+        lost += row.iter().zip(&vector).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
+        kept += row.iter().zip(&mean).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
+    }
+    assert!(lost < kept, "{at}: decoded codes are no nearer to their vectors ({lost}) than the mean is ({kept})");
     // Far from everything seen in training: any code will do.
     for value in [0.0, -1.0e3, 1.0e19, f32::MAX] {
         encode(codec, Rows::new(&vec![value; dim], dim).expect("one row"), 0);

@@ -7,7 +7,7 @@
 //! | you wrote | call |
 //! |---|---|
 //! | a [`CodeLayout`](ivf_core::CodeLayout) | [`layouts::check_layout`] |
-//! | a [`CodecSpec`](ivf_core::CodecSpec) and its codec | [`codecs::check_codec`], then [`scanners::check_scanner`] with [`codecs::train`] |
+//! | a [`CodecSpec`](ivf_core::CodecSpec) and its codec | [`codecs::check_codec`], then [`scanners::check_scanner`] and [`scanners::check_distances`] with [`codecs::train`] |
 //! | lists, [`InvertedLists`](ivf_core::InvertedLists) | [`stores::check_store`]; with a reader, [`stores::check_store_export`] |
 //! | any [`Index`](ivf_core::Index) | [`indexes::check_modes`], [`indexes::check_bad_input`] |
 //! | an index that is exact | also [`indexes::check_exhaustive`], [`indexes::check_history`] |

@@ -1,8 +1,7 @@
 //! Lists in memory, each in one growing array a plane.
 
 use super::{
-    Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, StoreSpec,
-    closing_moves,
+    Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves,
 };
 use crate::bytes::{ALIGN, AlignedBytes};
 use crate::error::{DecodeError, StoreError};
@@ -10,6 +9,7 @@ use crate::executor::{Executor, map_items};
 use crate::id::{Id, Ids, ListNo, ListOffset, Location};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::{NamedArray, Node, StoredNode};
+use crate::registry::StoreRow;
 use crate::wire::Bound;
 use std::mem;
 
@@ -28,16 +28,6 @@ struct ArrayList {
     planes: Planes<AlignedBytes>,
 }
 
-/// Makes [`ArrayLists`]: the default store.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ArrayStore;
-
-impl StoreSpec for ArrayStore {
-    fn create(&self, nlist: usize, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError> {
-        Ok(Box::new(ArrayLists::new(nlist, layout.clone())))
-    }
-}
-
 /// Meta of an exported node: the shape of the lists, checked against the codec's layout by the reader.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Meta {
@@ -48,8 +38,13 @@ struct Meta {
 }
 
 impl ArrayLists {
-    /// The tag of this store in files.
-    pub const TAG: &str = "array";
+    /// The row of this store, the default one.
+    pub const ROW: StoreRow = StoreRow::new(
+        "array",
+        "lists in memory",
+        |nlist, layout| Ok(Box::new(Self::new(nlist, layout.clone()))),
+        |node, layout| Ok(Box::new(Self::read(node, layout)?)),
+    );
 
     /// `nlist` empty lists.
     pub fn new(nlist: usize, layout: CodeLayout) -> Self {
@@ -76,7 +71,7 @@ impl ArrayLists {
     pub fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let meta: Meta = node.meta()?;
-        let fault = |what: String| DecodeError::value(Self::TAG, what);
+        let fault = |what: String| DecodeError::value(Self::ROW.tag, what);
         if (meta.layout.as_str(), meta.code_size, meta.block_len)
             != (layout.name(), layout.code_size() as u64, layout.block_len() as u64)
         {
@@ -93,7 +88,7 @@ impl ArrayLists {
         if runs.len() != 2 * lens.len() {
             return Err(fault(format!("{} id runs for {} lists", runs.len(), lens.len())));
         }
-        let mut ids = Bound::new("ids", bytemuck::cast_slice::<i64, Id>(node.array("ids")?));
+        let mut ids = Bound::new("ids", node.array::<Id>("ids")?);
         let mut planes: Planes<Bound<'_, u8>> = Planes::new();
         for p in 0..layout.plane_count() {
             planes.push(Bound::new("a plane", node.array::<u8>(&format!("plane{p}"))?));
@@ -118,7 +113,9 @@ impl ArrayLists {
                     Ok(codes)
                 })
                 .collect::<Result<Planes<_>, DecodeError>>()?;
-            lists.push(ArrayList { ids, planes });
+            let mut list = ArrayList { ids, planes };
+            list.clear_tail(layout);
+            lists.push(list);
         }
         ids.finish()?;
         planes.into_iter().try_for_each(Bound::finish)?;
@@ -158,7 +155,7 @@ impl InvertedLists for ArrayLists {
     fn export(&self) -> Result<Node<'_>, StoreError> {
         const ZEROS: [u8; ALIGN] = [0; ALIGN];
         let mut node = Node::new(
-            Self::TAG,
+            Self::ROW.tag,
             0,
             &Meta {
                 nlist: self.lists.len() as u64,
@@ -172,7 +169,7 @@ impl InvertedLists for ArrayLists {
         node.push(NamedArray::owned("lens", &[lens.len() as u64], lens));
         node.push(NamedArray::owned("runs", &[runs.len() as u64 / 2, 2], runs));
         let listed = self.lists.iter().filter_map(|list| match &list.ids {
-            IdColumn::Listed(ids) => Some(bytemuck::cast_slice::<Id, i64>(ids)),
+            IdColumn::Listed(ids) => Some(&ids[..]),
             IdColumn::Run { .. } => None,
         });
         node.push(NamedArray::pieces("ids", listed));
@@ -297,18 +294,22 @@ impl ArrayList {
     }
 
     fn truncate(&mut self, layout: &CodeLayout, len: usize) {
-        let old = self.ids.len();
-        if len >= old {
+        if len >= self.ids.len() {
             return;
         }
         self.ids.truncate(len);
         for (p, plane) in self.planes.iter_mut().enumerate() {
             plane.resize(layout.plane_bytes(p, len));
         }
-        // The slots left in the last block: zeroed, as the layout's contract says.
+        self.clear_tail(layout);
+    }
+
+    /// Zeroes the slots past the end in the last block, as the layout's contract says.
+    fn clear_tail(&mut self, layout: &CodeLayout) {
+        let len = self.ids.len();
         let zero = vec![0; layout.code_size()];
         let mut planes = self.planes_mut();
-        for slot in len..old.min(layout.blocks(len) * layout.block_len()) {
+        for slot in len..layout.blocks(len) * layout.block_len() {
             layout.put(&mut planes, slot, &zero);
         }
     }

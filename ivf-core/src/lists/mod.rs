@@ -7,7 +7,7 @@ mod array;
 mod batch;
 mod segment;
 
-pub use array::{ArrayLists, ArrayStore};
+pub use array::ArrayLists;
 pub use batch::{Group, ListBatch};
 pub use segment::{ListRef, PlaneBytes, Segment, SegmentIds};
 
@@ -123,7 +123,12 @@ pub fn closing_moves(len: usize, offsets: &[ListOffset]) -> Vec<(ListOffset, Lis
 }
 
 /// How to make an empty store once the layout is known (a codec is trained before its lists exist).
+///
+/// A [`StoreRow`](crate::registry::StoreRow) is one; a store that needs more than its row knows, a folder say, has its own.
 pub trait StoreSpec: Send + Sync + fmt::Debug {
+    /// The tag of the store's row: an index that travels without lists (untrained) finds its store again by it.
+    fn tag(&self) -> &str;
+
     /// `nlist` empty lists.
     fn create(&self, nlist: usize, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError>;
 }

@@ -3,7 +3,6 @@
 use super::{Entries, IvfIndex, Trained};
 use crate::coarse::OneListSpec;
 use ivf_core::error::{DecodeError, StoreError};
-use ivf_core::lists::ArrayStore;
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
     Centroids, DirectMapKind, InvertedLists, Level1Quantizer, MAX_DIM, Metric, Node, ParallelMode, QuantizerSpec,
@@ -30,6 +29,7 @@ struct Meta {
     max_codes: u64,
     mode: ParallelMode,
     map: DirectMapKind,
+    store: String,
     trained: Option<TrainedMeta>,
 }
 
@@ -51,6 +51,7 @@ impl IvfIndex {
             max_codes: self.max_codes as u64,
             mode: self.mode,
             map: self.map,
+            store: self.store.tag().to_owned(),
             trained: trained
                 .map(|Trained { entries, .. }| TrainedMeta { next_id: entries.next_id, len: entries.len as u64 }),
         };
@@ -83,7 +84,7 @@ impl IvfIndex {
         index.max_codes = size("max_codes", meta.max_codes)?;
         index.mode = meta.mode;
         index.map = meta.map;
-        index.store = Arc::new(ArrayStore);
+        index.store = registry.store_spec(&meta.store)?;
         if let Some(trained) = meta.trained {
             index.trained = Some(index.read_trained(node, registry, &trained)?);
         }

@@ -24,7 +24,7 @@ use ivf_core::error::{BuildError, EditError, KnobError, StoreError};
 use ivf_core::index::{
     Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
 };
-use ivf_core::lists::{ArrayStore, StoreSpec};
+use ivf_core::lists::{ArrayLists, StoreSpec};
 use ivf_core::part::unknown_knob;
 use ivf_core::{
     AnyRows, CodecSpec, DirectMapKind, Index, IndexIvf, Knob, KnobValue, Level1Quantizer, MAX_DIM, Metric, Node,
@@ -97,7 +97,7 @@ impl IvfIndex {
             metric,
             quantizer,
             codec,
-            store: Arc::new(ArrayStore),
+            store: Arc::new(ArrayLists::ROW),
             map: DirectMapKind::None,
             nprobe: 1,
             max_codes: 0,

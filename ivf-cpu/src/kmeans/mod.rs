@@ -101,9 +101,7 @@ impl KMeans {
         let mut distances = vec![0.0; points.len()];
         let mut objectives = Vec::with_capacity(rounds + 1);
         for round in 0..=rounds {
-            if options.cancel.is_some_and(|cancel| cancel.is_cancelled()) {
-                return Err(TrainError::Cancelled);
-            }
+            options.check_cancel()?;
             let packed = PackedRows::new(Rows::new(&centroids, dim).expect("k rows"));
             nearest(points, &packed, self.metric, executor, &mut numbers, &mut distances);
             objectives.push(distances.iter().map(|&d| f64::from(d)).sum());

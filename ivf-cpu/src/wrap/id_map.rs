@@ -172,7 +172,7 @@ impl IdMap {
     fn read(node: &StoredNode, registry: &Registry, kind: Kind) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let inner = registry.read_index(node.child(INNER)?)?;
-        let ids: Vec<Id> = node.array::<i64>("ids")?.iter().copied().map(Id).collect();
+        let ids: Vec<Id> = node.array::<Id>("ids")?.to_vec();
         let present: Vec<bool> = node.array::<u8>("present")?.iter().map(|&byte| byte != 0).collect();
         let there = present.iter().filter(|present| **present).count();
         if ids.len() != present.len() || there != inner.len() {
@@ -231,9 +231,8 @@ impl Index for IdMap {
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let mut node = Node::new(self.kind.row().tag, 0, &());
-        let ids: &[i64] = bytemuck::cast_slice(&self.ids);
         let present: Vec<u8> = self.present.iter().map(|&present| present.into()).collect();
-        node.push(NamedArray::borrowed("ids", &[ids.len() as u64], ids));
+        node.push(NamedArray::borrowed("ids", &[self.ids.len() as u64], &self.ids));
         node.push(NamedArray::owned("present", &[present.len() as u64], present));
         node.push_child(INNER, self.inner.export()?);
         Ok(node)

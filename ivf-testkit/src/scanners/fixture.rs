@@ -58,6 +58,20 @@ impl Fixture {
         oracle::distance(self.metric, query, self.centroids.0.rows().row(list.index()))
     }
 
+    /// The oracle's distance from the query to what an entry decodes to, and how far off rounded sums may be.
+    pub(super) fn decoded_distance(&self, query: &[f32], list: &List, offset: ListOffset) -> (f32, f32) {
+        let mut code = vec![0; self.layout().code_size()];
+        list.entries.entry(self.layout(), offset, &mut code).expect("an entry of the list");
+        let mut vector = vec![0.0; query.len()];
+        self.bound.decode(list.no, &code, &mut vector);
+        let centroid = self.centroids.0.rows().row(list.no.index());
+        // A sum of n terms is off by at most about n roundings of its largest partial sums: terms in the vector, the query and
+        // the centroid, squared or multiplied.
+        let size: f32 =
+            vector.iter().zip(query).zip(centroid).map(|((x, q), c)| (x.abs() + q.abs() + c.abs()).powi(2)).sum();
+        (oracle::distance(self.metric, query, &vector), 4.0 * query.len() as f32 * f32::EPSILON * (1.0 + size))
+    }
+
     /// Distances by the one method that every scanner writes itself, of a scanner used for nothing else.
     pub(super) fn reference(&self, query: &[f32], list: &List) -> Reference {
         let mut scanner = self.bound.scanner();

@@ -29,6 +29,31 @@ pub fn check_scanner(codec: Arc<dyn Codec>) {
     check_any_bytes(&fixture, &mut *scanner);
 }
 
+/// Checks that the distance to a code is that to the vector it decodes to, in the codec's metric, up to the rounding of sums: for
+/// codecs that promise no more and no less (an estimator of another distance has a bound of its own to test).
+///
+/// # Panics
+/// If a distance is another one; the message names the list and the entry.
+pub fn check_distances(codec: Arc<dyn Codec>) {
+    let fixture = Fixture::new(codec);
+    for query in fixture.queries.rows().iter().take(3) {
+        for list in &fixture.lists {
+            for neighbor in fixture.reference(query, list).into_iter().flatten() {
+                let (expected, bound) = fixture.decoded_distance(query, list, neighbor.location.offset);
+                // A metric of distributions is NaN for vectors that are none.
+                let both_nan = neighbor.distance.is_nan() && expected.is_nan();
+                assert!(
+                    both_nan || (neighbor.distance - expected).abs() <= bound,
+                    "{}: the distance to {:?} is {}, that to the decoded vector {expected} (+- {bound})",
+                    fixture.name(),
+                    neighbor.location,
+                    neighbor.distance
+                );
+            }
+        }
+    }
+}
+
 fn check_scans(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     for (q, query) in fixture.queries.rows().iter().take(3).enumerate() {
         scanner.set_query(query);
