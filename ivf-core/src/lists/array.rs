@@ -203,10 +203,14 @@ impl InvertedListsMut for ArrayLists {
             }
         }
         let layout = &self.layout;
-        let mut rest = self.lists.iter_mut().enumerate();
+        let (mut rest, mut next) = (self.lists.iter_mut(), 0);
         let jobs: Vec<(&mut ArrayList, Group<'_>)> = batch
             .groups()
-            .map(|group| (rest.find(|(no, _)| *no == group.list.index()).expect("checked above").1, group))
+            .map(|group| {
+                let list = rest.nth(group.list.index() - next).expect("checked above");
+                next = group.list.index() + 1;
+                (list, group)
+            })
             .collect();
         map_items(executor, jobs, |_, (list, group)| list.append(layout, &group));
         Ok(())

@@ -40,6 +40,7 @@ impl CodecSpec for FlatSpec {
         match metric {
             // Normalising is a transform before the index, which then has the inner product.
             Metric::Cosine => Err(BuildError::Metric { kind: self.to_string(), metric }),
+            Metric::Lp(p) if !(p.is_finite() && p > 0.0) => Err(BuildError::Metric { kind: self.to_string(), metric }),
             _ => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! Adding: check everything, then assign, encode and append block by block; undo all of it if a block fails.
 
+use super::entries::Write;
 use super::{IvfIndex, Trained};
 use crate::coarse::nearest_lists;
 use crate::executor::or_global;
@@ -45,15 +46,15 @@ impl IvfIndex {
             return Err(InputError::NonFinite { row }.into());
         }
         let trained = self.trained.as_mut().ok_or(AddError::NotTrained)?;
-        let before = trained.entries.lengths()?;
-        match trained.append_blocks(rows, ids, options) {
+        let mut write = Write::default();
+        match trained.append_blocks(&mut write, rows, ids, options) {
             Ok(skipped) => {
                 let added = rows.len() - skipped.len();
-                trained.entries.commit(&before, added, ids.iter().copied().max())?;
+                trained.entries.commit(&write, added, ids.iter().copied().max())?;
                 Ok(AddReport::new(added, skipped))
             }
             Err(error) => {
-                trained.entries.roll_back(&before)?;
+                trained.entries.roll_back(&write)?;
                 Err(error)
             }
         }
@@ -64,6 +65,7 @@ impl Trained {
     /// Appends all finite rows; gives the numbers of the others.
     fn append_blocks(
         &mut self,
+        write: &mut Write,
         rows: AnyRows<'_>,
         ids: &[Id],
         options: &AddOptions<'_>,
@@ -88,7 +90,7 @@ impl Trained {
             }
             let lists = assign_all(&*self.quantizer, block, &params, start)?;
             let codes = self.entries.encode(block, &lists, executor);
-            self.entries.append(&lists, &ids, &codes, executor)?;
+            self.entries.append(write, &lists, &ids, &codes, executor)?;
             if let Some(progress) = options.progress {
                 progress.step("add", end as u64, rows.len() as u64);
             }

@@ -68,6 +68,11 @@ impl CodesIndex {
         self.inner.set_direct_map(kind)
     }
 
+    /// Which direct map it keeps.
+    pub fn direct_map(&self) -> DirectMapKind {
+        self.inner.direct_map()
+    }
+
     /// How work is cut up unless a call says otherwise.
     pub fn set_parallel_mode(&mut self, mode: ParallelMode) {
         self.inner.set_parallel_mode(mode);

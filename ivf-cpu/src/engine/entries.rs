@@ -8,6 +8,8 @@ use ivf_core::{
     BoundCodec, CodeLayout, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset,
     Location, Rows,
 };
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Vectors that one turn of a parallel encoding takes.
@@ -26,26 +28,31 @@ pub(super) struct Entries {
     pub(super) len: usize,
 }
 
-/// How long the lists were: what an undone write goes back to.
-pub(super) struct Lengths(Vec<usize>);
+/// How long the lists that a write has touched were before it: what an undone write goes back to.
+#[derive(Debug, Default)]
+pub(super) struct Write(BTreeMap<ListNo, usize>);
 
 /// A state between two adds, for a wrapper that has to undo one.
-pub(crate) struct Mark(Option<(Lengths, usize, u64)>);
+pub(crate) struct Mark(Option<(Write, usize, u64)>);
 
 impl IvfIndex {
     pub(super) fn mark(&self) -> Result<Mark, StoreError> {
-        let mark = |Trained { entries, .. }: &Trained| Ok((entries.lengths()?, entries.len, entries.next_id));
-        Ok(Mark(self.trained.as_ref().map(mark).transpose()?))
+        let Some(Trained { entries, .. }) = &self.trained else { return Ok(Mark(None)) };
+        let mut write = Write::default();
+        for list in entries.list_numbers() {
+            write.0.insert(list, entries.lists.list_len(list)?);
+        }
+        Ok(Mark(Some((write, entries.len, entries.next_id))))
     }
 
     pub(super) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
-        if let (Some(Trained { entries, .. }), Some((lengths, len, next_id))) = (&mut self.trained, mark.0) {
-            for list in entries.list_numbers() {
-                for (offset, id) in entries.lists.list(list)?.ids().enumerate().skip(lengths.0[list.index()]) {
+        if let (Some(Trained { entries, .. }), Some((write, len, next_id))) = (&mut self.trained, mark.0) {
+            for (&list, &start) in &write.0 {
+                for (offset, id) in entries.lists.list(list)?.ids().enumerate().skip(start) {
                     entries.map.remove(id, Location { list, offset: ListOffset(offset as u32) });
                 }
             }
-            entries.roll_back(&lengths)?;
+            entries.roll_back(&write)?;
             (entries.len, entries.next_id) = (len, next_id);
         }
         Ok(())
@@ -87,10 +94,6 @@ impl Entries {
         (0..self.lists.nlist()).map(|no| ListNo(no as u32))
     }
 
-    pub(super) fn lengths(&self) -> Result<Lengths, StoreError> {
-        Ok(Lengths(self.list_numbers().map(|list| self.lists.list_len(list)).collect::<Result<_, _>>()?))
-    }
-
     /// The codes of vectors that belong to `lists`, one each.
     pub(super) fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], executor: &dyn Executor) -> Vec<u8> {
         let code_size = self.layout().code_size();
@@ -106,26 +109,28 @@ impl Entries {
     /// Appends entries to their lists; they count only once [`commit`](Self::commit) is called.
     pub(super) fn append(
         &mut self,
+        write: &mut Write,
         lists: &[ListNo],
         ids: &[Id],
         codes: &[u8],
         executor: &dyn Executor,
     ) -> Result<(), StoreError> {
-        let code_size = self.layout().code_size();
-        self.writer()?.append(&ListBatch::group(lists, ids, codes, code_size), executor)
+        let batch = ListBatch::group(lists, ids, codes, self.layout().code_size());
+        for group in batch.groups() {
+            if let Entry::Vacant(entry) = write.0.entry(group.list) {
+                entry.insert(self.lists.list_len(group.list)?);
+            }
+        }
+        self.writer()?.append(&batch, executor)
     }
 
-    /// Counts what was appended since the lists were as long as `before`: `added` vectors, `largest` the largest id among
-    /// them and among rows skipped.
-    pub(super) fn commit(&mut self, before: &Lengths, added: usize, largest: Option<Id>) -> Result<(), StoreError> {
+    /// Counts what a write has appended: `added` vectors, `largest` the largest id among them and among rows skipped.
+    pub(super) fn commit(&mut self, write: &Write, added: usize, largest: Option<Id>) -> Result<(), StoreError> {
         if self.map.kind() != DirectMapKind::None {
-            for list in self.list_numbers() {
-                let start = before.0[list.index()];
-                if self.lists.list_len(list)? > start {
-                    let entries = self.lists.list(list)?;
-                    for (offset, id) in entries.ids().enumerate().skip(start) {
-                        self.map.insert(id, Location { list, offset: ListOffset(offset as u32) });
-                    }
+            for (&list, &start) in &write.0 {
+                let entries = self.lists.list(list)?;
+                for (offset, id) in entries.ids().enumerate().skip(start) {
+                    self.map.insert(id, Location { list, offset: ListOffset(offset as u32) });
                 }
             }
         }
@@ -137,11 +142,8 @@ impl Entries {
     }
 
     /// Cuts the lists back to what they were.
-    pub(super) fn roll_back(&mut self, before: &Lengths) -> Result<(), StoreError> {
-        for list in self.list_numbers() {
-            self.writer()?.truncate(list, before.0[list.index()])?;
-        }
-        Ok(())
+    pub(super) fn roll_back(&mut self, write: &Write) -> Result<(), StoreError> {
+        write.0.iter().try_for_each(|(&list, &len)| self.writer()?.truncate(list, len))
     }
 
     /// The first place of an id, in list order.

@@ -1,7 +1,7 @@
 //! Taking over another index's entries.
 
 use super::IvfIndex;
-use super::entries::Entries;
+use super::entries::{Entries, Write};
 use crate::executor::RayonGlobal;
 use ivf_core::error::{MergeError, StoreError};
 use ivf_core::{Id, Index, Merge, Reset};
@@ -39,29 +39,29 @@ impl IvfIndex {
         }
         ids.sort_unstable();
         entries.check_ids(ids.iter().copied())?;
-        let before = entries.lengths()?;
-        if let Err(error) = entries.append_all(&theirs.entries, shift) {
-            entries.roll_back(&before)?;
+        let mut write = Write::default();
+        if let Err(error) = entries.append_all(&mut write, &theirs.entries, shift) {
+            entries.roll_back(&write)?;
             return Err(error.into());
         }
         // The other lets go first: if it cannot, both are as they were.
         let added = theirs.entries.len;
         if let Err(error) = other.reset() {
-            entries.roll_back(&before)?;
+            entries.roll_back(&write)?;
             return Err(MergeError::Store(error));
         }
-        Ok(entries.commit(&before, added, ids.last().copied())?)
+        Ok(entries.commit(&write, added, ids.last().copied())?)
     }
 }
 
 impl Entries {
     /// Appends the other's entries list by list, their ids shifted.
-    fn append_all(&mut self, other: &Entries, shift: i64) -> Result<(), StoreError> {
+    fn append_all(&mut self, write: &mut Write, other: &Entries, shift: i64) -> Result<(), StoreError> {
         for list in other.list_numbers() {
             let entries = other.lists.list(list)?;
             let ids: Vec<Id> = entries.ids().map(|id| Id(id.0 + shift)).collect();
             let codes = entries.unpack(other.layout());
-            self.append(&vec![list; ids.len()], &ids, &codes, &RayonGlobal)?;
+            self.append(write, &vec![list; ids.len()], &ids, &codes, &RayonGlobal)?;
         }
         Ok(())
     }

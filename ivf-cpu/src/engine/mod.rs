@@ -128,6 +128,11 @@ impl IvfIndex {
         Ok(())
     }
 
+    /// Which direct map it keeps.
+    pub fn direct_map(&self) -> DirectMapKind {
+        self.map
+    }
+
     /// How work is cut up unless a call says otherwise.
     pub fn set_parallel_mode(&mut self, mode: ParallelMode) {
         self.mode = mode;

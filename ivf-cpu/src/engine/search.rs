@@ -11,8 +11,11 @@ use ivf_core::{
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Queries that are converted, assigned, planned and scanned at a time.
-const BLOCK: usize = 8192;
+/// Queries that are converted, assigned, planned and scanned at a time: as many as have about a million probes, so that a search of
+/// all lists does not write down all pairs of queries and lists.
+fn block(nprobe: usize) -> usize {
+    ((1 << 20) / nprobe.max(1)).clamp(64, 8192)
+}
 
 /// The parameters of a search.
 pub(super) const PARAMS: &[&str] = &["nprobe", "max_codes", "ensure_k", "selector", "mode", "locations", "quantizer"];
@@ -35,8 +38,9 @@ impl IvfIndex {
         let trained = self.checked(queries)?;
         let mut search = Search::new(self, trained, params)?;
         let mut sinks = vec![Sink::top_k(k); queries.len()];
-        for start in (0..queries.len()).step_by(BLOCK) {
-            let end = queries.len().min(start + BLOCK);
+        let block = block(search.nprobe);
+        for start in (0..queries.len()).step_by(block) {
+            let end = queries.len().min(start + block);
             search.run(queries.slice(start..end), &mut sinks[start..end])?;
             if params.ensure_k == Some(true) {
                 search.widen(queries.slice(start..end), k, &mut sinks[start..end])?;
@@ -74,8 +78,9 @@ impl RangeSearch for IvfIndex {
         let trained = self.checked(queries)?;
         let mut search = Search::new(self, trained, params)?;
         let mut sinks = vec![Sink::range(self.metric.public(radius)); queries.len()];
-        for start in (0..queries.len()).step_by(BLOCK) {
-            let end = queries.len().min(start + BLOCK);
+        let block = block(search.nprobe);
+        for start in (0..queries.len()).step_by(block) {
+            let end = queries.len().min(start + block);
             search.run(queries.slice(start..end), &mut sinks[start..end])?;
         }
         Ok(search.finish(queries.len(), sinks, params))
@@ -125,8 +130,9 @@ impl IndexIvf for IvfIndex {
         let plan = plan(&*entries.lists, probes, self.max_codes_of(params))?;
         let scan = Scan::new(&*entries.bound, &*entries.lists, self.mode, params);
         let mut scratch = Vec::new();
-        for start in (0..queries.len()).step_by(BLOCK) {
-            let end = queries.len().min(start + BLOCK);
+        let block = block(probes.nprobe());
+        for start in (0..queries.len()).step_by(block) {
+            let end = queries.len().min(start + block);
             let rows = queries.slice(start..end).to_f32(&mut scratch);
             scan.run(rows, &plan, start..end, &mut sinks[start..end])?;
         }

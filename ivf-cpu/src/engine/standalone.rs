@@ -1,6 +1,7 @@
 //! Codes outside of lists: the list number and the code, in a row of bytes.
 
 use super::add::assign_all;
+use super::entries::Write;
 use super::{IvfIndex, Trained};
 use crate::executor::RayonGlobal;
 use ivf_core::error::{AddError, CodeError, InputError};
@@ -64,12 +65,12 @@ impl AddCodes for IvfIndex {
             return Err(InputError::IdCount { rows: lists.len(), ids: ids.len() }.into());
         }
         entries.check_ids(ids.iter().copied())?;
-        let before = entries.lengths().map_err(AddError::from)?;
-        if let Err(error) = entries.append(&lists, ids, &codes, &RayonGlobal) {
-            entries.roll_back(&before).map_err(AddError::from)?;
+        let mut write = Write::default();
+        if let Err(error) = entries.append(&mut write, &lists, ids, &codes, &RayonGlobal) {
+            entries.roll_back(&write).map_err(AddError::from)?;
             return Err(AddError::from(error).into());
         }
-        entries.commit(&before, ids.len(), ids.iter().copied().max()).map_err(AddError::from)?;
+        entries.commit(&write, ids.len(), ids.iter().copied().max()).map_err(AddError::from)?;
         Ok(AddReport::new(ids.len(), Vec::new()))
     }
 }

@@ -85,6 +85,8 @@ pub struct IdMap {
     present: Vec<bool>,
     /// The numbers of each id, ascending; empty for `IDMap`.
     numbers: HashMap<Id, Vec<u64>>,
+    /// One more than the largest id ever added: what `add` counts up from.
+    next_id: u64,
 }
 
 /// The name under which the wrapped index stands among the parts.
@@ -115,7 +117,7 @@ impl IdMap {
         if inner.as_add().is_none() {
             return Err(unable(inner.unable("add")));
         }
-        Ok(Self { kind, inner, ids: Vec::new(), present: Vec::new(), numbers: HashMap::new() })
+        Ok(Self { kind, inner, ids: Vec::new(), present: Vec::new(), numbers: HashMap::new(), next_id: 0 })
     }
 
     /// The wrapped index.
@@ -166,6 +168,7 @@ impl IdMap {
             }
             self.ids.push(id);
             self.present.push(present);
+            self.next_id = self.next_id.max(after(id));
         }
     }
 
@@ -186,8 +189,14 @@ impl IdMap {
                 numbers.entry(id).or_default().push(number as u64);
             }
         }
-        Ok(Self { kind, inner, ids, present, numbers })
+        let next_id = ids.iter().copied().map(after).max().unwrap_or(0);
+        Ok(Self { kind, inner, ids, present, numbers, next_id })
     }
+}
+
+/// The first id that counts up from `id`.
+fn after(id: Id) -> u64 {
+    u64::try_from(id.0).map_or(0, |id| id + 1)
 }
 
 impl Index for IdMap {
@@ -279,12 +288,8 @@ impl Index for IdMap {
 
 impl Add for IdMap {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let largest = self.ids.iter().map(|id| id.0).max().unwrap_or(-1).max(-1);
-        let room = i64::MAX.abs_diff(largest);
-        if rows.len() as u64 > room {
-            return Err(AddError::IdsExhausted);
-        }
-        let ids: Vec<Id> = (1..=rows.len() as i64).map(|i| Id(largest + i)).collect();
+        let end = self.next_id.checked_add(rows.len() as u64).filter(|end| *end <= 1 << 63);
+        let ids: Vec<Id> = (self.next_id..end.ok_or(AddError::IdsExhausted)?).map(|id| Id(id as i64)).collect();
         self.add_with_ids(rows, &ids, options)
     }
 }
@@ -308,6 +313,7 @@ impl Reset for IdMap {
             self.ids.clear();
             self.present.clear();
             self.numbers.clear();
+            self.next_id = 0;
         }
         Ok(())
     }

@@ -238,6 +238,14 @@ impl Add for Refine {
 }
 
 impl Refine {
+    /// Once vectors were moved, their ids no longer count up, and finding one would be a scan without a map.
+    fn map_ids(&mut self) -> Result<(), EditError> {
+        match self.refine.direct_map() {
+            DirectMapKind::Hash => Ok(()),
+            _ => self.refine.set_direct_map(DirectMapKind::Hash),
+        }
+    }
+
     fn refine_unable(&self, ability: &'static str) -> Unable {
         let refine: &dyn Index = &self.refine;
         refine.unable(ability)
@@ -261,8 +269,7 @@ impl Remove for Refine {
         let removed = self.base.remove(selector)?;
         let refine: &mut dyn Index = &mut self.refine;
         refine.remove(selector)?;
-        // The ids no longer count up: finding one is a scan without a map.
-        self.refine.set_direct_map(DirectMapKind::Hash)?;
+        self.map_ids()?;
         Ok(removed)
     }
 }
@@ -272,7 +279,7 @@ impl Update for Refine {
         self.base.update(ids, rows)?;
         let refine: &mut dyn Index = &mut self.refine;
         refine.update(ids, rows)?;
-        self.refine.set_direct_map(DirectMapKind::Hash)
+        self.map_ids()
     }
 }
 
