@@ -24,6 +24,7 @@ mod words;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
+use ivf_cpu::simd::Level;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<(), Failure> {
+    // Said here, in a sentence, before a kernel has to.
+    Level::from_env().map_err(|error| Failure::Usage(format!("IVF_SIMD: {error}")))?;
     let mut out = io::stdout().lock();
     match command {
         Command::Build(args) => build::run(args, &mut out),

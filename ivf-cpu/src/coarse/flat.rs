@@ -46,9 +46,9 @@ fn parse(token: &str) -> Parsed<dyn QuantizerSpec> {
         }
     };
     match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
-        Some(0) => fault(3..token.len(), "there is at least one list"),
+        Some(0) => fault(3..token.len(), "the number of lists must be at least 1"),
         Some(nlist) if nlist <= u32::MAX.into() => Some(Ok(Arc::new(FlatQuantizerSpec { nlist: nlist as usize }))),
-        _ => fault(3..token.len(), "there are at most 4294967295 lists"),
+        _ => fault(3..token.len(), "the number of lists must be at most 4294967295"),
     }
 }
 
