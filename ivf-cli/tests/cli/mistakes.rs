@@ -118,3 +118,11 @@ fn help_names_the_commands() {
     }
     assert!(ivf(["--version"]).ok().stdout.starts_with("ivf "));
 }
+
+#[test]
+fn an_instruction_set_that_is_not_there_is_named() {
+    let output = crate::program::command(["demo"]).env("IVF_SIMD", "mmx").output().expect("the program starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("error: IVF_SIMD: this machine has no instruction set 'mmx'; it has scalar"), "{text}");
+}

@@ -41,15 +41,3 @@ impl Ran {
         self.stderr
     }
 }
-
-#[test]
-fn an_instruction_set_that_is_not_there_is_a_usage_error() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ivf"))
-        .arg("demo")
-        .env("IVF_SIMD", "mmx")
-        .output()
-        .expect("the program starts");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.starts_with("error: IVF_SIMD: this machine has no instruction set 'mmx'; it has scalar"), "{text}");
-}
