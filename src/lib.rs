@@ -30,6 +30,15 @@
 //! | write a codec, a store, a quantizer | [`Codec`], [`InvertedLists`], [`Level1Quantizer`], and [`registry`] |
 //! | read vector files | [`io`] |
 //!
+//! `use ivf::*` is fine too:
+//!
+//! ```
+//! use ivf::*;
+//! use ivf::params::NonFinite;
+//! let options = AddOptions::new().non_finite(NonFinite::SkipRow);
+//! # let _ = options;
+//! ```
+//!
 //! An own kind, with a factory token of its own, is a row added to [`default_registry`]'s clone; `examples/` has two.
 
 #![forbid(unsafe_code)]

@@ -54,7 +54,61 @@ fn a_map_comes_back_from_a_file() {
 }
 
 #[test]
-fn an_array_is_refused_over_ids_that_do_not_count_up() {
+fn an_array_whose_ids_are_mostly_gone_is_a_table_after_a_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("index.ivf");
+    let mut index = flat(DirectMapKind::Array);
+    index.add(data::uniform(4, 30_000, DIM).rows()).expect("always trained");
+    assert_eq!(index.remove(&ivf::IdSelector::range(0..29_990)).expect("it can"), 29_990);
+    ivf::write_index(&*index, &path).expect("a writable folder");
+    let mut back = ivf::read_index(&path).expect("just written");
+    assert_eq!(
+        back.reconstruct(ivf::Id(29_995)).expect("it is there"),
+        index.reconstruct(ivf::Id(29_995)).expect("too")
+    );
+    assert!(back.memory() < 100_000, "{} bytes for ten vectors", back.memory());
+    back.add(data::uniform(5, 3, DIM).rows()).expect("always trained");
+    assert!(back.reconstruct(ivf::Id(30_002)).is_ok());
+}
+
+#[test]
+fn an_array_is_refused_where_it_would_be_mostly_empty() {
+    let mut index = CodesIndex::new(DIM, Metric::L2, Arc::new(FlatSpec)).expect("a good specification");
+    let far = ivf::Id(1 << 50);
+    let as_index: &mut dyn Index = &mut index;
+    as_index.add_with_ids(data::uniform(6, 1, DIM).rows(), &[far]).expect("any id");
+    as_index.remove(&ivf::IdSelector::All).expect("it can");
+    let refused = index.set_direct_map(DirectMapKind::Array);
+    assert!(matches!(refused, Err(ivf::error::EditError::NotForArray(id)) if id == far), "{refused:?}");
+}
+
+#[test]
+fn a_map_finds_what_to_remove_as_a_scan_does() {
+    for kind in KINDS {
+        let mut index = ivf_flat(kind);
+        let vectors = data::uniform(7, 60, DIM);
+        index.add(vectors.rows()).expect("trained");
+        let ids = || [3, 9, 10, 500, -4].map(ivf::Id);
+        let mut left = 60;
+        for (selector, gone) in [
+            (ivf::IdSelector::set(ids()), 3),
+            (ivf::IdSelector::sorted(ids().to_vec()), 0),
+            (ivf::IdSelector::range(8..12), 2),
+            (!ivf::IdSelector::range(20..1000), 15),
+        ] {
+            assert_eq!(index.remove(&selector).expect("it can"), gone, "{kind:?}, {selector:?}");
+            left -= gone;
+            assert_eq!(index.len(), left);
+        }
+        for id in 20..60 {
+            let row = vectors.rows().row(id);
+            assert_eq!(index.reconstruct(ivf::Id(id as i64)).expect("it is there"), row, "{kind:?}, {id}");
+        }
+    }
+}
+
+#[test]
+fn an_array_is_refused_over_ids_over_ids_that_do_not_count_up() {
     let quantizer = Arc::new(FlatQuantizerSpec { nlist: 2 });
     let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, Arc::new(FlatSpec)).expect("a good specification");
     let vectors = data::clusters(3, 100, DIM, 2);

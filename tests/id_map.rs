@@ -107,3 +107,19 @@ fn an_id_of_two_vectors_is_updated_to_one() {
         assert_eq!((index.len(), index.reconstruct(Id(8)).expect("it is there")), (2, new.data));
     }
 }
+
+#[test]
+fn an_emptied_id_map_takes_no_memory_and_repeats_no_id() {
+    for spec in ["IDMap,Flat", "IDMap2,Flat"] {
+        let mut index = make(spec);
+        let vectors = data::uniform(7, 100, DIM);
+        let mut memory = Vec::new();
+        for round in 0..20 {
+            index.add(vectors.rows()).expect("always trained");
+            assert!(index.reconstruct(Id(round * 100 + 99)).is_ok(), "ids count on");
+            memory.push(index.memory());
+            assert_eq!(index.remove(&IdSelector::All).expect("it can"), 100);
+        }
+        assert!(memory.iter().all(|bytes| *bytes == memory[0]), "{memory:?}");
+    }
+}

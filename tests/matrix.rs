@@ -232,3 +232,18 @@ fn every_element_type_trains_and_adds() {
     };
     assert_eq!(filled(of_bytes), filled(of_floats));
 }
+
+#[test]
+fn the_deepest_string_becomes_an_index_that_travels() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("index.ivf");
+    for base in ["Flat", "IVF1,Flat"] {
+        let deepest =
+            (0..100).map(|n| format!("{}{base}", "IDMap,".repeat(n))).take_while(|s| s.parse::<Spec>().is_ok());
+        let deepest = deepest.last().expect("none is one");
+        assert!(deepest.len() > 100, "{deepest}");
+        let index = ivf::build(&deepest, DIM, Metric::Cosine).expect("it parses");
+        ivf::write_index(&*index, &path).unwrap_or_else(|error| panic!("{deepest}: {error}"));
+        assert_eq!(ivf::read_index(&path).expect("just written").spec(), deepest);
+    }
+}

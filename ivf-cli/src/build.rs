@@ -2,6 +2,7 @@
 
 use crate::failure::{self, Failure};
 use crate::fill::fill;
+use crate::paths::refuse_same;
 use crate::progress::Bar;
 use crate::threads::{Threads, ThreadsArg};
 use ivf_core::error::{AddError, InputError};
@@ -44,6 +45,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     // A mistake in the string is found before anything is read.
     args.factory.parse::<Spec>().map_err(|error| Failure::usage(&error))?;
+    let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.learn).map(PathBuf::as_path).collect();
+    refuse_same(&args.out, &inputs)?;
     let threads = args.threads.start()?;
     let mut base = FvecsReader::open(&args.base)?;
     let mut index =

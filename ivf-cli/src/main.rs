@@ -5,6 +5,7 @@
 //! | [`build`], [`search`], [`demo`] | the commands |
 //! | [`failure`] | how a command ends badly, and the exit code |
 //! | [`fill`] | vectors into an index, whatever way it takes them |
+//! | [`paths`] | files that must not be written over |
 //! | [`recall`] | how good answers are |
 //! | [`progress`], [`table`], [`threads`] | bars, tables, thread pools |
 //! | [`words`] | the bundled vectors of the demo |
@@ -15,6 +16,7 @@ mod build;
 mod demo;
 mod failure;
 mod fill;
+mod paths;
 mod progress;
 mod recall;
 mod search;

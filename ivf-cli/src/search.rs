@@ -1,6 +1,7 @@
 //! `ivf search`: the nearest vectors of each query, as a summary and as files.
 
 use crate::failure::Failure;
+use crate::paths::refuse_same;
 use crate::recall::recall;
 use crate::table::table;
 use crate::threads::ThreadsArg;
@@ -46,6 +47,12 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let k = args.k as usize;
+    let inputs = [Some(&args.index), Some(&args.queries), args.ground_truth.as_ref()];
+    let mut taken: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    for output in [&args.out_ids, &args.out_distances].into_iter().flatten() {
+        refuse_same(output, &taken)?;
+        taken.push(output);
+    }
     let threads = args.threads.start()?;
     let index = ivf_factory::read_index(&args.index)?;
     let queries = read_fvecs(&args.queries)?;

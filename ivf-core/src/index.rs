@@ -6,7 +6,7 @@ use crate::error::{
 };
 use crate::hits::SearchResult;
 use crate::id::Id;
-use crate::ivf::IndexIvf;
+use crate::index_ivf::IndexIvf;
 use crate::metric::Metric;
 use crate::node::Node;
 use crate::params::{AddOptions, SearchParams, TrainOptions};
@@ -24,7 +24,8 @@ use std::fmt;
 /// which `as_remove` says `None` cannot remove: there is no method that exists only to fail.
 ///
 /// Both sides may rely on: searches run from many threads at once; results do not depend on the number of threads, on how
-/// queries are cut into batches or on the parallel mode; a call that fails leaves the index as it was.
+/// queries are cut into batches or on the parallel mode; a call that fails leaves the index as it was (a removal or an update whose
+/// store fails half way may be done in part).
 ///
 /// Calls with default options stand on `dyn Index` itself:
 ///
@@ -216,8 +217,10 @@ pub trait Update {
     /// Replaces the vectors of `ids` by `rows`. If an id stands several times, one entry takes their place.
     ///
     /// # Errors
-    /// [`EditError`]: an id that is not there, or stands twice in `ids`; unusable vectors. The index is as it was.
-    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError>;
+    /// [`EditError`]: an id that is not there, or stands twice in `ids`; unusable vectors
+    /// ([`NonFinite::SkipRow`](crate::params::NonFinite) is no option here: it would leave an id without a vector). The index is as
+    /// it was.
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError>;
 }
 
 /// The ability to give vectors back.
@@ -236,7 +239,7 @@ pub trait Merge {
     ///
     /// # Errors
     /// [`MergeError`]: the indexes do not fit together, or an id overflows. Both are as they were.
-    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError>;
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError>;
 }
 
 /// The ability to code vectors without keeping them. (Faiss's `sa_encode`, `sa_decode`.)
@@ -248,7 +251,7 @@ pub trait StandaloneCodec {
     ///
     /// # Errors
     /// [`CodeError`]: unusable vectors, not trained.
-    fn sa_encode(&self, rows: AnyRows<'_>) -> Result<Vec<u8>, CodeError>;
+    fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError>;
 
     /// Decodes what [`sa_encode`](Self::sa_encode) made, from outside perhaps: vectors of `dim`, row after row.
     ///
@@ -264,7 +267,8 @@ pub trait AddCodes {
     ///
     /// # Errors
     /// [`CodeError`]: the bytes do not divide into codes, a code names a list that is not there, not one id a code.
-    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError>;
+    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>, options: &AddOptions<'_>)
+    -> Result<AddReport, CodeError>;
 }
 
 /// The abilities with default options.
@@ -317,13 +321,13 @@ impl dyn Index + '_ {
         self.as_remove().ok_or(unable)?.remove(selector)
     }
 
-    /// [`Update::update`].
+    /// [`Update::update`] with default options.
     ///
     /// # Errors
     /// As [`Update::update`]; [`Unable`] without the ability.
     pub fn update<'r>(&mut self, ids: &[Id], rows: impl Into<AnyRows<'r>>) -> Result<(), EditError> {
         let unable = self.unable("update");
-        self.as_update().ok_or(unable)?.update(ids, rows.into())
+        self.as_update().ok_or(unable)?.update(ids, rows.into(), &AddOptions::new())
     }
 
     /// [`Reconstruct::reconstruct`] into a new vector.

@@ -7,7 +7,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`rows`], [`element`], [`id`], [`metric`] | what goes in |
-//! | [`index`], [`ivf`], [`part`] | the index, its abilities, its knobs |
+//! | [`index`], [`index_ivf`], [`part`] | the index, its abilities, its knobs |
 //! | [`quantizer`], [`plan`] | which lists to look into |
 //! | [`codec`], [`layout`], [`scanner`] | how vectors are coded, kept and scanned |
 //! | [`lists`], [`bytes`] | where codes are kept |
@@ -30,7 +30,7 @@ pub mod executor;
 pub mod hits;
 pub mod id;
 pub mod index;
-pub mod ivf;
+pub mod index_ivf;
 pub mod layout;
 pub mod lists;
 pub mod mask;
@@ -59,7 +59,7 @@ pub use id::{Id, Ids, ListNo, ListOffset, Location};
 pub use index::{
     Add, AddCodes, AddWithIds, Index, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
 };
-pub use ivf::IndexIvf;
+pub use index_ivf::IndexIvf;
 pub use layout::CodeLayout;
 pub use lists::{ArrayLists, InvertedLists, InvertedListsMut};
 pub use metric::Metric;

@@ -7,7 +7,8 @@ use std::str::FromStr;
 /// once, at the public edge ([`Metric::public`]).
 ///
 /// Sums run over the dimensions in order, each step one fused multiply-add, so that a distance has the same bits on every
-/// machine. A sum that overflows to NaN (an inner product of numbers near `f32::MAX`) is no hit.
+/// machine. A sum that comes out as NaN (an inner product of numbers near `f32::MAX` that overflows, negative coordinates under a
+/// metric of distributions) is no hit.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Metric {
@@ -68,7 +69,7 @@ impl fmt::Display for Metric {
 /// A name that is no metric's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no metric is named '{0}'; there are l2, ip, cosine, l1, linf, lp:<p>, canberra, braycurtis, jensenshannon, jaccard"
+    "no metric is named '{0}'; there are l2, ip, cosine, l1, linf, lp:<p> (p > 0), canberra, braycurtis, jensenshannon, jaccard"
 )]
 pub struct UnknownMetric(pub String);
 

@@ -95,6 +95,9 @@ impl TryFrom<Untrusted> for SearchPlan {
         if ends != (Some(&0), Some(&plan.probes.len())) || !plan.starts.is_sorted() {
             return Err("the rows of a search plan do not divide its probes");
         }
+        if plan.probes.iter().any(|probe| probe.prefix == 0) {
+            return Err("a planned probe scans at least one code");
+        }
         Ok(Self { starts: plan.starts, probes: plan.probes })
     }
 }

@@ -95,6 +95,18 @@ impl<'a> IdSelector<'a> {
         }
     }
 
+    /// The ids of the set one by one, if it is one that lists them (sorted, set, range) and there are at most `most`.
+    pub fn listed(&self, most: usize) -> Option<Vec<Id>> {
+        let ids: Vec<Id> = match self {
+            Self::Sorted(ids) if ids.0.len() <= most => ids.0.clone(),
+            Self::Set(ids) if ids.len() <= most => ids.iter().copied().collect(),
+            Self::Range { start, end } if start >= end => Vec::new(),
+            Self::Range { start, end } if end.0.abs_diff(start.0) <= most as u64 => (start.0..end.0).map(Id).collect(),
+            _ => return None,
+        };
+        Some(ids)
+    }
+
     /// Writes one bit for each of `ids` into `mask`.
     pub fn mask(&self, ids: Ids<'_>, mask: &mut Mask) {
         mask.fill(ids.len(), |i| self.contains(ids.get(i)));

@@ -9,7 +9,7 @@ use std::ops::Range;
 pub const MAX_LEN: usize = 4096;
 
 /// A factory string has at most this many parentheses around one another, and at most this many wrappers and transforms.
-pub const MAX_DEPTH: usize = 50;
+pub const MAX_DEPTH: usize = 32;
 
 /// What stands between two commas.
 #[derive(Debug)]

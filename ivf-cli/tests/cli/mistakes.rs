@@ -126,3 +126,19 @@ fn an_instruction_set_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.starts_with("error: IVF_SIMD: this machine has no instruction set 'mmx'; it has scalar"), "{text}");
 }
+
+#[test]
+fn no_command_writes_over_a_file_that_it_needs() {
+    let folder = Folder::new();
+    let base = folder.arg("base.fvecs");
+    let rows = vectors(50, 4, 1);
+    let rows = ivf_core::Rows::new(&rows, 4).expect("whole rows");
+    ivf_io::write_fvecs(&base, rows).expect("a writable folder");
+    let before = std::fs::read(&base).expect("just written");
+    let message = ivf(["build", "--factory", "Flat", "--metric", "l2", "--base", &base, "--out", &base]).failed(2);
+    assert!(message.contains("cannot be written"), "{message}");
+    assert!(std::fs::read(&base).expect("still there") == before);
+    let out = folder.arg("same");
+    let twice = ["search", &base, "--queries", &base, "--out-ids", &out, "--out-distances", &out];
+    assert!(ivf(twice).failed(2).contains("cannot be written"));
+}

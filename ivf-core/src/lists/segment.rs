@@ -155,6 +155,14 @@ impl<'a> ListRef<'a> {
         self.segments().flat_map(|segment| segment.ids().iter())
     }
 
+    /// The id of the entry at `offset`; `None` past the end.
+    pub fn id(&self, offset: ListOffset) -> Option<Id> {
+        self.placed().find_map(|(first, segment)| {
+            let slot = offset.index().checked_sub(first).filter(|&slot| slot < segment.len())?;
+            Some(segment.ids().get(slot))
+        })
+    }
+
     /// The id of the entry at `offset`, its code written to `code`; `None` past the end.
     pub fn entry(&self, layout: &CodeLayout, offset: ListOffset, code: &mut [u8]) -> Option<Id> {
         self.placed().find_map(|(first, segment)| {

@@ -50,7 +50,7 @@ impl IvfIndex {
         match trained.append_blocks(&mut write, rows, ids, options) {
             Ok(skipped) => {
                 let added = rows.len() - skipped.len();
-                trained.entries.commit(&write, added, ids.iter().copied().max())?;
+                trained.entries.commit(write, added, ids.iter().copied().max());
                 Ok(AddReport::new(added, skipped))
             }
             Err(error) => {

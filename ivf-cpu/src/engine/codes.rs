@@ -1,7 +1,7 @@
 //! A codec's standalone index: `Flat`, and later `PQ16`, `SQ8`, ... One list, every code of which is scanned.
 
-use super::IvfIndex;
 use super::entries::Mark;
+use super::{DIRECT_MAP, IvfIndex};
 use crate::coarse::OneListSpec;
 use ivf_core::error::{
     BuildError, DecodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError,
@@ -12,8 +12,8 @@ use ivf_core::index::{
 use ivf_core::part::unknown_knob;
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    AnyRows, CodecSpec, DirectMapKind, Id, Index, KnobValue, Metric, Node, ParallelMode, Part, Rows, SearchParams,
-    SearchResult, SpecText, StoredNode, TrainOptions,
+    AddOptions, AnyRows, CodecSpec, DirectMapKind, Id, Index, KnobValue, Metric, Node, ParallelMode, Part, Rows,
+    SearchParams, SearchResult, SpecText, StoredNode, TrainOptions,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -140,10 +140,13 @@ impl Index for CodesIndex {
     }
 
     fn parts(&self) -> Vec<Part> {
-        vec![Part { path: String::new(), kind: ROW.tag.to_owned(), knobs: Vec::new() }]
+        vec![Part { path: String::new(), kind: ROW.tag.to_owned(), knobs: vec![self.inner.direct_map_knob()] }]
     }
 
-    fn set_knob(&mut self, name: &str, _value: KnobValue) -> Result<(), KnobError> {
+    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        if name == DIRECT_MAP.0 {
+            return self.inner.turn_direct_map(value);
+        }
         Err(unknown_knob(name, &self.parts()))
     }
 
@@ -215,9 +218,9 @@ impl RangeSearch for CodesIndex {
 }
 
 impl Merge for CodesIndex {
-    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError> {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<CodesIndex>().ok_or(MergeError::Incompatible("kind"))?;
-        self.inner.merge_ivf(&mut other.inner, shift)
+        self.inner.merge_ivf(&mut other.inner, shift, options)
     }
 }

@@ -9,14 +9,13 @@ use ivf_core::{
     Location, Rows,
 };
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Vectors that one turn of a parallel encoding takes.
 const ENCODE_CHUNK: usize = 1024;
 
-/// An array map may have this many places for each entry, and some more, before it counts as a waste.
-const MAX_SPARSENESS: u64 = 64;
+/// An array map is made only if it has at most this many places for each entry, and some more.
+const MAX_SPARSENESS: u64 = 4;
 
 #[derive(Debug)]
 pub(super) struct Entries {
@@ -28,9 +27,14 @@ pub(super) struct Entries {
     pub(super) len: usize,
 }
 
-/// How long the lists that a write has touched were before it: what an undone write goes back to.
+/// A write under way.
 #[derive(Debug, Default)]
-pub(super) struct Write(BTreeMap<ListNo, usize>);
+pub(super) struct Write {
+    /// How long the lists that it has touched were before it: what an undone write goes back to.
+    before: BTreeMap<ListNo, usize>,
+    /// Where its entries stand; noted only for an index with a direct map.
+    places: Vec<(Id, Location)>,
+}
 
 /// A state between two adds, for a wrapper that has to undo one.
 pub(crate) struct Mark(Option<(Write, usize, u64)>);
@@ -40,14 +44,14 @@ impl IvfIndex {
         let Some(Trained { entries, .. }) = &self.trained else { return Ok(Mark(None)) };
         let mut write = Write::default();
         for list in entries.list_numbers() {
-            write.0.insert(list, entries.lists.list_len(list)?);
+            write.before.insert(list, entries.lists.list_len(list)?);
         }
         Ok(Mark(Some((write, entries.len, entries.next_id))))
     }
 
     pub(super) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
         if let (Some(Trained { entries, .. }), Some((write, len, next_id))) = (&mut self.trained, mark.0) {
-            for (&list, &start) in &write.0 {
+            for (&list, &start) in &write.before {
                 for (offset, id) in entries.lists.list(list)?.ids().enumerate().skip(start) {
                     entries.map.remove(id, Location { list, offset: ListOffset(offset as u32) });
                 }
@@ -117,33 +121,29 @@ impl Entries {
     ) -> Result<(), StoreError> {
         let batch = ListBatch::group(lists, ids, codes, self.layout().code_size());
         for group in batch.groups() {
-            if let Entry::Vacant(entry) = write.0.entry(group.list) {
-                entry.insert(self.lists.list_len(group.list)?);
+            let len = self.lists.list_len(group.list)?;
+            write.before.entry(group.list).or_insert(len);
+            if self.map.kind() != DirectMapKind::None {
+                let offsets = (len..).map(|offset| ListOffset(offset as u32));
+                let locations = offsets.map(|offset| Location { list: group.list, offset });
+                write.places.extend(group.ids().zip(locations));
             }
         }
         self.writer()?.append(&batch, executor)
     }
 
     /// Counts what a write has appended: `added` vectors, `largest` the largest id among them and among rows skipped.
-    pub(super) fn commit(&mut self, write: &Write, added: usize, largest: Option<Id>) -> Result<(), StoreError> {
-        if self.map.kind() != DirectMapKind::None {
-            for (&list, &start) in &write.0 {
-                let entries = self.lists.list(list)?;
-                for (offset, id) in entries.ids().enumerate().skip(start) {
-                    self.map.insert(id, Location { list, offset: ListOffset(offset as u32) });
-                }
-            }
-        }
+    pub(super) fn commit(&mut self, write: Write, added: usize, largest: Option<Id>) {
+        write.places.into_iter().for_each(|(id, place)| self.map.insert(id, place));
         self.len += added;
         if let Some(largest) = largest.and_then(|id| u64::try_from(id.0).ok()) {
             self.next_id = self.next_id.max(largest + 1);
         }
-        Ok(())
     }
 
     /// Cuts the lists back to what they were.
     pub(super) fn roll_back(&mut self, write: &Write) -> Result<(), StoreError> {
-        write.0.iter().try_for_each(|(&list, &len)| self.writer()?.truncate(list, len))
+        write.before.iter().try_for_each(|(&list, &len)| self.writer()?.truncate(list, len))
     }
 
     /// The first place of an id, in list order.
@@ -174,16 +174,24 @@ impl Entries {
         if kind == DirectMapKind::None {
             return Ok(map);
         }
-        let most = (self.len as u64 + 1024).saturating_mul(MAX_SPARSENESS);
+        let is_array = kind == DirectMapKind::Array;
+        if is_array && self.is_sparse() {
+            return Err(EditError::NotForArray(Id(self.next_id.saturating_sub(1) as i64)));
+        }
         for list in self.list_numbers() {
             let entries = self.lists.list(list)?;
             for (offset, id) in entries.ids().enumerate() {
-                if kind == DirectMapKind::Array && !u64::try_from(id.0).is_ok_and(|id| id < most) {
+                if is_array && !u64::try_from(id.0).is_ok_and(|id| id < self.next_id) {
                     return Err(EditError::NotForArray(id));
                 }
                 map.insert(id, Location { list, offset: ListOffset(offset as u32) });
             }
         }
         Ok(map)
+    }
+
+    /// True if an array over all ids ever given out would be mostly empty.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.next_id > (self.len as u64 + 1024).saturating_mul(MAX_SPARSENESS)
     }
 }

@@ -86,7 +86,9 @@ impl IvfIndex {
         index.map = meta.map;
         index.store = registry.store_spec(&meta.store)?;
         if let Some(trained) = meta.trained {
-            index.trained = Some(index.read_trained(node, registry, &trained)?);
+            let trained = index.read_trained(node, registry, &trained)?;
+            index.map = trained.entries.map.kind();
+            index.trained = Some(trained);
         }
         Ok(index)
     }
@@ -127,7 +129,10 @@ impl IvfIndex {
         let mut entries = Entries::new(codec.bind(centroids), lists, DirectMapKind::None);
         entries.len = len;
         entries.next_id = meta.next_id;
-        entries.map = entries.mapped(self.map).map_err(|error| fault(error.to_string()))?;
+        // An array map over ids most of which are gone takes too much memory to believe a file: a table serves as well.
+        let sparse = self.map == DirectMapKind::Array && entries.is_sparse();
+        let map = if sparse { DirectMapKind::Hash } else { self.map };
+        entries.map = entries.mapped(map).map_err(|error| fault(error.to_string()))?;
         Ok(Trained { quantizer, entries })
     }
 }

@@ -2,21 +2,26 @@
 
 use super::IvfIndex;
 use super::entries::{Entries, Write};
-use crate::executor::RayonGlobal;
+use crate::executor::or_global;
 use ivf_core::error::{MergeError, StoreError};
-use ivf_core::{Id, Index, Merge, Reset};
+use ivf_core::{AddOptions, Executor, Id, Index, Merge, Reset};
 use std::any::Any;
 
 impl Merge for IvfIndex {
-    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError> {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<IvfIndex>().ok_or(MergeError::Incompatible("kind"))?;
-        self.merge_ivf(other, shift)
+        self.merge_ivf(other, shift, options)
     }
 }
 
 impl IvfIndex {
-    pub(super) fn merge_ivf(&mut self, other: &mut IvfIndex, shift: i64) -> Result<(), MergeError> {
+    pub(super) fn merge_ivf(
+        &mut self,
+        other: &mut IvfIndex,
+        shift: i64,
+        options: &AddOptions<'_>,
+    ) -> Result<(), MergeError> {
         if (self.dim, self.spec()) != (other.dim, other.spec()) || self.metric != other.metric {
             return Err(MergeError::Incompatible("dimension, metric or kind"));
         }
@@ -40,7 +45,7 @@ impl IvfIndex {
         ids.sort_unstable();
         entries.check_ids(ids.iter().copied())?;
         let mut write = Write::default();
-        if let Err(error) = entries.append_all(&mut write, &theirs.entries, shift) {
+        if let Err(error) = entries.append_all(&mut write, &theirs.entries, shift, or_global(options.executor)) {
             entries.roll_back(&write)?;
             return Err(error.into());
         }
@@ -50,18 +55,25 @@ impl IvfIndex {
             entries.roll_back(&write)?;
             return Err(MergeError::Store(error));
         }
-        Ok(entries.commit(&write, added, ids.last().copied())?)
+        entries.commit(write, added, ids.last().copied());
+        Ok(())
     }
 }
 
 impl Entries {
     /// Appends the other's entries list by list, their ids shifted.
-    fn append_all(&mut self, write: &mut Write, other: &Entries, shift: i64) -> Result<(), StoreError> {
+    fn append_all(
+        &mut self,
+        write: &mut Write,
+        other: &Entries,
+        shift: i64,
+        executor: &dyn Executor,
+    ) -> Result<(), StoreError> {
         for list in other.list_numbers() {
             let entries = other.lists.list(list)?;
             let ids: Vec<Id> = entries.ids().map(|id| Id(id.0 + shift)).collect();
             let codes = entries.unpack(other.layout());
-            self.append(write, &vec![list; ids.len()], &ids, &codes, &RayonGlobal)?;
+            self.append(write, &vec![list; ids.len()], &ids, &codes, executor)?;
         }
         Ok(())
     }

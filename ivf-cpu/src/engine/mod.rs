@@ -145,7 +145,25 @@ impl IvfIndex {
 
 const NPROBE: (&str, &str) = ("nprobe", "a whole number of at least 1");
 const MAX_CODES: (&str, &str) = ("max_codes", "a whole number, 0 for no limit");
+const DIRECT_MAP: (&str, &str) = ("direct_map", "0 (none), 1 (array) or 2 (hash)");
 const QUANTIZER: &str = "quantizer_";
+
+/// The direct maps by the numbers that Faiss gives them.
+const DIRECT_MAPS: [DirectMapKind; 3] = [DirectMapKind::None, DirectMapKind::Array, DirectMapKind::Hash];
+
+impl IvfIndex {
+    fn direct_map_knob(&self) -> Knob {
+        let number = DIRECT_MAPS.iter().position(|kind| *kind == self.map).unwrap_or_default();
+        Knob::new(DIRECT_MAP.0, KnobValue::Int(number as u64), DIRECT_MAP.1)
+    }
+
+    fn turn_direct_map(&mut self, value: KnobValue) -> Result<(), KnobError> {
+        let fault = |found: String| KnobError::Value { name: DIRECT_MAP.0.to_owned(), must: DIRECT_MAP.1, found };
+        let number = value.whole(DIRECT_MAP.0, 0, DIRECT_MAP.1)?;
+        let kind = *DIRECT_MAPS.get(number).ok_or_else(|| fault(value.to_string()))?;
+        self.set_direct_map(kind).map_err(|error| fault(format!("{value}: {error}")))
+    }
+}
 
 impl Index for IvfIndex {
     fn dim(&self) -> usize {
@@ -176,6 +194,7 @@ impl Index for IvfIndex {
         let knobs = vec![
             Knob::new(NPROBE.0, KnobValue::Int(self.nprobe as u64), NPROBE.1),
             Knob::new(MAX_CODES.0, KnobValue::Int(self.max_codes as u64), MAX_CODES.1),
+            self.direct_map_knob(),
         ];
         let mut parts = vec![Part { path: String::new(), kind: file::ROW.tag.to_owned(), knobs }];
         if let Some(trained) = &self.trained {
@@ -192,6 +211,8 @@ impl Index for IvfIndex {
             self.nprobe = value.whole(name, 1, NPROBE.1)?;
         } else if name == MAX_CODES.0 {
             self.max_codes = value.whole(name, 0, MAX_CODES.1)?;
+        } else if name == DIRECT_MAP.0 {
+            self.turn_direct_map(value)?;
         } else if let (Some(inner), Some(trained)) = (name.strip_prefix(QUANTIZER), &mut self.trained) {
             trained.quantizer = trained.quantizer.with_knob(inner, value)?;
         } else {

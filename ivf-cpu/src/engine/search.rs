@@ -3,7 +3,7 @@
 use super::scan::Scan;
 use super::{IvfIndex, Trained};
 use ivf_core::error::{InputError, SearchError};
-use ivf_core::ivf::{check_k, check_radius};
+use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::{
     AnyRows, Hits, IndexIvf, InvertedLists, Level1Quantizer, ParallelMode, Probes, RangeSearch, SearchParams,
     SearchPlan, SearchResult, SearchStats, Sink,

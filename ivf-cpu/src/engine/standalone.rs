@@ -3,10 +3,10 @@
 use super::add::assign_all;
 use super::entries::Write;
 use super::{IvfIndex, Trained};
-use crate::executor::RayonGlobal;
+use crate::executor::or_global;
 use ivf_core::error::{AddError, CodeError, InputError};
 use ivf_core::quantizer::{decode_list, encode_list, list_code_size};
-use ivf_core::{AddCodes, AddReport, AnyRows, Id, ListNo, SearchParams, StandaloneCodec};
+use ivf_core::{AddCodes, AddOptions, AddReport, AnyRows, Id, ListNo, SearchParams, StandaloneCodec};
 
 impl StandaloneCodec for IvfIndex {
     fn sa_code_size(&self) -> Result<usize, CodeError> {
@@ -14,7 +14,7 @@ impl StandaloneCodec for IvfIndex {
         Ok(list_code_size(trained.quantizer.nlist()) + trained.entries.layout().code_size())
     }
 
-    fn sa_encode(&self, rows: AnyRows<'_>) -> Result<Vec<u8>, CodeError> {
+    fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
         let Trained { quantizer, entries } = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
         if rows.dim() != self.dim {
             return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
@@ -24,8 +24,11 @@ impl StandaloneCodec for IvfIndex {
         }
         let mut scratch = Vec::new();
         let rows = rows.to_f32(&mut scratch);
-        let lists = assign_all(&**quantizer, rows, &SearchParams::new(), 0)?;
-        let codes = entries.encode(rows, &lists, &RayonGlobal);
+        let executor = or_global(options.executor);
+        let mut params = SearchParams::new().executor(executor);
+        params.cancel = options.cancel;
+        let lists = assign_all(&**quantizer, rows, &params, 0)?;
+        let codes = entries.encode(rows, &lists, executor);
         let list_size = list_code_size(quantizer.nlist());
         let mut out = Vec::with_capacity(rows.len() * (list_size + entries.layout().code_size()));
         for (&list, code) in lists.iter().zip(codes.chunks_exact(entries.layout().code_size())) {
@@ -50,7 +53,12 @@ impl StandaloneCodec for IvfIndex {
 }
 
 impl AddCodes for IvfIndex {
-    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError> {
+    fn add_codes(
+        &mut self,
+        codes: &[u8],
+        ids: Option<&[Id]>,
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, CodeError> {
         let (lists, codes) = self.split_codes(codes)?;
         let entries = &mut self.trained.as_mut().ok_or(CodeError::NotTrained)?.entries;
         let counted;
@@ -66,11 +74,11 @@ impl AddCodes for IvfIndex {
         }
         entries.check_ids(ids.iter().copied())?;
         let mut write = Write::default();
-        if let Err(error) = entries.append(&mut write, &lists, ids, &codes, &RayonGlobal) {
+        if let Err(error) = entries.append(&mut write, &lists, ids, &codes, or_global(options.executor)) {
             entries.roll_back(&write).map_err(AddError::from)?;
             return Err(AddError::from(error).into());
         }
-        entries.commit(&write, ids.len(), ids.iter().copied().max()).map_err(AddError::from)?;
+        entries.commit(write, ids.len(), ids.iter().copied().max());
         Ok(AddReport::new(ids.len(), Vec::new()))
     }
 }

@@ -90,7 +90,7 @@ impl KMeans {
         }
 
         let mut centroids = match options.start.unwrap_or_default() {
-            KMeansStart::PlusPlus => start::plus_plus(points, k, executor, &mut random),
+            KMeansStart::PlusPlus => start::plus_plus(points, k, options, &mut random)?,
             _ => start::random(points, k, &mut random),
         };
         if self.spherical {
@@ -99,7 +99,8 @@ impl KMeans {
         let rounds = options.iterations.unwrap_or(self.iterations);
         let mut numbers = vec![0u32; points.len()];
         let mut distances = vec![0.0; points.len()];
-        let mut objectives = Vec::with_capacity(rounds + 1);
+        let mut objectives = Vec::new();
+        // Any number of rounds may be asked for: a caller who means to cancel asks for more than there is time for.
         for round in 0..=rounds {
             options.check_cancel()?;
             let packed = PackedRows::new(Rows::new(&centroids, dim).expect("k rows"));
@@ -207,5 +208,10 @@ mod tests {
         cancel.cancel();
         let cancelled = KMeans::new(2, Metric::L2).train(rows, &TrainOptions::new().cancel(&cancel));
         assert!(matches!(cancelled, Err(TrainError::Cancelled)));
+        // "Until I cancel" is any number of rounds.
+        for start in [KMeansStart::Random, KMeansStart::PlusPlus] {
+            let options = TrainOptions::new().iterations(usize::MAX).start(start).cancel(&cancel);
+            assert!(matches!(KMeans::new(2, Metric::L2).train(rows, &options), Err(TrainError::Cancelled)));
+        }
     }
 }

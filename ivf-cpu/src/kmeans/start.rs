@@ -1,10 +1,12 @@
 //! The first centroids.
 
 use super::{Random, sample};
+use crate::executor::or_global;
 use crate::kernels::{BLOCK, L2, PackedRows, block_distances};
 use crate::simd::{Kernel, Level};
-use ivf_core::Rows;
-use ivf_core::executor::{Executor, map_items};
+use ivf_core::error::TrainError;
+use ivf_core::executor::map_items;
+use ivf_core::{Rows, TrainOptions};
 use rand::RngExt;
 
 /// `k` different points.
@@ -14,14 +16,24 @@ pub(super) fn random(points: Rows<'_, f32>, k: usize, random: &mut Random) -> Ve
 
 /// k-means++ (Arthur and Vassilvitskii, SODA 2007): each next point with a probability in proportion to its squared distance
 /// from the nearest one chosen before.
-pub(super) fn plus_plus(points: Rows<'_, f32>, k: usize, executor: &dyn Executor, random: &mut Random) -> Vec<f32> {
+pub(super) fn plus_plus(
+    points: Rows<'_, f32>,
+    k: usize,
+    options: &TrainOptions<'_>,
+    random: &mut Random,
+) -> Result<Vec<f32>, TrainError> {
+    let executor = or_global(options.executor);
     // Packed as a database is, so that the distances from a new centroid to all points are one scan.
     let packed = PackedRows::new(points);
     let mut nearest = vec![f32::INFINITY; points.len()];
     let mut chosen = random.random_range(0..points.len() as u64) as usize;
     let mut centroids = points.row(chosen).to_vec();
     let level = Level::get();
-    for _ in 1..k {
+    for found in 1..k {
+        options.check_cancel()?;
+        if let Some(progress) = options.progress {
+            progress.step("k-means++", found as u64, k as u64);
+        }
         let blocks: Vec<_> = packed.blocks().zip(nearest.chunks_mut(BLOCK)).collect();
         let parts = ivf_core::executor::split(blocks.len(), executor.threads() * 4);
         let mut blocks = blocks.into_iter();
@@ -37,7 +49,7 @@ pub(super) fn plus_plus(points: Rows<'_, f32>, k: usize, executor: &dyn Executor
         chosen = far.or_else(|| nearest.iter().rposition(|&d| d > 0.0)).unwrap_or(0);
         centroids.extend_from_slice(points.row(chosen));
     }
-    centroids
+    Ok(centroids)
 }
 
 struct Nearer<'a> {

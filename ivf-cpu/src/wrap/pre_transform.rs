@@ -1,15 +1,19 @@
 //! Transforms before an index: `L2norm,Flat`; and the cosine, which is a normalising transform before an inner product.
 
+use crate::executor::or_global;
 use crate::transform::NormalizeSpec;
 use ivf_core::error::{
-    AddError, BuildError, DecodeError, EditError, InputError, KnobError, MergeError, ReconstructError, SearchError,
-    StoreError, TrainError,
+    AddError, BuildError, CodeError, DecodeError, EditError, InputError, KnobError, MergeError, ReconstructError,
+    SearchError, StoreError, TrainError,
 };
-use ivf_core::index::{Add, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, Train, Update};
+use ivf_core::executor::map_items;
+use ivf_core::index::{
+    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
+};
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    AddOptions, AddReport, AnyRows, Id, Index, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult,
-    SpecText, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec,
+    AddOptions, AddReport, AnyRows, Executor, Id, Index, KnobValue, Metric, Node, Part, Rows, SearchParams,
+    SearchResult, SpecText, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -96,41 +100,71 @@ impl PreTransform {
         options: &TrainOptions<'_>,
     ) -> Result<(Chain, Vec<f32>, TrainReport), TrainError> {
         let mut report = TrainReport::default();
-        let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
-        let mut chain = Chain::new();
-        let mut dim = rows.dim();
+        let (mut chain, mut vectors) = (Chain::new(), Vec::new());
         for spec in &self.specs {
-            let (transform, part) = spec.train(Rows::new(&vectors, dim).map_err(InputError::from)?.into(), options)?;
+            let rows = match chain.last() {
+                Some(last) => Rows::new(&vectors, last.dim_out()).map_err(InputError::from)?.into(),
+                None => rows,
+            };
+            let (transform, part) = spec.train(rows, options)?;
             report.merge(part);
-            vectors = apply(&*transform, &vectors)?;
-            dim = transform.dim_out();
+            vectors = apply(&*transform, rows, or_global(options.executor))?;
             chain.push(transform);
+        }
+        if chain.is_empty() {
+            vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
         }
         Ok((chain, vectors, report))
     }
 
-    /// Rows through the trained chain.
-    fn transformed(&self, rows: AnyRows<'_>) -> Result<Option<Vec<f32>>, InputError> {
+    /// Rows through the trained chain, as one matrix: an add behind it is then one call, which succeeds or fails as a whole.
+    fn transformed(&self, rows: AnyRows<'_>, executor: Option<&dyn Executor>) -> Result<Option<Vec<f32>>, InputError> {
         if rows.dim() != self.dim {
             return Err(InputError::Dim { expected: self.dim, found: rows.dim() });
         }
         let Some(chain) = &self.chain else { return Ok(None) };
-        let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
-        for transform in chain {
-            vectors = apply(&**transform, &vectors)?;
+        let Some((first, rest)) = chain.split_first() else {
+            return Ok(Some(rows.to_f32(&mut Vec::new()).as_slice().to_vec()));
+        };
+        let executor = or_global(executor);
+        let mut vectors = apply(&**first, rows, executor)?;
+        for transform in rest {
+            vectors = apply(&**transform, Rows::new(&vectors, transform.dim_in())?.into(), executor)?;
         }
         Ok(Some(vectors))
+    }
+
+    /// True if every transform can be undone.
+    fn is_reversible(&self) -> bool {
+        self.chain.as_ref().is_some_and(|chain| chain.iter().all(|transform| transform.as_reverse().is_some()))
+    }
+
+    /// A vector of the inner index back through the chain; only if it [`is_reversible`](Self::is_reversible).
+    fn reversed(&self, vector: &[f32]) -> Vec<f32> {
+        let mut current = vector.to_vec();
+        for transform in self.transforms().iter().rev() {
+            if let Some(reverse) = transform.as_reverse() {
+                let mut before = vec![0.0; transform.dim_in()];
+                reverse.reverse(&current, &mut before);
+                current = before;
+            }
+        }
+        current
+    }
+
+    fn standalone(&self) -> Result<&dyn StandaloneCodec, CodeError> {
+        self.inner.as_standalone_codec().ok_or(CodeError::NotTrained)
     }
 
     fn behind<'v>(&self, vectors: &'v [f32]) -> Rows<'v, f32> {
         Rows::new(vectors, self.inner.dim()).expect("transforms make whole rows")
     }
 
-    fn queries(&self, queries: AnyRows<'_>) -> Result<Vec<f32>, SearchError> {
+    fn queries(&self, queries: AnyRows<'_>, params: &SearchParams<'_>) -> Result<Vec<f32>, SearchError> {
         if let Some(row) = queries.first_non_finite() {
             return Err(InputError::NonFinite { row }.into());
         }
-        self.transformed(queries)?.ok_or(SearchError::NotTrained)
+        self.transformed(queries, params.executor)?.ok_or(SearchError::NotTrained)
     }
 
     fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
@@ -169,10 +203,23 @@ fn no_rows(dim: usize) -> Result<Rows<'static, f32>, BuildError> {
     Rows::new(&[], dim).map_err(|error| BuildError::Dim { kind: "a transform".to_owned(), dim, why: error.to_string() })
 }
 
-fn apply(transform: &dyn Transform, vectors: &[f32]) -> Result<Vec<f32>, InputError> {
-    let rows = Rows::new(vectors, transform.dim_in())?;
+/// Rows that one turn of a parallel transform takes.
+const CHUNK: usize = 4096;
+
+/// Rows through one transform, converted and transformed chunk by chunk.
+fn apply(transform: &dyn Transform, rows: AnyRows<'_>, executor: &dyn Executor) -> Result<Vec<f32>, InputError> {
     let mut out = vec![0.0; rows.len() * transform.dim_out()];
-    transform.apply(rows, &mut out)?;
+    let jobs: Vec<&mut [f32]> = out.chunks_mut(CHUNK * transform.dim_out()).collect();
+    let done = map_items(executor, jobs, |job, out| {
+        let start = job * CHUNK;
+        let rows = rows.slice(start..start + out.len() / transform.dim_out());
+        transform.apply(rows.to_f32(&mut Vec::new()), out).map_err(|error| match error {
+            InputError::ZeroVector { row } => InputError::ZeroVector { row: start + row },
+            InputError::NonFinite { row } => InputError::NonFinite { row: start + row },
+            other => other,
+        })
+    });
+    done.into_iter().collect::<Result<(), _>>()?;
     Ok(out)
 }
 
@@ -199,7 +246,7 @@ impl Index for PreTransform {
     }
 
     fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
-        let queries = self.queries(queries)?;
+        let queries = self.queries(queries, params)?;
         self.inner.search(self.behind(&queries).into(), k, params)
     }
 
@@ -261,13 +308,40 @@ impl Index for PreTransform {
 
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
         self.inner.as_reconstruct()?;
-        let reversible = self.chain.as_ref()?.iter().all(|transform| transform.as_reverse().is_some());
-        if reversible { Some(self) } else { None }
+        if self.is_reversible() { Some(self) } else { None }
     }
 
     fn as_merge(&mut self) -> Option<&mut dyn Merge> {
         self.inner.as_merge()?;
         Some(self)
+    }
+
+    fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
+        self.inner.as_standalone_codec()?;
+        if self.is_reversible() { Some(self) } else { None }
+    }
+
+    fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
+        self.inner.as_add_codes()
+    }
+}
+
+impl StandaloneCodec for PreTransform {
+    fn sa_code_size(&self) -> Result<usize, CodeError> {
+        self.standalone()?.sa_code_size()
+    }
+
+    fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
+        if let Some(row) = rows.first_non_finite() {
+            return Err(InputError::NonFinite { row }.into());
+        }
+        let vectors = self.transformed(rows, options.executor)?.ok_or(CodeError::NotTrained)?;
+        self.standalone()?.sa_encode(self.behind(&vectors).into(), options)
+    }
+
+    fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError> {
+        let vectors = self.standalone()?.sa_decode(codes)?;
+        Ok(vectors.chunks_exact(self.inner.dim()).flat_map(|vector| self.reversed(vector)).collect())
     }
 }
 
@@ -294,7 +368,7 @@ impl Train for PreTransform {
 
 impl Add for PreTransform {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let vectors = self.transformed(rows)?.ok_or(AddError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor)?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         let unable = self.inner.unable("add");
         self.inner.as_add().ok_or(unable)?.add(rows.into(), options)
@@ -303,7 +377,7 @@ impl Add for PreTransform {
 
 impl AddWithIds for PreTransform {
     fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let vectors = self.transformed(rows)?.ok_or(AddError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor)?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         let unable = self.inner.unable("add with ids");
         self.inner.as_add_with_ids().ok_or(unable)?.add_with_ids(rows.into(), ids, options)
@@ -317,20 +391,21 @@ impl RangeSearch for PreTransform {
         radius: f32,
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
-        let queries = self.queries(queries)?;
+        let queries = self.queries(queries, params)?;
         let search = self.inner.as_range_search().ok_or_else(|| self.inner.unable("search within a radius"))?;
         search.range_search(self.behind(&queries).into(), radius, params)
     }
 }
 
 impl Update for PreTransform {
-    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError> {
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
         if let Some(row) = rows.first_non_finite() {
             return Err(InputError::NonFinite { row }.into());
         }
-        let vectors = self.transformed(rows)?.ok_or(EditError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor)?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
-        self.inner.update(ids, rows)
+        let unable = self.inner.unable("update");
+        self.inner.as_update().ok_or(unable)?.update(ids, rows.into(), options)
     }
 }
 
@@ -339,27 +414,13 @@ impl Reconstruct for PreTransform {
         if vector.len() != self.dim {
             return Err(ReconstructError::OutputLength { expected: self.dim, found: vector.len() });
         }
-        let mut current = self.inner.reconstruct(id)?;
-        for transform in self.transforms().iter().rev() {
-            let reverse = transform.as_reverse().ok_or_else(|| self.unable_to_reconstruct())?;
-            let mut before = vec![0.0; transform.dim_in()];
-            reverse.reverse(&current, &mut before);
-            current = before;
-        }
-        vector.copy_from_slice(&current);
+        vector.copy_from_slice(&self.reversed(&self.inner.reconstruct(id)?));
         Ok(())
     }
 }
 
-impl PreTransform {
-    fn unable_to_reconstruct(&self) -> ivf_core::error::Unable {
-        let this: &dyn Index = self;
-        this.unable("reconstruct")
-    }
-}
-
 impl Merge for PreTransform {
-    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError> {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<PreTransform>().ok_or(MergeError::Incompatible("kind"))?;
         if (self.dim, self.tokens(), self.cosine) != (other.dim, other.tokens(), other.cosine) {
@@ -371,6 +432,6 @@ impl Merge for PreTransform {
             return Err(MergeError::Incompatible("their transforms"));
         }
         let unable = self.inner.unable("merge");
-        self.inner.as_merge().ok_or(unable)?.merge_from(&mut *other.inner, shift)
+        self.inner.as_merge().ok_or(unable)?.merge_from(&mut *other.inner, shift, options)
     }
 }

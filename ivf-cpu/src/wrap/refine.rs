@@ -8,7 +8,7 @@ use ivf_core::error::{
 };
 use ivf_core::executor::map;
 use ivf_core::index::{Add, Reconstruct, Remove, Reset, Train, Update};
-use ivf_core::ivf::check_k;
+use ivf_core::index_ivf::check_k;
 use ivf_core::registry::{Registry, Side, WrapperRow, WrapperSpec};
 use ivf_core::{
     AddOptions, AddReport, AnyRows, DirectMapKind, Hits, Id, IdSelector, Index, Knob, KnobValue, Location, Metric,
@@ -157,7 +157,8 @@ impl Index for Refine {
         let knobs = vec![Knob::new(K_FACTOR.0, KnobValue::Float(self.k_factor.into()), K_FACTOR.1)];
         let own = Part { path: String::new(), kind: ROW.tag.to_owned(), knobs };
         let base = self.base.parts().into_iter().map(|part| part.under("base"));
-        let refine = self.refine.parts().into_iter().map(|part| part.under("refine"));
+        // The refining vectors keep the map they need: its knob is not the caller's.
+        let refine = self.refine.parts().into_iter().map(|part| Part { knobs: Vec::new(), ..part }.under("refine"));
         std::iter::once(own).chain(base).chain(refine).collect()
     }
 
@@ -275,10 +276,11 @@ impl Remove for Refine {
 }
 
 impl Update for Refine {
-    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError> {
-        self.base.update(ids, rows)?;
-        let refine: &mut dyn Index = &mut self.refine;
-        refine.update(ids, rows)?;
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
+        for index in [&mut *self.base, &mut self.refine] {
+            let unable = index.unable("update");
+            index.as_update().ok_or(unable)?.update(ids, rows, options)?;
+        }
         self.map_ids()
     }
 }

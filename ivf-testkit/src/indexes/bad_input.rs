@@ -203,15 +203,15 @@ fn check_edits(index: &mut dyn Index, unchanged: &dyn Fn(&dyn Index, &str)) {
         && let [a, b, ..] = known[..]
     {
         let rows = vectors.rows().into();
-        let result = update.update(&[a, NOBODY], rows);
+        let result = update.update(&[a, NOBODY], rows, &AddOptions::new());
         assert!(matches!(result, Err(EditError::NoSuchId(NOBODY))), "update of an unknown id gives {result:?}");
-        let result = update.update(&[a, a], rows);
+        let result = update.update(&[a, a], rows, &AddOptions::new());
         assert!(matches!(result, Err(EditError::TwiceNamed(id)) if id == a), "update of an id twice gives {result:?}");
-        let result = update.update(&[a], rows);
+        let result = update.update(&[a], rows, &AddOptions::new());
         let counted = matches!(result, Err(EditError::Input(InputError::IdCount { rows: 2, ids: 1 })));
         assert!(counted, "update of 1 id by 2 vectors gives {result:?}");
         vectors.data[2 * dim - 1] = f32::NAN;
-        let result = update.update(&[a, b], vectors.rows().into());
+        let result = update.update(&[a, b], vectors.rows().into(), &AddOptions::new());
         let input = match &result {
             Err(EditError::Input(input) | EditError::Add(AddError::Input(input))) => Some(input),
             _ => None,

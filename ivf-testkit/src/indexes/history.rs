@@ -114,7 +114,7 @@ impl History<'_> {
         let filled =
             if other.as_add().is_some() { other.add(vectors.rows()) } else { other.add_with_ids(vectors.rows(), &ids) };
         filled.unwrap_or_else(|error| panic!("{at}: filling the index to merge: {error}"));
-        match index.as_merge()?.merge_from(&mut *other, shift) {
+        match index.as_merge()?.merge_from(&mut *other, shift, &AddOptions::new()) {
             Ok(()) => {}
             Err(MergeError::Add(AddError::IdNotSequential { .. })) => return Some("a refused merge".to_owned()),
             Err(error) => panic!("{at}: merge of {} vectors, shifted by {shift}: {error}", vectors.len()),
@@ -128,7 +128,9 @@ impl History<'_> {
         index.as_add_codes()?;
         let vectors = self.vectors();
         let coder = index.as_standalone_codec()?;
-        let codes = coder.sa_encode(vectors.rows().into()).unwrap_or_else(|error| panic!("{at}: coding: {error}"));
+        let codes = coder
+            .sa_encode(vectors.rows().into(), &AddOptions::new())
+            .unwrap_or_else(|error| panic!("{at}: coding: {error}"));
         let size = coder.sa_code_size().unwrap_or_else(|error| panic!("{at}: the size of a code: {error}"));
         assert_eq!(codes.len(), size * vectors.len(), "{at}: bytes of {} standalone codes", vectors.len());
         let decoded = coder.sa_decode(&codes).unwrap_or_else(|error| panic!("{at}: decoding: {error}"));
@@ -137,7 +139,7 @@ impl History<'_> {
         let counted = self.next_id().filter(|_| self.random.random());
         let ids =
             counted.map_or_else(|| self.ids(vectors.len()), |first| (first..).map(Id).take(vectors.len()).collect());
-        match index.as_add_codes()?.add_codes(&codes, counted.is_none().then_some(&ids)) {
+        match index.as_add_codes()?.add_codes(&codes, counted.is_none().then_some(&ids), &AddOptions::new()) {
             Ok(report) => assert_eq!(report.added, vectors.len(), "{at}: codes added"),
             Err(CodeError::Add(AddError::IdNotSequential { .. })) => return Some(format!("refused codes of {ids:?}")),
             Err(error) => panic!("{at}: adding codes of {ids:?}: {error}"),

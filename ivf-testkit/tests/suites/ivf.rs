@@ -3,7 +3,7 @@
 use crate::assert_caught;
 use ivf_core::error::{BuildError, KnobError, SearchError, StoreError, TrainError};
 use ivf_core::index::RangeSearch;
-use ivf_core::ivf::{check_k, check_radius};
+use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::part::unknown_knob;
 use ivf_core::{
     AnyRows, Centroids, Id, Index, IndexIvf, InvertedLists, KnobValue, Level1Quantizer, ListNo, Location, Metric,

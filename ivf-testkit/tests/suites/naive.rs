@@ -7,7 +7,7 @@ use ivf_core::error::{
 use ivf_core::index::{
     Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Update,
 };
-use ivf_core::ivf::{check_k, check_radius};
+use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::node::NamedArray;
 use ivf_core::params::NonFinite;
 use ivf_core::part::unknown_knob;
@@ -271,7 +271,7 @@ impl Remove for Naive {
 }
 
 impl Update for Naive {
-    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>) -> Result<(), EditError> {
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, _: &AddOptions<'_>) -> Result<(), EditError> {
         if ids.len() != rows.len() {
             return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
         }
@@ -304,7 +304,7 @@ impl Reconstruct for Naive {
 }
 
 impl Merge for Naive {
-    fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64, _: &AddOptions<'_>) -> Result<(), MergeError> {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<Self>().ok_or(MergeError::Incompatible("kind"))?;
         if other.dim != self.dim {
@@ -323,7 +323,7 @@ impl StandaloneCodec for Naive {
     fn sa_code_size(&self) -> Result<usize, CodeError> {
         Ok(4 * self.dim)
     }
-    fn sa_encode(&self, rows: AnyRows<'_>) -> Result<Vec<u8>, CodeError> {
+    fn sa_encode(&self, rows: AnyRows<'_>, _: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
         Ok(self.vectors(rows, false)?.into_iter().flatten().flatten().flat_map(f32::to_le_bytes).collect())
     }
     fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError> {
@@ -335,7 +335,7 @@ impl StandaloneCodec for Naive {
 }
 
 impl AddCodes for Naive {
-    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError> {
+    fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>, _: &AddOptions<'_>) -> Result<AddReport, CodeError> {
         let vectors = self.sa_decode(codes)?;
         // Not `insert`: these are of unit length already.
         let first = self.largest.map_or(0, |id| id.0 + 1);

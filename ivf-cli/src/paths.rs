@@ -1,0 +1,25 @@
+//! Files that a command must not write over.
+
+use crate::failure::Failure;
+use std::path::{Path, PathBuf};
+
+/// Refuses an output file that is also another file of the command.
+pub(crate) fn refuse_same(output: &Path, others: &[&Path]) -> Result<(), Failure> {
+    match others.iter().find(|other| place(other) == place(output)) {
+        Some(other) => {
+            let (output, other) = (output.display(), other.display());
+            Err(Failure::Usage(format!("{output} cannot be written: it is also {other}, which this command needs")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Where a file is, or would be: links followed as far as there is something.
+fn place(path: &Path) -> PathBuf {
+    if let Ok(place) = path.canonicalize() {
+        return place;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    path.file_name().map_or(folder.clone(), |name| folder.join(name))
+}
