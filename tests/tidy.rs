@@ -140,8 +140,8 @@ fn a_file_is_one_idea_and_nothing_is_left_undone() {
 }
 
 #[test]
-fn only_the_factory_and_the_registry_know_complete_sets() {
-    // A kind is reached by its row: no other crate compares tags or downcasts to another module's kind.
+fn nobody_downcasts_but_to_its_own_kind() {
+    // A merge asks whether the other index is of its own kind; who wants another kind's insides asks `export()`.
     for (path, text) in sources() {
         let own = ["ivf-cpu/src/engine/merge.rs", "ivf-cpu/src/engine/codes.rs", "ivf-cpu/src/wrap/pre_transform.rs"];
         // The test kit looks into the payloads of panics, not of kinds.

@@ -23,7 +23,7 @@ impl Executor for RayonGlobal {
 pub struct RayonPool(rayon::ThreadPool);
 
 impl RayonPool {
-    /// A pool of `threads` threads.
+    /// A pool of `threads` threads, at least one; rayon starts at most some tens of thousands, and takes its time for that.
     ///
     /// # Errors
     /// What rayon says if the threads cannot be started.
