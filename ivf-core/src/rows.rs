@@ -1,6 +1,7 @@
 //! Vectors as the caller has them: checked, borrowed matrices of one element type.
 
 use crate::element::{Element, ElementType};
+use crate::error::InputError;
 use half::{bf16, f16};
 use std::ops::Range;
 
@@ -190,6 +191,20 @@ impl<'a> AnyRows<'a> {
         }
     }
 
+    /// Says that these are finite vectors of `dim`.
+    ///
+    /// # Errors
+    /// [`InputError::Dim`], or [`InputError::NonFinite`] naming the first such vector.
+    pub fn check(&self, dim: usize) -> Result<(), InputError> {
+        if self.dim() != dim {
+            return Err(InputError::Dim { expected: dim, found: self.dim() });
+        }
+        match self.first_non_finite() {
+            Some(row) => Err(InputError::NonFinite { row }),
+            None => Ok(()),
+        }
+    }
+
     /// The number of the first vector that holds a NaN or an infinity.
     pub fn first_non_finite(&self) -> Option<usize> {
         // Integers are finite, always: do not read them.
@@ -230,6 +245,9 @@ mod tests {
         let any: AnyRows = Rows::new(&halves, 2).unwrap().into();
         assert_eq!((any.len(), any.dim(), any.element_type()), (2, 2, ElementType::F16));
         assert_eq!(any.first_non_finite(), Some(1));
+        assert_eq!(any.check(2), Err(InputError::NonFinite { row: 1 }));
+        assert_eq!(any.check(3), Err(InputError::Dim { expected: 3, found: 2 }));
+        assert_eq!(any.slice(0..1).check(2), Ok(()));
         assert_eq!(any.slice(0..1).to_f32(&mut Vec::new()).as_slice(), &[0.5, -1.0]);
         let bytes: AnyRows = Rows::new(&[1u8, 255], 1).unwrap().into();
         assert_eq!(bytes.to_f32(&mut Vec::new()).as_slice(), &[1.0, 255.0]);

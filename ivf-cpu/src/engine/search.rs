@@ -52,12 +52,7 @@ impl IvfIndex {
     /// The index, if it can answer these queries.
     fn checked(&self, queries: AnyRows<'_>) -> Result<&Trained, SearchError> {
         let trained = self.trained.as_ref().ok_or(SearchError::NotTrained)?;
-        if queries.dim() != self.dim {
-            return Err(InputError::Dim { expected: self.dim, found: queries.dim() }.into());
-        }
-        if let Some(row) = queries.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        queries.check(self.dim)?;
         Ok(trained)
     }
 

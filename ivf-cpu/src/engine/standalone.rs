@@ -16,12 +16,7 @@ impl StandaloneCodec for IvfIndex {
 
     fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
         let Trained { quantizer, entries } = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
-        if rows.dim() != self.dim {
-            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
-        }
-        if let Some(row) = rows.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        rows.check(self.dim)?;
         let mut scratch = Vec::new();
         let rows = rows.to_f32(&mut scratch);
         let executor = or_global(options.executor);

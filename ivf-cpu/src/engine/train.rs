@@ -5,7 +5,7 @@ use crate::coarse::nearest_lists;
 use crate::executor::or_global;
 use crate::kmeans::{Random, sample};
 use ivf_core::codec::residuals;
-use ivf_core::error::{InputError, SearchError, TrainError};
+use ivf_core::error::{SearchError, TrainError};
 use ivf_core::{AnyRows, Centroids, Index, Rows, SearchParams, Train, TrainOptions, TrainReport};
 use rand::SeedableRng;
 use std::sync::Arc;
@@ -15,12 +15,7 @@ impl Train for IvfIndex {
         if !self.is_empty() {
             return Err(TrainError::NotEmpty { len: self.len() });
         }
-        if rows.dim() != self.dim {
-            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
-        }
-        if let Some(row) = rows.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        rows.check(self.dim)?;
         let (quantizer, mut report) = self.quantizer.train(rows, self.metric, options)?;
 
         let mut random = Random::seed_from_u64(options.seed.unwrap_or_default());

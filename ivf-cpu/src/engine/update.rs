@@ -12,12 +12,7 @@ impl Update for IvfIndex {
         if ids.len() != rows.len() {
             return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
         }
-        if rows.dim() != self.dim {
-            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
-        }
-        if let Some(row) = rows.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        rows.check(self.dim)?;
         let mut wanted = HashSet::with_capacity(ids.len());
         if let Some(&twice) = ids.iter().find(|id| !wanted.insert(**id)) {
             return Err(EditError::TwiceNamed(twice));

@@ -161,9 +161,7 @@ impl PreTransform {
     }
 
     fn queries(&self, queries: AnyRows<'_>, params: &SearchParams<'_>) -> Result<Vec<f32>, SearchError> {
-        if let Some(row) = queries.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        queries.check(self.dim)?;
         self.transformed(queries, params.executor)?.ok_or(SearchError::NotTrained)
     }
 
@@ -332,9 +330,7 @@ impl StandaloneCodec for PreTransform {
     }
 
     fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
-        if let Some(row) = rows.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        rows.check(self.dim)?;
         let vectors = self.transformed(rows, options.executor)?.ok_or(CodeError::NotTrained)?;
         self.standalone()?.sa_encode(self.behind(&vectors).into(), options)
     }
@@ -350,12 +346,7 @@ impl Train for PreTransform {
         if !self.is_empty() {
             return Err(TrainError::NotEmpty { len: self.len() });
         }
-        if rows.dim() != self.dim {
-            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
-        }
-        if let Some(row) = rows.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        rows.check(self.dim)?;
         let (chain, vectors, mut report) = self.train_chain(rows, options)?;
         let behind = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         if let Some(train) = self.inner.as_train() {
@@ -399,9 +390,7 @@ impl RangeSearch for PreTransform {
 
 impl Update for PreTransform {
     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
-        if let Some(row) = rows.first_non_finite() {
-            return Err(InputError::NonFinite { row }.into());
-        }
+        rows.check(self.dim)?;
         let vectors = self.transformed(rows, options.executor)?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         let unable = self.inner.unable("update");
