@@ -108,7 +108,7 @@ fn a_map_finds_what_to_remove_as_a_scan_does() {
 }
 
 #[test]
-fn an_array_is_refused_over_ids_over_ids_that_do_not_count_up() {
+fn an_array_is_refused_over_ids_that_do_not_count_up() {
     let quantizer = Arc::new(FlatQuantizerSpec { nlist: 2 });
     let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, Arc::new(FlatSpec)).expect("a good specification");
     let vectors = data::clusters(3, 100, DIM, 2);
@@ -120,4 +120,18 @@ fn an_array_is_refused_over_ids_over_ids_that_do_not_count_up() {
     let refused = index.set_direct_map(DirectMapKind::Array);
     assert!(matches!(refused, Err(ivf::error::EditError::NotForArray(ivf::Id(i64::MAX)))), "{refused:?}");
     index.set_direct_map(DirectMapKind::Hash).expect("a table takes any id");
+}
+
+#[test]
+fn knobs_are_turned_together_or_the_error_says_which_is_not() {
+    let mut index = flat(DirectMapKind::None);
+    let turn = |index: &mut dyn Index, text: &str| ivf::part::set_knobs(index, text);
+    turn(&mut *index, "direct_map=1").expect("nothing to map yet");
+    turn(&mut *index, "direct_map=1").expect("as it is");
+    index.add(data::uniform(8, 30_000, DIM).rows()).expect("always trained");
+    index.remove(&ivf::IdSelector::range(0..29_990)).expect("it can");
+    for text in ["direct_map=2,nprobe=0", "direct_map=2,nope=1", "direct_map=7", "direct_map=x", ""] {
+        assert!(turn(&mut *index, text).is_err(), "{text}");
+        assert!(index.reconstruct(ivf::Id(29_999)).is_ok());
+    }
 }

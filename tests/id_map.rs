@@ -123,3 +123,39 @@ fn an_emptied_id_map_takes_no_memory_and_repeats_no_id() {
         assert!(memory.iter().all(|bytes| *bytes == memory[0]), "{memory:?}");
     }
 }
+
+#[test]
+fn ids_go_on_after_emptying_a_file_and_training_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("index.ivf");
+    let vectors = data::uniform(8, 100, DIM);
+    for spec in ["Flat", "IVF4,Flat", "IDMap,Flat", "IDMap2,IVF4,Flat", "IDMap,IVF4,Flat,RFlat", "(IDMap,Flat),RFlat"] {
+        let mut index = make(spec);
+        index.add(vectors.rows()).expect("trained");
+        assert_eq!(index.remove(&IdSelector::All).expect("it can"), 100);
+        ivf::write_index(&*index, &path).expect("a writable folder");
+        let mut index = ivf::read_index(&path).expect("just written");
+        index.train(data::uniform(9, 200, DIM).rows()).expect("it is empty");
+        index.add(vectors.rows()).expect("trained");
+        let found = index.search(vectors.rows().slice(0..1).into(), 1, &SearchParams::new()).expect("a good query");
+        assert_eq!(found.hits.row(0).ids, [Id(100)], "{spec}");
+        assert_eq!(index.reconstruct(Id(100)).expect("it is there"), vectors.rows().row(0), "{spec}");
+    }
+}
+
+#[test]
+fn training_again_after_a_skipped_row_keeps_ids_straight() {
+    for spec in ["IDMap,IVF4,Flat", "IDMap2,IVF4,Flat"] {
+        let mut index = make(spec);
+        let options = AddOptions::new().non_finite(NonFinite::SkipRow);
+        let skipped = [f32::NAN; DIM];
+        let add = index.as_add_with_ids().expect("it can");
+        add.add_with_ids(Rows::new(&skipped, DIM).expect("a row").into(), &[Id(7)], &options).expect("it is skipped");
+        index.train(data::uniform(9, 200, DIM).rows()).expect("it is empty");
+        let vectors = data::uniform(10, 1, DIM);
+        index.add_with_ids(vectors.rows(), &[Id(42)]).expect("trained");
+        let found = index.search(vectors.rows().into(), 1, &SearchParams::new()).expect("a good query");
+        assert_eq!(found.hits.row(0).ids, [Id(42)], "{spec}");
+        assert_eq!(index.reconstruct(Id(42)).expect("it is there"), vectors.data, "{spec}");
+    }
+}

@@ -14,12 +14,22 @@ pub(crate) fn refuse_same(output: &Path, others: &[&Path]) -> Result<(), Failure
     }
 }
 
-/// Where a file is, or would be: links followed as far as there is something.
+/// Where a file is, or would be, links followed.
 fn place(path: &Path) -> PathBuf {
-    if let Ok(place) = path.canonicalize() {
-        return place;
+    let mut path = path.to_owned();
+    // As many links as a system follows; `canonicalize` does not follow one to a file that is yet to be made.
+    for _ in 0..40 {
+        if let Ok(place) = path.canonicalize() {
+            return place;
+        }
+        let Ok(target) = path.read_link() else { break };
+        path = folder(&path).join(target);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(&path);
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     path.file_name().map_or(folder.clone(), |name| folder.join(name))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -101,7 +101,8 @@ impl FromStr for KnobValue {
     }
 }
 
-/// Turns several knobs at once: `"nprobe=16,k_factor=4"`, as Faiss's `ParameterSpace`. All are turned or none.
+/// Turns several knobs at once: `"nprobe=16,k_factor=4"`, as Faiss's `ParameterSpace`. All are turned or none; only a knob that
+/// refuses the value it had (a direct map that no longer fits its ids) stays turned, and that is the error then.
 ///
 /// # Errors
 /// [`KnobError`] for the first that is malformed, unknown or out of range.
@@ -117,7 +118,7 @@ pub fn set_knobs(index: &mut dyn Index, text: &str) -> Result<(), KnobError> {
         if let Err(error) = index.set_knob(name, value) {
             for (name, _) in &wanted[..i] {
                 if let Some(knob) = before.iter().find(|knob| knob.name == *name) {
-                    index.set_knob(name, knob.value).expect("a knob takes the value it had");
+                    index.set_knob(name, knob.value)?;
                 }
             }
             return Err(error);

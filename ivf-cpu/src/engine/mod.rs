@@ -121,6 +121,9 @@ impl IvfIndex {
     /// # Errors
     /// [`EditError`] if an id is not for an array, or the lists cannot be read. The map is as it was.
     pub fn set_direct_map(&mut self, kind: DirectMapKind) -> Result<(), EditError> {
+        if kind == self.map {
+            return Ok(());
+        }
         if let Some(trained) = &mut self.trained {
             trained.entries.map = trained.entries.mapped(kind)?;
         }

@@ -195,7 +195,12 @@ impl IdMap {
                 numbers.entry(id).or_default().push(number as u64);
             }
         }
-        let next_id = ids.iter().copied().map(after).max().unwrap_or(0);
+        // Larger than any id here, if that was removed; and no id can follow 2^63 - 1.
+        let next_id: u64 = node.meta()?;
+        let least = ids.iter().copied().map(after).max().unwrap_or(0);
+        if !(least..=1 << 63).contains(&next_id) {
+            return Err(DecodeError::value(&node.tag, format!("the next id is {next_id}, after ids up to {least}")));
+        }
         Ok(Self { kind, inner, ids, present, numbers, next_id })
     }
 }
@@ -245,7 +250,7 @@ impl Index for IdMap {
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        let mut node = Node::new(self.kind.row().tag, 0, &());
+        let mut node = Node::new(self.kind.row().tag, 0, &self.next_id);
         let present: Vec<u8> = self.present.iter().map(|&present| present.into()).collect();
         node.push(NamedArray::borrowed("ids", &[self.ids.len() as u64], &self.ids));
         node.push(NamedArray::owned("present", &[present.len() as u64], present));
