@@ -4,12 +4,12 @@ use super::IvfIndex;
 use super::entries::Entries;
 use ivf_core::error::{EditError, StoreError};
 use ivf_core::{DirectMapKind, Id, IdSelector, ListNo, ListOffset, Location, Remove};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 impl Remove for IvfIndex {
     fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
         let entries = &mut self.trained.as_mut().ok_or(EditError::NotTrained)?.entries;
-        let (places, _) = entries.places(selector)?;
+        let places = entries.places(selector, |_| ())?;
         Ok(entries.remove_at(places)?)
     }
 }
@@ -18,30 +18,30 @@ impl Remove for IvfIndex {
 pub(super) type Places = BTreeMap<ListNo, Vec<ListOffset>>;
 
 impl Entries {
-    /// The places of all entries whose ids are selected, and their ids. With a direct map, and a selector that can list its ids,
-    /// nothing is scanned.
-    pub(super) fn places(&self, selector: &IdSelector<'_>) -> Result<(Places, HashSet<Id>), StoreError> {
-        let (mut places, mut found) = (Places::new(), HashSet::new());
+    /// The places of all entries whose ids are selected; `found` hears the id of each. With a direct map, and a selector that can
+    /// list its ids, nothing is scanned.
+    pub(super) fn places(&self, selector: &IdSelector<'_>, mut found: impl FnMut(Id)) -> Result<Places, StoreError> {
+        let mut places = Places::new();
         if self.map.kind() != DirectMapKind::None
             && let Some(ids) = selector.listed(self.len)
         {
             for id in ids {
                 for place in self.map.places(id) {
-                    found.insert(id);
+                    found(id);
                     places.entry(place.list).or_default().push(place.offset);
                 }
             }
             places.values_mut().for_each(|offsets| offsets.sort_unstable());
-            return Ok((places, found));
+            return Ok(places);
         }
         for list in self.list_numbers() {
             let entries = self.lists.list(list)?;
             for (offset, id) in entries.ids().enumerate().filter(|&(_, id)| selector.contains(id)) {
-                found.insert(id);
+                found(id);
                 places.entry(list).or_default().push(ListOffset(offset as u32));
             }
         }
-        Ok((places, found))
+        Ok(places)
     }
 
     /// Removes entries by place and says how many.
@@ -49,10 +49,11 @@ impl Entries {
         self.writer()?;
         let mut removed = 0;
         for (list, offsets) in doomed {
-            let ids: Vec<(Id, ListOffset)> = {
+            let mut ids: Vec<(Id, ListOffset)> = Vec::new();
+            if self.map.kind() != DirectMapKind::None {
                 let entries = self.lists.list(list)?;
-                offsets.iter().filter_map(|&offset| Some((entries.id(offset)?, offset))).collect()
-            };
+                ids.extend(offsets.iter().filter_map(|&offset| Some((entries.id(offset)?, offset))));
+            }
             let moves = self.writer()?.remove(list, &offsets)?;
             ids.into_iter().for_each(|(id, offset)| self.map.remove(id, Location { list, offset }));
             for moved in moves {

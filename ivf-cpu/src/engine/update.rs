@@ -17,7 +17,10 @@ impl Update for IvfIndex {
         if let Some(&twice) = ids.iter().find(|id| !wanted.insert(**id)) {
             return Err(EditError::TwiceNamed(twice));
         }
-        let (places, found) = entries.places(&IdSelector::Set(wanted))?;
+        let mut found = HashSet::with_capacity(ids.len());
+        let places = entries.places(&IdSelector::Set(wanted), |id| {
+            found.insert(id);
+        })?;
         if let Some(&missing) = ids.iter().find(|id| !found.contains(id)) {
             return Err(EditError::NoSuchId(missing));
         }
