@@ -1,10 +1,11 @@
-//! What an instruction set is worth: one query against packed vectors in cache, each level beside the scalar one.
+//! Each kernel against the measured ceiling: how many floating-point operations a second this core can do at all.
 //!
-//! `cargo bench --bench kernels`. The two `unsafe` calls of `ivf_cpu::simd` are there for these ratios.
+//! `cargo bench --bench kernels`. The ceiling is a loop of fused multiply-adds that stay in registers; a distance needs one for
+//! each dimension of a pair, so the share is multiply-adds done over multiply-adds possible. The `unsafe` code of `ivf_cpu::simd` is there for these figures.
 
 use ivf::Rows;
-use ivf::cpu::kernels::{BLOCK, Distance, InnerProduct, L2, PackedRows, block_distances, tile_distances};
-use ivf::cpu::simd::{Kernel, Level};
+use ivf::cpu::kernels::{BLOCK, Distance, InnerProduct, L2, distances_to_rows, scan};
+use ivf::cpu::simd::{Kernel, Lane, Level, Simd};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -13,62 +14,70 @@ const DIM: usize = 100;
 const VECTORS: usize = 1024;
 const ROUNDS: usize = 7;
 
-struct Scan<'a, D> {
-    distance: D,
-    query: &'a [f32],
-    packed: &'a PackedRows,
+/// Multiply-adds of registers alone: enough chains to hide their latency.
+struct Ceiling {
+    steps: usize,
 }
 
-impl<D: Distance> Kernel for Scan<'_, D> {
+const CHAINS: usize = 6;
+
+impl Kernel for Ceiling {
     type Output = f32;
 
     #[inline(always)]
-    fn run(self) -> f32 {
-        let mut least = f32::INFINITY;
-        for block in self.packed.blocks() {
-            for distance in block_distances(self.distance, self.query, block) {
-                least = least.min(distance);
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        // Lanes that differ, so that no two chains are found to be one.
+        let lanes = black_box([[0.5_f32; 16]; CHAINS + 2]);
+        let (a, b) = (simd.load(&lanes[CHAINS]), simd.load(&lanes[CHAINS + 1]));
+        let mut sums: [S::F32; CHAINS] = std::array::from_fn(|i| simd.load(&lanes[i]));
+        for _ in 0..self.steps {
+            for sum in &mut sums {
+                *sum = simd.mul_add(*sum, a, b);
             }
         }
-        least
+        sums.into_iter().flat_map(|sum| simd.to_array(sum)).sum()
     }
 }
 
-struct Tile<'a, D> {
+/// A scan that finds nothing: distances and comparisons alone.
+struct Scan<'a, D, T> {
     distance: D,
-    queries: [&'a [f32]; 4],
-    packed: &'a PackedRows,
+    queries: Rows<'a, f32>,
+    columns: &'a [[T; BLOCK]],
 }
 
-impl<D: Distance> Kernel for Tile<'_, D> {
+impl<D: Distance, T: Lane> Kernel for Scan<'_, D, T> {
     type Output = f32;
 
     #[inline(always)]
-    fn run(self) -> f32 {
-        let mut least = [f32::INFINITY; BLOCK];
-        for block in self.packed.blocks() {
-            for distances in tile_distances(self.distance, self.queries, block) {
-                least.iter_mut().zip(distances).for_each(|(least, distance)| *least = least.min(distance));
-            }
-        }
-        least.into_iter().fold(f32::INFINITY, f32::min)
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut thresholds = [-1e30; 64];
+        let thresholds = &mut thresholds[..self.queries.len()];
+        let mut found = 0.0;
+        scan(simd, self.distance, self.queries, thresholds, self.columns, |near| {
+            found += near.distances[0];
+            -1e30
+        });
+        found
     }
 }
 
-/// The same distances over vectors row by row: one chain of additions, since the sum runs over the dimensions in order.
+/// The same distances over vectors row by row: chains of additions side by side, since a sum runs over the dimensions in order.
 struct Rowwise<'a, D> {
     distance: D,
     query: &'a [f32],
     vectors: &'a [f32],
+    out: &'a mut [f32],
 }
 
 impl<D: Distance> Kernel for Rowwise<'_, D> {
     type Output = f32;
 
     #[inline(always)]
-    fn run(self) -> f32 {
-        let vectors = self.vectors.chunks_exact(DIM);
-        vectors.map(|row| self.distance.between(self.query, row.iter().copied())).fold(f32::INFINITY, f32::min)
+    fn run<S: Simd>(self, _simd: S) -> f32 {
+        let pairs = self.vectors.chunks_exact(DIM).map(|row| (self.query, row));
+        distances_to_rows(self.distance, pairs, self.out);
+        self.out[0]
     }
 }
 
@@ -86,34 +95,62 @@ fn time(repeat: usize, mut call: impl FnMut() -> f32) -> (Duration, f32) {
     (best, answer)
 }
 
-fn measure<D: Distance>(name: &str, distance: D, flops_a_step: usize) {
-    let vectors: Vec<f32> = (0..VECTORS * DIM).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
-    let packed = PackedRows::new(Rows::new(&vectors, DIM).expect("whole rows"));
-    let queries: Vec<f32> = vectors[..4 * DIM].iter().map(|x| distance.enter(x + 0.25)).collect();
-    let rows = Rows::new(&queries, DIM).expect("whole rows");
-    for (form, together) in [("rows", 0), ("one query", 1), ("tile of 4", 4)] {
-        let mut scalar: Option<(Duration, f32)> = None;
-        for level in Level::available() {
-            let repeat = if scalar.is_none() { 3 } else { 200 };
-            let (took, answer) = time(repeat, || match together {
-                0 => level.run(Rowwise { distance, query: black_box(rows.row(0)), vectors: &vectors }),
-                1 => level.run(Scan { distance, query: black_box(rows.row(0)), packed: &packed }),
-                _ => level.run(Tile { distance, queries: std::array::from_fn(|q| rows.row(q)), packed: &packed }),
-            });
-            let (base, expected) = *scalar.get_or_insert((took, answer));
-            assert_eq!(answer.to_bits(), expected.to_bits(), "{level} gives other bits");
-            let flops = (VECTORS * DIM * flops_a_step * together.max(1)) as f64;
-            println!(
-                "{name:<14} {form:<10} {:<8} {:>7.1} GFLOP/s {:>7.1} x scalar",
-                level.to_string(),
-                flops / took.as_secs_f64() / 1e9,
-                base.as_secs_f64() / took.as_secs_f64()
-            );
+/// The multiply-adds a second of the best level, and of each.
+fn ceilings() -> Vec<(Level, f64)> {
+    let steps = 100_000;
+    let rate = |level: Level| {
+        let repeat = if level == Level::available()[0] { 1 } else { 20 };
+        let (took, _) = time(repeat, || level.run(Ceiling { steps }));
+        (steps * CHAINS * 16) as f64 / took.as_secs_f64()
+    };
+    Level::available().into_iter().map(|level| (level, rate(level))).collect()
+}
+
+fn line(name: &str, form: &str, level: Level, pairs: usize, flops: f64, took: Duration, ceiling: f64) {
+    let rate = pairs as f64 / took.as_secs_f64();
+    println!(
+        "{name:<14} {form:<10} {:<10} {:>7.1} M pairs/s {:>7.1} GFLOP/s {:>4.0} % of the ceiling",
+        level.to_string(),
+        rate / 1e6,
+        rate * flops / 1e9,
+        100.0 * rate * DIM as f64 / ceiling,
+    );
+}
+
+/// `flops`: floating-point operations for each dimension.
+fn measure<D: Distance, T: Lane>(name: &str, distance: D, flops: f64, ceilings: &[(Level, f64)]) {
+    let value = |i: usize| (i * 7919 % 1009) as f32 / 1009.0;
+    let vectors: Vec<f32> = (0..VECTORS * DIM).map(value).collect();
+    let columns: Vec<[T; BLOCK]> = (0..VECTORS / BLOCK * DIM)
+        .map(|c| std::array::from_fn(|lane| T::from_f32(value(c * BLOCK + lane) * 100.0)))
+        .collect();
+    let queries: Vec<f32> = vectors[..40 * DIM].iter().map(|x| distance.enter(x + 0.25)).collect();
+    let queries = Rows::new(&queries, DIM).expect("whole rows");
+    let mut out = vec![0.0; VECTORS];
+    for &(level, ceiling) in ceilings {
+        let repeat = if level == ceilings[0].0 { 1 } else { 50 };
+        for (form, together) in [("one query", 1), ("40 queries", 40)] {
+            let queries = queries.slice(0..together);
+            let (took, _) =
+                time(repeat, || level.run(Scan { distance, queries: black_box(queries), columns: &columns }));
+            line(name, form, level, VECTORS * together, flops * DIM as f64, took, ceiling);
         }
+        let query = queries.row(0);
+        let (took, _) =
+            time(repeat, || level.run(Rowwise { distance, query: black_box(query), vectors: &vectors, out: &mut out }));
+        line(name, "rows", level, VECTORS, flops * DIM as f64, took, ceiling);
     }
 }
 
 fn main() {
-    measure("L2", L2, 3);
-    measure("inner product", InnerProduct, 2);
+    let ceilings = ceilings();
+    for (level, rate) in &ceilings {
+        println!("ceiling        {:<10} {:>7.1} GFLOP/s of fused multiply-adds", level.to_string(), 2.0 * rate / 1e9);
+    }
+    measure::<_, f32>("inner product", InnerProduct, 2.0, &ceilings);
+    measure::<_, f32>("L2", L2, 3.0, &ceilings);
+    measure::<_, half::f16>("L2, f16", L2, 3.0, &ceilings);
+    measure::<_, half::bf16>("L2, bf16", L2, 3.0, &ceilings);
+    measure::<_, u8>("L2, u8", L2, 3.0, &ceilings);
+    measure::<_, i8>("L2, i8", L2, 3.0, &ceilings);
 }

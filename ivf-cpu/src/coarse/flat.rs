@@ -146,16 +146,8 @@ impl Level1Quantizer for FlatQuantizer {
             return Probes::new(1, numbers.into_iter().map(|no| Some(ListNo(no))).collect(), distances);
         }
         let nprobe = nprobe.min(self.nlist());
-        let mut lists = Vec::with_capacity(rows.len() * nprobe);
-        let mut distances = Vec::with_capacity(rows.len() * nprobe);
-        for found in nearest_many(rows, &self.centroids, self.metric, nprobe, executor) {
-            let named: Vec<u32> = found.iter().map(|near| near.id.0 as u32).collect();
-            // Distances that overflowed to NaN are no hits; whoever asks for all lists gets them all the same, at the end.
-            let unnamed = (0..self.nlist() as u32).filter(|no| !named.contains(no)).take(nprobe - named.len());
-            lists.extend(named.iter().copied().chain(unnamed).map(|no| Some(ListNo(no))));
-            distances.extend(found.iter().map(|near| near.distance));
-            distances.resize(lists.len(), f32::INFINITY);
-        }
+        let (numbers, distances) = nearest_many(rows, &self.centroids, self.metric, nprobe, executor);
+        let lists = numbers.into_iter().map(|no| Some(ListNo(no))).collect();
         Probes::new(nprobe, lists, distances)
     }
 

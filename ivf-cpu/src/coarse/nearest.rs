@@ -1,12 +1,9 @@
 //! The nearest of a set of packed vectors, without writing the matrix of all distances.
 
-use crate::kernels::{BLOCK, Distance, PackedRows, Visitor, tile_distances, with_distance};
-use crate::simd::{Kernel, Level};
+use crate::kernels::{BLOCK, Distance, PackedRows, Visitor, scan, with_distance};
+use crate::simd::{Kernel, Level, Simd};
 use ivf_core::executor::{Executor, map_items};
-use ivf_core::{Id, Location, Metric, Neighbor, Rows, Sink};
-
-/// Queries in a tile: enough chains of multiply-adds to hide their latency, few enough sums to stay in registers.
-const TILE: usize = 4;
+use ivf_core::{Metric, Rows};
 
 /// Rows that one turn of a parallel loop takes.
 const CHUNK: usize = 256;
@@ -29,154 +26,201 @@ pub fn nearest(
     let jobs: Vec<_> = numbers.chunks_mut(CHUNK).zip(distances.chunks_mut(CHUNK)).collect();
     map_items(executor, jobs, |job, (numbers, distances)| {
         let rows = rows.slice(job * CHUNK..job * CHUNK + numbers.len());
-        with_distance(metric, Nearest { rows, packed, numbers, distances });
+        with_distance(metric, Enter { rows, work: Nearest { packed, numbers, distances } });
     });
 }
 
-struct Nearest<'a> {
-    rows: Rows<'a, f32>,
-    packed: &'a PackedRows,
-    numbers: &'a mut [u32],
-    distances: &'a mut [f32],
-}
-
-impl Visitor for Nearest<'_> {
-    type Output = ();
-
-    fn visit<D: Distance>(self, distance: D) {
-        let entered: Vec<f32> = self.rows.as_slice().iter().map(|&q| distance.enter(q)).collect();
-        let mut queries = entered.chunks_exact(self.rows.dim()).zip(self.numbers).zip(self.distances);
-        let level = Level::get();
-        loop {
-            // The last tile may be short: it repeats its first query, and drops the answers.
-            let tile: Vec<_> = queries.by_ref().take(TILE).collect();
-            let Some(((first, _), _)) = tile.first() else { break };
-            let mut padded = [*first; TILE];
-            tile.iter().zip(&mut padded).for_each(|(((query, _), _), place)| *place = query);
-            let found = level.run(NearestTile { distance, queries: padded, packed: self.packed });
-            for (((_, number), best), found) in tile.into_iter().zip(found) {
-                (*number, *best) = found;
-            }
-        }
-    }
-}
-
-struct NearestTile<'a, D> {
-    distance: D,
-    queries: [&'a [f32]; TILE],
-    packed: &'a PackedRows,
-}
-
-impl<D: Distance> Kernel for NearestTile<'_, D> {
-    type Output = [(u32, f32); TILE];
-
-    #[inline(always)]
-    fn run(self) -> [(u32, f32); TILE] {
-        // Each lane keeps its own best; a strict comparison keeps the lowest block.
-        let mut best = [[f32::INFINITY; BLOCK]; TILE];
-        let mut best_block = [[0u32; BLOCK]; TILE];
-        for (b, block) in self.packed.blocks().enumerate() {
-            let mut distances = tile_distances(self.distance, self.queries, block);
-            let valid = (self.packed.len() - b * BLOCK).min(BLOCK);
-            for q in 0..TILE {
-                distances[q][valid..].fill(f32::NAN);
-                for lane in 0..BLOCK {
-                    let better = distances[q][lane] < best[q][lane];
-                    best[q][lane] = if better { distances[q][lane] } else { best[q][lane] };
-                    best_block[q][lane] = if better { b as u32 } else { best_block[q][lane] };
-                }
-            }
-        }
-        let mut found = [(0, f32::INFINITY); TILE];
-        for q in 0..TILE {
-            for lane in 0..BLOCK {
-                let number = best_block[q][lane] * BLOCK as u32 + lane as u32;
-                let (nearest, distance) = found[q];
-                if best[q][lane] < distance || (best[q][lane] == distance && number < nearest) {
-                    found[q] = (number, best[q][lane]);
-                }
-            }
-        }
-        found
-    }
-}
-
-/// For each row the `k` nearest of `packed`, nearest first, ties by number, each with its inner distance.
+/// For each row the `k` nearest of `packed`, nearest first, ties by number, each with its inner distance: `n x k`, in rows of
+/// `k`. Distances that are NaN (overflow) come last, as infinity, so that whoever asks for all gets all.
 ///
 /// # Panics
-/// If the dimensions differ.
+/// If the dimensions differ or `k` is more than there are.
 pub fn nearest_many(
     rows: Rows<'_, f32>,
     packed: &PackedRows,
     metric: Metric,
     k: usize,
     executor: &dyn Executor,
-) -> Vec<Vec<Neighbor>> {
-    assert_eq!(packed.dim(), rows.dim(), "vectors of the same dimension");
-    let jobs = rows.len().div_ceil(CHUNK);
-    let found = ivf_core::executor::map(executor, jobs, |job| {
-        let rows = rows.slice(job * CHUNK..rows.len().min((job + 1) * CHUNK));
-        with_distance(metric, NearestMany { rows, packed, k })
+) -> (Vec<u32>, Vec<f32>) {
+    assert!(k <= packed.len() && packed.dim() == rows.dim(), "as many vectors, of the same dimension");
+    let (mut numbers, mut distances) = (vec![0; rows.len() * k], vec![0.0; rows.len() * k]);
+    let jobs: Vec<_> = numbers.chunks_mut(CHUNK * k).zip(distances.chunks_mut(CHUNK * k)).collect();
+    map_items(executor, jobs, |job, (numbers, distances)| {
+        let rows = rows.slice(job * CHUNK..job * CHUNK + numbers.len() / k);
+        with_distance(metric, Enter { rows, work: NearestMany { packed, k, numbers, distances } });
     });
-    found.into_iter().flatten().collect()
+    (numbers, distances)
+}
+
+/// What to do with rows that have entered a distance.
+trait Work {
+    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, entered: Rows<'_, f32>);
+}
+
+struct Enter<'a, W> {
+    rows: Rows<'a, f32>,
+    work: W,
+}
+
+impl<W: Work> Visitor for Enter<'_, W> {
+    type Output = ();
+
+    fn visit<D: Distance>(self, distance: D) {
+        let entered: Vec<f32> = self.rows.as_slice().iter().map(|&q| distance.enter(q)).collect();
+        let entered = Rows::new(&entered, self.rows.dim()).expect("the shape of the rows");
+        Level::get().run(Run { distance, entered, work: self.work });
+    }
+}
+
+struct Run<'a, D, W> {
+    distance: D,
+    entered: Rows<'a, f32>,
+    work: W,
+}
+
+impl<D: Distance, W: Work> Kernel for Run<'_, D, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.work.run(simd, self.distance, self.entered);
+    }
+}
+
+/// The lanes of block `b` that hold vectors.
+#[inline(always)]
+fn valid(packed: &PackedRows, b: usize) -> u32 {
+    let lanes = packed.len() - b * BLOCK;
+    if lanes >= BLOCK { u32::MAX } else { (1 << lanes) - 1 }
+}
+
+struct Nearest<'a> {
+    packed: &'a PackedRows,
+    numbers: &'a mut [u32],
+    distances: &'a mut [f32],
+}
+
+impl Work for Nearest<'_> {
+    #[inline(always)]
+    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, entered: Rows<'_, f32>) {
+        let Self { packed, numbers, distances } = self;
+        numbers.fill(0);
+        distances.fill(f32::INFINITY);
+        let mut thresholds = vec![f32::MAX; entered.len()];
+        scan(simd, distance, entered, &mut thresholds, packed.columns(), |near| {
+            let best = &mut distances[near.query];
+            for (lane, distance) in near.hits(valid(packed, near.block)) {
+                // Numbers only rise: a strict comparison keeps the lowest of equals.
+                if distance < *best {
+                    *best = distance;
+                    numbers[near.query] = (near.block * BLOCK + lane) as u32;
+                }
+            }
+            best.next_down()
+        });
+    }
 }
 
 struct NearestMany<'a> {
-    rows: Rows<'a, f32>,
     packed: &'a PackedRows,
     k: usize,
+    numbers: &'a mut [u32],
+    distances: &'a mut [f32],
 }
 
-impl Visitor for NearestMany<'_> {
-    type Output = Vec<Vec<Neighbor>>;
-
-    fn visit<D: Distance>(self, distance: D) -> Vec<Vec<Neighbor>> {
-        let entered: Vec<f32> = self.rows.as_slice().iter().map(|&q| distance.enter(q)).collect();
-        let entered = Rows::new(&entered, self.rows.dim()).expect("the shape of the rows");
-        let level = Level::get();
-        (0..entered.len())
-            .step_by(TILE)
-            .flat_map(|start| {
-                let queries: [&[f32]; TILE] = std::array::from_fn(|i| entered.row((start + i).min(entered.len() - 1)));
-                let sinks = level.run(ManyTile { distance, queries, packed: self.packed, k: self.k });
-                sinks.into_iter().take(entered.len() - start)
-            })
-            .map(Sink::into_sorted)
-            .collect()
-    }
-}
-
-struct ManyTile<'a, D> {
-    distance: D,
-    queries: [&'a [f32]; TILE],
-    packed: &'a PackedRows,
-    k: usize,
-}
-
-impl<D: Distance> Kernel for ManyTile<'_, D> {
-    type Output = [Sink; TILE];
-
+impl Work for NearestMany<'_> {
     #[inline(always)]
-    fn run(self) -> [Sink; TILE] {
-        let mut sinks: [Sink; TILE] = std::array::from_fn(|_| Sink::top_k(self.k));
-        for (b, block) in self.packed.blocks().enumerate() {
-            let valid = (self.packed.len() - b * BLOCK).min(BLOCK);
-            for (sink, distances) in sinks.iter_mut().zip(tile_distances(self.distance, self.queries, block)) {
-                offer(&distances[..valid], (b * BLOCK) as u32, sink);
+    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, entered: Rows<'_, f32>) {
+        let Self { packed, k, numbers, distances } = self;
+        let mut best = vec![Smallest::new(k); entered.len()];
+        let mut thresholds = vec![f32::MAX; entered.len()];
+        scan(simd, distance, entered, &mut thresholds, packed.columns(), |near| {
+            let best = &mut best[near.query];
+            for (lane, distance) in near.hits(valid(packed, near.block)) {
+                best.push(distance, (near.block * BLOCK + lane) as u32);
+            }
+            best.threshold
+        });
+        for ((best, numbers), distances) in best.iter_mut().zip(numbers.chunks_mut(k)).zip(distances.chunks_mut(k)) {
+            best.sort();
+            let found = best.keys.len();
+            for ((&key, number), distance) in best.keys.iter().zip(&mut *numbers).zip(&mut *distances) {
+                (*distance, *number) = split_key(key);
+            }
+            if found < k {
+                let unnamed: Vec<u32> = (0..packed.len() as u32).filter(|no| !numbers[..found].contains(no)).collect();
+                numbers[found..].copy_from_slice(&unnamed[..k - found]);
+                distances[found..].fill(f32::INFINITY);
             }
         }
-        sinks
     }
 }
 
-/// Offers the distances of numbers `first`, `first + 1`, ... to a sink.
+/// The `k` smallest of (distance, number) pairs, each one integer that sorts as the pair does.
+#[derive(Clone)]
+struct Smallest {
+    k: usize,
+    threshold: f32,
+    keys: Vec<u64>,
+}
+
+impl Smallest {
+    fn new(k: usize) -> Self {
+        Self { k, threshold: f32::MAX, keys: Vec::new() }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, distance: f32, number: u32) {
+        self.keys.push(key(distance, number));
+        if self.keys.len() >= 2 * self.k + 16 {
+            self.cut();
+        }
+    }
+
+    #[cold]
+    fn cut(&mut self) {
+        if self.keys.len() > self.k {
+            let (_, &mut kth, _) = self.keys.select_nth_unstable(self.k - 1);
+            self.keys.truncate(self.k);
+            self.threshold = split_key(kth).0;
+        }
+    }
+
+    fn sort(&mut self) {
+        self.cut();
+        self.keys.sort_unstable();
+    }
+}
+
+/// A distance (no NaN) above a number, in an order-preserving form: a float's bits sort as an integer's once the negative ones
+/// are turned over. -0 and 0 are equal distances.
 #[inline(always)]
-fn offer(distances: &[f32], first: u32, sink: &mut Sink) {
-    let threshold = sink.threshold();
-    if distances.iter().any(|&d| d <= threshold) {
-        for (number, &distance) in (first..).zip(distances) {
-            if distance <= sink.threshold() {
-                sink.push(Neighbor { distance, id: Id(number.into()), location: Location::default() });
+fn key(distance: f32, number: u32) -> u64 {
+    let bits = (distance + 0.0).to_bits();
+    let ordered = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+    u64::from(ordered) << 32 | u64::from(number)
+}
+
+/// The distance and the number of a key.
+#[inline(always)]
+fn split_key(key: u64) -> (f32, u32) {
+    let ordered = (key >> 32) as u32;
+    let bits = if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered };
+    (f32::from_bits(bits), key as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_distances_then_numbers() {
+        let distances = [f32::NEG_INFINITY, -3.5, -1e-40, -0.0, 0.0, 1e-40, 2.0, f32::MAX, f32::INFINITY];
+        for (a, &x) in distances.iter().enumerate() {
+            assert_eq!(split_key(key(x, 7)), (x, 7));
+            for &y in &distances[a..] {
+                assert_eq!(key(x, 1) < key(y, 1), x < y, "{x} {y}");
+                assert!(key(x, 1) < key(y, 2));
             }
         }
     }

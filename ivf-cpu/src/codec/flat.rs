@@ -3,11 +3,11 @@
 //! A list is dimension-major blocks of 32 vectors ([`PackedRows`] has the picture): one load serves 32 sums, and each sum still
 //! runs over the dimensions in order, so that every way of scanning gives the same bits.
 
-use crate::kernels::{BLOCK, Distance, PackedRows, Visitor, block_distances, with_distance};
-use crate::simd::{Kernel, Level};
+use crate::kernels::{BLOCK, Distance, PackedRows, Visitor, scan, with_distance};
+use crate::simd::{Kernel, Level, Simd};
 use ivf_core::error::{BuildError, DecodeError, TrainError};
 use ivf_core::registry::CodecRow;
-use ivf_core::scanner::Piece;
+use ivf_core::scanner::{Piece, ScanQuery};
 use ivf_core::{
     BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, InvertedListScanner, ListNo, MAX_DIM, Metric, Node, Rows,
     Sink, StoredNode, TrainOptions, TrainReport,
@@ -149,7 +149,7 @@ impl BoundCodec for BoundFlat {
         impl Visitor for Make {
             type Output = Box<dyn InvertedListScanner>;
             fn visit<D: Distance>(self, distance: D) -> Self::Output {
-                Box::new(FlatScanner { distance, level: Level::get(), query: vec![0.0; self.0] })
+                Box::new(FlatScanner { distance, level: Level::get(), dim: self.0, queries: vec![0.0; self.0] })
             }
         }
         with_distance(self.codec.metric, Make(self.codec.dim))
@@ -159,61 +159,119 @@ impl BoundCodec for BoundFlat {
 struct FlatScanner<D> {
     distance: D,
     level: Level,
-    /// The query as the distance's steps want it.
-    query: Vec<f32>,
+    dim: usize,
+    /// The query, or a batch of them, as the distance's steps want it.
+    queries: Vec<f32>,
+}
+
+impl<D: Distance> FlatScanner<D> {
+    fn enter<'q>(&mut self, queries: impl Iterator<Item = &'q [f32]>) {
+        self.queries.clear();
+        for query in queries {
+            assert_eq!(query.len(), self.dim, "a query of the codec's dimension");
+            self.queries.extend(query.iter().map(|&q| self.distance.enter(q)));
+        }
+    }
 }
 
 impl<D: Distance> InvertedListScanner for FlatScanner<D> {
     fn set_query(&mut self, query: &[f32]) {
-        assert_eq!(query.len(), self.query.len(), "a query of the codec's dimension");
-        self.query.iter_mut().zip(query).for_each(|(entered, &q)| *entered = self.distance.enter(q));
+        self.enter(std::iter::once(query));
     }
 
     fn set_list(&mut self, _list: ListNo, _coarse_distance: f32) {}
 
     fn distance(&self, code: &[u8]) -> f32 {
         let (coordinates, rest) = code.as_chunks::<4>();
-        assert!(rest.is_empty() && coordinates.len() == self.query.len(), "a code of the codec's size");
-        self.distance.between(&self.query, coordinates.iter().map(|&bytes| f32::from_le_bytes(bytes)))
+        assert!(rest.is_empty() && coordinates.len() == self.dim, "a code of the codec's size");
+        self.distance.between(&self.queries[..self.dim], coordinates.iter().map(|&bytes| f32::from_le_bytes(bytes)))
     }
 
     fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        self.level.run(Scan { distance: self.distance, query: &self.query, piece, sink });
+        let rows = Rows::new(&self.queries[..self.dim], self.dim).expect("one query");
+        self.level.run(Scan { distance: self.distance, rows, piece, targets: &mut [One { piece, sink }] });
+    }
+
+    fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
+        self.enter(queries.iter().map(|query| query.query));
+        let rows = Rows::new(&self.queries, self.dim).expect("whole queries");
+        self.level.run(Scan { distance: self.distance, rows, piece, targets: queries });
     }
 }
 
-struct Scan<'a, D> {
-    distance: D,
-    query: &'a [f32],
+/// Whose results a scan finds.
+trait Target {
+    /// Which of the 32 entries from `start` on it may see.
+    fn selected(&self, piece: &Piece<'_>, start: usize) -> u32;
+    /// Where they go.
+    fn sink(&mut self) -> &mut Sink;
+}
+
+/// The only query of a scan, which sees all of its piece.
+struct One<'a> {
     piece: &'a Piece<'a>,
     sink: &'a mut Sink,
 }
 
-impl<D: Distance> Kernel for Scan<'_, D> {
+impl Target for One<'_> {
+    #[inline(always)]
+    fn selected(&self, _piece: &Piece<'_>, start: usize) -> u32 {
+        self.piece.selected(start, BLOCK) as u32
+    }
+
+    #[inline(always)]
+    fn sink(&mut self) -> &mut Sink {
+        self.sink
+    }
+}
+
+impl Target for ScanQuery<'_> {
+    #[inline(always)]
+    fn selected(&self, piece: &Piece<'_>, start: usize) -> u32 {
+        let below = self.limit.saturating_sub(start).min(BLOCK);
+        let bits = piece.selected(start, BLOCK) & ((1 << below) - 1);
+        self.mask.map_or(bits, |mask| bits & mask.bits(start, BLOCK)) as u32
+    }
+
+    #[inline(always)]
+    fn sink(&mut self) -> &mut Sink {
+        self.sink
+    }
+}
+
+struct Scan<'a, D, T> {
+    distance: D,
+    rows: Rows<'a, f32>,
+    piece: &'a Piece<'a>,
+    targets: &'a mut [T],
+}
+
+impl<D: Distance, T: Target> Kernel for Scan<'_, D, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let blocks: &[[f32; BLOCK]] = bytemuck::cast_slice(self.piece.segment().plane(0));
-        let blocks = blocks.chunks_exact(self.query.len());
-        let range = self.piece.blocks();
-        for (b, block) in blocks.enumerate().skip(range.start).take(range.len()) {
-            let selected = self.piece.selected(b * BLOCK, BLOCK) as u32;
-            if selected == 0 {
-                continue;
-            }
-            let distances = block_distances(self.distance, self.query, block);
-            let threshold = self.sink.threshold();
-            let mut near = 0u32;
-            for (lane, &distance) in distances.iter().enumerate() {
-                near |= u32::from(distance <= threshold) << lane;
-            }
-            let mut hits = near & selected;
-            while hits != 0 {
-                let lane = hits.trailing_zeros() as usize;
-                hits &= hits - 1;
-                self.sink.push(self.piece.neighbor(b * BLOCK + lane, distances[lane]));
-            }
+    fn run<S: Simd>(self, simd: S) {
+        let Self { distance, rows, piece, targets } = self;
+        let blocks: &[[f32; BLOCK]] = bytemuck::cast_slice(piece.segment().plane(0));
+        let mut thresholds: Vec<f32> = targets.iter_mut().map(|target| target.sink().threshold()).collect();
+        let mut left = piece.blocks();
+        // Runs of blocks of which somebody wants something: what a filter leaves out costs nothing.
+        while let Some(first) = left.find(|&b| wanted(piece, targets, b)) {
+            let end = left.find(|&b| !wanted(piece, targets, b)).unwrap_or(left.end);
+            let columns = &blocks[first * rows.dim()..end * rows.dim()];
+            scan(simd, distance, rows, &mut thresholds, columns, |near| {
+                let start = (first + near.block) * BLOCK;
+                let target = &mut targets[near.query];
+                for (lane, distance) in near.hits(target.selected(piece, start)) {
+                    target.sink().push(piece.neighbor(start + lane, distance));
+                }
+                target.sink().threshold()
+            });
         }
     }
+}
+
+#[inline(always)]
+fn wanted<T: Target>(piece: &Piece<'_>, targets: &[T], block: usize) -> bool {
+    targets.iter().any(|target| target.selected(piece, block * BLOCK) != 0)
 }

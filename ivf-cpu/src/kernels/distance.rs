@@ -1,5 +1,7 @@
 //! What each metric's distance is: one step a dimension, in order.
 
+use super::BLOCK;
+use crate::simd::{LANES, Lane, Simd};
 use ivf_core::Metric;
 
 /// An inner distance (smaller is closer), as a fold over the dimensions in order.
@@ -21,6 +23,34 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
 
     /// The distance after the last dimension.
     fn finish(self, sum: Self::Sum) -> f32;
+
+    /// How many queries a tile of this distance should have, of the instruction set's [`Simd::TILE`]: 1 unless the sums are
+    /// known to stay in registers.
+    #[inline(always)]
+    fn tile<S: Simd>(self, _simd: S) -> usize {
+        1
+    }
+
+    /// Distances from `Q` entered queries to lanes `LANES * half..` of a block, `H` times 16 of them.
+    #[inline(always)]
+    fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
+        self,
+        simd: S,
+        queries: [&[f32]; Q],
+        block: &[[T; BLOCK]],
+        half: usize,
+    ) -> [[S::F32; H]; Q] {
+        queries.map(|query| {
+            let mut sums = [[Self::Sum::default(); LANES]; H];
+            for (&q, column) in query.iter().zip(block) {
+                for (h, sums) in sums.iter_mut().enumerate() {
+                    let lanes = &column.as_chunks::<LANES>().0[half + h];
+                    sums.iter_mut().zip(lanes).for_each(|(sum, x)| *sum = self.step(*sum, q, x.to_f32()));
+                }
+            }
+            sums.map(|sums| simd.load(&sums.map(|sum| self.finish(sum))))
+        })
+    }
 
     /// The distance between an entered query and a vector.
     #[inline(always)]
@@ -52,9 +82,66 @@ macro_rules! distances {
     )*};
 }
 
+/// The tile whose sums the compiler keeps in registers: each column is loaded once for all queries.
+macro_rules! tile_in_registers {
+    ($simd:ident, $sum:ident, $q:ident, $x:ident => $step:expr) => {
+        #[inline(always)]
+        fn tile<S: Simd>(self, _simd: S) -> usize {
+            S::TILE
+        }
+
+        #[inline(always)]
+        fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
+            self,
+            $simd: S,
+            queries: [&[f32]; Q],
+            block: &[[T; BLOCK]],
+            half: usize,
+        ) -> [[S::F32; H]; Q] {
+            // Equal lengths, told to the compiler once.
+            let queries = queries.map(|query| &query[..block.len()]);
+            let mut sums = [[$simd.splat(0.0); H]; Q];
+            for (d, column) in block.iter().enumerate() {
+                let halves = column.as_chunks::<LANES>().0;
+                let columns: [S::F32; H] = std::array::from_fn(|h| T::load($simd, &halves[half + h]));
+                for (sums, query) in sums.iter_mut().zip(queries) {
+                    let $q = $simd.splat(query[d]);
+                    for ($sum, $x) in sums.iter_mut().zip(columns) {
+                        *$sum = $step;
+                    }
+                }
+            }
+            sums
+        }
+    };
+}
+
+/// Squared Euclidean.
+#[derive(Clone, Copy, Debug)]
+pub struct L2;
+
+impl Distance for L2 {
+    type Sum = f32;
+
+    #[inline(always)]
+    fn step(self, sum: f32, q: f32, x: f32) -> f32 {
+        let d = q - x;
+        d.mul_add(d, sum)
+    }
+
+    #[inline(always)]
+    fn finish(self, sum: f32) -> f32 {
+        sum
+    }
+
+    tile_in_registers!(simd, sum, q, x => {
+        // The same square, and a query's coordinate can come straight from memory as the second operand.
+        let d = simd.sub(x, q);
+        simd.mul_add(d, d, *sum)
+    });
+}
+
 distances! {
-    /// Squared Euclidean.
-    L2, f32, |self, sum, q, x| { let d = q - x; d.mul_add(d, sum) }, |sum| sum;
     /// Sum of absolute differences.
     L1, f32, |self, sum, q, x| sum + (q - x).abs(), |sum| sum;
     /// Largest absolute difference.
@@ -99,6 +186,8 @@ impl Distance for InnerProduct {
     fn finish(self, sum: f32) -> f32 {
         sum
     }
+
+    tile_in_registers!(simd, sum, q, x => simd.mul_add(q, x, *sum));
 }
 
 /// Sum of absolute differences to the power `p`.

@@ -2,8 +2,14 @@
 
 mod distance;
 mod packed;
+mod rows;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use distance::{
     BrayCurtis, Canberra, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor, with_distance,
 };
-pub use packed::{BLOCK, PackedRows, block_distances, tile_distances};
+pub use packed::{BLOCK, PackedRows};
+pub use rows::{distances_to_rows, squared_norm};
+pub use scan::{Near, scan};

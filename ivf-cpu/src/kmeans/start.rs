@@ -2,8 +2,8 @@
 
 use super::{Random, sample};
 use crate::executor::or_global;
-use crate::kernels::{BLOCK, L2, PackedRows, block_distances};
-use crate::simd::{Kernel, Level};
+use crate::kernels::{BLOCK, Distance, L2, PackedRows};
+use crate::simd::{Kernel, LANES, Level, Simd};
 use ivf_core::error::TrainError;
 use ivf_core::executor::map_items;
 use ivf_core::{Rows, TrainOptions};
@@ -61,10 +61,13 @@ impl Kernel for Nearer<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self, simd: S) {
         for (block, nearest) in self.job {
-            for (near, distance) in nearest.iter_mut().zip(block_distances(L2, self.query, block)) {
-                *near = near.min(distance);
+            let [sums] = L2.distances::<S, f32, 1, 2>(simd, [self.query], block, 0);
+            for (nearest, sums) in nearest.chunks_mut(LANES).zip(sums) {
+                for (near, distance) in nearest.iter_mut().zip(simd.to_array(sums)) {
+                    *near = near.min(distance);
+                }
             }
         }
     }

@@ -1,14 +1,30 @@
 //! Instruction sets: one token a level, one trampoline.
 //!
-//! A kernel is generic, safe code ([`Kernel::run`], `#[inline(always)]`). [`Level::run`] calls it inside a function that is
-//! compiled for the level's instruction set, so that the compiler turns its loops over 32 lanes into that set's vectors. Every
+//! A kernel is generic, safe code ([`Kernel::run`], `#[inline(always)]`) over the few operations that a [`Simd`] offers, on
+//! registers of 16 floats. [`Level::run`] calls it inside a function that is compiled for the level's instruction set. Every
 //! step of a distance is one fused multiply-add in every level, so the bits of a result never depend on the level.
 //!
 //! | level | needs | `IVF_SIMD` |
 //! |---|---|---|
 //! | scalar | nothing; fused multiply-adds may be library calls | `scalar` |
-//! | AVX2 | AVX2, FMA | `avx2` |
-//! | AVX-512 | AVX-512 F, BW, DQ, VL, and AVX2, FMA | `avx512` |
+//! | NEON | any 64-bit ARM | `neon` |
+//! | AVX2 | AVX2, FMA, F16C | `avx2` |
+//! | AVX-512 | AVX-512 F, BW, DQ, VL, and the ones above | `avx512` |
+//! | AVX-512 VNNI | AVX-512 VNNI, VBMI, BF16, VPOPCNTDQ, and the ones above (Zen 4, Sapphire Rapids and later) | `avx512vnni` |
+//!
+//! A new level is a file with its [`Simd`], a row in [`SETS`], an arm in [`Level::run`].
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+mod vector;
+
+pub use scalar::Scalar;
+pub use vector::{LANES, Lane, Simd};
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -20,11 +36,35 @@ pub struct Level(Set);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
     Scalar,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
 }
+
+/// An instruction set, its name, and whether this machine has it; each needs all above it.
+struct Row(Set, &'static str, fn() -> bool);
+
+#[cfg(target_arch = "x86_64")]
+const SETS: &[Row] = {
+    use std::arch::is_x86_feature_detected as has;
+    &[
+        Row(Set::Scalar, "scalar", || true),
+        Row(Set::Avx2, "avx2", || has!("avx2") && has!("fma") && has!("f16c")),
+        Row(Set::Avx512, "avx512", || has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl")),
+        Row(Set::Avx512Vnni, "avx512vnni", || {
+            has!("avx512vnni") && has!("avx512vbmi") && has!("avx512bf16") && has!("avx512vpopcntdq")
+        }),
+    ]
+};
+#[cfg(target_arch = "aarch64")]
+const SETS: &[Row] = &[Row(Set::Scalar, "scalar", || true), Row(Set::Neon, "neon", || true)];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const SETS: &[Row] = &[Row(Set::Scalar, "scalar", || true)];
 
 /// The environment asks for an instruction set that is unknown or not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,26 +85,14 @@ impl std::error::Error for UnknownLevel {}
 pub trait Kernel {
     /// What it gives back.
     type Output;
-    /// The work.
-    fn run(self) -> Self::Output;
+    /// The work, with the instruction set's operations.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
 impl Level {
     /// The levels of this machine, the best last.
     pub fn available() -> Vec<Level> {
-        #[allow(unused_mut, reason = "there are more on x86-64")]
-        let mut levels = vec![Level(Set::Scalar)];
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::is_x86_feature_detected as has;
-            if has!("avx2") && has!("fma") {
-                levels.push(Level(Set::Avx2));
-                if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
-                    levels.push(Level(Set::Avx512));
-                }
-            }
-        }
-        levels
+        SETS.iter().take_while(|row| row.2()).map(|row| Level(row.0)).collect()
     }
 
     /// The level that `IVF_SIMD` names, or the best of this machine if it is not set. Looked up once.
@@ -103,37 +131,25 @@ impl Level {
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            Set::Scalar => kernel.run(),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of this set is made only by `available`, after the CPU said it has AVX2 and FMA.
-            Set::Avx2 => unsafe { avx2(kernel) },
+            Set::Scalar => kernel.run(Scalar),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => kernel.run(neon::Neon::new()),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Level` of this set is made only by `available`, after the CPU said it has all these features.
-            Set::Avx512 => unsafe { avx512(kernel) },
+            Set::Avx2 => unsafe { avx2::call(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of this set is made only by `available`, after the CPU said it has all these features.
+            Set::Avx512 => unsafe { avx512::call(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of this set is made only by `available`, after the CPU said it has all these features.
+            Set::Avx512Vnni => unsafe { avx512::call_vnni(kernel) },
         }
     }
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Set::Scalar => "scalar",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => "avx512",
-        })
+        let row = SETS.iter().find(|row| row.0 == self.0).expect("every set has a row");
+        f.write_str(row.1)
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-fn avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run()
 }

@@ -1,0 +1,143 @@
+//! Every kernel, at every length, on every level of this machine, against the fold that defines the distance.
+
+use super::*;
+use crate::simd::{Kernel, LANES, Lane, Level, Simd};
+use half::{bf16, f16};
+use ivf_core::{Metric, Rows};
+
+/// All distances of a scan, `queries x (blocks x 32)`.
+struct All<'a, D, T> {
+    distance: D,
+    queries: Rows<'a, f32>,
+    columns: &'a [[T; BLOCK]],
+}
+
+impl<D: Distance, T: Lane> Kernel for All<'_, D, T> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Vec<f32> {
+        let lanes = self.columns.len() / self.queries.dim() * BLOCK;
+        let mut all = vec![f32::NAN; self.queries.len() * lanes];
+        let mut thresholds = vec![f32::INFINITY; self.queries.len()];
+        scan(simd, self.distance, self.queries, &mut thresholds, self.columns, |near| {
+            for (lane, distance) in near.hits(u32::MAX) {
+                all[near.query * lanes + near.block * BLOCK + lane] = distance;
+            }
+            f32::INFINITY
+        });
+        all
+    }
+}
+
+struct Pairs<'a, D, T> {
+    distance: D,
+    queries: Rows<'a, f32>,
+    rows: Rows<'a, T>,
+}
+
+impl<D: Distance, T: Lane> Kernel for Pairs<'_, D, T> {
+    type Output = (Vec<f32>, Vec<f32>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> Self::Output {
+        let mut out = vec![0.0; self.rows.len()];
+        let pair = |i: usize| (self.queries.row(i % self.queries.len()), self.rows.row(i));
+        distances_to_rows(self.distance, (0..self.rows.len()).map(pair), &mut out);
+        (out, self.rows.iter().map(squared_norm).collect())
+    }
+}
+
+/// Queries and vectors of `T` through every kernel.
+struct Check<'a, T> {
+    rows: Rows<'a, T>,
+    queries: &'a [f32],
+}
+
+impl<T: Lane> Visitor for Check<'_, T> {
+    type Output = ();
+
+    fn visit<D: Distance>(self, distance: D) {
+        let (rows, dim) = (self.rows, self.rows.dim());
+        let mut columns = vec![[T::from_f32(0.0); BLOCK]; rows.len().div_ceil(BLOCK) * dim];
+        for (i, row) in rows.iter().enumerate() {
+            row.iter().enumerate().for_each(|(d, &x)| columns[i / BLOCK * dim + d][i % BLOCK] = x);
+        }
+        let entered: Vec<f32> = self.queries.iter().map(|&q| distance.enter(q)).collect();
+        let queries = Rows::new(&entered, dim).unwrap();
+        let exact = |query: &[f32], row: &[T]| distance.between(query, row.iter().map(|x| x.to_f32()));
+        let same = |found: f32, expected: f32| found.to_bits() == expected.to_bits() || expected.is_nan();
+        for level in Level::available() {
+            let found = level.run(All { distance, queries, columns: &columns });
+            for (q, found) in found.chunks_exact(columns.len() / dim * BLOCK).enumerate() {
+                for (i, row) in rows.iter().enumerate() {
+                    let expected = exact(queries.row(q), row);
+                    assert!(same(found[i], expected), "{distance:?}, {level}, {dim}: {} for {expected}", found[i]);
+                }
+            }
+            let (found, norms) = level.run(Pairs { distance, queries, rows });
+            for (i, row) in rows.iter().enumerate() {
+                assert!(same(found[i], exact(queries.row(i % queries.len()), row)), "{distance:?}, {level}, {dim}");
+                let norm = row.iter().fold(0.0, |sum: f32, x| x.to_f32().mul_add(x.to_f32(), sum));
+                assert!(same(norms[i], norm), "{level}, {dim}");
+            }
+        }
+    }
+}
+
+/// Rows of `T` that start `offset` elements after a boundary.
+fn check<T: Lane>(metric: Metric, dim: usize, len: usize, offset: usize, scale: f32) {
+    let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.7) * scale;
+    let data: Vec<T> = (0..offset + len * dim).map(|i| T::from_f32(value(i))).collect();
+    let queries: Vec<f32> = (0..offset + 14 * dim).map(|i| value(i * 3 + 1)).collect();
+    with_distance(metric, Check { rows: Rows::new(&data[offset..], dim).unwrap(), queries: &queries[offset..] });
+}
+
+const METRICS: [Metric; 9] = [
+    Metric::L2,
+    Metric::InnerProduct,
+    Metric::L1,
+    Metric::Linf,
+    Metric::Lp(1.5),
+    Metric::Canberra,
+    Metric::BrayCurtis,
+    Metric::JensenShannon,
+    Metric::Jaccard,
+];
+
+#[test]
+fn every_length_and_alignment_of_every_element_type_is_the_fold_to_the_bit() {
+    for dim in 1..=257 {
+        // All offsets within a register of floats come up, and with each all remainders of a tile.
+        for metric in [Metric::L2, Metric::InnerProduct] {
+            check::<f32>(metric, dim, 35, dim % LANES, 1.0);
+            check::<f16>(metric, dim, 3, dim % LANES, 1.0);
+            check::<bf16>(metric, dim, 3, dim % LANES, 1.0);
+            check::<u8>(metric, dim, 3, dim % LANES, 200.0);
+            check::<i8>(metric, dim, 3, dim % LANES, 90.0);
+        }
+    }
+    for offset in 0..LANES {
+        for dim in [1, 15, 16, 17, 100] {
+            check::<f32>(Metric::L2, dim, 70, offset, 1.0);
+            check::<f32>(Metric::InnerProduct, dim, 70, offset, 1.0);
+        }
+    }
+}
+
+#[test]
+fn every_metric_is_the_fold_to_the_bit() {
+    for metric in METRICS {
+        for dim in (1..=33).chain([64, 100, 257]) {
+            check::<f32>(metric, dim, dim % 5 * 16 + 3, 0, 1.0);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_no_distance_at_all() {
+    let mut out = [];
+    distances_to_rows::<_, f32>(L2, std::iter::empty(), &mut out);
+    assert_eq!(squared_norm::<f32>(&[]), 0.0);
+    assert_eq!(L2.between(&[], std::iter::empty()), 0.0);
+}

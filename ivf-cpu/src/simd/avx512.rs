@@ -1,0 +1,157 @@
+//! AVX-512, with and without the byte products of VNNI.
+
+use super::{Kernel, LANES, Simd};
+use half::{bf16, f16};
+use std::arch::x86_64::*;
+
+/// AVX-512 F, BW, DQ, VL; `VNNI`: with VNNI, VBMI, BF16 and VPOPCNTDQ.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512<const VNNI: bool>(());
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn call<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<false>(()))
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512vnni,avx512vbmi,avx512bf16,avx512vpopcntdq")]
+pub(super) fn call_vnni<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
+}
+
+impl<const VNNI: bool> Simd for Avx512<VNNI> {
+    type F32 = __m512;
+    type I32 = __m512i;
+
+    // 16 sums, 2 columns, a broadcast from memory: of 32 registers.
+    const TILE: usize = 8;
+    const HALVES: usize = 2;
+    const HAS_DOT4: bool = VNNI;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> __m512 {
+        // SAFETY: 16 floats are there; the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[f16; LANES]) -> __m512 {
+        let bits: __m256i = bytemuck::must_cast(*from);
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_cvtph_ps(bits) }
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[bf16; LANES]) -> __m512 {
+        let bits: __m256i = bytemuck::must_cast(*from);
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { widen_bf16(bits) }
+    }
+
+    #[inline(always)]
+    fn load_u8(self, from: &[u8; LANES]) -> __m512 {
+        let bytes: __m128i = bytemuck::must_cast(*from);
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { widen_u8(bytes) }
+    }
+
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; LANES]) -> __m512 {
+        let bytes: __m128i = bytemuck::must_cast(*from);
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { widen_i8(bytes) }
+    }
+
+    #[inline(always)]
+    fn to_array(self, v: __m512) -> [f32; LANES] {
+        bytemuck::must_cast(v)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn at_most(self, v: __m512, threshold: f32) -> u32 {
+        let threshold = self.splat(threshold);
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        u32::from(unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(v, threshold) })
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> __m512i {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_set1_epi32(x) }
+    }
+
+    #[inline(always)]
+    fn dot4(self, sum: __m512i, a: [u8; 4], b: &[[i8; 4]; LANES]) -> __m512i {
+        let a = self.splat_i32(i32::from_le_bytes(a));
+        let b: __m512i = bytemuck::must_cast(*b);
+        if VNNI {
+            // SAFETY: the token with VNNI is made only inside `call_vnni`.
+            return unsafe { _mm512_dpbusd_epi32(sum, a, b) };
+        }
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { dot4_by_halves(sum, a, b) }
+    }
+
+    #[inline(always)]
+    fn at_least_i32(self, v: __m512i, threshold: i32) -> u32 {
+        let threshold = self.splat_i32(threshold);
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        u32::from(unsafe { _mm512_cmpge_epi32_mask(v, threshold) })
+    }
+
+    #[inline(always)]
+    fn to_array_i32(self, v: __m512i) -> [i32; LANES] {
+        bytemuck::must_cast(v)
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, data: &[T]) {
+        super::avx2::prefetch(data);
+    }
+}
+
+/// Even and odd bytes apart, as products of 16 bits: no sum of two of them can saturate, as it would in `vpmaddubsw`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn dot4_by_halves(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    let low = _mm512_set1_epi16(0xff);
+    let even = _mm512_madd_epi16(_mm512_and_si512(a, low), _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b)));
+    let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(a), _mm512_srai_epi16::<8>(b));
+    _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn widen_bf16(bits: __m256i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn widen_u8(bytes: __m128i) -> __m512 {
+    _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn widen_i8(bytes: __m128i) -> __m512 {
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+}

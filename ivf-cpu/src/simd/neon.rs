@@ -1,0 +1,98 @@
+//! NEON: in every 64-bit ARM.
+
+use super::{LANES, Simd};
+use half::f16;
+use std::arch::aarch64::*;
+
+/// NEON, in the baseline of the architecture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Neon(());
+
+impl Neon {
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Simd for Neon {
+    type F32 = [float32x4_t; 4];
+    type I32 = [i32; LANES];
+
+    // 20 sums, 4 columns, a broadcast: of 32 registers.
+    const TILE: usize = 5;
+    const HALVES: usize = 1;
+    const HAS_DOT4: bool = false;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [float32x4_t; 4] {
+        // SAFETY: NEON is in the baseline.
+        [unsafe { vdupq_n_f32(x) }; 4]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> [float32x4_t; 4] {
+        let quarters = from.as_chunks::<4>().0;
+        // SAFETY: four floats are there; NEON is in the baseline.
+        std::array::from_fn(|i| unsafe { vld1q_f32(quarters[i].as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn load_f16(self, from: &[f16; LANES]) -> [float32x4_t; 4] {
+        self.load(&from.map(f16::to_f32))
+    }
+
+    #[inline(always)]
+    fn to_array(self, v: [float32x4_t; 4]) -> [f32; LANES] {
+        let mut out = [0.0; LANES];
+        for (quarter, v) in out.as_chunks_mut::<4>().0.iter_mut().zip(v) {
+            // SAFETY: there is place for four floats; NEON is in the baseline.
+            unsafe { vst1q_f32(quarter.as_mut_ptr(), v) };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn sub(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        // SAFETY: NEON is in the baseline.
+        std::array::from_fn(|i| unsafe { vsubq_f32(a[i], b[i]) })
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: [float32x4_t; 4], b: [float32x4_t; 4], c: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        // SAFETY: NEON is in the baseline.
+        std::array::from_fn(|i| unsafe { vfmaq_f32(c[i], a[i], b[i]) })
+    }
+
+    #[inline(always)]
+    fn at_most(self, v: [float32x4_t; 4], threshold: f32) -> u32 {
+        // Almost always no lane is: ask for the least of them first.
+        let lanes = self.to_array(v);
+        if !lanes.iter().any(|&x| x <= threshold) {
+            return 0;
+        }
+        lanes.iter().enumerate().fold(0, |bits, (i, &x)| bits | u32::from(x <= threshold) << i)
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> [i32; LANES] {
+        super::Scalar.splat_i32(x)
+    }
+
+    #[inline(always)]
+    fn dot4(self, sum: [i32; LANES], a: [u8; 4], b: &[[i8; 4]; LANES]) -> [i32; LANES] {
+        super::Scalar.dot4(sum, a, b)
+    }
+
+    #[inline(always)]
+    fn at_least_i32(self, v: [i32; LANES], threshold: i32) -> u32 {
+        super::Scalar.at_least_i32(v, threshold)
+    }
+
+    #[inline(always)]
+    fn to_array_i32(self, v: [i32; LANES]) -> [i32; LANES] {
+        v
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _data: &[T]) {}
+}
