@@ -3,7 +3,6 @@
 //! `cargo bench --bench kernels`. The ceiling is a loop of fused multiply-adds that stay in registers; a distance needs one for
 //! each dimension of a pair, so the share is multiply-adds done over multiply-adds possible. The `unsafe` code of `ivf_cpu::simd` is there for these figures.
 
-use ivf::Rows;
 use ivf::cpu::kernels::{BLOCK, Distance, InnerProduct, L2, distances_to_rows, scan};
 use ivf::cpu::simd::{Kernel, Lane, Level, Simd};
 use std::hint::black_box;
@@ -42,7 +41,7 @@ impl Kernel for Ceiling {
 /// A scan that finds nothing: distances and comparisons alone.
 struct Scan<'a, D, T> {
     distance: D,
-    queries: Rows<'a, f32>,
+    queries: &'a [&'a [f32]],
     columns: &'a [[T; BLOCK]],
 }
 
@@ -54,7 +53,7 @@ impl<D: Distance, T: Lane> Kernel for Scan<'_, D, T> {
         let mut thresholds = [-1e30; 64];
         let thresholds = &mut thresholds[..self.queries.len()];
         let mut found = 0.0;
-        scan(simd, self.distance, self.queries, thresholds, self.columns, |near| {
+        scan(simd, self.distance, DIM, self.queries, thresholds, self.columns, |near| {
             found += near.distances[0];
             -1e30
         });
@@ -124,18 +123,18 @@ fn measure<D: Distance, T: Lane>(name: &str, distance: D, flops: f64, ceilings: 
     let columns: Vec<[T; BLOCK]> = (0..VECTORS / BLOCK * DIM)
         .map(|c| std::array::from_fn(|lane| T::from_f32(value(c * BLOCK + lane) * 100.0)))
         .collect();
-    let queries: Vec<f32> = vectors[..40 * DIM].iter().map(|x| distance.enter(x + 0.25)).collect();
-    let queries = Rows::new(&queries, DIM).expect("whole rows");
+    let queries: Vec<f32> = vectors[..40 * DIM].iter().map(|x| x + 0.25).collect();
+    let queries: Vec<&[f32]> = queries.chunks_exact(DIM).collect();
     let mut out = vec![0.0; VECTORS];
     for &(level, ceiling) in ceilings {
         let repeat = if level == ceilings[0].0 { 1 } else { 50 };
         for (form, together) in [("one query", 1), ("40 queries", 40)] {
-            let queries = queries.slice(0..together);
+            let queries = &queries[..together];
             let (took, _) =
                 time(repeat, || level.run(Scan { distance, queries: black_box(queries), columns: &columns }));
             line(name, form, level, VECTORS * together, flops * DIM as f64, took, ceiling);
         }
-        let query = queries.row(0);
+        let query = queries[0];
         let (took, _) =
             time(repeat, || level.run(Rowwise { distance, query: black_box(query), vectors: &vectors, out: &mut out }));
         line(name, "rows", level, VECTORS, flops * DIM as f64, took, ceiling);

@@ -2,10 +2,11 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`build`], [`search`], [`demo`] | the commands |
+//! | [`build`], [`search`], [`eval`], [`demo`] | the commands |
 //! | [`failure`] | how a command ends badly, and the exit code |
 //! | [`fill`] | vectors into an index, whatever way it takes them |
 //! | [`paths`] | files that must not be written over |
+//! | [`plot`] | the picture of an evaluation |
 //! | [`recall`] | how good answers are |
 //! | [`progress`], [`table`], [`threads`] | bars, tables, thread pools |
 //! | [`words`] | the bundled vectors of the demo |
@@ -14,9 +15,11 @@
 
 mod build;
 mod demo;
+mod eval;
 mod failure;
 mod fill;
 mod paths;
+mod plot;
 mod progress;
 mod recall;
 mod search;
@@ -44,6 +47,8 @@ enum Command {
     Build(build::Args),
     /// Search an index for the nearest vectors of each query.
     Search(search::Args),
+    /// Measure recall and speed of an index at several settings.
+    Eval(eval::Args),
     /// Build, compare, save and load indexes over 20,000 English words.
     Demo,
 }
@@ -67,6 +72,7 @@ fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Build(args) => build::run(args, &mut out),
         Command::Search(args) => search::run(args, &mut out),
+        Command::Eval(args) => eval::run(args, &mut out),
         Command::Demo => demo::run(&mut out),
     }?;
     Ok(out.flush()?)

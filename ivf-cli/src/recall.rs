@@ -1,7 +1,24 @@
 //! How good answers are.
 
+use crate::failure::Failure;
 use ivf_core::{Hits, Id};
+use ivf_io::read_ivecs;
 use std::collections::HashSet;
+use std::path::Path;
+
+/// The first `k` true ids of each query. -1 pads rows of queries that have fewer.
+pub(crate) fn read_truth(path: &Path, queries: usize, k: usize) -> Result<Vec<Vec<Id>>, Failure> {
+    let truth = read_ivecs(path)?;
+    let rows = truth.rows();
+    let misfit = |what: String| Failure::Failed(format!("the ground truth {} has {what}", path.display()));
+    if rows.len() != queries {
+        return Err(misfit(format!("{} rows for {queries} queries", rows.len())));
+    }
+    if rows.dim() < k {
+        return Err(misfit(format!("rows of {} ids, too few for the first {k}", rows.dim())));
+    }
+    Ok(rows.iter().map(|row| row[..k].iter().filter(|&&id| id != -1).map(|&id| Id(id.into())).collect()).collect())
+}
 
 /// Recall@k: the share of the true nearest found, over all queries together. `truth` has one row of true ids a query, `k` of them
 /// where there are as many; `None` if it is empty.

@@ -2,13 +2,13 @@
 
 use crate::failure::Failure;
 use crate::paths::refuse_same;
-use crate::recall::recall;
+use crate::recall::{read_truth, recall};
 use crate::table::table;
 use crate::threads::ThreadsArg;
 use clap::value_parser;
-use ivf_core::{Hits, Id, Metric, Rows, SearchParams};
+use ivf_core::{Hits, Metric, Rows, SearchParams};
 use ivf_io::vectors::MAX_DIM;
-use ivf_io::{read_fvecs, read_ivecs, write_fvecs, write_ivecs};
+use ivf_io::{read_fvecs, write_fvecs, write_ivecs};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -89,20 +89,6 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     summary.add_row(row);
     writeln!(out, "{summary}")?;
     Ok(())
-}
-
-/// The first `k` true ids of each query. -1 pads rows of queries that have fewer.
-fn read_truth(path: &Path, queries: usize, k: usize) -> Result<Vec<Vec<Id>>, Failure> {
-    let truth = read_ivecs(path)?;
-    let rows = truth.rows();
-    let misfit = |what: String| Failure::Failed(format!("the ground truth {} has {what}", path.display()));
-    if rows.len() != queries {
-        return Err(misfit(format!("{} rows for {queries} queries", rows.len())));
-    }
-    if rows.dim() < k {
-        return Err(misfit(format!("rows of {} ids, too few for the first {k}", rows.dim())));
-    }
-    Ok(rows.iter().map(|row| row[..k].iter().filter(|&&id| id != -1).map(|&id| Id(id.into())).collect()).collect())
 }
 
 /// Writes the files that were asked for.

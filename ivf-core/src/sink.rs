@@ -40,10 +40,15 @@ impl Neighbor {
 #[derive(Clone, Debug)]
 pub struct Sink {
     threshold: f32,
-    /// Results wanted: a buffer of twice as many is cut back to them whenever it is full. `usize::MAX`: all.
+    /// Results wanted. `usize::MAX`: all.
     k: usize,
+    /// Few results are kept in order, so that the threshold is always that of the k-th; of more, twice as many are collected
+    /// and then cut back.
     buffer: Vec<Neighbor>,
 }
+
+/// Up to so many results are kept in order: moving them aside for a new one costs less than what a late threshold lets in.
+const FEW: usize = 32;
 
 impl Sink {
     /// Collects the `k` nearest; memory is taken as results arrive.
@@ -68,11 +73,44 @@ impl Sink {
     #[inline]
     pub fn push(&mut self, neighbor: Neighbor) {
         if neighbor.distance <= self.threshold {
-            self.buffer.push(neighbor);
-            // The slack keeps the cost of cutting back constant for each push, for small k too.
-            if self.buffer.len() >= self.k.saturating_mul(2).saturating_add(16) {
-                self.cut();
-            }
+            self.keep(neighbor);
+        }
+    }
+
+    fn keep(&mut self, neighbor: Neighbor) {
+        if self.k <= FEW {
+            self.insert(neighbor);
+            return;
+        }
+        self.buffer.push(neighbor);
+        if self.buffer.len() >= self.k.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    /// Puts a result into its place among few.
+    fn insert(&mut self, neighbor: Neighbor) {
+        let full = self.buffer.len() == self.k;
+        match self.buffer.last() {
+            // -infinity <= -infinity: such a distance passes the threshold of a sink that wants nothing.
+            None if full => return,
+            Some(last) if full && neighbor.order(last).is_ge() => return,
+            _ => {}
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve_exact(self.k);
+        }
+        if full {
+            self.buffer.pop();
+        }
+        let nearer = |other: &Neighbor| {
+            other.distance < neighbor.distance
+                || (other.distance == neighbor.distance && other.order(&neighbor).is_lt())
+        };
+        let place = self.buffer.iter().rposition(nearer).map_or(0, |place| place + 1);
+        self.buffer.insert(place, neighbor);
+        if self.buffer.len() == self.k {
+            self.threshold = self.buffer[self.k - 1].distance;
         }
     }
 
@@ -88,6 +126,10 @@ impl Sink {
 
     /// Takes over what another sink of the same query found.
     pub fn merge(&mut self, other: Sink) {
+        if self.buffer.is_empty() && self.k == other.k && other.threshold <= self.threshold {
+            *self = other;
+            return;
+        }
         other.buffer.into_iter().for_each(|neighbor| self.push(neighbor));
     }
 
@@ -105,10 +147,7 @@ impl Sink {
 
     #[cold]
     fn cut(&mut self) {
-        if self.k == 0 {
-            // -infinity <= -infinity: such a distance passes the threshold of a sink that wants nothing.
-            self.buffer.clear();
-        } else if self.buffer.len() >= self.k {
+        if self.k > FEW && self.buffer.len() >= self.k {
             let (_, kth, _) = self.buffer.select_nth_unstable_by(self.k - 1, Neighbor::order);
             self.threshold = kth.distance;
             self.buffer.truncate(self.k);

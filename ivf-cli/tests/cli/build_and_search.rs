@@ -117,3 +117,34 @@ fn a_reader_that_has_gone_is_no_failure() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
 }
+
+#[test]
+fn an_evaluation_has_one_row_a_setting() {
+    let folder = folder();
+    build(&folder, "IVF4,Flat", "l2", &[]).ok();
+    let (index, queries, truth) = (folder.arg("index.ivf"), folder.arg("queries.fvecs"), folder.arg("truth10.ivecs"));
+    let (base, asked) = (vectors(300, DIM, 1), vectors(12, DIM, 2));
+    folder.ivecs("truth10.ivecs", 10, &nearest(&base, &asked, DIM, 10));
+    let eval =
+        |more: &[&str]| ivf(["eval", &index, "--queries", &queries, "--ground-truth", &truth].iter().chain(more));
+    let svg = folder.arg("plot.svg");
+    let found = eval(&["--nprobe", "1,4", "--threads", "1,2", "--json", "--plot", &svg]).ok();
+    let rows: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    let rows = rows.as_array().unwrap();
+    let settings: Vec<_> = rows.iter().map(|row| (row["nprobe"].as_u64(), row["threads"].as_u64())).collect();
+    assert_eq!(settings, [(1, 1), (4, 1), (1, 2), (4, 2)].map(|(nprobe, threads)| (Some(nprobe), Some(threads))));
+    for row in rows {
+        let all = row["nprobe"] == 4;
+        for share in ["recall_at_1", "recall_at_10"] {
+            assert!(row[share].as_f64().unwrap() == 1.0 || !all, "{row}");
+        }
+        assert!(row["qps"].as_f64().unwrap() > 0.0 && row["qps_single"].as_f64().unwrap() > 0.0);
+    }
+    assert!(std::fs::read_to_string(&svg).unwrap().starts_with("<svg"));
+    let shown = eval(&[]).ok().stdout;
+    assert!(shown.contains("recall@10") && shown.contains("codes per query"), "{shown}");
+    // The plot may not take the place of what it is made from.
+    eval(&["--plot", &index]).failed(2);
+    // Rows of eight true ids do not tell recall@10.
+    ivf(["eval", &index, "--queries", &queries, "--ground-truth", &folder.arg("truth.ivecs")]).failed(1);
+}

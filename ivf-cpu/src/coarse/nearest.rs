@@ -26,7 +26,7 @@ pub fn nearest(
     let jobs: Vec<_> = numbers.chunks_mut(CHUNK).zip(distances.chunks_mut(CHUNK)).collect();
     map_items(executor, jobs, |job, (numbers, distances)| {
         let rows = rows.slice(job * CHUNK..job * CHUNK + numbers.len());
-        with_distance(metric, Enter { rows, work: Nearest { packed, numbers, distances } });
+        with_distance(metric, Run { rows, work: Nearest { packed, numbers, distances } });
     });
 }
 
@@ -47,43 +47,42 @@ pub fn nearest_many(
     let jobs: Vec<_> = numbers.chunks_mut(CHUNK * k).zip(distances.chunks_mut(CHUNK * k)).collect();
     map_items(executor, jobs, |job, (numbers, distances)| {
         let rows = rows.slice(job * CHUNK..job * CHUNK + numbers.len() / k);
-        with_distance(metric, Enter { rows, work: NearestMany { packed, k, numbers, distances } });
+        with_distance(metric, Run { rows, work: NearestMany { packed, k, numbers, distances } });
     });
     (numbers, distances)
 }
 
-/// What to do with rows that have entered a distance.
+/// What to do with rows, once the distance and the instruction set are known.
 trait Work {
-    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, entered: Rows<'_, f32>);
+    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, rows: &[&[f32]]);
 }
 
-struct Enter<'a, W> {
+struct Run<'a, W> {
     rows: Rows<'a, f32>,
     work: W,
 }
 
-impl<W: Work> Visitor for Enter<'_, W> {
+impl<W: Work> Visitor for Run<'_, W> {
     type Output = ();
 
     fn visit<D: Distance>(self, distance: D) {
-        let entered: Vec<f32> = self.rows.as_slice().iter().map(|&q| distance.enter(q)).collect();
-        let entered = Rows::new(&entered, self.rows.dim()).expect("the shape of the rows");
-        Level::get().run(Run { distance, entered, work: self.work });
+        let rows: Vec<&[f32]> = self.rows.iter().collect();
+        Level::get().run(WithDistance { distance, rows: &rows, work: self.work });
     }
 }
 
-struct Run<'a, D, W> {
+struct WithDistance<'a, D, W> {
     distance: D,
-    entered: Rows<'a, f32>,
+    rows: &'a [&'a [f32]],
     work: W,
 }
 
-impl<D: Distance, W: Work> Kernel for Run<'_, D, W> {
+impl<D: Distance, W: Work> Kernel for WithDistance<'_, D, W> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.work.run(simd, self.distance, self.entered);
+        self.work.run(simd, self.distance, self.rows);
     }
 }
 
@@ -102,12 +101,12 @@ struct Nearest<'a> {
 
 impl Work for Nearest<'_> {
     #[inline(always)]
-    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, entered: Rows<'_, f32>) {
+    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, rows: &[&[f32]]) {
         let Self { packed, numbers, distances } = self;
         numbers.fill(0);
         distances.fill(f32::INFINITY);
-        let mut thresholds = vec![f32::MAX; entered.len()];
-        scan(simd, distance, entered, &mut thresholds, packed.columns(), |near| {
+        let mut thresholds = vec![f32::MAX; rows.len()];
+        scan(simd, distance, packed.dim(), rows, &mut thresholds, packed.columns(), |near| {
             let best = &mut distances[near.query];
             for (lane, distance) in near.hits(valid(packed, near.block)) {
                 // Numbers only rise: a strict comparison keeps the lowest of equals.
@@ -130,11 +129,11 @@ struct NearestMany<'a> {
 
 impl Work for NearestMany<'_> {
     #[inline(always)]
-    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, entered: Rows<'_, f32>) {
+    fn run<S: Simd, D: Distance>(self, simd: S, distance: D, rows: &[&[f32]]) {
         let Self { packed, k, numbers, distances } = self;
-        let mut best = vec![Smallest::new(k); entered.len()];
-        let mut thresholds = vec![f32::MAX; entered.len()];
-        scan(simd, distance, entered, &mut thresholds, packed.columns(), |near| {
+        let mut best = vec![Smallest::new(k); rows.len()];
+        let mut thresholds = vec![f32::MAX; rows.len()];
+        scan(simd, distance, packed.dim(), rows, &mut thresholds, packed.columns(), |near| {
             let best = &mut best[near.query];
             for (lane, distance) in near.hits(valid(packed, near.block)) {
                 best.push(distance, (near.block * BLOCK + lane) as u32);

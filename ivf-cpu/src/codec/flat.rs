@@ -149,7 +149,7 @@ impl BoundCodec for BoundFlat {
         impl Visitor for Make {
             type Output = Box<dyn InvertedListScanner>;
             fn visit<D: Distance>(self, distance: D) -> Self::Output {
-                Box::new(FlatScanner { distance, level: Level::get(), dim: self.0, queries: vec![0.0; self.0] })
+                Box::new(FlatScanner { distance, level: Level::get(), query: vec![0.0; self.0] })
             }
         }
         with_distance(self.codec.metric, Make(self.codec.dim))
@@ -159,43 +159,30 @@ impl BoundCodec for BoundFlat {
 struct FlatScanner<D> {
     distance: D,
     level: Level,
-    dim: usize,
-    /// The query, or a batch of them, as the distance's steps want it.
-    queries: Vec<f32>,
-}
-
-impl<D: Distance> FlatScanner<D> {
-    fn enter<'q>(&mut self, queries: impl Iterator<Item = &'q [f32]>) {
-        self.queries.clear();
-        for query in queries {
-            assert_eq!(query.len(), self.dim, "a query of the codec's dimension");
-            self.queries.extend(query.iter().map(|&q| self.distance.enter(q)));
-        }
-    }
+    query: Vec<f32>,
 }
 
 impl<D: Distance> InvertedListScanner for FlatScanner<D> {
     fn set_query(&mut self, query: &[f32]) {
-        self.enter(std::iter::once(query));
+        self.query.copy_from_slice(query);
     }
 
     fn set_list(&mut self, _list: ListNo, _coarse_distance: f32) {}
 
     fn distance(&self, code: &[u8]) -> f32 {
         let (coordinates, rest) = code.as_chunks::<4>();
-        assert!(rest.is_empty() && coordinates.len() == self.dim, "a code of the codec's size");
-        self.distance.between(&self.queries[..self.dim], coordinates.iter().map(|&bytes| f32::from_le_bytes(bytes)))
+        assert!(rest.is_empty() && coordinates.len() == self.query.len(), "a code of the codec's size");
+        self.distance.between(&self.query, coordinates.iter().map(|&bytes| f32::from_le_bytes(bytes)))
     }
 
     fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        let rows = Rows::new(&self.queries[..self.dim], self.dim).expect("one query");
-        self.level.run(Scan { distance: self.distance, rows, piece, targets: &mut [One { piece, sink }] });
+        let targets = &mut [One { piece, sink }];
+        self.level.run(Scan { distance: self.distance, queries: &[&self.query], piece, targets });
     }
 
     fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
-        self.enter(queries.iter().map(|query| query.query));
-        let rows = Rows::new(&self.queries, self.dim).expect("whole queries");
-        self.level.run(Scan { distance: self.distance, rows, piece, targets: queries });
+        let rows: Vec<&[f32]> = queries.iter().map(|query| query.query).collect();
+        self.level.run(Scan { distance: self.distance, queries: &rows, piece, targets: queries });
     }
 }
 
@@ -241,7 +228,7 @@ impl Target for ScanQuery<'_> {
 
 struct Scan<'a, D, T> {
     distance: D,
-    rows: Rows<'a, f32>,
+    queries: &'a [&'a [f32]],
     piece: &'a Piece<'a>,
     targets: &'a mut [T],
 }
@@ -251,15 +238,16 @@ impl<D: Distance, T: Target> Kernel for Scan<'_, D, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { distance, rows, piece, targets } = self;
+        let Self { distance, queries, piece, targets } = self;
+        let Some(dim) = queries.first().map(|query| query.len()) else { return };
         let blocks: &[[f32; BLOCK]] = bytemuck::cast_slice(piece.segment().plane(0));
         let mut thresholds: Vec<f32> = targets.iter_mut().map(|target| target.sink().threshold()).collect();
         let mut left = piece.blocks();
         // Runs of blocks of which somebody wants something: what a filter leaves out costs nothing.
         while let Some(first) = left.find(|&b| wanted(piece, targets, b)) {
             let end = left.find(|&b| !wanted(piece, targets, b)).unwrap_or(left.end);
-            let columns = &blocks[first * rows.dim()..end * rows.dim()];
-            scan(simd, distance, rows, &mut thresholds, columns, |near| {
+            let columns = &blocks[first * dim..end * dim];
+            scan(simd, distance, dim, queries, &mut thresholds, columns, |near| {
                 let start = (first + near.block) * BLOCK;
                 let target = &mut targets[near.query];
                 for (lane, distance) in near.hits(target.selected(piece, start)) {

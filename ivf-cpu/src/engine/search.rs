@@ -3,18 +3,21 @@
 use super::scan::Scan;
 use super::{IvfIndex, Trained};
 use ivf_core::error::{InputError, SearchError};
+use ivf_core::executor::split;
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::{
     AnyRows, Hits, IndexIvf, InvertedLists, Level1Quantizer, ParallelMode, Probes, RangeSearch, SearchParams,
     SearchPlan, SearchResult, SearchStats, Sink,
 };
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Queries that are converted, assigned, planned and scanned at a time: as many as have about a million probes, so that a search of
-/// all lists does not write down all pairs of queries and lists.
-fn block(nprobe: usize) -> usize {
-    ((1 << 20) / nprobe.max(1)).clamp(64, 8192)
+/// Blocks of queries that are converted, assigned, planned and scanned at a time, all of about the same size: as many as have about
+/// a million probes, so that a search of all lists does not write down all pairs of queries and lists.
+fn blocks(queries: usize, nprobe: usize) -> Vec<Range<usize>> {
+    let most = ((1 << 20) / nprobe.max(1)).clamp(64, 16384);
+    split(queries, queries.div_ceil(most))
 }
 
 /// The parameters of a search.
@@ -38,12 +41,10 @@ impl IvfIndex {
         let trained = self.checked(queries)?;
         let mut search = Search::new(self, trained, params)?;
         let mut sinks = vec![Sink::top_k(k); queries.len()];
-        let block = block(search.nprobe);
-        for start in (0..queries.len()).step_by(block) {
-            let end = queries.len().min(start + block);
-            search.run(queries.slice(start..end), &mut sinks[start..end])?;
+        for block in blocks(queries.len(), search.nprobe) {
+            search.run(queries.slice(block.clone()), &mut sinks[block.clone()])?;
             if params.ensure_k == Some(true) {
-                search.widen(queries.slice(start..end), k, &mut sinks[start..end])?;
+                search.widen(queries.slice(block.clone()), k, &mut sinks[block])?;
             }
         }
         Ok(search.finish(queries.len(), sinks, params))
@@ -73,10 +74,8 @@ impl RangeSearch for IvfIndex {
         let trained = self.checked(queries)?;
         let mut search = Search::new(self, trained, params)?;
         let mut sinks = vec![Sink::range(self.metric.public(radius)); queries.len()];
-        let block = block(search.nprobe);
-        for start in (0..queries.len()).step_by(block) {
-            let end = queries.len().min(start + block);
-            search.run(queries.slice(start..end), &mut sinks[start..end])?;
+        for block in blocks(queries.len(), search.nprobe) {
+            search.run(queries.slice(block.clone()), &mut sinks[block])?;
         }
         Ok(search.finish(queries.len(), sinks, params))
     }
@@ -125,11 +124,9 @@ impl IndexIvf for IvfIndex {
         let plan = plan(&*entries.lists, probes, self.max_codes_of(params))?;
         let scan = Scan::new(&*entries.bound, &*entries.lists, self.mode, params);
         let mut scratch = Vec::new();
-        let block = block(probes.nprobe());
-        for start in (0..queries.len()).step_by(block) {
-            let end = queries.len().min(start + block);
-            let rows = queries.slice(start..end).to_f32(&mut scratch);
-            scan.run(rows, &plan, start..end, &mut sinks[start..end])?;
+        for block in blocks(queries.len(), probes.nprobe()) {
+            let rows = queries.slice(block.clone()).to_f32(&mut scratch);
+            scan.run(rows, &plan, block.clone(), &mut sinks[block])?;
         }
         let mut stats = SearchStats::default();
         stats.queries = queries.len() as u64;

@@ -12,13 +12,7 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     /// What the fold carries.
     type Sum: Copy + Default;
 
-    /// A coordinate of the query as the steps want it.
-    #[inline(always)]
-    fn enter(self, q: f32) -> f32 {
-        q
-    }
-
-    /// One dimension: `q` is a coordinate that has entered, `x` one of a stored vector.
+    /// One dimension: `q` is a coordinate of the query, `x` one of a stored vector.
     fn step(self, sum: Self::Sum, q: f32, x: f32) -> Self::Sum;
 
     /// The distance after the last dimension.
@@ -31,7 +25,7 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         1
     }
 
-    /// Distances from `Q` entered queries to lanes `LANES * half..` of a block, `H` times 16 of them.
+    /// Distances from `Q` queries to lanes `LANES * half..` of a block, `H` times 16 of them.
     #[inline(always)]
     fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
         self,
@@ -52,7 +46,7 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         })
     }
 
-    /// The distance between an entered query and a vector.
+    /// The distance between a query and a vector.
     #[inline(always)]
     fn between(self, query: &[f32], vector: impl Iterator<Item = f32>) -> f32 {
         self.finish(query.iter().zip(vector).fold(Self::Sum::default(), |sum, (&q, x)| self.step(sum, q, x)))
@@ -165,7 +159,7 @@ distances! {
         |[minima, maxima]| if maxima == 0.0 { 0.0 } else { -(minima / maxima) };
 }
 
-/// The negated inner product: the query's sign changes on entry, so every step is one multiply-add.
+/// The negated inner product: every step takes a product away, rounded once.
 #[derive(Clone, Copy, Debug)]
 pub struct InnerProduct;
 
@@ -173,13 +167,8 @@ impl Distance for InnerProduct {
     type Sum = f32;
 
     #[inline(always)]
-    fn enter(self, q: f32) -> f32 {
-        -q
-    }
-
-    #[inline(always)]
     fn step(self, sum: f32, q: f32, x: f32) -> f32 {
-        q.mul_add(x, sum)
+        (-q).mul_add(x, sum)
     }
 
     #[inline(always)]
@@ -187,7 +176,7 @@ impl Distance for InnerProduct {
         sum
     }
 
-    tile_in_registers!(simd, sum, q, x => simd.mul_add(q, x, *sum));
+    tile_in_registers!(simd, sum, q, x => simd.neg_mul_add(q, x, *sum));
 }
 
 /// Sum of absolute differences to the power `p`.

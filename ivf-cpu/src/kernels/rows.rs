@@ -6,7 +6,7 @@ use ivf_core::Element;
 /// Pairs whose folds run side by side: each is one chain of dependent steps, so one alone would wait for itself.
 const CHAINS: usize = 8;
 
-/// The distance of each pair of an entered query and a row.
+/// The distance of each pair of a query and a row.
 ///
 /// # Panics
 /// If the vectors differ in length, or there is not one place in `out` a pair.

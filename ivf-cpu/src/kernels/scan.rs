@@ -2,7 +2,6 @@
 
 use super::{BLOCK, Distance};
 use crate::simd::{LANES, Lane, Simd};
-use ivf_core::Rows;
 
 /// Bytes of blocks that stay in the second-level cache while all queries pass over them.
 const CACHED: usize = 1 << 18;
@@ -33,7 +32,7 @@ impl Near<'_> {
     }
 }
 
-/// Computes the distance of every query (entered) to every lane of every block, and calls `near` wherever one is at most the
+/// Computes the distance of every query to every lane of every block, and calls `near` wherever one is at most the
 /// query's threshold; what `near` gives back is the threshold from then on.
 ///
 /// ```text
@@ -47,18 +46,19 @@ impl Near<'_> {
 /// Each block is loaded once for a tile of queries, and once from memory for all queries. A query sees the blocks in order.
 ///
 /// # Panics
-/// If there is not one threshold a query, or the blocks are not whole.
+/// If there is not one threshold a query, the queries are not all of dimension `dim >= 1`, or the blocks are not whole.
 #[inline(always)]
 pub fn scan<S: Simd, D: Distance, T: Lane>(
     simd: S,
     distance: D,
-    queries: Rows<'_, f32>,
+    dim: usize,
+    queries: &[&[f32]],
     thresholds: &mut [f32],
     blocks: &[[T; BLOCK]],
     mut near: impl FnMut(Near<'_>) -> f32,
 ) {
-    let dim = queries.dim();
     assert!(thresholds.len() == queries.len(), "a threshold a query");
+    assert!(queries.iter().all(|query| query.len() == dim), "queries of the blocks' dimension");
     assert!(blocks.len().is_multiple_of(dim), "whole blocks");
     let cached = (CACHED / (dim * size_of::<[T; BLOCK]>())).max(1);
     for (chunk, columns) in blocks.chunks(cached * dim).enumerate() {
@@ -83,7 +83,7 @@ pub fn scan<S: Simd, D: Distance, T: Lane>(
 fn tile<S: Simd, D: Distance, T: Lane, const Q: usize>(
     simd: S,
     distance: D,
-    queries: Rows<'_, f32>,
+    queries: &[&[f32]],
     thresholds: &mut [f32],
     at: (usize, usize),
     columns: &[[T; BLOCK]],
@@ -94,9 +94,12 @@ fn tile<S: Simd, D: Distance, T: Lane, const Q: usize>(
         return Q;
     }
     let (first_query, first_block) = at;
-    let rows: [&[f32]; Q] = std::array::from_fn(|q| queries.row(first_query + q));
+    let rows: [&[f32]; Q] = std::array::from_fn(|q| queries[first_query + q]);
+    // The next tile's queries lie all over the batch: they come while this one is computed.
+    queries[first_query + Q..].iter().take(Q).for_each(|query| simd.prefetch(query));
     let thresholds: &mut [f32; Q] = (&mut thresholds[first_query..][..Q]).try_into().expect("Q of them");
-    for (b, block) in columns.chunks_exact(queries.dim()).enumerate() {
+    let dim = rows[0].len();
+    for (b, block) in columns.chunks_exact(dim).enumerate() {
         let mut call = |query: usize, lanes: u32, distances: &[f32; BLOCK]| {
             near(Near { query: first_query + query, block: first_block + b, lanes, distances })
         };

@@ -20,7 +20,8 @@ impl<D: Distance, T: Lane> Kernel for All<'_, D, T> {
         let lanes = self.columns.len() / self.queries.dim() * BLOCK;
         let mut all = vec![f32::NAN; self.queries.len() * lanes];
         let mut thresholds = vec![f32::INFINITY; self.queries.len()];
-        scan(simd, self.distance, self.queries, &mut thresholds, self.columns, |near| {
+        let queries: Vec<&[f32]> = self.queries.iter().collect();
+        scan(simd, self.distance, self.queries.dim(), &queries, &mut thresholds, self.columns, |near| {
             for (lane, distance) in near.hits(u32::MAX) {
                 all[near.query * lanes + near.block * BLOCK + lane] = distance;
             }
@@ -63,8 +64,7 @@ impl<T: Lane> Visitor for Check<'_, T> {
         for (i, row) in rows.iter().enumerate() {
             row.iter().enumerate().for_each(|(d, &x)| columns[i / BLOCK * dim + d][i % BLOCK] = x);
         }
-        let entered: Vec<f32> = self.queries.iter().map(|&q| distance.enter(q)).collect();
-        let queries = Rows::new(&entered, dim).unwrap();
+        let queries = Rows::new(self.queries, dim).unwrap();
         let exact = |query: &[f32], row: &[T]| distance.between(query, row.iter().map(|x| x.to_f32()));
         let same = |found: f32, expected: f32| found.to_bits() == expected.to_bits() || expected.is_nan();
         for level in Level::available() {

@@ -74,6 +74,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn neg_mul_add(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: the token is made only inside `call`.
+        std::array::from_fn(|i| unsafe { _mm256_fnmadd_ps(a[i], b[i], c[i]) })
+    }
+
+    #[inline(always)]
     fn at_most(self, v: [__m256; 2], threshold: f32) -> u32 {
         // SAFETY: the token is made only inside `call`.
         unsafe { at_most(v, threshold) }

@@ -86,6 +86,12 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_fnmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
     fn at_most(self, v: __m512, threshold: f32) -> u32 {
         let threshold = self.splat(threshold);
         // SAFETY: the token is made only inside `call` and `call_vnni`.

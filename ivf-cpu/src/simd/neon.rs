@@ -64,6 +64,12 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn neg_mul_add(self, a: [float32x4_t; 4], b: [float32x4_t; 4], c: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        // SAFETY: NEON is in the baseline.
+        std::array::from_fn(|i| unsafe { vfmsq_f32(c[i], a[i], b[i]) })
+    }
+
+    #[inline(always)]
     fn at_most(self, v: [float32x4_t; 4], threshold: f32) -> u32 {
         // Almost always no lane is: ask for the least of them first.
         let lanes = self.to_array(v);

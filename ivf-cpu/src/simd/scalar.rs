@@ -46,6 +46,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn neg_mul_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|i| (-a[i]).mul_add(b[i], c[i]))
+    }
+
+    #[inline(always)]
     fn at_most(self, v: [f32; LANES], threshold: f32) -> u32 {
         v.iter().enumerate().fold(0, |bits, (i, &x)| bits | u32::from(x <= threshold) << i)
     }

@@ -49,6 +49,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `c - a * b`, rounded once.
+    fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// One bit a lane: set where the lane is `<= threshold`. NaN is not.
     fn at_most(self, v: Self::F32, threshold: f32) -> u32;
 

@@ -1,0 +1,170 @@
+//! `ivf eval`: recall and speed of an index, at several settings.
+
+use crate::failure::Failure;
+use crate::paths::refuse_same;
+use crate::plot::{Point, plot};
+use crate::recall::{read_truth, recall};
+use crate::table::table;
+use clap::value_parser;
+use ivf_core::{Id, Index, Rows, SearchParams, SearchResult};
+use ivf_cpu::RayonPool;
+use ivf_io::read_fvecs;
+use serde::Serialize;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Results asked for.
+const K: usize = 10;
+
+/// Queries of one call each that are timed: enough for a steady figure.
+const SINGLES: usize = 400;
+
+/// Every figure is the median of at least this many runs, ...
+const RUNS: usize = 3;
+
+/// ... and of as many as fit into this time, up to ten times as many.
+const LONG_ENOUGH: Duration = Duration::from_millis(500);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The index file
+    index: PathBuf,
+    /// The queries, an fvecs file
+    #[arg(long, value_name = "FILE")]
+    queries: PathBuf,
+    /// The true nearest ids, an ivecs file of rows of 10 or longer
+    #[arg(long, value_name = "FILE")]
+    ground_truth: PathBuf,
+    /// Lists to probe for each query, one setting each [default: as the index is set]
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    nprobe: Vec<NonZeroUsize>,
+    /// Threads to use, one setting each
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
+          value_parser = value_parser!(u16).range(1..=1024))]
+    threads: Vec<u16>,
+    /// Print a JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Draw queries a second against recall, an SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+/// What one setting gave.
+#[derive(Serialize)]
+struct Row {
+    /// `null` for an index without lists.
+    nprobe: Option<usize>,
+    threads: usize,
+    recall_at_1: f64,
+    recall_at_10: f64,
+    /// Queries a second, all in one call.
+    qps: f64,
+    /// Queries a second, a call each.
+    qps_single: f64,
+    codes_per_query: f64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    if let Some(path) = &args.plot {
+        let inputs: [&Path; 3] = [&args.index, &args.queries, &args.ground_truth];
+        refuse_same(path, &inputs)?;
+    }
+    let index = ivf_factory::read_index(&args.index)?;
+    let queries = read_fvecs(&args.queries)?;
+    let queries = queries.rows();
+    if queries.is_empty() {
+        return Err(Failure::Failed(format!("{} has no queries", args.queries.display())));
+    }
+    let truth = read_truth(&args.ground_truth, queries.len(), K)?;
+
+    let settings: Vec<Option<usize>> = match args.nprobe.as_slice() {
+        [] => vec![index.as_ivf().map(|ivf| ivf.nprobe())],
+        nprobes => nprobes.iter().map(|nprobe| Some(nprobe.get())).collect(),
+    };
+    let mut rows = Vec::new();
+    for &threads in &args.threads {
+        let pool =
+            RayonPool::new(threads.into()).map_err(|error| Failure::failed("cannot start the threads", &error))?;
+        for &nprobe in &settings {
+            let mut params = SearchParams::new().executor(&pool);
+            params.nprobe = nprobe;
+            rows.push(
+                measure(index.as_ref(), queries, &truth, threads.into(), &params)
+                    .map_err(|error| Failure::failed(format_args!("cannot search {}", args.index.display()), &error))?,
+            );
+        }
+    }
+    if let Some(path) = &args.plot {
+        let points: Vec<Point> =
+            rows.iter().map(|row| Point { threads: row.threads, recall: row.recall_at_10, qps: row.qps }).collect();
+        plot(path, &format!("{}, {}", index.spec(), index.metric()), &points)?;
+    }
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &rows).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", shown(&rows))?;
+    }
+    Ok(())
+}
+
+fn measure(
+    index: &dyn Index,
+    queries: Rows<'_, f32>,
+    truth: &[Vec<Id>],
+    threads: usize,
+    params: &SearchParams<'_>,
+) -> Result<Row, ivf_core::error::SearchError> {
+    let search = |rows: Rows<'_, f32>| index.search(rows.into(), K, params);
+    let SearchResult { hits, stats, .. } = search(queries)?;
+    let first: Vec<Vec<Id>> = truth.iter().map(|ids| ids.iter().take(1).copied().collect()).collect();
+    // Of a row of results only the first counts for recall@1.
+    let nearest = hits.rows().zip(&first).filter(|(row, first)| row.ids.first() == first.first()).count();
+    let batch = median(|| search(queries).map(drop))?;
+    let singles = queries.len().min(SINGLES);
+    let single = median(|| (0..singles).try_for_each(|q| search(queries.slice(q..q + 1)).map(drop)))?;
+    Ok(Row {
+        nprobe: params.nprobe,
+        threads,
+        recall_at_1: nearest as f64 / queries.len() as f64,
+        recall_at_10: recall(&hits, truth).unwrap_or(0.0),
+        qps: queries.len() as f64 / batch,
+        qps_single: singles as f64 / single,
+        codes_per_query: stats.codes as f64 / queries.len() as f64,
+    })
+}
+
+/// The median of the times of some runs, in seconds.
+fn median<E>(mut run: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    let mut times = Vec::new();
+    let mut total = Duration::ZERO;
+    while times.len() < RUNS || (total < LONG_ENOUGH && times.len() < 10 * RUNS) {
+        let started = Instant::now();
+        run()?;
+        let took = started.elapsed();
+        total += took;
+        times.push(took);
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2].as_secs_f64())
+}
+
+fn shown(rows: &[Row]) -> comfy_table::Table {
+    let mut shown = table(&["nprobe", "threads", "recall@1", "recall@10", "QPS", "QPS one by one", "codes per query"]);
+    for row in rows {
+        shown.add_row([
+            row.nprobe.map_or_else(|| "-".to_owned(), |nprobe| nprobe.to_string()),
+            row.threads.to_string(),
+            format!("{:.4}", row.recall_at_1),
+            format!("{:.4}", row.recall_at_10),
+            format!("{:.0}", row.qps),
+            format!("{:.0}", row.qps_single),
+            format!("{:.1}", row.codes_per_query),
+        ]);
+    }
+    shown
+}
