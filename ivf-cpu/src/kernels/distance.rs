@@ -46,6 +46,13 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         })
     }
 
+    /// How this distance follows from the product of two vectors, if it does: `Some((n, p))` if it is
+    /// `n (|q|^2 + |x|^2) - p q x` but for rounding.
+    #[inline(always)]
+    fn by_product(self) -> Option<(f64, f64)> {
+        None
+    }
+
     /// The distance between a query and a vector.
     #[inline(always)]
     fn between(self, query: &[f32], vector: impl Iterator<Item = f32>) -> f32 {
@@ -133,6 +140,11 @@ impl Distance for L2 {
         let d = simd.sub(x, q);
         simd.mul_add(d, d, *sum)
     });
+
+    #[inline(always)]
+    fn by_product(self) -> Option<(f64, f64)> {
+        Some((1.0, 2.0))
+    }
 }
 
 distances! {
@@ -177,6 +189,11 @@ impl Distance for InnerProduct {
     }
 
     tile_in_registers!(simd, sum, q, x => simd.neg_mul_add(q, x, *sum));
+
+    #[inline(always)]
+    fn by_product(self) -> Option<(f64, f64)> {
+        Some((0.0, 1.0))
+    }
 }
 
 /// Sum of absolute differences to the power `p`.

@@ -1,5 +1,6 @@
 //! Distances: how one is defined, and the loops that compute many.
 
+mod bytes;
 mod distance;
 mod packed;
 mod rows;
@@ -7,6 +8,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, scan_bytes};
 pub use distance::{
     BrayCurtis, Canberra, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor, with_distance,
 };

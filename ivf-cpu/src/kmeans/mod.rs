@@ -1,8 +1,10 @@
 //! k-means: Lloyd's algorithm.
 //!
-//! The assignment is a fused kernel (product and arg-min over packed centroids, no n x k matrix); the sums are in `f64`, each
+//! The assignment is a fused kernel (product and arg-min over packed centroids, no n x k matrix), from the second round on with
+//! a first pass in bytes where the machine has an instruction for it ([`assign`]); the sums are in `f64`, each
 //! centroid's over its points in order, so that the result has the same bits for any number of threads.
 
+mod assign;
 pub(crate) mod sample;
 mod start;
 mod update;
@@ -103,8 +105,12 @@ impl KMeans {
         // Any number of rounds may be asked for: a caller who means to cancel asks for more than there is time for.
         for round in 0..=rounds {
             options.check_cancel()?;
-            let packed = PackedRows::new(Rows::new(&centroids, dim).expect("k rows"));
-            nearest(points, &packed, self.metric, executor, &mut numbers, &mut distances);
+            let rows = Rows::new(&centroids, dim).expect("k rows");
+            if round == 0 {
+                nearest(points, &PackedRows::new(rows), self.metric, executor, &mut numbers, &mut distances);
+            } else {
+                assign::again(points, rows, self.metric, executor, &mut numbers, &mut distances);
+            }
             objectives.push(distances.iter().map(|&d| f64::from(d)).sum());
             if let Some(progress) = options.progress {
                 progress.step("k-means", round as u64, rounds as u64);

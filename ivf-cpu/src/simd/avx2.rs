@@ -86,9 +86,8 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn splat_i32(self, x: i32) -> [__m256i; 2] {
-        // SAFETY: the token is made only inside `call`.
-        [unsafe { _mm256_set1_epi32(x) }; 2]
+    fn load_i32(self, from: &[i32; LANES]) -> [__m256i; 2] {
+        bytemuck::must_cast(*from)
     }
 
     #[inline(always)]
@@ -102,11 +101,6 @@ impl Simd for Avx2 {
     fn at_least_i32(self, v: [__m256i; 2], threshold: i32) -> u32 {
         // SAFETY: the token is made only inside `call`.
         unsafe { at_least(v, threshold) }
-    }
-
-    #[inline(always)]
-    fn to_array_i32(self, v: [__m256i; 2]) -> [i32; LANES] {
-        bytemuck::must_cast(v)
     }
 
     #[inline(always)]

@@ -99,14 +99,14 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn splat_i32(self, x: i32) -> __m512i {
-        // SAFETY: the token is made only inside `call` and `call_vnni`.
-        unsafe { _mm512_set1_epi32(x) }
+    fn load_i32(self, from: &[i32; LANES]) -> __m512i {
+        bytemuck::must_cast(*from)
     }
 
     #[inline(always)]
     fn dot4(self, sum: __m512i, a: [u8; 4], b: &[[i8; 4]; LANES]) -> __m512i {
-        let a = self.splat_i32(i32::from_le_bytes(a));
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        let a = unsafe { _mm512_set1_epi32(i32::from_le_bytes(a)) };
         let b: __m512i = bytemuck::must_cast(*b);
         if VNNI {
             // SAFETY: the token with VNNI is made only inside `call_vnni`.
@@ -118,14 +118,8 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
 
     #[inline(always)]
     fn at_least_i32(self, v: __m512i, threshold: i32) -> u32 {
-        let threshold = self.splat_i32(threshold);
         // SAFETY: the token is made only inside `call` and `call_vnni`.
-        u32::from(unsafe { _mm512_cmpge_epi32_mask(v, threshold) })
-    }
-
-    #[inline(always)]
-    fn to_array_i32(self, v: __m512i) -> [i32; LANES] {
-        bytemuck::must_cast(v)
+        u32::from(unsafe { at_least(v, threshold) })
     }
 
     #[inline(always)]
@@ -160,4 +154,10 @@ fn widen_u8(bytes: __m128i) -> __m512 {
 #[target_feature(enable = "avx512f")]
 fn widen_i8(bytes: __m128i) -> __m512 {
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn at_least(v: __m512i, threshold: i32) -> u16 {
+    _mm512_cmpge_epi32_mask(v, _mm512_set1_epi32(threshold))
 }

@@ -80,8 +80,8 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn splat_i32(self, x: i32) -> [i32; LANES] {
-        super::Scalar.splat_i32(x)
+    fn load_i32(self, from: &[i32; LANES]) -> [i32; LANES] {
+        *from
     }
 
     #[inline(always)]
@@ -92,11 +92,6 @@ impl Simd for Neon {
     #[inline(always)]
     fn at_least_i32(self, v: [i32; LANES], threshold: i32) -> u32 {
         super::Scalar.at_least_i32(v, threshold)
-    }
-
-    #[inline(always)]
-    fn to_array_i32(self, v: [i32; LANES]) -> [i32; LANES] {
-        v
     }
 
     #[inline(always)]

@@ -56,8 +56,8 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn splat_i32(self, x: i32) -> [i32; LANES] {
-        [x; LANES]
+    fn load_i32(self, from: &[i32; LANES]) -> [i32; LANES] {
+        *from
     }
 
     #[inline(always)]
@@ -69,11 +69,6 @@ impl Simd for Scalar {
     #[inline(always)]
     fn at_least_i32(self, v: [i32; LANES], threshold: i32) -> u32 {
         v.iter().enumerate().fold(0, |bits, (i, &x)| bits | u32::from(x >= threshold) << i)
-    }
-
-    #[inline(always)]
-    fn to_array_i32(self, v: [i32; LANES]) -> [i32; LANES] {
-        v
     }
 
     #[inline(always)]

@@ -54,15 +54,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// One bit a lane: set where the lane is `<= threshold`. NaN is not.
     fn at_most(self, v: Self::F32, threshold: f32) -> u32;
 
-    /// The same integer 16 times.
-    fn splat_i32(self, x: i32) -> Self::I32;
+    /// 16 integers from memory.
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
     /// Adds to lane `i` the four products of `a`'s bytes (unsigned) with bytes `4 i .. 4 i + 4` of `b`.
     fn dot4(self, sum: Self::I32, a: [u8; 4], b: &[[i8; 4]; LANES]) -> Self::I32;
     /// One bit a lane: set where the lane is `>= threshold`.
     fn at_least_i32(self, v: Self::I32, threshold: i32) -> u32;
-    /// The lanes in order.
-    fn to_array_i32(self, v: Self::I32) -> [i32; LANES];
-
     /// Asks for the cache lines of `data`, which will be read soon.
     fn prefetch<T>(self, data: &[T]);
 }

@@ -1,0 +1,42 @@
+//! k-means: seconds and the objective, at 1 and 2 threads.
+//!
+//! `IVF_BENCH_SET=<path>/<name> cargo bench --bench kmeans` runs over `<name>_base.fvecs`, with `IVF_BENCH_METRIC` (`ip`):
+//! 262,144 points (or all, if there are fewer), 1,024 centroids, 10 rounds.
+
+use ivf::cpu::{KMeans, RayonPool};
+use ivf::{Metric, Rows, TrainOptions};
+use std::error::Error;
+use std::time::Instant;
+
+const CENTROIDS: usize = 1024;
+const POINTS: usize = 262_144;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let metric: Metric = std::env::var("IVF_BENCH_METRIC").unwrap_or_else(|_| "ip".to_owned()).parse()?;
+    let Some(prefix) = std::env::var_os("IVF_BENCH_SET") else {
+        println!("IVF_BENCH_SET names no set of vectors: nothing to do");
+        return Ok(());
+    };
+    let base = ivf::io::read_fvecs(format!("{}_base.fvecs", prefix.display()))?;
+    let base: Rows<'_, f32> = base.rows();
+    let points = base.slice(0..base.len().min(POINTS));
+    for threads in [1, 2] {
+        let pool = RayonPool::new(threads)?;
+        let options = TrainOptions::new().executor(&pool).max_points_per_centroid(usize::MAX);
+        let mut times = Vec::new();
+        let mut objective = 0.0;
+        for _ in 0..3 {
+            let started = Instant::now();
+            let (_, report) = KMeans::new(CENTROIDS, metric).train(points.into(), &options)?;
+            times.push(started.elapsed().as_secs_f64());
+            objective = report.objectives[0][9];
+        }
+        times.sort_by(f64::total_cmp);
+        let each = metric.public(objective as f32) / points.len() as f32;
+        println!(
+            "{threads} threads: {:.2} s (median of 3), objective {each:.5} a point after 10 assignments",
+            times[1]
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Which centroid each point belongs to, round after round.
+
+use crate::coarse::nearest;
+use crate::kernels::{
+    BLOCK, ByteQueries, Distance, MAX_BIAS, MAX_BYTES_DIM, PackedBytes, PackedRows, Visitor, distances_to_rows,
+    scan_bytes, squared_norm, with_distance,
+};
+use crate::simd::{Kernel, Level, Simd};
+use ivf_core::executor::{Executor, map_items};
+use ivf_core::{Metric, Rows};
+
+/// Points that one turn of a parallel loop takes.
+const CHUNK: usize = 256;
+
+/// More pairs than this for each point are as slow to compute one by one as all are in tiles.
+const MOST_PAIRS: usize = 16;
+
+/// The nearest centroid of each point, ties by number, and its distance: exactly what [`nearest`] gives. `numbers` comes in as
+/// a guess, the answer of the round before.
+///
+/// The guess's exact distance bounds the nearest one's. A pass in bytes with a bound on its error then finds the few centroids
+/// that can be as near, and only those are computed exactly (1.6 of 1,024 for each point of GloVe after some rounds). Bounds
+/// that carry from round to round by the triangle inequality (Hamerly, SDM 2010) were tried: with 1,024 centroids in 100
+/// dimensions they spare 0 to 3 % of the points in ten rounds.
+pub(super) fn again(
+    points: Rows<'_, f32>,
+    centroids: Rows<'_, f32>,
+    metric: Metric,
+    executor: &dyn Executor,
+    numbers: &mut [u32],
+    distances: &mut [f32],
+) {
+    struct HasFirstPass;
+    impl Visitor for HasFirstPass {
+        type Output = bool;
+        fn visit<D: Distance>(self, distance: D) -> bool {
+            distance.by_product().is_some()
+        }
+    }
+    struct HasDot4;
+    impl Kernel for HasDot4 {
+        type Output = bool;
+        #[inline(always)]
+        fn run<S: Simd>(self, _simd: S) -> bool {
+            S::HAS_DOT4
+        }
+    }
+    let packed = PackedRows::new(centroids);
+    let pays = with_distance(metric, HasFirstPass) && Level::get().run(HasDot4) && points.dim() <= MAX_BYTES_DIM;
+    if !pays {
+        return nearest(points, &packed, metric, executor, numbers, distances);
+    }
+    let bytes = PackedBytes::new(centroids);
+    let norms: Vec<f64> = centroids.iter().map(|row| f64::from(squared_norm(row))).collect();
+    let jobs: Vec<_> = numbers.chunks_mut(CHUNK).zip(distances.chunks_mut(CHUNK)).collect();
+    map_items(executor, jobs, |job, (numbers, distances)| {
+        let points = points.slice(job * CHUNK..job * CHUNK + numbers.len());
+        let chunk = Chunk { points, centroids, bytes: &bytes, norms: &norms, numbers, distances };
+        if !with_distance(metric, chunk) {
+            nearest(points, &packed, metric, &ivf_core::executor::Inline, numbers, distances);
+        }
+    });
+}
+
+/// Some points, the answers of the round before and room for this round's. Gives false where the first pass leaves too much.
+struct Chunk<'a> {
+    points: Rows<'a, f32>,
+    centroids: Rows<'a, f32>,
+    bytes: &'a PackedBytes,
+    /// The centroids' squared norms.
+    norms: &'a [f64],
+    numbers: &'a mut [u32],
+    distances: &'a mut [f32],
+}
+
+impl Visitor for Chunk<'_> {
+    type Output = bool;
+
+    fn visit<D: Distance>(self, distance: D) -> bool {
+        Level::get().run(WithDistance { distance, chunk: self })
+    }
+}
+
+struct WithDistance<'a, D> {
+    distance: D,
+    chunk: Chunk<'a>,
+}
+
+impl<D: Distance> Kernel for WithDistance<'_, D> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let Self { distance, chunk: Chunk { points, centroids, bytes, norms, numbers, distances } } = self;
+        let Some((of_norms, of_product)) = distance.by_product() else { return false };
+        let guesses = numbers.iter().enumerate().map(|(i, &no)| (points.row(i), centroids.row(no as usize)));
+        distances_to_rows(distance, guesses, distances);
+
+        let queries = ByteQueries::new(points);
+        let unit = queries.unit(bytes);
+        // distance <= best  <=>  p q x - n |x|^2 >= n |q|^2 - best, both sides in units of products of bytes.
+        let in_units = |value: f64| value / (of_product * unit);
+        let bias: Vec<f64> = norms.iter().map(|&norm| in_units(of_norms * norm).floor()).collect();
+        let threshold = |i: usize| {
+            let slack = queries.error(i, bytes) / unit + 2.0;
+            (in_units(of_norms * queries.squared_norm(i) - f64::from(distances[i])) - slack).floor()
+        };
+        let thresholds: Vec<f64> = (0..points.len()).map(threshold).collect();
+        // Points and centroids of very different lengths do not go together into 32 bits; and what overflowed bounds nothing.
+        let fits =
+            bias.iter().all(|bias| bias.abs() <= f64::from(MAX_BIAS)) && thresholds.iter().all(|t| t.is_finite());
+        if !fits {
+            return false;
+        }
+        let bias: Vec<i32> = bias.into_iter().map(|bias| bias as i32).collect();
+        let thresholds: Vec<i32> = thresholds.into_iter().map(|threshold| threshold as i32).collect();
+        let mut pairs: Vec<(u32, u32)> = Vec::new();
+        let most = MOST_PAIRS * points.len();
+        scan_bytes(simd, &queries, bytes, &bias, &thresholds, |near| {
+            for (lane, _) in near.hits(u32::MAX) {
+                let no = (near.block * BLOCK + lane) as u32;
+                if no != numbers[near.query] && pairs.len() <= most {
+                    pairs.push((near.query as u32, no));
+                }
+            }
+        });
+        if pairs.len() > most {
+            return false;
+        }
+        let mut exact = vec![0.0; pairs.len()];
+        let rows = pairs.iter().map(|&(i, no)| (points.row(i as usize), centroids.row(no as usize)));
+        distances_to_rows(distance, rows, &mut exact);
+        for (&(i, no), &found) in pairs.iter().zip(&exact) {
+            let (number, best) = (&mut numbers[i as usize], &mut distances[i as usize]);
+            if found < *best || (found == *best && no < *number) {
+                (*number, *best) = (no, found);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivf_core::executor::Inline;
+
+    #[test]
+    fn a_guess_changes_no_answer() {
+        let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.9) * if i % 31 == 0 { 4.0 } else { 1.0 };
+        for (dim, far) in [(1, 1.0), (3, 1e-6), (4, 1e6), (7, 1.0), (64, 1e30), (100, 1.0)] {
+            for k in [1, 31, 33, 300] {
+                let points: Vec<f32> = (0..600 * dim).map(value).collect();
+                // Some centroids twice: ties go to the lower number.
+                let centroids: Vec<f32> = (0..k * dim).map(|i| value(i % (200 * dim) * 3 + 5) * far).collect();
+                let (points, centroids) = (Rows::new(&points, dim).unwrap(), Rows::new(&centroids, dim).unwrap());
+                for metric in [Metric::L2, Metric::InnerProduct, Metric::L1] {
+                    let (mut expected, mut exact) = (vec![0; 600], vec![0.0; 600]);
+                    nearest(points, &PackedRows::new(centroids), metric, &Inline, &mut expected, &mut exact);
+                    for guess in [0, k / 2, k - 1] {
+                        let (mut numbers, mut distances) = (vec![guess as u32; 600], vec![0.0; 600]);
+                        again(points, centroids, metric, &Inline, &mut numbers, &mut distances);
+                        assert_eq!(numbers, expected, "{metric}, {dim}, {k}, {guess}");
+                        assert_eq!(distances, exact, "{metric}, {dim}, {k}, {guess}");
+                    }
+                }
+            }
+        }
+    }
+}
