@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_guess_changes_no_answer() {
-        let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.9) * if i % 31 == 0 { 4.0 } else { 1.0 };
+        let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.9) * if i.is_multiple_of(31) { 4.0 } else { 1.0 };
         for (dim, far) in [(1, 1.0), (3, 1e-6), (4, 1e6), (7, 1.0), (64, 1e30), (100, 1.0)] {
             for k in [1, 31, 33, 300] {
                 let points: Vec<f32> = (0..600 * dim).map(value).collect();

@@ -12,7 +12,7 @@
 //! | AVX-512 | AVX-512 F, BW, DQ, VL, and the ones above | `avx512` |
 //! | AVX-512 VNNI | AVX-512 VNNI, VBMI, BF16, VPOPCNTDQ, and the ones above (Zen 4, Sapphire Rapids and later) | `avx512vnni` |
 //!
-//! A new level is a file with its [`Simd`], a row in [`SETS`], an arm in [`Level::run`].
+//! A new level is a file with its [`Simd`], a row in `SETS`, an arm in [`Level::run`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
