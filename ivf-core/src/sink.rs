@@ -100,18 +100,29 @@ impl Sink {
         if self.buffer.capacity() == 0 {
             self.buffer.reserve_exact(self.k);
         }
-        if full {
-            self.buffer.pop();
-        }
-        let nearer = |other: &Neighbor| {
-            other.distance < neighbor.distance
-                || (other.distance == neighbor.distance && other.order(&neighbor).is_lt())
+        let farther = |other: &Neighbor| {
+            other.distance > neighbor.distance
+                || (other.distance == neighbor.distance && other.order(&neighbor).is_gt())
         };
-        let place = self.buffer.iter().rposition(nearer).map_or(0, |place| place + 1);
-        self.buffer.insert(place, neighbor);
+        // The farther ones move up by one; the last of a full sink falls off.
+        if !full {
+            self.buffer.push(neighbor);
+        }
+        let mut place = self.buffer.len() - 1;
+        while place > 0 && farther(&self.buffer[place - 1]) {
+            self.buffer[place] = self.buffer[place - 1];
+            place -= 1;
+        }
+        self.buffer[place] = neighbor;
         if self.buffer.len() == self.k {
             self.threshold = self.buffer[self.k - 1].distance;
         }
+    }
+
+    /// What the next result is compared with, in no order that means anything: for a scan that wants it in the cache.
+    #[inline]
+    pub fn kept(&self) -> &[Neighbor] {
+        &self.buffer
     }
 
     /// How many results there are, at most k.

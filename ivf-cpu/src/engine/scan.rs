@@ -86,10 +86,8 @@ impl<'a> Scan<'a> {
         let mode = self.mode(starts.len() - 1, probes);
         let parts = self.cut(mode, &starts);
         let list_major = mode == ParallelMode::ListMajor;
-        let mut rest = &mut tasks[..];
-        let jobs: Vec<&mut [Task]> =
-            parts.into_iter().map(|part| rest.split_off_mut(..part.len()).expect("parts in order")).collect();
-        let found = map_items(self.executor, jobs, |_, tasks| {
+        let found = map_items(self.executor, parts, |_, part| {
+            let tasks = &tasks[part];
             if list_major { self.by_list(queries, tasks, sinks) } else { self.by_query(queries, tasks, sinks) }
         });
         // Parts end in any order, but are merged in this one; and a sink's content does not depend on it anyway.
@@ -124,7 +122,7 @@ impl<'a> Scan<'a> {
             ParallelMode::QueriesAndProbes => split(starts[queries], threads * PARTS_PER_THREAD),
             ParallelMode::FineQueries => runs(threads * PARTS_PER_THREAD),
             // Whole queries share a scanner and a threshold; only a few of them do not feed all threads.
-            _ if queries >= 4 * threads => runs(threads * PARTS_PER_THREAD),
+            _ if threads == 1 || queries >= 4 * threads => runs(threads * PARTS_PER_THREAD),
             _ => split(starts[queries], threads * 4),
         };
         parts.retain(|part| !part.is_empty());
@@ -168,7 +166,7 @@ impl<'a> Scan<'a> {
     fn by_list(
         &self,
         queries: Rows<'_, f32>,
-        tasks: &mut [Task],
+        tasks: &[Task],
         sinks: &[Sink],
     ) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner();
@@ -178,7 +176,7 @@ impl<'a> Scan<'a> {
         let mut found: Vec<(u32, Sink)> =
             (first..=last.query).map(|query| (query, sinks[query as usize].fork())).collect();
 
-        tasks.sort_unstable_by_key(|task| (task.list, task.start, task.query));
+        let tasks = list_after_list(tasks, self.lists.nlist());
         let groups: Vec<&[Task]> = tasks.chunk_by(|a, b| (a.list, a.start) == (b.list, b.start)).collect();
         let lists: Vec<ListNo> = groups.iter().map(|group| group[0].list).collect();
         self.lists.prefetch(&lists);
@@ -225,6 +223,26 @@ impl<'a> Scan<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// The tasks by list, then by where they start, then by query, which is how they come: a counting sort.
+fn list_after_list(tasks: &[Task], nlist: usize) -> Vec<Task> {
+    let Some(&any) = tasks.first() else { return Vec::new() };
+    let mut next = vec![0; nlist + 1];
+    tasks.iter().for_each(|task| next[task.list.0 as usize + 1] += 1);
+    for list in 0..nlist {
+        next[list + 1] += next[list];
+    }
+    let mut sorted = vec![any; tasks.len()];
+    for task in tasks {
+        let place = &mut next[task.list.0 as usize];
+        sorted[*place] = *task;
+        *place += 1;
+    }
+    if tasks.iter().any(|task| task.start > 0) {
+        sorted.sort_by_key(|task| (task.list, task.start));
+    }
+    sorted
 }
 
 /// The masks of a selector, segment by segment; the last one is kept, since tasks of one segment follow one another.
