@@ -1,9 +1,10 @@
 //! `Flat`: vectors as they are, 4 bytes a dimension.
 //!
-//! A list is dimension-major blocks of 32 vectors ([`PackedRows`] has the picture): one load serves 32 sums, and each sum still
-//! runs over the dimensions in order, so that every way of scanning gives the same bits.
+//! A list is dimension-major blocks of 32 vectors, the upper and lower halves of their floats apart ([`Halves`] has the picture):
+//! one load serves 32 sums, each sum still runs over the dimensions in order, so that every way of scanning gives the same bits,
+//! and a single query reads little more than half of the bytes.
 
-use crate::kernels::{BLOCK, Distance, PackedRows, Visitor, scan, with_distance};
+use crate::kernels::{BLOCK, Distance, Halves, Visitor, scan_halves, with_distance};
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::error::{BuildError, DecodeError, TrainError};
 use ivf_core::registry::CodecRow;
@@ -77,7 +78,7 @@ impl FlatCodec {
     /// # Panics
     /// If `dim` is zero.
     pub fn new(dim: usize, metric: Metric) -> Self {
-        Self { dim, metric, layout: PackedRows::layout(dim) }
+        Self { dim, metric, layout: Halves::layout(dim) }
     }
 
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
@@ -240,14 +241,13 @@ impl<D: Distance, T: Target> Kernel for Scan<'_, D, T> {
     fn run<S: Simd>(self, simd: S) {
         let Self { distance, queries, piece, targets } = self;
         let Some(dim) = queries.first().map(|query| query.len()) else { return };
-        let blocks: &[[f32; BLOCK]] = bytemuck::cast_slice(piece.segment().plane(0));
+        let blocks = Halves::new(piece.segment().plane(0), piece.segment().plane(1), dim);
         let mut thresholds: Vec<f32> = targets.iter_mut().map(|target| target.sink().threshold()).collect();
         let mut left = piece.blocks();
         // Runs of blocks of which somebody wants something: what a filter leaves out costs nothing.
         while let Some(first) = left.find(|&b| wanted(piece, targets, b)) {
             let end = left.find(|&b| !wanted(piece, targets, b)).unwrap_or(left.end);
-            let columns = &blocks[first * dim..end * dim];
-            scan(simd, distance, dim, queries, &mut thresholds, columns, |near| {
+            scan_halves(simd, distance, queries, &mut thresholds, blocks.blocks(first..end), |near| {
                 let start = (first + near.block) * BLOCK;
                 let target = &mut targets[near.query];
                 for (lane, distance) in near.hits(target.selected(piece, start)) {

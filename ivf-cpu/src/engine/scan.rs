@@ -163,12 +163,7 @@ impl<'a> Scan<'a> {
     }
 
     /// List after list, each for all the queries that probe it.
-    fn by_list(
-        &self,
-        queries: Rows<'_, f32>,
-        tasks: &[Task],
-        sinks: &[Sink],
-    ) -> Result<Vec<(u32, Sink)>, SearchError> {
+    fn by_list(&self, queries: Rows<'_, f32>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner();
         let mut masks = Masks::new(self.selector);
         let (Some(first), Some(last)) = (tasks.first(), tasks.last()) else { return Ok(Vec::new()) };

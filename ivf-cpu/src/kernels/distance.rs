@@ -2,6 +2,7 @@
 
 use super::BLOCK;
 use crate::simd::{LANES, Lane, Simd};
+use half::bf16;
 use ivf_core::Metric;
 
 /// An inner distance (smaller is closer), as a fold over the dimensions in order.
@@ -53,6 +54,13 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         None
     }
 
+    /// From coordinates of stored vectors that are each off by at most 1/256 of themselves (and nothing but an underflow): for each
+    /// lane a value that is not below the negated distance, rounding errors of this and the exact fold included.
+    #[inline(always)]
+    fn at_most_minus<S: Simd>(self, _simd: S, _query: &[f32], _block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
+        None
+    }
+
     /// The distance between a query and a vector.
     #[inline(always)]
     fn between(self, query: &[f32], vector: impl Iterator<Item = f32>) -> f32 {
@@ -81,6 +89,16 @@ macro_rules! distances {
             }
         }
     )*};
+}
+
+/// Half of the last place of 8 bits of significand, at most this share of a number.
+const HALF: f32 = 1.0 / 256.0;
+
+/// More than the share of the sum of all terms' sizes by which folds over `dim` dimensions can be off together: one exact, two of
+/// a first pass, three roundings a dimension.
+#[inline(always)]
+fn rounding(dim: usize) -> f32 {
+    (8 * (dim + 8)) as f32 * (f32::EPSILON / 2.0)
 }
 
 /// The tile whose sums the compiler keeps in registers: each column is loaded once for all queries.
@@ -141,6 +159,28 @@ impl Distance for L2 {
         simd.mul_add(d, d, *sum)
     });
 
+    /// `(q - x)^2 >= (q - h)^2 - 2 |q - h| |x - h|` for each dimension.
+    #[inline(always)]
+    fn at_most_minus<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
+        let query = &query[..block.len()];
+        let mut squares = [simd.splat(0.0); 2];
+        let mut products = squares;
+        for (&q, column) in query.iter().zip(block) {
+            let q = simd.splat(q);
+            for (half, lanes) in column.as_chunks::<LANES>().0.iter().enumerate() {
+                let h = simd.load_bf16(lanes);
+                let d = simd.sub(h, q);
+                squares[half] = simd.mul_add(d, d, squares[half]);
+                products[half] = simd.mul_add(simd.abs(d), simd.abs(h), products[half]);
+            }
+        }
+        let rounding = rounding(block.len());
+        let (square, product) = (simd.splat(1.0 - rounding), simd.splat(2.0 * (HALF + rounding)));
+        Some(std::array::from_fn(|half| {
+            simd.neg_mul_add(square, squares[half], simd.mul_add(product, products[half], simd.splat(0.0)))
+        }))
+    }
+
     #[inline(always)]
     fn by_product(self) -> Option<(f64, f64)> {
         Some((1.0, 2.0))
@@ -189,6 +229,24 @@ impl Distance for InnerProduct {
     }
 
     tile_in_registers!(simd, sum, q, x => simd.neg_mul_add(q, x, *sum));
+
+    /// `q x <= q h + |q| |x - h|` for each dimension.
+    #[inline(always)]
+    fn at_most_minus<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
+        let query = &query[..block.len()];
+        let mut products = [simd.splat(0.0); 2];
+        let mut sizes = products;
+        for (&q, column) in query.iter().zip(block) {
+            let (q, size) = (simd.splat(q), simd.splat(q.abs()));
+            for (half, lanes) in column.as_chunks::<LANES>().0.iter().enumerate() {
+                let h = simd.load_bf16(lanes);
+                products[half] = simd.mul_add(q, h, products[half]);
+                sizes[half] = simd.mul_add(size, simd.abs(h), sizes[half]);
+            }
+        }
+        let share = simd.splat(HALF + rounding(block.len()));
+        Some(std::array::from_fn(|half| simd.mul_add(share, sizes[half], products[half])))
+    }
 
     #[inline(always)]
     fn by_product(self) -> Option<(f64, f64)> {

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod distance;
+mod halves;
 mod packed;
 mod rows;
 mod scan;
@@ -12,6 +13,9 @@ pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, sc
 pub use distance::{
     BrayCurtis, Canberra, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor, with_distance,
 };
+pub(crate) use halves::join;
+pub use halves::{Halves, scan_halves};
 pub use packed::{BLOCK, PackedRows};
 pub use rows::{distances_to_rows, squared_norm};
+use scan::CACHED;
 pub use scan::{Near, scan};

@@ -1,7 +1,7 @@
 //! Vectors in dimension-major blocks of 32, and the loops over them.
 
+use ivf_core::Rows;
 use ivf_core::bytes::AlignedBytes;
-use ivf_core::{CodeLayout, Rows};
 
 /// Vectors in a block.
 pub const BLOCK: usize = 32;
@@ -23,11 +23,6 @@ pub struct PackedRows {
 }
 
 impl PackedRows {
-    /// The layout of one vector's bytes in the blocks, for lists that hold the same blocks.
-    pub fn layout(dim: usize) -> CodeLayout {
-        CodeLayout::interleaved(size_of::<f32>(), dim, BLOCK)
-    }
-
     /// Packs rows.
     pub fn new(rows: Rows<'_, f32>) -> Self {
         let dim = rows.dim();

@@ -4,7 +4,7 @@ use super::{BLOCK, Distance};
 use crate::simd::{LANES, Lane, Simd};
 
 /// Bytes of blocks that stay in the second-level cache while all queries pass over them.
-const CACHED: usize = 1 << 18;
+pub(super) const CACHED: usize = 1 << 18;
 
 /// What a scan found: in a block, for a query, at least one lane at most the query's threshold.
 #[derive(Clone, Copy, Debug)]

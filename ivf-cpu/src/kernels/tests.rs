@@ -3,6 +3,7 @@
 use super::*;
 use crate::simd::{Kernel, LANES, Lane, Level, Simd};
 use half::{bf16, f16};
+use ivf_core::bytes::AlignedBytes;
 use ivf_core::{Metric, Rows};
 
 /// All distances of a scan, `queries x (blocks x 32)`.
@@ -131,6 +132,113 @@ fn every_metric_is_the_fold_to_the_bit() {
         for dim in (1..=33).chain([64, 100, 257]) {
             check::<f32>(metric, dim, dim % 5 * 16 + 3, 0, 1.0);
         }
+    }
+}
+
+/// What a scan of floats in halves finds, with thresholds that stay: (query, vector, distance).
+struct InHalves<'a, D> {
+    distance: D,
+    queries: &'a [&'a [f32]],
+    thresholds: Vec<f32>,
+    blocks: Halves<'a>,
+}
+
+impl<D: Distance> Kernel for InHalves<'_, D> {
+    type Output = Vec<(usize, usize, u32)>;
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) -> Self::Output {
+        let (mut found, fixed) = (Vec::new(), self.thresholds.clone());
+        scan_halves(simd, self.distance, self.queries, &mut self.thresholds, self.blocks, |near: Near<'_>| {
+            let hits = near.hits(u32::MAX);
+            found.extend(hits.map(|(lane, d)| (near.query, near.block * BLOCK + lane, d.to_bits())));
+            fixed[near.query]
+        });
+        found.sort_unstable();
+        found
+    }
+}
+
+/// For every vector a query whose threshold is its distance: the vectors that are found are exactly those no farther.
+struct CheckHalves<'a> {
+    rows: Rows<'a, f32>,
+    queries: Rows<'a, f32>,
+}
+
+impl Visitor for CheckHalves<'_> {
+    type Output = ();
+
+    fn visit<D: Distance>(self, distance: D) {
+        let (rows, dim) = (self.rows, self.rows.dim());
+        let layout = Halves::layout(dim);
+        let mut planes: [AlignedBytes; 2] =
+            std::array::from_fn(|p| AlignedBytes::zeroed(layout.plane_bytes(p, rows.len())));
+        let [upper, lower] = &mut planes;
+        for (i, row) in rows.iter().enumerate() {
+            layout.put(&mut [&mut *upper, &mut *lower], i, bytemuck::cast_slice(row));
+            let mut back = vec![0.0_f32; dim];
+            layout.get(&[&*upper, &*lower], i, bytemuck::cast_slice_mut(&mut back));
+            assert!(row.iter().zip(&back).all(|(a, b)| a.to_bits() == b.to_bits()), "{row:?} became {back:?}");
+        }
+        let lanes = rows.len().div_ceil(BLOCK) * BLOCK;
+        for query in self.queries.iter() {
+            let zero = vec![0.0; dim];
+            let row = |i: usize| if i < rows.len() { rows.row(i) } else { &zero };
+            let all: Vec<f32> = (0..lanes).map(|i| distance.between(query, row(i).iter().copied())).collect();
+            let steps =
+                all.iter().flat_map(|&d| [d, d.next_down()]).chain([0.0, f32::MAX, f32::INFINITY, f32::NEG_INFINITY]);
+            for threshold in steps.filter(|t| !t.is_nan()) {
+                let expected: Vec<(usize, u32)> =
+                    (0..lanes).filter(|&i| all[i] <= threshold).map(|i| (i, all[i].to_bits())).collect();
+                for level in Level::available() {
+                    for together in [1, 3] {
+                        let (queries, thresholds) = (vec![query; together], vec![threshold; together]);
+                        let blocks = Halves::new(&planes[0], &planes[1], dim);
+                        let found = level.run(InHalves { distance, queries: &queries, thresholds, blocks });
+                        let expected: Vec<_> =
+                            (0..together).flat_map(|q| expected.iter().map(move |&(i, d)| (q, i, d))).collect();
+                        assert_eq!(found, expected, "{distance:?}, {level}, dimension {dim}, threshold {threshold}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn floats_in_halves_are_found_as_whole_ones() {
+    // Exponents near each other; then all of them, zeros, the largest and the smallest floats, infinities and NaN.
+    let near = |i: usize| f32::from_bits(0x3e00_0000 + ((i * 2_654_435_761) % (1 << 26)) as u32) * [1.0, -1.0][i % 2];
+    let wild = |i: usize| match i % 37 {
+        0 => 0.0,
+        1 => -0.0,
+        2 => f32::MAX,
+        3 => f32::MIN,
+        4 => f32::from_bits(1),
+        5 => f32::MIN_POSITIVE,
+        6 => f32::from_bits(0x7f7f_8000),
+        _ => f32::from_bits((i as u32).wrapping_mul(2_654_435_761)),
+    };
+    let dims = [1, 2, 3, 7, 31, 100, 257];
+    for (metric, dim) in METRICS.into_iter().take(3).flat_map(|metric| dims.map(|dim| (metric, dim))) {
+        let few = if dim > 7 { 35 } else { 70 };
+        let rows: Vec<f32> = (0..few * dim).map(near).collect();
+        let queries: Vec<f32> = (0..2 * dim).map(|i| near(i * 31 + 7)).chain(rows[..dim].iter().copied()).collect();
+        let check = |rows: &[f32], queries: &[f32]| {
+            with_distance(
+                metric,
+                CheckHalves { rows: Rows::new(rows, dim).unwrap(), queries: Rows::new(queries, dim).unwrap() },
+            );
+        };
+        check(&rows, &queries);
+        // Small ones, the sums of whose products underflow; and what a file may hold, though `add` refuses it.
+        check(
+            &rows.iter().map(|x| x * 1e-22).collect::<Vec<_>>(),
+            &queries.iter().map(|x| x * 1e-22).collect::<Vec<_>>(),
+        );
+        let queries: Vec<f32> =
+            (0..3 * dim).map(|i| wild(i * 3 + 2)).map(|q| if q.is_finite() { q } else { 1.0 }).collect();
+        check(&(0..few * dim).map(wild).collect::<Vec<_>>(), &queries);
     }
 }
 

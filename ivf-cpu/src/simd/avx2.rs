@@ -62,6 +62,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn abs(self, v: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: the token is made only inside `call`.
+        v.map(|v| unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), v) })
+    }
+
+    #[inline(always)]
     fn sub(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
         // SAFETY: the token is made only inside `call`.
         std::array::from_fn(|i| unsafe { _mm256_sub_ps(a[i], b[i]) })

@@ -74,6 +74,19 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn join(self, upper: &[bf16; LANES], lower: &[u16; LANES]) -> __m512 {
+        let (upper, lower): (__m256i, __m256i) = (bytemuck::must_cast(*upper), bytemuck::must_cast(*lower));
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { join(upper, lower) }
+    }
+
+    #[inline(always)]
+    fn abs(self, v: __m512) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_abs_ps(v) }
+    }
+
+    #[inline(always)]
     fn sub(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: the token is made only inside `call` and `call_vnni`.
         unsafe { _mm512_sub_ps(a, b) }
@@ -136,6 +149,13 @@ fn dot4_by_halves(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     let even = _mm512_madd_epi16(_mm512_and_si512(a, low), _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b)));
     let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(a), _mm512_srai_epi16::<8>(b));
     _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn join(upper: __m256i, lower: __m256i) -> __m512 {
+    let upper = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(upper));
+    _mm512_castsi512_ps(_mm512_add_epi32(upper, _mm512_cvtepi16_epi32(lower)))
 }
 
 #[inline]

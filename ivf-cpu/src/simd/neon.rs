@@ -52,6 +52,12 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn abs(self, v: [float32x4_t; 4]) -> [float32x4_t; 4] {
+        // SAFETY: NEON is in the baseline.
+        v.map(|v| unsafe { vabsq_f32(v) })
+    }
+
+    #[inline(always)]
     fn sub(self, a: [float32x4_t; 4], b: [float32x4_t; 4]) -> [float32x4_t; 4] {
         // SAFETY: NEON is in the baseline.
         std::array::from_fn(|i| unsafe { vsubq_f32(a[i], b[i]) })

@@ -36,6 +36,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn abs(self, v: [f32; LANES]) -> [f32; LANES] {
+        v.map(f32::abs)
+    }
+
+    #[inline(always)]
     fn sub(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
         std::array::from_fn(|i| a[i] - b[i])
     }

@@ -43,8 +43,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_i8(self, from: &[i8; LANES]) -> Self::F32 {
         self.load(&from.map(f32::from))
     }
+    /// 16 floats of which [`Halves`](crate::kernels::Halves) keeps the upper and the lower bits apart.
+    #[inline(always)]
+    fn join(self, upper: &[bf16; LANES], lower: &[u16; LANES]) -> Self::F32 {
+        self.load(&std::array::from_fn(|i| crate::kernels::join(upper[i], lower[i])))
+    }
     /// The lanes in order.
     fn to_array(self, v: Self::F32) -> [f32; LANES];
+    /// The lanes without their signs.
+    fn abs(self, v: Self::F32) -> Self::F32;
     /// `a - b`.
     fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once.

@@ -1,0 +1,162 @@
+//! Floats in two halves of 16 bits: the upper ones tell which vectors can be near at all, both together are exact.
+//!
+//! A scan for one query waits for memory. The upper halves are half of it, and a bound on what the lower ones can change leaves
+//! few blocks of which those are read too: the same results for half the bytes. A scan for many queries puts the halves of a few
+//! blocks together once, and all queries pass over them.
+
+use super::{BLOCK, CACHED, Distance, Near, scan};
+use crate::simd::{LANES, Simd};
+use half::bf16;
+use ivf_core::CodeLayout;
+use ivf_core::layout::BlockPacker;
+use std::sync::Arc;
+
+/// A float as the nearest one with 8 bits of significand (ties away from zero), and what is missing, in units of the last
+/// place.
+#[inline(always)]
+fn split(x: f32) -> (bf16, u16) {
+    let upper = (x.to_bits().wrapping_add(0x8000) >> 16) as u16;
+    (bf16::from_bits(upper), x.to_bits() as u16)
+}
+
+/// The float that was split, whatever its bits.
+#[inline(always)]
+pub(crate) fn join(upper: bf16, lower: u16) -> f32 {
+    f32::from_bits((u32::from(upper.to_bits()) << 16).wrapping_add_signed(i32::from(lower as i16)))
+}
+
+/// Blocks of 32 vectors, their floats in halves, dimension after dimension; the two kinds of halves lie apart:
+///
+/// ```text
+/// dim 2, vectors a b c ... (x, y their coordinates, ' the upper halves):
+///   plane 0   block 0 | ax' bx' cx' ... 32 | ay' by' cy' ... 32 |   block 1 | ...       64 bytes a dimension
+///   plane 1   block 0 | ax  bx  cx  ... 32 | ay  by  cy  ... 32 |   block 1 | ...       64 bytes a dimension
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Halves<'a> {
+    upper: &'a [[bf16; BLOCK]],
+    lower: &'a [[u16; BLOCK]],
+    dim: usize,
+}
+
+impl<'a> Halves<'a> {
+    /// The planes of whole blocks of vectors of `dim`.
+    ///
+    /// # Panics
+    /// If `dim` is zero, or the planes are not of as many whole blocks.
+    pub fn new(upper: &'a [u8], lower: &'a [u8], dim: usize) -> Self {
+        let (upper, lower) = (bytemuck::cast_slice::<u8, [bf16; BLOCK]>(upper), bytemuck::cast_slice(lower));
+        assert!(upper.len().is_multiple_of(dim) && upper.len() == lower.len(), "whole blocks, in both planes");
+        Self { upper, lower, dim }
+    }
+
+    /// How one vector's floats lie in the blocks.
+    ///
+    /// # Panics
+    /// If `dim` is zero.
+    pub fn layout(dim: usize) -> CodeLayout {
+        let bytes = dim * size_of::<[u16; BLOCK]>();
+        CodeLayout::custom("halves", dim * size_of::<f32>(), BLOCK, &[bytes, bytes], Arc::new(Packer))
+    }
+
+    /// The blocks `range`.
+    #[must_use]
+    pub fn blocks(self, range: std::ops::Range<usize>) -> Self {
+        let columns = range.start * self.dim..range.end * self.dim;
+        Self { upper: &self.upper[columns.clone()], lower: &self.lower[columns], dim: self.dim }
+    }
+
+    /// The whole floats of all columns.
+    #[inline(always)]
+    fn join_into<S: Simd>(self, simd: S, columns: &mut Vec<[f32; BLOCK]>) {
+        columns.resize(self.upper.len(), [0.0; BLOCK]);
+        // A plain loop: an iterator's own functions would not be compiled for the instruction set.
+        for ((column, upper), lower) in columns.iter_mut().zip(self.upper).zip(self.lower) {
+            let (upper, lower) = (upper.as_chunks::<LANES>().0, lower.as_chunks::<LANES>().0);
+            for (half, lanes) in column.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *lanes = simd.to_array(simd.join(&upper[half], &lower[half]));
+            }
+        }
+    }
+}
+
+/// Codes are floats, little-endian, one after the other.
+#[derive(Debug)]
+struct Packer;
+
+impl BlockPacker for Packer {
+    fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
+        let [upper, lower] = planes else { panic!("two planes") };
+        let upper = bytemuck::cast_slice_mut::<u8, [bf16; BLOCK]>(upper);
+        let lower = bytemuck::cast_slice_mut::<u8, [u16; BLOCK]>(lower);
+        for ((bytes, upper), lower) in code.as_chunks::<4>().0.iter().zip(upper).zip(lower) {
+            (upper[slot], lower[slot]) = split(f32::from_le_bytes(*bytes));
+        }
+    }
+
+    fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
+        let upper = bytemuck::cast_slice::<u8, [bf16; BLOCK]>(planes[0]);
+        let lower = bytemuck::cast_slice::<u8, [u16; BLOCK]>(planes[1]);
+        for ((bytes, upper), lower) in code.as_chunks_mut::<4>().0.iter_mut().zip(upper).zip(lower) {
+            *bytes = join(upper[slot], lower[slot]).to_le_bytes();
+        }
+    }
+}
+
+/// [`scan`], over floats in halves.
+///
+/// # Panics
+/// As [`scan`].
+#[inline(always)]
+pub fn scan_halves<S: Simd, D: Distance>(
+    simd: S,
+    distance: D,
+    queries: &[&[f32]],
+    thresholds: &mut [f32],
+    blocks: Halves<'_>,
+    mut near: impl FnMut(Near<'_>) -> f32,
+) {
+    let mut columns = Vec::new();
+    if let ([query], [threshold]) = (queries, &mut *thresholds) {
+        return scan_one(simd, distance, query, threshold, blocks, &mut columns, near);
+    }
+    let count = blocks.upper.len() / blocks.dim;
+    let cached = (CACHED / (blocks.dim * size_of::<[f32; BLOCK]>())).max(1);
+    for first in (0..count).step_by(cached) {
+        blocks.blocks(first..count.min(first + cached)).join_into(simd, &mut columns);
+        scan(simd, distance, blocks.dim, queries, thresholds, &columns, |found| {
+            near(Near { block: first + found.block, ..found })
+        });
+    }
+}
+
+/// For one query: the lower halves of those blocks alone of which a lane may be near.
+#[inline(always)]
+fn scan_one<S: Simd, D: Distance>(
+    simd: S,
+    distance: D,
+    query: &[f32],
+    threshold: &mut f32,
+    blocks: Halves<'_>,
+    columns: &mut Vec<[f32; BLOCK]>,
+    mut near: impl FnMut(Near<'_>) -> f32,
+) {
+    assert!(query.len() == blocks.dim, "a query of the blocks' dimension");
+    // What underflows is beyond any relative bound.
+    let tiny = f32::MIN_POSITIVE * (1.0 + query.iter().map(|q| q.abs()).sum::<f32>());
+    for (b, upper) in blocks.upper.chunks_exact(blocks.dim).enumerate() {
+        // A greater threshold lets everything in, and near it an overflow could look like a great distance.
+        if *threshold < f32::MAX / 4.0 && S::TILE > 1 {
+            if let Some(most) = distance.at_most_minus(simd, query, upper) {
+                let limit = (-*threshold - tiny).next_down();
+                // A bound that is NaN excludes nothing.
+                if most.iter().all(|&most| simd.at_most(most, limit) == (1 << LANES) - 1) {
+                    continue;
+                }
+            }
+        }
+        blocks.blocks(b..b + 1).join_into(simd, columns);
+        let thresholds = std::slice::from_mut(threshold);
+        scan(simd, distance, blocks.dim, &[query], thresholds, columns, |found| near(Near { block: b, ..found }));
+    }
+}
