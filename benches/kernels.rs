@@ -3,7 +3,12 @@
 //! `cargo bench --bench kernels`. The ceiling is a loop of fused multiply-adds that stay in registers; a distance needs one for
 //! each dimension of a pair, so the share is multiply-adds done over multiply-adds possible. The `unsafe` code of `ivf_cpu::simd` is there for these figures.
 
-use ivf::cpu::kernels::{BLOCK, Distance, InnerProduct, L2, distances_to_rows, scan};
+use ivf::Rows;
+use ivf::bytes::AlignedBytes;
+use ivf::cpu::kernels::{
+    BLOCK, ByteQueries, Distance, Halves, InnerProduct, L2, Near, PackedBytes, distances_to_rows, scan, scan_bytes,
+    scan_halves, squared_norm,
+};
 use ivf::cpu::simd::{Kernel, Lane, Level, Simd};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -58,6 +63,60 @@ impl<D: Distance, T: Lane> Kernel for Scan<'_, D, T> {
             -1e30
         });
         found
+    }
+}
+
+/// The same over floats in halves: one query looks at the upper ones only.
+struct InHalves<'a, D> {
+    distance: D,
+    queries: &'a [&'a [f32]],
+    blocks: Halves<'a>,
+}
+
+impl<D: Distance> Kernel for InHalves<'_, D> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut thresholds = [-1e30; 64];
+        let thresholds = &mut thresholds[..self.queries.len()];
+        let mut found = 0.0;
+        scan_halves(simd, self.distance, self.queries, thresholds, self.blocks, |near: Near<'_>| {
+            found += near.distances[0];
+            -1e30
+        });
+        found
+    }
+}
+
+/// The first pass of k-means.
+struct Bytes<'a> {
+    queries: &'a ByteQueries,
+    packed: &'a PackedBytes,
+    bias: &'a [i32],
+    thresholds: &'a [i32],
+}
+
+impl Kernel for Bytes<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut found = 0.0;
+        scan_bytes(simd, self.queries, self.packed, self.bias, self.thresholds, |near| found += near.lanes as f32);
+        found
+    }
+}
+
+/// The squared norms of rows.
+struct Norms<'a>(&'a [f32]);
+
+impl Kernel for Norms<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> f32 {
+        self.0.chunks_exact(DIM).map(squared_norm).sum()
     }
 }
 
@@ -141,6 +200,38 @@ fn measure<D: Distance, T: Lane>(name: &str, distance: D, flops: f64, ceilings: 
     }
 }
 
+/// The kernels that have no tile of whole floats. The share is of multiply-adds of floats: a product of bytes is a quarter of one
+/// instruction, so that its own ceiling is four times as high.
+fn measure_others(ceilings: &[(Level, f64)]) {
+    let value = |i: usize| (i * 7919 % 1009) as f32 / 1009.0;
+    let vectors: Vec<f32> = (0..VECTORS * DIM).map(value).collect();
+    let points: Vec<f32> = vectors[..40 * DIM].iter().map(|x| x + 0.25).collect();
+    let (rows, queries) = (Rows::new(&vectors, DIM).expect("rows"), Rows::new(&points, DIM).expect("rows"));
+    let (packed, bytes) = (PackedBytes::new(rows), ByteQueries::new(queries));
+    let (bias, thresholds) = (vec![0; VECTORS], [i32::MAX; 40]);
+    let layout = Halves::layout(DIM);
+    let mut planes = [0, 1].map(|p| AlignedBytes::zeroed(layout.plane_bytes(p, VECTORS)));
+    let [upper, lower] = &mut planes;
+    for (i, row) in rows.iter().enumerate() {
+        layout.put(&mut [&mut *upper, &mut *lower], i, &row.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    let blocks = Halves::new(&planes[0], &planes[1], DIM);
+    let queries: Vec<&[f32]> = queries.iter().collect();
+    for &(level, ceiling) in ceilings {
+        let repeat = if level == ceilings[0].0 { 1 } else { 50 };
+        for (form, together) in [("one query", 1), ("40 queries", 40)] {
+            let queries = &queries[..together];
+            let call = || level.run(InHalves { distance: InnerProduct, queries: black_box(queries), blocks });
+            line("halves", form, level, VECTORS * together, 2.0 * DIM as f64, time(repeat, call).0, ceiling);
+        }
+        let found = Bytes { queries: &bytes, packed: &packed, bias: &bias, thresholds: &thresholds };
+        let (took, _) = time(repeat, || level.run(black_box(Bytes { ..found })));
+        line("bytes", "40 queries", level, VECTORS * 40, 2.0 * DIM as f64, took, ceiling);
+        let (took, _) = time(repeat, || level.run(Norms(black_box(&vectors))));
+        line("norms", "rows", level, VECTORS, 2.0 * DIM as f64, took, ceiling);
+    }
+}
+
 fn main() {
     let ceilings = ceilings();
     for (level, rate) in &ceilings {
@@ -152,4 +243,5 @@ fn main() {
     measure::<_, half::bf16>("L2, bf16", L2, 3.0, &ceilings);
     measure::<_, u8>("L2, u8", L2, 3.0, &ceilings);
     measure::<_, i8>("L2, i8", L2, 3.0, &ceilings);
+    measure_others(&ceilings);
 }

@@ -1,6 +1,7 @@
 //! k-means: seconds and the objective, at 1 and 2 threads.
 //!
-//! `IVF_BENCH_SET=<path>/<name> cargo bench --bench kmeans` runs over `<name>_base.fvecs`, with `IVF_BENCH_METRIC` (`ip`):
+//! `IVF_BENCH_SET=<path>/<name> cargo bench --bench kmeans` runs over `<name>_base.fvecs`, with `IVF_BENCH_METRIC` (`ip`) and
+//! `IVF_BENCH_THREADS` (`1,2`):
 //! 262,144 points (or all, if there are fewer), 1,024 centroids, 10 rounds.
 
 use ivf::cpu::{KMeans, RayonPool};
@@ -20,7 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = ivf::io::read_fvecs(format!("{}_base.fvecs", prefix.display()))?;
     let base: Rows<'_, f32> = base.rows();
     let points = base.slice(0..base.len().min(POINTS));
-    for threads in [1, 2] {
+    let threads = std::env::var("IVF_BENCH_THREADS").unwrap_or_else(|_| "1,2".to_owned());
+    for threads in threads.split(',') {
+        let threads = threads.parse()?;
         let pool = RayonPool::new(threads)?;
         let options = TrainOptions::new().executor(&pool).max_points_per_centroid(usize::MAX);
         let mut times = Vec::new();

@@ -173,6 +173,9 @@ impl ParallelMode {
 pub struct TrainOptions<'a> {
     /// Rounds of k-means (10 for coarse centroids, 25 for codebooks).
     pub iterations: Option<usize>,
+    /// Points of each round of k-means, drawn anew for each: mini-batch k-means, for more points than whole rounds have time for.
+    /// Every round uses all points by default.
+    pub mini_batch: Option<usize>,
     /// At most this many training points for each centroid, the rest is left out by sampling (256).
     pub max_points_per_centroid: Option<usize>,
     /// The seed of everything random (1234).
@@ -196,6 +199,8 @@ impl<'a> TrainOptions<'a> {
     setters! {
         /// Sets [`iterations`](field@Self::iterations).
         iterations: usize,
+        /// Sets [`mini_batch`](field@Self::mini_batch).
+        mini_batch: usize,
         /// Sets [`max_points_per_centroid`](field@Self::max_points_per_centroid).
         max_points_per_centroid: usize,
         /// Sets [`seed`](field@Self::seed).
@@ -228,6 +233,7 @@ impl fmt::Debug for TrainOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrainOptions")
             .field("iterations", &self.iterations)
+            .field("mini_batch", &self.mini_batch)
             .field("max_points_per_centroid", &self.max_points_per_centroid)
             .field("seed", &self.seed)
             .field("start", &self.start)

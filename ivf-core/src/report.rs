@@ -38,8 +38,8 @@ pub struct TrainReport {
     pub warnings: Vec<Warning>,
     /// Vectors used, after sampling.
     pub points: usize,
-    /// For each k-means that ran, the sum over the points of the distance to the nearest centroid, before each round and
-    /// after the last.
+    /// For each k-means that ran, for each round the sum over the points of the distance to the nearest of the centroids
+    /// that the round began with (as Faiss's; of a mini-batch, scaled to all points).
     pub objectives: Vec<Vec<f64>>,
     /// Empty clusters that were filled by splitting another one.
     pub splits: usize,

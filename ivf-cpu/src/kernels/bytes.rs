@@ -160,66 +160,124 @@ pub fn scan_bytes<S: Simd>(
             })
         })
         .collect();
-    let queries: Vec<&[[u8; 4]]> = queries.groups.chunks(packed.dim.div_ceil(4)).collect();
-    let mut query = 0;
-    while query < queries.len() {
-        query += match queries.len() - query {
-            4.. => tile::<S, 4>(simd, &queries, query, packed, &starts, thresholds, &mut near),
-            _ => tile::<S, 1>(simd, &queries, query, packed, &starts, thresholds, &mut near),
-        };
-    }
-}
-
-/// Queries `first..first + Q` against all vectors. Gives `Q`.
-#[inline(always)]
-fn tile<S: Simd, const Q: usize>(
-    simd: S,
-    queries: &[&[[u8; 4]]],
-    first: usize,
-    packed: &PackedBytes,
-    starts: &[[i32; BLOCK]],
-    thresholds: &[i32],
-    near: &mut impl FnMut(Near<'_>),
-) -> usize {
     let groups = packed.dim.div_ceil(4);
-    let rows: [&[[u8; 4]]; Q] = std::array::from_fn(|q| &queries[first + q][..groups]);
-    for (b, (block, starts)) in packed.columns.chunks_exact(groups).zip(starts).enumerate() {
-        let sums = products(simd, rows, block, starts);
-        // All comparisons before any answer: the sums are never looked up by number, and so stay in registers.
-        let mut limits = thresholds[first..][..Q].iter();
-        let lanes = sums.map(|[low, high]| {
-            let threshold = *limits.next().expect("Q of them");
-            simd.at_least_i32(low, threshold) | simd.at_least_i32(high, threshold) << LANES
-        });
-        for (q, lanes) in lanes.into_iter().enumerate() {
-            let valid = (packed.len - b * BLOCK).min(BLOCK);
-            let lanes = lanes & (u32::MAX >> (BLOCK - valid));
-            if lanes != 0 {
-                near(Near { query: first + q, block: b, lanes, distances: &[f32::NAN; BLOCK] });
+    let queries: Vec<&[[u8; 4]]> = queries.groups.chunks(groups).collect();
+    let mut sums = [[[0; LANES]; 2]; TILE];
+    for (tile, queries) in queries.chunks(TILE).enumerate() {
+        // A tile that is not full repeats its last query, and nobody looks at that.
+        let rows = std::array::from_fn(|q| queries[q.min(queries.len() - 1)]);
+        for (b, (block, starts)) in packed.columns.chunks_exact(groups).zip(&starts).enumerate() {
+            products(simd, rows, block, starts, &mut sums);
+            let valid = u32::MAX >> (BLOCK - (packed.len - b * BLOCK).min(BLOCK));
+            for (query, sums) in (tile * TILE..).zip(&sums[..queries.len()]) {
+                let threshold = thresholds[query];
+                let [low, high] = std::array::from_fn(|half| simd.load_i32(&sums[half]));
+                let lanes = simd.at_least_i32(low, threshold) | simd.at_least_i32(high, threshold) << LANES;
+                if lanes & valid != 0 {
+                    near(Near { query, block: b, lanes: lanes & valid, distances: &[f32::NAN; BLOCK] });
+                }
             }
         }
     }
-    Q
 }
 
-/// The products of `Q` queries with the vectors of a block, on top of `starts`. (A function of its own, so that its sums stay in
-/// registers: what is done with them later looks them up by number.)
+/// Queries whose sums stay in registers.
+const TILE: usize = 4;
+
+/// The products of the queries with the vectors of a block, on top of `starts`. (They go to memory: were they given back, the
+/// compiler would keep some of them there all along.)
 #[inline(always)]
-fn products<S: Simd, const Q: usize>(
+fn products<S: Simd>(
     simd: S,
-    rows: [&[[u8; 4]]; Q],
+    rows: [&[[u8; 4]]; TILE],
     block: &[[[i8; 4]; BLOCK]],
     starts: &[i32; BLOCK],
-) -> [[S::I32; 2]; Q] {
-    let rows = rows.map(|row| &row[..block.len()]);
-    let starts = starts.as_chunks::<LANES>().0;
-    let mut sums: [[S::I32; 2]; Q] = std::array::from_fn(|_| std::array::from_fn(|half| simd.load_i32(&starts[half])));
+    sums: &mut [[[i32; LANES]; 2]; TILE],
+) {
+    let [a, b, c, d] = rows.map(|row| &row[..block.len()]);
+    let [low, high] = *starts.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
+    let (low, high) = (simd.load_i32(&low), simd.load_i32(&high));
+    // Eight names: in an array, some of them would leave the registers with every step.
+    let (mut a0, mut b0, mut c0, mut d0) = (low, low, low, low);
+    let (mut a1, mut b1, mut c1, mut d1) = (high, high, high, high);
     for (g, column) in block.iter().enumerate() {
-        let halves = column.as_chunks::<LANES>().0;
-        for q in 0..Q {
-            sums[q][0] = simd.dot4(sums[q][0], rows[q][g], &halves[0]);
-            sums[q][1] = simd.dot4(sums[q][1], rows[q][g], &halves[1]);
+        let [low, high] = column.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
+        (a0, a1) = (simd.dot4(a0, a[g], low), simd.dot4(a1, a[g], high));
+        (b0, b1) = (simd.dot4(b0, b[g], low), simd.dot4(b1, b[g], high));
+        (c0, c1) = (simd.dot4(c0, c[g], low), simd.dot4(c1, c[g], high));
+        (d0, d1) = (simd.dot4(d0, d[g], low), simd.dot4(d1, d[g], high));
+    }
+    sums[0] = [simd.to_array_i32(a0), simd.to_array_i32(a1)];
+    sums[1] = [simd.to_array_i32(b0), simd.to_array_i32(b1)];
+    sums[2] = [simd.to_array_i32(c0), simd.to_array_i32(c1)];
+    sums[3] = [simd.to_array_i32(d0), simd.to_array_i32(d1)];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Kernel, Level};
+
+    struct Found<'a> {
+        queries: &'a ByteQueries,
+        packed: &'a PackedBytes,
+        bias: &'a [i32],
+        thresholds: &'a [i32],
+    }
+
+    impl Kernel for Found<'_> {
+        type Output = Vec<(usize, usize)>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let mut found = Vec::new();
+            scan_bytes(simd, self.queries, self.packed, self.bias, self.thresholds, |near| {
+                found.extend(near.hits(u32::MAX).map(|(lane, _)| (near.query, near.block * BLOCK + lane)));
+            });
+            found.sort_unstable();
+            found
         }
     }
-    sums
+
+    #[test]
+    fn every_length_on_every_level_is_the_products_of_the_bytes_and_within_the_bound() {
+        for dim in 1..=257 {
+            for (offset, queries, vectors) in [(dim % 16, 1 + dim % 9, 37), (0, 3, 1 + dim % 64)] {
+                // Large and small, and the two ends of the scale.
+                let value = |i: usize| ((i * 7919 % 1013) as f32 / 506.0 - 1.0) * [1.0, 0.01, 1.0][i % 3];
+                let rows: Vec<f32> = (0..offset + vectors * dim).map(value).collect();
+                let points: Vec<f32> = (0..offset + queries * dim).map(|i| value(i * 5 + 3)).collect();
+                let (rows, points) =
+                    (Rows::new(&rows[offset..], dim).unwrap(), Rows::new(&points[offset..], dim).unwrap());
+                let (packed, bytes) = (PackedBytes::new(rows), ByteQueries::new(points));
+                let bias: Vec<i32> = (0..vectors as i32).map(|i| (i - 9) * 1000).collect();
+                let groups = dim.div_ceil(4);
+                let product = |q: usize, i: usize| -> i32 {
+                    let group = |g: usize| {
+                        let (a, b) = (bytes.groups[q * groups + g], packed.columns[i / BLOCK * groups + g][i % BLOCK]);
+                        a.iter().zip(b).map(|(&a, b)| (i32::from(a) - 128) * i32::from(b)).sum::<i32>()
+                    };
+                    (0..groups).map(group).sum()
+                };
+                for q in 0..queries {
+                    for i in 0..vectors {
+                        let exact: f64 =
+                            points.row(q).iter().zip(rows.row(i)).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+                        let off = (exact - f64::from(product(q, i)) * bytes.unit(&packed)).abs();
+                        assert!(off <= bytes.error(q, &packed), "dimension {dim}: {off} is beyond the bound");
+                    }
+                }
+                let thresholds: Vec<i32> = (0..queries).map(|q| product(q, q % vectors) - bias[q % vectors]).collect();
+                for thresholds in [thresholds.iter().map(|t| t + 1).collect(), thresholds, vec![i32::MIN; queries]] {
+                    let near = |&(q, i): &(usize, usize)| product(q, i) - bias[i] >= thresholds[q];
+                    let expected: Vec<_> =
+                        (0..queries).flat_map(|q| (0..vectors).map(move |i| (q, i))).filter(near).collect();
+                    for level in Level::available() {
+                        let found = Found { queries: &bytes, packed: &packed, bias: &bias, thresholds: &thresholds };
+                        assert_eq!(level.run(found), expected, "dimension {dim}, {level}");
+                    }
+                }
+            }
+        }
+    }
 }

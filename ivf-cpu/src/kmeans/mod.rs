@@ -1,10 +1,11 @@
-//! k-means: Lloyd's algorithm.
+//! k-means: Lloyd's algorithm, and the mini-batch one ([`mini_batch`]).
 //!
 //! The assignment is a fused kernel (product and arg-min over packed centroids, no n x k matrix), from the second round on with
 //! a first pass in bytes where the machine has an instruction for it ([`assign`]); the sums are in `f64`, each
 //! centroid's over its points in order, so that the result has the same bits for any number of threads.
 
 mod assign;
+mod mini_batch;
 pub(crate) mod sample;
 mod start;
 mod update;
@@ -18,6 +19,7 @@ use ivf_core::report::Warning;
 use ivf_core::{AnyRows, Metric, Rows, TrainOptions, TrainReport};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use update::Sums;
 
 /// The random numbers of training: the same ones for the same seed, on every machine and in every version.
 pub(crate) type Random = Xoshiro256PlusPlus;
@@ -71,7 +73,8 @@ impl KMeans {
     /// The centroids of `rows` (all finite), `k x dim`.
     ///
     /// At most [`TrainOptions::max_points_per_centroid`] rows for each centroid are used, drawn without repetition. A centroid
-    /// that loses all its points takes half of another one's, larger ones more likely.
+    /// that loses all its points takes half of another one's, larger ones more likely. With [`TrainOptions::mini_batch`] the start
+    /// is drawn from those rows, and each round from all.
     ///
     /// # Errors
     /// [`TrainError::TooFew`] if there are fewer rows than centroids, [`TrainError::Cancelled`].
@@ -98,12 +101,15 @@ impl KMeans {
         if self.spherical {
             normalize_rows(&mut centroids, dim);
         }
+        if let Some(batch) = options.mini_batch {
+            report.merge(mini_batch::train(self, rows, batch, &mut centroids, options, &mut random)?);
+            return Ok((centroids, report));
+        }
         let rounds = options.iterations.unwrap_or(self.iterations);
-        let mut numbers = vec![0u32; points.len()];
-        let mut distances = vec![0.0; points.len()];
-        let mut objectives = Vec::new();
+        let (mut numbers, mut distances) = (vec![0; points.len()], vec![0.0; points.len()]);
+        let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());
         // Any number of rounds may be asked for: a caller who means to cancel asks for more than there is time for.
-        for round in 0..=rounds {
+        for round in 0..rounds {
             options.check_cancel()?;
             let rows = Rows::new(&centroids, dim).expect("k rows");
             if round == 0 {
@@ -112,16 +118,15 @@ impl KMeans {
                 assign::again(points, rows, self.metric, executor, &mut numbers, &mut distances);
             }
             objectives.push(distances.iter().map(|&d| f64::from(d)).sum());
-            if let Some(progress) = options.progress {
-                progress.step("k-means", round as u64, rounds as u64);
-            }
-            if round == rounds {
-                break;
-            }
-            let mut sizes = update::means(points, &numbers, &mut centroids, executor);
-            report.splits += update::split_empty(&mut centroids, &mut sizes, dim, &mut random);
+            sums.clear();
+            sums.add(points, &numbers, executor);
+            sums.write_means(&mut centroids);
+            report.splits += update::split_empty(&mut centroids, &mut sums.sizes, dim, &mut random);
             if self.spherical {
                 normalize_rows(&mut centroids, dim);
+            }
+            if let Some(progress) = options.progress {
+                progress.step("k-means", round as u64 + 1, rounds as u64);
             }
         }
         report.objectives.push(objectives);
@@ -190,6 +195,31 @@ mod tests {
         let (centroids, _) = KMeans::new(4, Metric::InnerProduct).train(rows, &TrainOptions::new()).unwrap();
         for c in centroids.chunks_exact(2) {
             assert!((c[0].hypot(c[1]) - 1.0).abs() < 1e-6, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn mini_batches_find_the_clusters_with_any_number_of_threads() {
+        let points = clusters(8, 20_000);
+        let rows: AnyRows = Rows::new(&points, 2).unwrap().into();
+        for metric in [Metric::L2, Metric::InnerProduct] {
+            let options = TrainOptions::new().mini_batch(500).iterations(60).start(KMeansStart::PlusPlus);
+            let (inline, report) = KMeans::new(8, metric).train(rows, &options.executor(&Inline)).unwrap();
+            let pool = RayonPool::new(3).unwrap();
+            let (pooled, _) = KMeans::new(8, metric).train(rows, &options.executor(&pool)).unwrap();
+            assert_eq!(inline, pooled);
+            let whole = TrainOptions::new().iterations(20).start(KMeansStart::PlusPlus);
+            let (_, whole) = KMeans::new(8, metric).train(rows, &whole).unwrap();
+            let [found, best] =
+                [&report, &whole].map(|report| report.objectives[0].last().unwrap() / report.points as f64);
+            assert!(report.objectives[0].len() == 60 && report.points == 20_000);
+            assert!((found - best).abs() <= 0.1 * best.abs(), "{found}, {best}");
+        }
+        // A batch of all is a batch of all, and none is one.
+        for (batch, rounds) in [(usize::MAX, 1), (0, 3), (1, 0)] {
+            let options = TrainOptions::new().mini_batch(batch).iterations(rounds);
+            let (centroids, report) = KMeans::new(8, Metric::L2).train(rows, &options).unwrap();
+            assert!(centroids.iter().all(|c| c.is_finite()) && report.objectives[0].len() == rounds);
         }
     }
 

@@ -1,56 +1,91 @@
 //! New centroids from an assignment.
 
 use super::Random;
+use crate::simd::{Kernel, Level, Simd};
 use ivf_core::Rows;
 use ivf_core::executor::{Executor, map_items, split};
 use rand::RngExt;
 
-/// Moves each centroid to the mean of its points and gives their numbers; one without points stays where it is.
-pub(super) fn means(
-    points: Rows<'_, f32>,
-    numbers: &[u32],
-    centroids: &mut [f32],
-    executor: &dyn Executor,
-) -> Vec<usize> {
-    let dim = points.dim();
-    let k = centroids.len() / dim;
-    // Points by centroid, in order: each sum is one thread's, over the same points in the same order, however many threads.
-    let mut ends = vec![0usize; k + 1];
-    numbers.iter().for_each(|&c| ends[c as usize + 1] += 1);
-    let sizes = ends[1..].to_vec();
-    for c in 0..k {
-        ends[c + 1] += ends[c];
+/// For each centroid the sum of its points, and how many there are.
+#[derive(Debug)]
+pub(super) struct Sums {
+    pub(super) sizes: Vec<usize>,
+    sums: Vec<f64>,
+    dim: usize,
+}
+
+impl Sums {
+    /// No points.
+    pub(super) fn new(k: usize, dim: usize) -> Self {
+        Self { sizes: vec![0; k], sums: vec![0.0; k * dim], dim }
     }
-    let mut next = ends.clone();
-    let mut members = vec![0u32; numbers.len()];
-    for (i, &c) in numbers.iter().enumerate() {
-        members[next[c as usize]] = i as u32;
-        next[c as usize] += 1;
+
+    /// Forgets all points.
+    pub(super) fn clear(&mut self) {
+        self.sizes.fill(0);
+        self.sums.fill(0.0);
     }
-    let parts = split(k, executor.threads() * 8);
-    let mut rest = centroids;
-    let mut jobs = Vec::new();
-    for part in parts {
-        let (head, tail) = rest.split_at_mut(part.len() * dim);
-        rest = tail;
-        jobs.push((part, head));
-    }
-    map_items(executor, jobs, |_, (part, centroids)| {
-        let mut sum = vec![0.0_f64; dim];
-        for (c, centroid) in part.zip(centroids.chunks_exact_mut(dim)) {
-            let members = &members[ends[c]..ends[c + 1]];
-            if members.is_empty() {
-                continue;
-            }
-            sum.fill(0.0);
-            for &i in members {
-                sum.iter_mut().zip(points.row(i as usize)).for_each(|(sum, &x)| *sum += f64::from(x));
-            }
-            let scale = 1.0 / members.len() as f64;
-            centroid.iter_mut().zip(&sum).for_each(|(c, sum)| *c = (sum * scale) as f32);
+
+    /// Adds each point to its centroid's sum: the same bits for any number of threads, since a sum is one thread's, over its
+    /// points in order.
+    pub(super) fn add(&mut self, points: Rows<'_, f32>, numbers: &[u32], executor: &dyn Executor) {
+        let (k, dim) = (self.sizes.len(), self.dim);
+        // Points by centroid, in order.
+        let mut ends = vec![0usize; k + 1];
+        numbers.iter().for_each(|&c| ends[c as usize + 1] += 1);
+        self.sizes.iter_mut().zip(&ends[1..]).for_each(|(size, more)| *size += more);
+        for c in 0..k {
+            ends[c + 1] += ends[c];
         }
-    });
-    sizes
+        let mut next = ends.clone();
+        let mut members = vec![0u32; numbers.len()];
+        for (i, &c) in numbers.iter().enumerate() {
+            members[next[c as usize]] = i as u32;
+            next[c as usize] += 1;
+        }
+        let level = Level::get();
+        let mut rest = &mut self.sums[..];
+        let jobs: Vec<_> = split(k, executor.threads() * 8)
+            .into_iter()
+            .map(|part| (part.clone(), rest.split_off_mut(..part.len() * dim).expect("a sum a centroid")))
+            .collect();
+        map_items(executor, jobs, |_, (part, sums)| {
+            for (c, sum) in part.zip(sums.chunks_exact_mut(dim)) {
+                level.run(AddRows { rows: points, members: &members[ends[c]..ends[c + 1]], sum });
+            }
+        });
+    }
+
+    /// Moves each centroid to the mean of its points; one without points stays where it is.
+    pub(super) fn write_means(&self, centroids: &mut [f32]) {
+        let sums = self.sums.chunks_exact(self.dim);
+        for ((&size, sum), centroid) in self.sizes.iter().zip(sums).zip(centroids.chunks_exact_mut(self.dim)) {
+            if size > 0 {
+                let scale = 1.0 / size as f64;
+                centroid.iter_mut().zip(sum).for_each(|(c, sum)| *c = (sum * scale) as f32);
+            }
+        }
+    }
+}
+
+/// Adds rows to a sum, one after the other.
+struct AddRows<'a> {
+    rows: Rows<'a, f32>,
+    members: &'a [u32],
+    sum: &'a mut [f64],
+}
+
+impl Kernel for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        for &i in self.members {
+            for (sum, &x) in self.sum.iter_mut().zip(self.rows.row(i as usize)) {
+                *sum += f64::from(x);
+            }
+        }
+    }
 }
 
 /// How far the halves of a split centroid are moved apart, as a share of each coordinate.

@@ -97,6 +97,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn to_array_i32(self, v: [__m256i; 2]) -> [i32; LANES] {
+        bytemuck::must_cast(v)
+    }
+
+    #[inline(always)]
     fn dot4(self, sum: [__m256i; 2], a: [u8; 4], b: &[[i8; 4]; LANES]) -> [__m256i; 2] {
         let b: [__m256i; 2] = bytemuck::must_cast(*b);
         // SAFETY: the token is made only inside `call`.

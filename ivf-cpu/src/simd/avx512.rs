@@ -117,6 +117,11 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn to_array_i32(self, v: __m512i) -> [i32; LANES] {
+        bytemuck::must_cast(v)
+    }
+
+    #[inline(always)]
     fn dot4(self, sum: __m512i, a: [u8; 4], b: &[[i8; 4]; LANES]) -> __m512i {
         // SAFETY: the token is made only inside `call` and `call_vnni`.
         let a = unsafe { _mm512_set1_epi32(i32::from_le_bytes(a)) };

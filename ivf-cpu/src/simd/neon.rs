@@ -91,6 +91,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn to_array_i32(self, v: [i32; LANES]) -> [i32; LANES] {
+        v
+    }
+
+    #[inline(always)]
     fn dot4(self, sum: [i32; LANES], a: [u8; 4], b: &[[i8; 4]; LANES]) -> [i32; LANES] {
         super::Scalar.dot4(sum, a, b)
     }

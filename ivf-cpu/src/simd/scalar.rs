@@ -66,6 +66,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn to_array_i32(self, v: [i32; LANES]) -> [i32; LANES] {
+        v
+    }
+
+    #[inline(always)]
     fn dot4(self, sum: [i32; LANES], a: [u8; 4], b: &[[i8; 4]; LANES]) -> [i32; LANES] {
         let products = |b: &[i8; 4]| a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
         std::array::from_fn(|i| sum[i].wrapping_add(products(&b[i])))

@@ -63,6 +63,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// 16 integers from memory.
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
+    /// The lanes in order.
+    fn to_array_i32(self, v: Self::I32) -> [i32; LANES];
     /// Adds to lane `i` the four products of `a`'s bytes (unsigned) with bytes `4 i .. 4 i + 4` of `b`.
     fn dot4(self, sum: Self::I32, a: [u8; 4], b: &[[i8; 4]; LANES]) -> Self::I32;
     /// One bit a lane: set where the lane is `>= threshold`.

@@ -1,0 +1,55 @@
+//! Mini-batch k-means: each round moves the centroids by a few points drawn anew.
+
+use super::update::Sums;
+use super::{KMeans, Random, normalize_rows, sample, update};
+use crate::coarse::nearest;
+use crate::executor::or_global;
+use crate::kernels::PackedRows;
+use ivf_core::error::TrainError;
+use ivf_core::{AnyRows, Rows, TrainOptions, TrainReport};
+
+/// Rounds over `batch` rows each (Sculley, "Web-scale k-means clustering", WWW 2010): a centroid is the mean of all points that
+/// were assigned to it in any round so far, which is his learning rate of 1 over their number. Only a batch is ever in memory as
+/// `f32`, and a round costs what its batch costs.
+pub(super) fn train(
+    kmeans: &KMeans,
+    rows: AnyRows<'_>,
+    batch: usize,
+    centroids: &mut [f32],
+    options: &TrainOptions<'_>,
+    random: &mut Random,
+) -> Result<TrainReport, TrainError> {
+    let (k, dim) = (kmeans.k, rows.dim());
+    let batch = batch.clamp(1, rows.len());
+    let executor = or_global(options.executor);
+    let rounds = options.iterations.unwrap_or(kmeans.iterations);
+    let (mut numbers, mut distances) = (vec![0; batch], vec![0.0; batch]);
+    let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());
+    for round in 0..rounds {
+        options.check_cancel()?;
+        let mut scratch = Vec::new();
+        let points = sample::sample(rows, batch, random, &mut scratch);
+        let packed = PackedRows::new(Rows::new(centroids, dim).expect("k rows"));
+        nearest(points, &packed, kmeans.metric, executor, &mut numbers, &mut distances);
+        let objective: f64 = distances.iter().map(|&d| f64::from(d)).sum();
+        objectives.push(objective * (rows.len() as f64 / batch as f64));
+        sums.add(points, &numbers, executor);
+        sums.write_means(centroids);
+        if kmeans.spherical {
+            normalize_rows(centroids, dim);
+        }
+        if let Some(progress) = options.progress {
+            progress.step("k-means", round as u64 + 1, rounds as u64);
+        }
+    }
+    let mut report = TrainReport::default();
+    report.points = rows.len();
+    if rounds > 0 {
+        report.splits = update::split_empty(centroids, &mut sums.sizes, dim, random);
+        if kmeans.spherical {
+            normalize_rows(centroids, dim);
+        }
+    }
+    report.objectives.push(objectives);
+    Ok(report)
+}
