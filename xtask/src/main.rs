@@ -3,6 +3,8 @@
 //! | chore | what it runs |
 //! |---|---|
 //! | `test` | every test: units, integration, examples, doctests |
+//! | `levels` | the same on each instruction set of an x86-64 machine with AVX-512 |
+//! | `neon` | the tests of ivf-cpu for 64-bit ARM, under qemu (needs the target, `gcc-aarch64-linux-gnu`, `qemu-user`) |
 //! | `lint` | rustfmt, clippy and rustdoc, warnings as errors |
 //! | `deny` | licences, duplicates and sources of the dependencies (needs cargo-deny) |
 //! | `bless` | rewrites the tables and texts that tests compare with |
@@ -14,6 +16,20 @@ type Step = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
 const TEST: &[Step] = &[(&["test", "--workspace"], &[])];
 
+const LEVELS: &[Step] = &[
+    (&["test", "--workspace"], &[("IVF_SIMD", "scalar")]),
+    (&["test", "--workspace"], &[("IVF_SIMD", "avx2")]),
+    (&["test", "--workspace"], &[("IVF_SIMD", "avx512")]),
+];
+
+const NEON: &[Step] = &[(
+    &["test", "--package", "ivf-cpu", "--lib", "--target", "aarch64-unknown-linux-gnu"],
+    &[
+        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
+        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu"),
+    ],
+)];
+
 const LINT: &[Step] = &[
     (&["fmt", "--all", "--check"], &[]),
     (&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
@@ -24,7 +40,8 @@ const DENY: &[Step] = &[(&["deny", "check", "licenses", "bans", "sources"], &[])
 
 const BLESS: &[Step] = &[(&["test", "--package", "ivf-factory", "--test", "*"], &[("IVF_BLESS", "1")])];
 
-const CHORES: &[(&str, &[Step])] = &[("test", TEST), ("lint", LINT), ("deny", DENY), ("bless", BLESS)];
+const CHORES: &[(&str, &[Step])] =
+    &[("test", TEST), ("levels", LEVELS), ("neon", NEON), ("lint", LINT), ("deny", DENY), ("bless", BLESS)];
 
 fn main() -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).collect();

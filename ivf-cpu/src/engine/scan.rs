@@ -123,7 +123,7 @@ impl<'a> Scan<'a> {
             ParallelMode::FineQueries => runs(threads * PARTS_PER_THREAD),
             // Whole queries share a scanner and a threshold; only a few of them do not feed all threads.
             _ if threads == 1 || queries >= 4 * threads => runs(threads * PARTS_PER_THREAD),
-            _ => split(starts[queries], threads * 4),
+            _ => split(starts[queries], threads),
         };
         parts.retain(|part| !part.is_empty());
         parts

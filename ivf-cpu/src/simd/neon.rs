@@ -77,12 +77,14 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn at_most(self, v: [float32x4_t; 4], threshold: f32) -> u32 {
-        // Almost always no lane is: ask for the least of them first.
-        let lanes = self.to_array(v);
-        if !lanes.iter().any(|&x| x <= threshold) {
-            return 0;
-        }
-        lanes.iter().enumerate().fold(0, |bits, (i, &x)| bits | u32::from(x <= threshold) << i)
+        // A bit for each lane of a quarter, added up.
+        const BITS: [u32; 4] = [1, 2, 4, 8];
+        v.into_iter().rev().fold(0, |bits, quarter| {
+            // SAFETY: four integers are there; NEON is in the baseline.
+            let near =
+                unsafe { vaddvq_u32(vandq_u32(vcleq_f32(quarter, vdupq_n_f32(threshold)), vld1q_u32(BITS.as_ptr()))) };
+            bits << 4 | near
+        })
     }
 
     #[inline(always)]
