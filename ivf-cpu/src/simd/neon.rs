@@ -77,13 +77,9 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn at_most(self, v: [float32x4_t; 4], threshold: f32) -> u32 {
-        // A bit for each lane of a quarter, added up.
-        const BITS: [u32; 4] = [1, 2, 4, 8];
         v.into_iter().rev().fold(0, |bits, quarter| {
-            // SAFETY: four integers are there; NEON is in the baseline.
-            let near =
-                unsafe { vaddvq_u32(vandq_u32(vcleq_f32(quarter, vdupq_n_f32(threshold)), vld1q_u32(BITS.as_ptr()))) };
-            bits << 4 | near
+            // SAFETY: NEON is in the baseline.
+            bits << 4 | unsafe { at_most(quarter, threshold) }
         })
     }
 
@@ -109,4 +105,12 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn prefetch<T>(self, _data: &[T]) {}
+}
+
+/// A bit for each lane that is at most the threshold, added up.
+#[inline]
+#[target_feature(enable = "neon")]
+fn at_most(v: float32x4_t, threshold: f32) -> u32 {
+    let bits = vcombine_u32(vcreate_u32(1 | 2 << 32), vcreate_u32(4 | 8 << 32));
+    vaddvq_u32(vandq_u32(vcleq_f32(v, vdupq_n_f32(threshold)), bits))
 }
