@@ -1,7 +1,7 @@
 //! Each kernel against the measured ceiling: how many floating-point operations a second this core can do at all.
 //!
 //! `cargo bench --bench kernels`. The ceiling is a loop of fused multiply-adds that stay in registers; a distance needs one for
-//! each dimension of a pair, so the share is multiply-adds done over multiply-adds possible. The `unsafe` code of `ivf_cpu::simd` is there for these figures.
+//! each dimension of a pair, so the share is multiply-adds done over multiply-adds possible.
 
 use ivf::Rows;
 use ivf::bytes::AlignedBytes;
@@ -17,6 +17,8 @@ const DIM: usize = 100;
 /// As many vectors as stay in the L2 cache.
 const VECTORS: usize = 1024;
 const ROUNDS: usize = 7;
+/// Bytes of a product-quantised code.
+const PARTS: usize = 20;
 
 /// Multiply-adds of registers alone: enough chains to hide their latency.
 struct Ceiling {
@@ -71,6 +73,7 @@ struct InHalves<'a, D> {
     distance: D,
     queries: &'a [&'a [f32]],
     blocks: Halves<'a>,
+    columns: &'a mut Vec<[f32; BLOCK]>,
 }
 
 impl<D: Distance> Kernel for InHalves<'_, D> {
@@ -81,7 +84,7 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
         let mut thresholds = [-1e30; 64];
         let thresholds = &mut thresholds[..self.queries.len()];
         let mut found = 0.0;
-        scan_halves(simd, self.distance, self.queries, thresholds, self.blocks, |near: Near<'_>| {
+        scan_halves(simd, self.distance, self.queries, thresholds, self.blocks, self.columns, |near: Near<'_>| {
             found += near.distances[0];
             -1e30
         });
@@ -105,6 +108,27 @@ impl Kernel for Bytes<'_> {
         let mut found = 0.0;
         scan_bytes(simd, self.queries, self.packed, self.bias, self.thresholds, |near| found += near.lanes as f32);
         found
+    }
+}
+
+/// The first pass of product-quantised codes: lookups in tables of bytes.
+struct Lookups<'a> {
+    tables: &'a [[u8; 256]],
+    codes: &'a [[u8; 64]],
+}
+
+impl Kernel for Lookups<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let parts = self.tables.len();
+        let mut found = 0;
+        for codes in self.codes.chunks_exact(8 * parts) {
+            let blocks: [&[[u8; 64]]; 8] = std::array::from_fn(|b| &codes[b * parts..][..parts]);
+            found += simd.lookups_at_most(self.tables, blocks, 0).iter().map(|bits| bits.count_ones()).sum::<u32>();
+        }
+        found as f32
     }
 }
 
@@ -217,16 +241,37 @@ fn measure_others(ceilings: &[(Level, f64)]) {
     }
     let blocks = Halves::new(&planes[0], &planes[1], DIM);
     let queries: Vec<&[f32]> = queries.iter().collect();
+    let mut columns = Vec::new();
     for &(level, ceiling) in ceilings {
         let repeat = if level == ceilings[0].0 { 1 } else { 50 };
         for (form, together) in [("one query", 1), ("40 queries", 40)] {
             let queries = &queries[..together];
-            let call = || level.run(InHalves { distance: InnerProduct, queries: black_box(queries), blocks });
+            let call = || {
+                level.run(InHalves {
+                    distance: InnerProduct,
+                    queries: black_box(queries),
+                    blocks,
+                    columns: &mut columns,
+                })
+            };
             line("halves", form, level, VECTORS * together, 2.0 * DIM as f64, time(repeat, call).0, ceiling);
         }
         let found = Bytes { queries: &bytes, packed: &packed, bias: &bias, thresholds: &thresholds };
         let (took, _) = time(repeat, || level.run(black_box(Bytes { ..found })));
         line("bytes", "40 queries", level, VECTORS * 40, 2.0 * DIM as f64, took, ceiling);
+        let tables: Vec<[u8; 256]> = (0..PARTS).map(|m| std::array::from_fn(|i| (i * 7 + m) as u8 | 1)).collect();
+        let codes: Vec<[u8; 64]> =
+            (0..64 * PARTS).map(|c| std::array::from_fn(|i| ((c * 64 + i) * 7919 % 251) as u8)).collect();
+        let (took, _) = time(repeat, || level.run(Lookups { tables: black_box(&tables), codes: &codes }));
+        let rate = codes.len() as f64 * 64.0 / took.as_secs_f64();
+        println!(
+            "{:<14} {:<10} {:<10} {:>7.1} M codes/s {:>7.1} G lookups/s",
+            "lookups",
+            format!("{PARTS} parts"),
+            level.to_string(),
+            rate / PARTS as f64 / 1e6,
+            rate / 1e9
+        );
         let (took, _) = time(repeat, || level.run(Norms(black_box(&vectors))));
         line("norms", "rows", level, VECTORS, 2.0 * DIM as f64, took, ceiling);
     }
@@ -238,6 +283,10 @@ fn main() {
         println!("ceiling        {:<10} {:>7.1} GFLOP/s of fused multiply-adds", level.to_string(), 2.0 * rate / 1e9);
     }
     measure::<_, f32>("inner product", InnerProduct, 2.0, &ceilings);
+    measure::<_, half::f16>("product, f16", InnerProduct, 2.0, &ceilings);
+    measure::<_, half::bf16>("product, bf16", InnerProduct, 2.0, &ceilings);
+    measure::<_, u8>("product, u8", InnerProduct, 2.0, &ceilings);
+    measure::<_, i8>("product, i8", InnerProduct, 2.0, &ceilings);
     measure::<_, f32>("L2", L2, 3.0, &ceilings);
     measure::<_, half::f16>("L2, f16", L2, 3.0, &ceilings);
     measure::<_, half::bf16>("L2, bf16", L2, 3.0, &ceilings);

@@ -50,6 +50,7 @@ pub use ivf_factory::{
     read_index_with, write_index,
 };
 pub use ivf_io as io;
+pub use ivf_pq as pq;
 
 /// README.md, whose examples are tests.
 #[cfg(doctest)]

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// For each crate the workspace crates it may name under `[dependencies]`. No other arrow exists.
 const ARROWS: &[(&str, &[&str])] = &[
-    (".", &["ivf-core", "ivf-cpu", "ivf-io", "ivf-factory"]),
+    (".", &["ivf-core", "ivf-cpu", "ivf-pq", "ivf-io", "ivf-factory"]),
     ("ivf-cli", &["ivf-core", "ivf-cpu", "ivf-io", "ivf-factory"]),
-    ("ivf-factory", &["ivf-core", "ivf-cpu", "ivf-io"]),
+    ("ivf-factory", &["ivf-core", "ivf-cpu", "ivf-pq", "ivf-io"]),
+    ("ivf-pq", &["ivf-core", "ivf-cpu"]),
     ("ivf-cpu", &["ivf-core"]),
     ("ivf-io", &["ivf-core"]),
     ("ivf-testkit", &["ivf-core"]),

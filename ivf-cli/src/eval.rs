@@ -80,6 +80,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         return Err(Failure::Failed(format!("{} has no queries", args.queries.display())));
     }
     let truth = read_truth(&args.ground_truth, queries.len(), K)?;
+    if truth.iter().all(Vec::is_empty) {
+        return Err(Failure::Failed(format!("{} names no neighbours", args.ground_truth.display())));
+    }
 
     let settings: Vec<Option<usize>> = match args.nprobe.as_slice() {
         [] => vec![index.as_ivf().map(|ivf| ivf.nprobe())],
@@ -98,16 +101,16 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
             );
         }
     }
-    if let Some(path) = &args.plot {
-        let points: Vec<Point> =
-            rows.iter().map(|row| Point { threads: row.threads, recall: row.recall_at_10, qps: row.qps }).collect();
-        plot(path, &format!("{}, {}", index.spec(), index.metric()), &points)?;
-    }
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &rows).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
         writeln!(out, "{}", shown(&rows))?;
+    }
+    if let Some(path) = &args.plot {
+        let points: Vec<Point> =
+            rows.iter().map(|row| Point { threads: row.threads, recall: row.recall_at_10, qps: row.qps }).collect();
+        plot(path, &format!("{}, {}", index.spec(), index.metric()), &points)?;
     }
     Ok(())
 }
@@ -123,14 +126,16 @@ fn measure(
     let SearchResult { hits, stats, .. } = search(queries)?;
     let first: Vec<Vec<Id>> = truth.iter().map(|ids| ids.iter().take(1).copied().collect()).collect();
     // Of a row of results only the first counts for recall@1.
-    let nearest = hits.rows().zip(&first).filter(|(row, first)| row.ids.first() == first.first()).count();
+    let with_truth = first.iter().filter(|first| !first.is_empty()).count();
+    let pairs = hits.rows().zip(&first);
+    let nearest = pairs.filter(|(row, first)| !first.is_empty() && row.ids.first() == first.first()).count();
     let batch = median(|| search(queries).map(drop))?;
     let singles = queries.len().min(SINGLES);
     let single = median(|| (0..singles).try_for_each(|q| search(queries.slice(q..q + 1)).map(drop)))?;
     Ok(Row {
         nprobe: params.nprobe,
         threads,
-        recall_at_1: nearest as f64 / queries.len() as f64,
+        recall_at_1: nearest as f64 / with_truth as f64,
         recall_at_10: recall(&hits, truth).unwrap_or(0.0),
         qps: queries.len() as f64 / batch,
         qps_single: singles as f64 / single,

@@ -45,7 +45,7 @@ fn draw(svg: &mut String, title: &str, points: &[Point]) -> Result<(), Box<dyn s
         let color = Palette99::pick(number).to_rgba();
         chart
             .draw_series(LineSeries::new(line.iter().copied(), color.stroke_width(2)).point_size(3))?
-            .label(format!("{threads} threads"))
+            .label(if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") })
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color));
     }
     chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;

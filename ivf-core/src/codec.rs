@@ -92,6 +92,12 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     /// The centroids.
     fn centroids(&self) -> &dyn Centroids;
 
+    /// True if its scanners scan a list for a block of queries in less time than for one after the other: an engine that may choose
+    /// then goes list after list.
+    fn shares_lists(&self) -> bool {
+        false
+    }
+
     /// A scanner of its lists. Making one is cheap but not free: an engine makes one a thread and call.
     fn scanner(&self) -> Box<dyn InvertedListScanner + '_>;
 

@@ -36,7 +36,7 @@ impl SearchStats {
 pub struct TrainReport {
     /// What the caller should know, in the order it came up.
     pub warnings: Vec<Warning>,
-    /// Vectors used, after sampling.
+    /// Vectors used, after sampling; with mini-batches, those that batches were drawn from.
     pub points: usize,
     /// For each k-means that ran, for each round the sum over the points of the distance to the nearest of the centroids
     /// that the round began with (as Faiss's; of a mini-batch, scaled to all points).

@@ -25,7 +25,7 @@ impl Neighbor {
 /// Collects the results of one query: its `k` nearest, or all within a radius.
 ///
 /// A scan compares each distance with [`threshold`](Self::threshold) and pushes what is not above it. The threshold of a top-k
-/// sink falls as better results arrive: it is that of the k-th best so far, or infinite while there are fewer. A sink can be
+/// sink falls as better results arrive: it is infinite at first, then that of the k-th best of some or all results so far. A sink can be
 /// used again and again; what it holds at the end does not depend on the order of the pushes.
 ///
 /// ```
@@ -117,12 +117,6 @@ impl Sink {
         if self.buffer.len() == self.k {
             self.threshold = self.buffer[self.k - 1].distance;
         }
-    }
-
-    /// What the next result is compared with, in no order that means anything: for a scan that wants it in the cache.
-    #[inline]
-    pub fn kept(&self) -> &[Neighbor] {
-        &self.buffer
     }
 
     /// How many results there are, at most k.

@@ -19,6 +19,7 @@ pub fn default_registry() -> &'static Registry {
     REGISTRY.get_or_init(|| {
         Registry::new()
             .with_codecs(ivf_cpu::CODECS)
+            .with_codecs(ivf_pq::CODECS)
             .with_quantizers(ivf_cpu::QUANTIZERS)
             .with_transforms(ivf_cpu::TRANSFORMS)
             .with_wrappers(ivf_cpu::WRAPPERS)

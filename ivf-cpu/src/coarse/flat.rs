@@ -114,6 +114,9 @@ impl FlatQuantizer {
         if rows.is_empty() || rows.len() > u32::MAX as usize {
             return Err(fault("no centroids, or too many"));
         }
+        if !centroids.iter().all(|x| x.is_finite()) {
+            return Err(fault("a centroid that is not finite"));
+        }
         Ok(Self::new(rows, metric))
     }
 }
@@ -138,6 +141,9 @@ impl Level1Quantizer for FlatQuantizer {
         params.check_cancel()?;
         if rows.dim() != self.dim() {
             return Err(InputError::Dim { expected: self.dim(), found: rows.dim() }.into());
+        }
+        if nprobe == 0 {
+            return Err(SearchError::InvalidParam { param: "nprobe", must: "at least 1", found: "0".into() });
         }
         let executor = or_global(params.executor);
         if nprobe == 1 {

@@ -34,7 +34,7 @@ pub fn nearest(
 /// `k`. Distances that are NaN (overflow) come last, as infinity, so that whoever asks for all gets all.
 ///
 /// # Panics
-/// If the dimensions differ or `k` is more than there are.
+/// If the dimensions differ, or `k` is zero or more than there are.
 pub fn nearest_many(
     rows: Rows<'_, f32>,
     packed: &PackedRows,
@@ -42,7 +42,7 @@ pub fn nearest_many(
     k: usize,
     executor: &dyn Executor,
 ) -> (Vec<u32>, Vec<f32>) {
-    assert!(k <= packed.len() && packed.dim() == rows.dim(), "as many vectors, of the same dimension");
+    assert!((1..=packed.len()).contains(&k) && packed.dim() == rows.dim(), "as many vectors, of the same dimension");
     let (mut numbers, mut distances) = (vec![0; rows.len() * k], vec![0.0; rows.len() * k]);
     let jobs: Vec<_> = numbers.chunks_mut(CHUNK * k).zip(distances.chunks_mut(CHUNK * k)).collect();
     map_items(executor, jobs, |job, (numbers, distances)| {
@@ -147,8 +147,10 @@ impl Work for NearestMany<'_> {
                 (*distance, *number) = split_key(key);
             }
             if found < k {
-                let unnamed: Vec<u32> = (0..packed.len() as u32).filter(|no| !numbers[..found].contains(no)).collect();
-                numbers[found..].copy_from_slice(&unnamed[..k - found]);
+                let mut named = vec![false; packed.len()];
+                numbers[..found].iter().for_each(|&no| named[no as usize] = true);
+                let unnamed = (0..packed.len() as u32).filter(|&no| !named[no as usize]);
+                numbers[found..].iter_mut().zip(unnamed).for_each(|(number, no)| *number = no);
                 distances[found..].fill(f32::INFINITY);
             }
         }

@@ -145,6 +145,10 @@ impl BoundCodec for BoundFlat {
         &*self.centroids
     }
 
+    fn shares_lists(&self) -> bool {
+        true
+    }
+
     fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
         struct Make(usize);
         impl Visitor for Make {
@@ -243,11 +247,11 @@ impl<D: Distance, T: Target> Kernel for Scan<'_, D, T> {
         let Some(dim) = queries.first().map(|query| query.len()) else { return };
         let blocks = Halves::new(piece.segment().plane(0), piece.segment().plane(1), dim);
         let mut thresholds: Vec<f32> = targets.iter_mut().map(|target| target.sink().threshold()).collect();
-        let mut left = piece.blocks();
+        let (mut left, mut columns) = (piece.blocks(), Vec::new());
         // Runs of blocks of which somebody wants something: what a filter leaves out costs nothing.
         while let Some(first) = left.find(|&b| wanted(piece, targets, b)) {
             let end = left.find(|&b| !wanted(piece, targets, b)).unwrap_or(left.end);
-            scan_halves(simd, distance, queries, &mut thresholds, blocks.blocks(first..end), |near| {
+            scan_halves(simd, distance, queries, &mut thresholds, blocks.blocks(first..end), &mut columns, |near| {
                 let start = (first + near.block) * BLOCK;
                 let target = &mut targets[near.query];
                 for (lane, distance) in near.hits(target.selected(piece, start)) {

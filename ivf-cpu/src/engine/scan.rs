@@ -101,6 +101,7 @@ impl<'a> Scan<'a> {
     fn mode(&self, queries: usize, probes: usize) -> ParallelMode {
         let enough = SHARED * self.executor.threads();
         match self.mode {
+            ParallelMode::Auto if !self.bound.shares_lists() => ParallelMode::Auto,
             ParallelMode::Auto if queries >= enough && probes / self.lists.nlist() >= enough => ParallelMode::ListMajor,
             mode => mode,
         }

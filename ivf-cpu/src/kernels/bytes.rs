@@ -13,6 +13,9 @@ pub const MAX_DIM: usize = 1 << 14;
 /// The largest bias, see [`MAX_DIM`].
 pub const MAX_BIAS: i32 = 1 << 29;
 
+/// Below this scale, sums of squares in `f32` lose what they should bound.
+const SMALLEST_SCALE: f64 = 1e-15;
+
 /// Vectors as signed bytes in dimension-major blocks of 32, four dimensions together:
 ///
 /// ```text
@@ -119,6 +122,11 @@ impl ByteQueries {
     #[inline(always)]
     pub fn squared_norm(&self, q: usize) -> f64 {
         self.lengths[q].0.powi(2)
+    }
+
+    /// False for vectors so small that squares of what their bytes leave out underflow: then [`error`](Self::error) means nothing.
+    pub fn bounded(&self, packed: &PackedBytes) -> bool {
+        self.scale.min(packed.scale) >= SMALLEST_SCALE
     }
 
     /// What one unit of a product of bytes is worth.

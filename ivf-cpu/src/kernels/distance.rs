@@ -55,9 +55,10 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     }
 
     /// From coordinates of stored vectors that are each off by at most 1/256 of themselves (and nothing but an underflow): for each
-    /// lane a value that is not below the negated distance, rounding errors of this and the exact fold included.
+    /// lane a value that is not below the negated distance, rounding errors of this and the exact fold included. (Negated, so that a
+    /// comparison "at most" is true only for lanes that are certainly too far, and never for NaN.)
     #[inline(always)]
-    fn at_most_minus<S: Simd>(self, _simd: S, _query: &[f32], _block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
+    fn most_negated<S: Simd>(self, _simd: S, _query: &[f32], _block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
         None
     }
 
@@ -161,7 +162,7 @@ impl Distance for L2 {
 
     /// `(q - x)^2 >= (q - h)^2 - 2 |q - h| |x - h|` for each dimension.
     #[inline(always)]
-    fn at_most_minus<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
+    fn most_negated<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
         let query = &query[..block.len()];
         let mut squares = [simd.splat(0.0); 2];
         let mut products = squares;
@@ -232,7 +233,7 @@ impl Distance for InnerProduct {
 
     /// `q x <= q h + |q| |x - h|` for each dimension.
     #[inline(always)]
-    fn at_most_minus<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
+    fn most_negated<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
         let query = &query[..block.len()];
         let mut products = [simd.splat(0.0); 2];
         let mut sizes = products;

@@ -5,7 +5,7 @@
 //! blocks together once, and all queries pass over them.
 
 use super::{BLOCK, CACHED, Distance, Near, scan};
-use crate::simd::{LANES, Simd};
+use crate::simd::{LANES, Simd, join};
 use half::bf16;
 use ivf_core::CodeLayout;
 use ivf_core::layout::BlockPacker;
@@ -17,12 +17,6 @@ use std::sync::Arc;
 fn split(x: f32) -> (bf16, u16) {
     let upper = (x.to_bits().wrapping_add(0x8000) >> 16) as u16;
     (bf16::from_bits(upper), x.to_bits() as u16)
-}
-
-/// The float that was split, whatever its bits.
-#[inline(always)]
-pub(crate) fn join(upper: bf16, lower: u16) -> f32 {
-    f32::from_bits((u32::from(upper.to_bits()) << 16).wrapping_add_signed(i32::from(lower as i16)))
 }
 
 /// Blocks of 32 vectors, their floats in halves, dimension after dimension; the two kinds of halves lie apart:
@@ -45,6 +39,7 @@ impl<'a> Halves<'a> {
     /// # Panics
     /// If `dim` is zero, or the planes are not of as many whole blocks.
     pub fn new(upper: &'a [u8], lower: &'a [u8], dim: usize) -> Self {
+        assert!(dim > 0, "vectors have dimensions");
         let (upper, lower) = (bytemuck::cast_slice::<u8, [bf16; BLOCK]>(upper), bytemuck::cast_slice(lower));
         assert!(upper.len().is_multiple_of(dim) && upper.len() == lower.len(), "whole blocks, in both planes");
         Self { upper, lower, dim }
@@ -103,7 +98,7 @@ impl BlockPacker for Packer {
     }
 }
 
-/// [`scan`], over floats in halves.
+/// [`scan`], over floats in halves; `columns` is room for some blocks of whole ones, to be used again.
 ///
 /// # Panics
 /// As [`scan`].
@@ -114,17 +109,17 @@ pub fn scan_halves<S: Simd, D: Distance>(
     queries: &[&[f32]],
     thresholds: &mut [f32],
     blocks: Halves<'_>,
+    columns: &mut Vec<[f32; BLOCK]>,
     mut near: impl FnMut(Near<'_>) -> f32,
 ) {
-    let mut columns = Vec::new();
     if let ([query], [threshold]) = (queries, &mut *thresholds) {
-        return scan_one(simd, distance, query, threshold, blocks, &mut columns, near);
+        return scan_one(simd, distance, query, threshold, blocks, columns, near);
     }
     let count = blocks.upper.len() / blocks.dim;
     let cached = (CACHED / (blocks.dim * size_of::<[f32; BLOCK]>())).max(1);
     for first in (0..count).step_by(cached) {
-        blocks.blocks(first..count.min(first + cached)).join_into(simd, &mut columns);
-        scan(simd, distance, blocks.dim, queries, thresholds, &columns, |found| {
+        blocks.blocks(first..count.min(first + cached)).join_into(simd, columns);
+        scan(simd, distance, blocks.dim, queries, thresholds, columns, |found| {
             near(Near { block: first + found.block, ..found })
         });
     }
@@ -145,14 +140,13 @@ fn scan_one<S: Simd, D: Distance>(
     // What underflows is beyond any relative bound.
     let tiny = f32::MIN_POSITIVE * (1.0 + query.iter().map(|q| q.abs()).sum::<f32>());
     for (b, upper) in blocks.upper.chunks_exact(blocks.dim).enumerate() {
-        // A greater threshold lets everything in, and near it an overflow could look like a great distance.
-        if *threshold < f32::MAX / 4.0 && S::TILE > 1 {
-            if let Some(most) = distance.at_most_minus(simd, query, upper) {
-                let limit = (-*threshold - tiny).next_down();
-                // A bound that is NaN excludes nothing.
-                if most.iter().all(|&most| simd.at_most(most, limit) == (1 << LANES) - 1) {
-                    continue;
-                }
+        // Without a threshold everything is near; and beyond these, an overflow could look like a distance on the other side.
+        let bounded = S::FAST_FMA && threshold.abs() < f32::MAX / 4.0;
+        if let Some(most) = bounded.then(|| distance.most_negated(simd, query, upper)).flatten() {
+            let limit = (-*threshold - tiny).next_down();
+            // A bound that is NaN excludes nothing.
+            if most.iter().all(|&most| simd.at_most(most, limit) == (1 << LANES) - 1) {
+                continue;
             }
         }
         blocks.blocks(b..b + 1).join_into(simd, columns);

@@ -3,6 +3,7 @@
 mod bytes;
 mod distance;
 mod halves;
+mod lanes;
 mod packed;
 mod rows;
 mod scan;
@@ -13,8 +14,8 @@ pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, sc
 pub use distance::{
     BrayCurtis, Canberra, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor, with_distance,
 };
-pub(crate) use halves::join;
 pub use halves::{Halves, scan_halves};
+pub use lanes::LaneCentroids;
 pub use packed::{BLOCK, PackedRows};
 pub use rows::{distances_to_rows, squared_norm};
 use scan::CACHED;

@@ -15,7 +15,7 @@ pub struct Near<'a> {
     pub block: usize,
     /// One bit for each such lane.
     pub lanes: u32,
-    /// The distances of all lanes.
+    /// The distances, those of the lanes at least.
     pub distances: &'a [f32; BLOCK],
 }
 
@@ -65,7 +65,7 @@ pub fn scan<S: Simd, D: Distance, T: Lane>(
         let first = chunk * cached;
         let mut query = 0;
         while query < queries.len() {
-            let left = (queries.len() - query).min(distance.tile(simd));
+            let left = (queries.len() - query).min(distance.tile(simd)).min(S::TILE);
             let at = (query, first);
             query += match left {
                 8.. => tile::<S, D, T, 8>(simd, distance, queries, thresholds, at, columns, &mut near),

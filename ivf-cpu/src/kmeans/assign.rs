@@ -97,6 +97,9 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
         distances_to_rows(distance, guesses, distances);
 
         let queries = ByteQueries::new(points);
+        if !queries.bounded(bytes) {
+            return false;
+        }
         let unit = queries.unit(bytes);
         // distance <= best  <=>  p q x - n |x|^2 >= n |q|^2 - best, both sides in units of products of bytes.
         let in_units = |value: f64| value / (of_product * unit);
@@ -148,8 +151,21 @@ mod tests {
     #[test]
     fn a_guess_changes_no_answer() {
         let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.9) * if i.is_multiple_of(31) { 4.0 } else { 1.0 };
-        for (dim, far) in [(1, 1.0), (3, 1e-6), (4, 1e6), (7, 1.0), (64, 1e30), (100, 1.0)] {
+        // Centroids that are much smaller or larger than the points; and both so small that their squares underflow.
+        let scales = [
+            (1.0, 1.0),
+            (1.0, 1e-6),
+            (1.0, 1e6),
+            (1.0, 1e30),
+            (1e-13, 1.0),
+            (1e-18, 1.0),
+            (1e-22, 1.0),
+            (1e-30, 1.0),
+            (1e-38, 1.0),
+        ];
+        for (dim, (near, far)) in [1, 3, 4, 7, 64, 100].into_iter().flat_map(|dim| scales.map(|scale| (dim, scale))) {
             for k in [1, 31, 33, 300] {
+                let value = |i: usize| value(i) * near;
                 let points: Vec<f32> = (0..600 * dim).map(value).collect();
                 // Some centroids twice: ties go to the lower number.
                 let centroids: Vec<f32> = (0..k * dim).map(|i| value(i % (200 * dim) * 3 + 5) * far).collect();

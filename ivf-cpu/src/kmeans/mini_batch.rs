@@ -9,8 +9,8 @@ use ivf_core::error::TrainError;
 use ivf_core::{AnyRows, Rows, TrainOptions, TrainReport};
 
 /// Rounds over `batch` rows each (Sculley, "Web-scale k-means clustering", WWW 2010): a centroid is the mean of all points that
-/// were assigned to it in any round so far, which is his learning rate of 1 over their number. Only a batch is ever in memory as
-/// `f32`, and a round costs what its batch costs.
+/// were assigned to it in any round so far, which is his learning rate of 1 over their number. A round costs what its batch costs, in time
+/// and memory. A centroid that no batch came near takes half of another one's after the last round.
 pub(super) fn train(
     kmeans: &KMeans,
     rows: AnyRows<'_>,

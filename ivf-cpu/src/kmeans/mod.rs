@@ -6,6 +6,7 @@
 
 mod assign;
 mod mini_batch;
+mod parts;
 pub(crate) mod sample;
 mod start;
 mod update;
@@ -20,6 +21,8 @@ use ivf_core::{AnyRows, Metric, Rows, TrainOptions, TrainReport};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use update::Sums;
+
+pub use parts::train_parts;
 
 /// The random numbers of training: the same ones for the same seed, on every machine and in every version.
 pub(crate) type Random = Xoshiro256PlusPlus;
@@ -74,7 +77,7 @@ impl KMeans {
     ///
     /// At most [`TrainOptions::max_points_per_centroid`] rows for each centroid are used, drawn without repetition. A centroid
     /// that loses all its points takes half of another one's, larger ones more likely. With [`TrainOptions::mini_batch`] the start
-    /// is drawn from those rows, and each round from all.
+    /// is drawn from those rows, each round from all, and centroids are split only at the end.
     ///
     /// # Errors
     /// [`TrainError::TooFew`] if there are fewer rows than centroids, [`TrainError::Cancelled`].

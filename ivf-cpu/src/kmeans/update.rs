@@ -1,6 +1,7 @@
 //! New centroids from an assignment.
 
 use super::Random;
+use crate::kernels::BLOCK;
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::Rows;
 use ivf_core::executor::{Executor, map_items, split};
@@ -54,6 +55,15 @@ impl Sums {
                 level.run(AddRows { rows: points, members: &members[ends[c]..ends[c + 1]], sum });
             }
         });
+    }
+
+    /// Adds points that lie in the lanes of a block's columns.
+    pub(super) fn add_lanes(&mut self, columns: &[[f32; BLOCK]], numbers: &[u8]) {
+        for (lane, &c) in numbers.iter().enumerate() {
+            self.sizes[usize::from(c)] += 1;
+            let sum = &mut self.sums[usize::from(c) * self.dim..][..self.dim];
+            sum.iter_mut().zip(columns).for_each(|(sum, column)| *sum += f64::from(column[lane]));
+        }
     }
 
     /// Moves each centroid to the mean of its points; one without points stays where it is.

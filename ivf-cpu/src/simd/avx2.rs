@@ -26,7 +26,8 @@ pub(super) fn prefetch<T>(data: &[T]) {
 #[inline(always)]
 fn cache_lines<T>(data: &[T]) -> impl Iterator<Item = *const i8> {
     let start = data.as_ptr().cast::<i8>();
-    (0..size_of_val(data)).step_by(64).map(move |offset| start.wrapping_add(offset))
+    let before = start.addr() % 64;
+    (0..before + size_of_val(data)).step_by(64).map(move |offset| start.wrapping_sub(before).wrapping_add(offset))
 }
 
 impl Simd for Avx2 {
@@ -63,8 +64,9 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn abs(self, v: [__m256; 2]) -> [__m256; 2] {
+        let [sign, _] = self.splat(-0.0);
         // SAFETY: the token is made only inside `call`.
-        v.map(|v| unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), v) })
+        v.map(|v| unsafe { _mm256_andnot_ps(sign, v) })
     }
 
     #[inline(always)]
@@ -115,6 +117,17 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn keep_less(
+        self,
+        best: ([__m256; 2], [__m256i; 2]),
+        found: [__m256; 2],
+        number: i32,
+    ) -> ([__m256; 2], [__m256i; 2]) {
+        // SAFETY: the token is made only inside `call`.
+        unsafe { keep_less(best, found, number) }
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, data: &[T]) {
         prefetch(data);
     }
@@ -146,4 +159,17 @@ fn dot4(sum: [__m256i; 2], a: i32, b: [__m256i; 2]) -> [__m256i; 2] {
         let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(a), _mm256_srai_epi16::<8>(b[i]));
         _mm256_add_epi32(sum[i], _mm256_add_epi32(even, odd))
     })
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn keep_less(best: ([__m256; 2], [__m256i; 2]), found: [__m256; 2], number: i32) -> ([__m256; 2], [__m256i; 2]) {
+    let number = _mm256_castsi256_ps(_mm256_set1_epi32(number));
+    let (mut values, mut numbers) = best;
+    for ((value, no), found) in values.iter_mut().zip(&mut numbers).zip(found) {
+        let less = _mm256_cmp_ps::<_CMP_LT_OQ>(found, *value);
+        *value = _mm256_blendv_ps(*value, found, less);
+        *no = _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(*no), number, less));
+    }
+    (values, numbers)
 }

@@ -27,6 +27,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const TILE: usize = 8;
     const HALVES: usize = 2;
     const HAS_DOT4: bool = VNNI;
+    const HAS_LOOKUP: bool = VNNI;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -141,6 +142,21 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn keep_less(self, best: (__m512, __m512i), found: __m512, number: i32) -> (__m512, __m512i) {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { keep_less(best, found, number) }
+    }
+
+    #[inline(always)]
+    fn lookups_at_most<const B: usize>(self, tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
+        if VNNI {
+            // SAFETY: the token with VNNI (and so VBMI) is made only inside `call_vnni`.
+            return unsafe { lookups_at_most(tables, blocks, limit) };
+        }
+        super::Scalar.lookups_at_most(tables, blocks, limit)
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, data: &[T]) {
         super::avx2::prefetch(data);
     }
@@ -185,4 +201,54 @@ fn widen_i8(bytes: __m128i) -> __m512 {
 #[target_feature(enable = "avx512f")]
 fn at_least(v: __m512i, threshold: i32) -> u16 {
     _mm512_cmpge_epi32_mask(v, _mm512_set1_epi32(threshold))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn keep_less((value, no): (__m512, __m512i), found: __m512, number: i32) -> (__m512, __m512i) {
+    let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(found, value);
+    (_mm512_mask_mov_ps(value, less, found), _mm512_mask_mov_epi32(no, less, _mm512_set1_epi32(number)))
+}
+
+/// A table of 256 bytes is four registers: one permutation looks up in the first two, one in the others, and the highest bit of each
+/// index chooses between the two answers. The sums of even and odd codes lie apart, in 16 bits each.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
+    assert!(tables.len() <= 257, "sums of 16 bits");
+    let blocks = blocks.map(|block| &block[..tables.len()]);
+    let low_bytes = _mm512_set1_epi16(0xff);
+    let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
+    for (m, table) in tables.iter().enumerate() {
+        let [a, b, c, d]: [__m512i; 4] = bytemuck::must_cast(*table);
+        for ((even, odd), block) in even.iter_mut().zip(&mut odd).zip(blocks) {
+            let codes: __m512i = bytemuck::must_cast(block[m]);
+            let (low, high) = (_mm512_permutex2var_epi8(a, codes, b), _mm512_permutex2var_epi8(c, codes, d));
+            let found = _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
+            *even = _mm512_add_epi16(*even, _mm512_and_si512(found, low_bytes));
+            *odd = _mm512_add_epi16(*odd, _mm512_srli_epi16::<8>(found));
+        }
+    }
+    let limit = _mm512_set1_epi16(limit.cast_signed());
+    let mut near = [0; B];
+    for ((near, even), odd) in near.iter_mut().zip(even).zip(odd) {
+        let (even, odd) = (_mm512_cmple_epu16_mask(even, limit), _mm512_cmple_epu16_mask(odd, limit));
+        if even | odd != 0 {
+            *near = spread(even) | spread(odd) << 1;
+        }
+    }
+    near
+}
+
+/// Bit `i` to bit `2 i`.
+fn spread(bits: u32) -> u64 {
+    [
+        (16, 0x0000_ffff_0000_ffff),
+        (8, 0x00ff_00ff_00ff_00ff),
+        (4, 0x0f0f_0f0f_0f0f_0f0f),
+        (2, 0x3333_3333_3333_3333),
+        (1, 0x5555_5555_5555_5555),
+    ]
+    .into_iter()
+    .fold(u64::from(bits), |bits, (by, mask)| (bits | bits << by) & mask)
 }

@@ -24,6 +24,7 @@ mod scalar;
 mod vector;
 
 pub use scalar::Scalar;
+pub(crate) use vector::join;
 pub use vector::{LANES, Lane, Simd};
 
 use std::fmt;

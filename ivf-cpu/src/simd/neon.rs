@@ -104,6 +104,17 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn keep_less(
+        self,
+        best: ([float32x4_t; 4], [i32; LANES]),
+        found: [float32x4_t; 4],
+        number: i32,
+    ) -> ([float32x4_t; 4], [i32; LANES]) {
+        let (values, numbers) = super::Scalar.keep_less((self.to_array(best.0), best.1), self.to_array(found), number);
+        (self.load(&values), numbers)
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, _data: &[T]) {}
 }
 

@@ -13,6 +13,7 @@ impl Simd for Scalar {
 
     const TILE: usize = 1;
     const HALVES: usize = 2;
+    const FAST_FMA: bool = false;
     const HAS_DOT4: bool = false;
 
     #[inline(always)]
@@ -79,6 +80,20 @@ impl Simd for Scalar {
     #[inline(always)]
     fn at_least_i32(self, v: [i32; LANES], threshold: i32) -> u32 {
         v.iter().enumerate().fold(0, |bits, (i, &x)| bits | u32::from(x >= threshold) << i)
+    }
+
+    #[inline(always)]
+    fn keep_less(
+        self,
+        best: ([f32; LANES], [i32; LANES]),
+        found: [f32; LANES],
+        number: i32,
+    ) -> ([f32; LANES], [i32; LANES]) {
+        let less: [bool; LANES] = std::array::from_fn(|i| found[i] < best.0[i]);
+        (
+            std::array::from_fn(|i| if less[i] { found[i] } else { best.0[i] }),
+            std::array::from_fn(|i| if less[i] { number } else { best.1[i] }),
+        )
     }
 
     #[inline(always)]

@@ -1,0 +1,93 @@
+//! The nearest of a few centroids for 32 points at once: points in lanes, centroids one after the other.
+//!
+//! For vectors of few dimensions (the parts of a product quantizer) this beats a tile of queries: a comparison keeps the best of
+//! every lane in registers, and nothing is ever looked up.
+
+use super::BLOCK;
+use crate::simd::{LANES, Simd};
+
+/// Centroids side by side.
+const TILE: usize = 4;
+
+/// Centroids in rows, each with half its squared norm: the nearest one has the least `|c|^2 / 2 - c x`.
+#[derive(Clone, Debug)]
+pub struct LaneCentroids {
+    rows: Vec<f32>,
+    half_norms: Vec<f32>,
+    dim: usize,
+}
+
+impl LaneCentroids {
+    /// Centroids of `dim`, one after the other.
+    ///
+    /// # Panics
+    /// If `dim` is zero, or there are no centroids, or part of one.
+    pub fn new(rows: Vec<f32>, dim: usize) -> Self {
+        assert!(!rows.is_empty() && rows.len().is_multiple_of(dim), "whole centroids");
+        let half_norm = |row: &[f32]| 0.5 * row.iter().fold(0.0, |sum: f32, x| x.mul_add(*x, sum));
+        Self { half_norms: rows.chunks_exact(dim).map(half_norm).collect(), rows, dim }
+    }
+
+    /// The centroids, row after row.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
+    /// For each lane of a block (`dim` columns) the number of the nearest centroid, ties by number (0 where all are NaN), and
+    /// half of its squared distance less half the point's squared norm.
+    ///
+    /// # Panics
+    /// If the block has another dimension.
+    #[inline(always)]
+    pub fn nearest<S: Simd>(
+        &self,
+        simd: S,
+        block: &[[f32; BLOCK]],
+        numbers: &mut [i32; BLOCK],
+        values: &mut [f32; BLOCK],
+    ) {
+        assert!(block.len() == self.dim, "points of the centroids' dimension");
+        let mut best = [(simd.splat(f32::INFINITY), simd.load_i32(&[0; LANES])); 2];
+        let whole = self.half_norms.len() / TILE * TILE;
+        let mut first = 0;
+        while first < whole {
+            self.step::<S, TILE>(simd, block, first, &mut best);
+            first += TILE;
+        }
+        while first < self.half_norms.len() {
+            self.step::<S, 1>(simd, block, first, &mut best);
+            first += 1;
+        }
+        for (half, (value, number)) in best.into_iter().enumerate() {
+            numbers.as_chunks_mut::<LANES>().0[half] = simd.to_array_i32(number);
+            values.as_chunks_mut::<LANES>().0[half] = simd.to_array(value);
+        }
+    }
+
+    /// Compares centroids `first..first + C` with the best so far.
+    #[inline(always)]
+    fn step<S: Simd, const C: usize>(
+        &self,
+        simd: S,
+        block: &[[f32; BLOCK]],
+        first: usize,
+        best: &mut [(S::F32, S::I32); 2],
+    ) {
+        let half_norms: &[f32; C] = self.half_norms[first..][..C].try_into().expect("C of them");
+        let rows: [&[f32]; C] = std::array::from_fn(|c| &self.rows[(first + c) * self.dim..][..block.len()]);
+        let mut sums: [[S::F32; 2]; C] = std::array::from_fn(|c| [simd.splat(half_norms[c]); 2]);
+        for (d, column) in block.iter().enumerate() {
+            let halves = column.as_chunks::<LANES>().0;
+            let (low, high) = (simd.load(&halves[0]), simd.load(&halves[1]));
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let c = simd.splat(row[d]);
+                sums[0] = simd.neg_mul_add(c, low, sums[0]);
+                sums[1] = simd.neg_mul_add(c, high, sums[1]);
+            }
+        }
+        for (c, sums) in sums.into_iter().enumerate() {
+            best[0] = simd.keep_less(best[0], sums[0], (first + c) as i32);
+            best[1] = simd.keep_less(best[1], sums[1], (first + c) as i32);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! k-means of parts of vectors, all at once: the codebooks of a product quantizer.
+
+use super::{MIN_POINTS, Random, SEED, sample, update};
+use crate::executor::or_global;
+use crate::kernels::{BLOCK, LaneCentroids, PackedRows};
+use crate::simd::{Kernel, Level, Simd};
+use ivf_core::error::TrainError;
+use ivf_core::executor::map_items;
+use ivf_core::report::Warning;
+use ivf_core::{Rows, TrainOptions, TrainReport};
+use rand::SeedableRng;
+use std::ops::Range;
+
+/// Blocks of points that one turn of a parallel loop takes.
+const CHUNK: usize = 64;
+
+/// For each range of dimensions `k` centroids of that part of the points (L2), row after row; 25 rounds unless the options say
+/// otherwise. The points are transposed once for all parts and rounds, and the result has the same bits for any number of threads.
+///
+/// # Errors
+/// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`].
+///
+/// # Panics
+/// If a part is empty or lies outside the dimensions, or `k` is not in `1..=256`.
+pub fn train_parts(
+    points: Rows<'_, f32>,
+    parts: &[Range<usize>],
+    k: usize,
+    options: &TrainOptions<'_>,
+) -> Result<(Vec<Vec<f32>>, TrainReport), TrainError> {
+    assert!((1..=256).contains(&k), "1 to 256 centroids");
+    assert!(parts.iter().all(|part| !part.is_empty() && part.end <= points.dim()), "parts of the points");
+    if points.len() < k {
+        return Err(TrainError::TooFew { needed: k, found: points.len() });
+    }
+    let executor = or_global(options.executor);
+    let mut random = Random::seed_from_u64(options.seed.unwrap_or(SEED));
+    let mut report = TrainReport::default();
+    report.points = points.len();
+    if points.len() < k * MIN_POINTS {
+        report.warnings.push(Warning::FewPoints { points: points.len(), centroids: k, wanted: MIN_POINTS });
+    }
+    let packed = PackedRows::new(points);
+    let blocks: Vec<&[[f32; BLOCK]]> = packed.blocks().collect();
+    let mut codebooks: Vec<Vec<f32>> = parts
+        .iter()
+        .map(|part| {
+            let chosen = sample::choose(points.len(), k, &mut random);
+            chosen.into_iter().flat_map(|i| &points.row(i)[part.clone()]).copied().collect()
+        })
+        .collect();
+    let level = Level::get();
+    let rounds = options.iterations.unwrap_or(25);
+    // What the distances have in common, whatever the centroids are.
+    let norms: f64 = points.as_slice().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    let mut numbers = vec![[0u8; BLOCK]; blocks.len() * parts.len()];
+    let mut objectives = Vec::new();
+    for round in 0..rounds {
+        options.check_cancel()?;
+        let centroids: Vec<LaneCentroids> =
+            codebooks.iter().zip(parts).map(|(rows, part)| LaneCentroids::new(rows.clone(), part.len())).collect();
+        let jobs: Vec<_> = blocks.chunks(CHUNK).zip(numbers.chunks_mut(CHUNK * parts.len())).collect();
+        let values = map_items(executor, jobs, |job, (blocks, numbers)| {
+            let left = points.len() - job * CHUNK * BLOCK;
+            level.run(Assign { blocks, left, parts, centroids: &centroids, numbers })
+        });
+        objectives.push(norms + 2.0 * values.iter().sum::<f64>());
+        let jobs: Vec<_> = codebooks.iter_mut().enumerate().collect();
+        let sizes = map_items(executor, jobs, |_, (p, codebook)| {
+            let dims = parts[p].clone();
+            let mut sums = update::Sums::new(k, dims.len());
+            for (b, block) in blocks.iter().enumerate() {
+                let valid = (points.len() - b * BLOCK).min(BLOCK);
+                sums.add_lanes(&block[dims.clone()], &numbers[b * parts.len() + p][..valid]);
+            }
+            sums.write_means(codebook);
+            sums.sizes
+        });
+        for ((codebook, mut sizes), part) in codebooks.iter_mut().zip(sizes).zip(parts) {
+            report.splits += update::split_empty(codebook, &mut sizes, part.len(), &mut random);
+        }
+        if let Some(progress) = options.progress {
+            progress.step("codebooks", round as u64 + 1, rounds as u64);
+        }
+    }
+    report.objectives.push(objectives);
+    Ok((codebooks, report))
+}
+
+/// The nearest centroids of some blocks, for all parts; gives the sum of the values.
+struct Assign<'a> {
+    blocks: &'a [&'a [[f32; BLOCK]]],
+    /// Points from the first block on; the lanes beyond are nobody's.
+    left: usize,
+    parts: &'a [Range<usize>],
+    centroids: &'a [LaneCentroids],
+    /// For each block and part.
+    numbers: &'a mut [[u8; BLOCK]],
+}
+
+impl Kernel for Assign<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        let (mut found, mut values, mut sum) = ([0; BLOCK], [0.0; BLOCK], 0.0);
+        let blocks = self.blocks.iter().zip(self.numbers.chunks_exact_mut(self.parts.len()));
+        for (b, (block, numbers)) in blocks.enumerate() {
+            let valid = (self.left - b * BLOCK).min(BLOCK);
+            for ((part, centroids), numbers) in self.parts.iter().zip(self.centroids).zip(numbers) {
+                centroids.nearest(simd, &block[part.clone()], &mut found, &mut values);
+                numbers.iter_mut().zip(found).for_each(|(number, found)| *number = found as u8);
+                sum += values[..valid].iter().map(|&value| f64::from(value)).sum::<f64>();
+            }
+        }
+        sum
+    }
+}

@@ -1,0 +1,20 @@
+//! Compressed codecs of the ivf framework: [`ProductQuantizer`] and the codec `PQ<M>` around it.
+//!
+//! [`CODECS`] has the rows from which `ivf-factory` fills its registry.
+
+#![forbid(unsafe_code)]
+
+mod codec;
+mod product;
+mod scan;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use codec::{PqCodec, PqSpec};
+pub use product::{CENTROIDS, ProductQuantizer, equal_parts};
+
+use ivf_core::registry::CodecRow;
+
+/// The codecs of this crate.
+pub const CODECS: &[CodecRow] = &[codec::ROW];

@@ -1,0 +1,215 @@
+//! The product quantizer: a vector is cut into parts, and each part is coded by the nearest of 256 centroids.
+
+use ivf_core::error::TrainError;
+use ivf_core::{Rows, TrainOptions, TrainReport};
+use ivf_cpu::kernels::{BLOCK, Distance, LaneCentroids, PackedRows};
+use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
+use ivf_cpu::train_parts;
+use std::ops::Range;
+
+/// Centroids of each part: a code has one byte for each.
+pub const CENTROIDS: usize = 256;
+
+/// For each centroid of a part what it adds to a distance.
+pub(crate) type Table = [f32; CENTROIDS];
+
+/// A trained product quantizer (Jégou, Douze, Schmid, "Product quantization for nearest neighbor search", PAMI 2011).
+///
+/// ```text
+/// dim 6, parts 0..2 2..4 4..6      | x0 x1 | x2 x3 | x4 x5 |
+/// the nearest of 256 centroids     |  17   |  203  |   4   |     = 3 bytes
+/// ```
+///
+/// ```
+/// use ivf_core::{Rows, TrainOptions};
+/// use ivf_pq::{ProductQuantizer, equal_parts};
+/// let data: Vec<f32> = (0..1000 * 4).map(|i| (i * 37 % 101) as f32).collect();
+/// let rows = Rows::new(&data, 4)?;
+/// let (pq, _) = ProductQuantizer::train(rows, equal_parts(4, 2), false, &TrainOptions::new())?;
+/// let (mut codes, mut vector) = (vec![0; 1000 * 2], [0.0; 4]);
+/// pq.encode(rows, &mut codes);
+/// pq.decode(&codes[..2], &mut vector);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProductQuantizer {
+    parts: Vec<Range<usize>>,
+    /// For each part its centroids, to encode with and to make tables with.
+    codebooks: Vec<(LaneCentroids, PackedRows)>,
+    mean: Option<Vec<f32>>,
+}
+
+/// The parts of `dim` dimensions, `m` of them of the same length.
+///
+/// # Panics
+/// If `m` does not divide `dim`, or is zero.
+pub fn equal_parts(dim: usize, m: usize) -> Vec<Range<usize>> {
+    assert!(m > 0 && dim.is_multiple_of(m), "parts of the same length");
+    (0..m).map(|part| part * (dim / m)..(part + 1) * (dim / m)).collect()
+}
+
+impl ProductQuantizer {
+    /// Learns the codebooks of these parts, which follow one another and cover all dimensions; with `centred`, after the mean was
+    /// taken away. 25 rounds of k-means, all parts at once.
+    ///
+    /// # Errors
+    /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Cancelled`].
+    ///
+    /// # Panics
+    /// If the parts do not cover the dimensions, or one is empty.
+    pub fn train(
+        rows: Rows<'_, f32>,
+        parts: Vec<Range<usize>>,
+        centred: bool,
+        options: &TrainOptions<'_>,
+    ) -> Result<(Self, TrainReport), TrainError> {
+        let dim = rows.dim();
+        if rows.len() < CENTROIDS {
+            return Err(TrainError::TooFew { needed: CENTROIDS, found: rows.len() });
+        }
+        let mut moved = Vec::new();
+        let (mean, rows) = if centred {
+            let mut sums = vec![0.0_f64; dim];
+            rows.iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
+            let mean: Vec<f32> = sums.iter().map(|sum| (sum / rows.len() as f64) as f32).collect();
+            moved.extend(rows.iter().flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| x - mean)));
+            (Some(mean), Rows::new(&moved, dim).expect("as many rows"))
+        } else {
+            (None, rows)
+        };
+        let (codebooks, report) = train_parts(rows, &parts, CENTROIDS, options)?;
+        Ok((Self::new(parts, codebooks, mean).expect("as it was trained"), report))
+    }
+
+    /// The quantizer of these codebooks: for each part 256 centroids, row after row.
+    ///
+    /// # Errors
+    /// What does not fit together, in words.
+    pub fn new(parts: Vec<Range<usize>>, codebooks: Vec<Vec<f32>>, mean: Option<Vec<f32>>) -> Result<Self, String> {
+        let dim = parts.last().map_or(0, |last| last.end);
+        let mut ends = std::iter::once(0).chain(parts.iter().map(|part| part.end));
+        if parts.is_empty() || parts.iter().any(|part| part.is_empty() || ends.next() != Some(part.start)) {
+            return Err("parts that do not follow one another".to_owned());
+        }
+        if codebooks.len() != parts.len() {
+            return Err(format!("{} codebooks for {} parts", codebooks.len(), parts.len()));
+        }
+        if mean.as_ref().is_some_and(|mean| mean.len() != dim) {
+            return Err(format!("a mean that has not {dim} dimensions"));
+        }
+        if !codebooks.iter().chain(&mean).flatten().all(|x| x.is_finite()) {
+            return Err("a centroid that is not finite".to_owned());
+        }
+        let pair = |(part, rows): (&Range<usize>, Vec<f32>)| {
+            if rows.len() != CENTROIDS * part.len() {
+                return Err(format!("a codebook of {} numbers for a part of {} dimensions", rows.len(), part.len()));
+            }
+            let packed = PackedRows::new(Rows::new(&rows, part.len()).expect("256 rows"));
+            Ok((LaneCentroids::new(rows, part.len()), packed))
+        };
+        let codebooks = parts.iter().zip(codebooks).map(pair).collect::<Result<_, _>>()?;
+        Ok(Self { parts, codebooks, mean })
+    }
+
+    /// Dimension of the vectors.
+    pub fn dim(&self) -> usize {
+        self.parts.last().expect("at least one part").end
+    }
+
+    /// The dimensions of each part. A code has a byte for each.
+    pub fn parts(&self) -> &[Range<usize>] {
+        &self.parts
+    }
+
+    /// The 256 centroids of part `m`, row after row.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub fn codebook(&self, m: usize) -> Rows<'_, f32> {
+        Rows::new(self.codebooks[m].0.rows(), self.parts[m].len()).expect("256 rows")
+    }
+
+    /// What is taken away from a vector before it is cut, if anything.
+    pub fn mean(&self) -> Option<&[f32]> {
+        self.mean.as_deref()
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        // The centroids twice: in rows with their norms, and packed.
+        self.codebooks.iter().map(|(lanes, packed)| size_of_val(lanes.rows()) + packed.memory()).sum::<usize>()
+            + self.parts.len() * CENTROIDS * size_of::<f32>()
+    }
+
+    /// Codes vectors: a byte a part and row, row after row.
+    ///
+    /// # Panics
+    /// If the dimension is another one, or `codes` is not as long as the codes.
+    pub fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
+        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * self.parts.len()), "a code a vector");
+        Level::get().run(Encode { pq: self, rows, codes });
+    }
+
+    /// The vector that a code stands for.
+    ///
+    /// # Panics
+    /// If a length is another one.
+    pub fn decode(&self, code: &[u8], vector: &mut [f32]) {
+        assert_eq!((code.len(), vector.len()), (self.parts.len(), self.dim()), "a place a dimension");
+        for ((m, part), &number) in self.parts.iter().enumerate().zip(code) {
+            vector[part.clone()].copy_from_slice(self.codebook(m).row(number.into()));
+        }
+        if let Some(mean) = &self.mean {
+            vector.iter_mut().zip(mean).for_each(|(x, mean)| *x += mean);
+        }
+    }
+
+    /// For each part the distances between the query's part and its centroids. (The mean is the caller's matter.)
+    #[inline(always)]
+    pub(crate) fn distances<S: Simd, D: Distance>(&self, simd: S, distance: D, query: &[f32], tables: &mut [Table]) {
+        for ((part, (_, packed)), table) in self.parts.iter().zip(&self.codebooks).zip(tables) {
+            let query = &query[part.clone()];
+            let lanes = table.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0;
+            for (block, [low, high]) in packed.columns().chunks_exact(query.len()).zip(lanes) {
+                let [sums] = distance.distances::<S, f32, 1, 2>(simd, [query], block, 0);
+                *low = simd.to_array(sums[0]);
+                *high = simd.to_array(sums[1]);
+            }
+        }
+    }
+}
+
+struct Encode<'a> {
+    pq: &'a ProductQuantizer,
+    rows: Rows<'a, f32>,
+    codes: &'a mut [u8],
+}
+
+impl Kernel for Encode<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { pq, rows, codes } = self;
+        let (dim, size) = (pq.dim(), pq.parts.len());
+        let mut block = vec![[0.0; BLOCK]; dim];
+        let (mut numbers, mut values) = ([0; BLOCK], [0.0; BLOCK]);
+        for (chunk, codes) in rows.as_slice().chunks(BLOCK * dim).zip(codes.chunks_mut(BLOCK * size)) {
+            for (lane, row) in chunk.chunks_exact(dim).enumerate() {
+                match &pq.mean {
+                    None => block.iter_mut().zip(row).for_each(|(column, x)| column[lane] = *x),
+                    Some(mean) => {
+                        let moved = row.iter().zip(mean).map(|(x, mean)| x - mean);
+                        block.iter_mut().zip(moved).for_each(|(column, x)| column[lane] = x);
+                    }
+                }
+            }
+            for (m, (part, (centroids, _))) in pq.parts.iter().zip(&pq.codebooks).enumerate() {
+                centroids.nearest(simd, &block[part.clone()], &mut numbers, &mut values);
+                for (code, number) in codes.chunks_exact_mut(size).zip(numbers) {
+                    code[m] = number as u8;
+                }
+            }
+        }
+    }
+}
