@@ -54,6 +54,8 @@ impl<D: Distance, T: Lane> Kernel for Pairs<'_, D, T> {
 struct Check<'a, T> {
     rows: Rows<'a, T>,
     queries: &'a [f32],
+    /// Where all of them start after a boundary.
+    offset: usize,
 }
 
 impl<T: Lane> Visitor for Check<'_, T> {
@@ -61,7 +63,9 @@ impl<T: Lane> Visitor for Check<'_, T> {
 
     fn visit<D: Distance>(self, distance: D) {
         let (rows, dim) = (self.rows, self.rows.dim());
-        let mut columns = vec![[T::from_f32(0.0); BLOCK]; rows.len().div_ceil(BLOCK) * dim];
+        let lanes = rows.len().div_ceil(BLOCK) * BLOCK;
+        let mut blocks = vec![T::from_f32(0.0); self.offset + lanes * dim];
+        let columns = blocks[self.offset..].as_chunks_mut::<BLOCK>().0;
         for (i, row) in rows.iter().enumerate() {
             row.iter().enumerate().for_each(|(d, &x)| columns[i / BLOCK * dim + d][i % BLOCK] = x);
         }
@@ -70,7 +74,7 @@ impl<T: Lane> Visitor for Check<'_, T> {
         let same =
             |found: f32, expected: f32| found.to_bits() == expected.to_bits() || (expected.is_nan() && found.is_nan());
         for level in Level::available() {
-            let found = level.run(All { distance, queries, columns: &columns });
+            let found = level.run(All { distance, queries, columns });
             for (q, found) in found.chunks_exact(columns.len() / dim * BLOCK).enumerate() {
                 for (i, row) in rows.iter().enumerate() {
                     let expected = exact(queries.row(q), row);
@@ -92,7 +96,10 @@ fn check<T: Lane>(metric: Metric, dim: usize, len: usize, offset: usize, scale: 
     let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.7) * scale;
     let data: Vec<T> = (0..offset + len * dim).map(|i| T::from_f32(value(i))).collect();
     let queries: Vec<f32> = (0..offset + 14 * dim).map(|i| value(i * 3 + 1)).collect();
-    with_distance(metric, Check { rows: Rows::new(&data[offset..], dim).unwrap(), queries: &queries[offset..] });
+    with_distance(
+        metric,
+        Check { rows: Rows::new(&data[offset..], dim).unwrap(), queries: &queries[offset..], offset },
+    );
 }
 
 const METRICS: [Metric; 9] = [
@@ -123,6 +130,10 @@ fn every_length_and_alignment_of_every_element_type_is_the_fold_to_the_bit() {
         for dim in [1, 15, 16, 17, 100] {
             check::<f32>(Metric::L2, dim, 70, offset, 1.0);
             check::<f32>(Metric::InnerProduct, dim, 70, offset, 1.0);
+            check::<f16>(Metric::L2, dim, 70, offset, 1.0);
+            check::<bf16>(Metric::L2, dim, 70, offset, 1.0);
+            check::<u8>(Metric::L2, dim, 70, offset, 200.0);
+            check::<i8>(Metric::L2, dim, 70, offset, 90.0);
         }
     }
 }

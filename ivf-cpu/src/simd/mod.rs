@@ -154,3 +154,17 @@ impl fmt::Display for Level {
         f.write_str(row.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `IVF_REQUIRE_SIMD=avx512vnni` makes a machine without it fail, where the tests of all levels would pass over it.
+    #[test]
+    fn the_required_level_is_there() {
+        let names: Vec<String> = Level::available().iter().map(Level::to_string).collect();
+        if let Ok(required) = std::env::var("IVF_REQUIRE_SIMD") {
+            assert!(names.contains(&required), "{required} is not among {}", names.join(", "));
+        }
+    }
+}
