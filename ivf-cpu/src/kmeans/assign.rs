@@ -150,6 +150,7 @@ mod tests {
 
     #[test]
     fn a_guess_changes_no_answer() {
+        const N: usize = 150;
         let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.9) * if i.is_multiple_of(31) { 4.0 } else { 1.0 };
         // Centroids that are much smaller or larger than the points; and both so small that their squares underflow.
         let scales = [
@@ -166,15 +167,15 @@ mod tests {
         for (dim, (near, far)) in [1, 3, 4, 7, 64, 100].into_iter().flat_map(|dim| scales.map(|scale| (dim, scale))) {
             for k in [1, 31, 33, 300] {
                 let value = |i: usize| value(i) * near;
-                let points: Vec<f32> = (0..600 * dim).map(value).collect();
+                let points: Vec<f32> = (0..N * dim).map(value).collect();
                 // Some centroids twice: ties go to the lower number.
                 let centroids: Vec<f32> = (0..k * dim).map(|i| value(i % (200 * dim) * 3 + 5) * far).collect();
                 let (points, centroids) = (Rows::new(&points, dim).unwrap(), Rows::new(&centroids, dim).unwrap());
                 for metric in [Metric::L2, Metric::InnerProduct, Metric::L1] {
-                    let (mut expected, mut exact) = (vec![0; 600], vec![0.0; 600]);
+                    let (mut expected, mut exact) = (vec![0; N], vec![0.0; N]);
                     nearest(points, &PackedRows::new(centroids), metric, &Inline, &mut expected, &mut exact);
                     for guess in [0, k / 2, k - 1] {
-                        let (mut numbers, mut distances) = (vec![guess as u32; 600], vec![0.0; 600]);
+                        let (mut numbers, mut distances) = (vec![guess as u32; N], vec![0.0; N]);
                         again(points, centroids, metric, &Inline, &mut numbers, &mut distances);
                         assert_eq!(numbers, expected, "{metric}, {dim}, {k}, {guess}");
                         assert_eq!(distances, exact, "{metric}, {dim}, {k}, {guess}");
