@@ -149,6 +149,34 @@ fn modes_and_threads_do_not_show() {
 }
 
 #[test]
+fn distances_are_those_of_the_vectors_that_codes_stand_for() {
+    each_briefly(|spec, metric| {
+        // Re-ranked distances are of the vectors themselves; behind a transform, others are compared.
+        let main = metric == Metric::L2 || metric == Metric::InnerProduct;
+        if !main || spec.contains("RFlat") || spec.contains("L2norm") {
+            return;
+        }
+        let index = filled(spec, metric);
+        let Some(reconstruct) = index.as_reconstruct() else { return };
+        let queries = data::clusters(4, 5, DIM, 8);
+        let found = index.search(queries.rows().into(), 3, &ivf::SearchParams::new()).expect("good queries").hits;
+        let mut vector = [0.0; DIM];
+        for (query, row) in queries.rows().iter().zip(found.rows()) {
+            for (&id, &distance) in row.ids.iter().zip(row.distances) {
+                reconstruct.reconstruct(id, &mut vector).expect("an id that was found");
+                let pairs = query.iter().zip(&vector).map(|(&q, &x)| (f64::from(q), f64::from(x)));
+                let (sum, size) = pairs.fold((0.0, 1.0), |(sum, size), (q, x)| match metric {
+                    Metric::L2 => (sum + (q - x) * (q - x), size + q * q + x * x),
+                    _ => (sum + q * x, size + (q * x).abs()),
+                });
+                let off = (f64::from(distance) - sum).abs();
+                assert!(off <= 1e-5 * size, "{spec}, {metric}: {id:?} at {distance}, its code at {sum}");
+            }
+        }
+    });
+}
+
+#[test]
 fn bad_input_is_an_error_and_changes_nothing() {
     each_briefly(|spec, metric| {
         let mut index = filled(spec, metric);

@@ -46,6 +46,11 @@ fn parse(token: &str) -> Parsed<dyn CodecSpec> {
     }
 }
 
+/// The metrics that sums over parts can give. (Cosine is a transform and the inner product.)
+fn is_taken(metric: Metric) -> bool {
+    matches!(metric, Metric::L2 | Metric::InnerProduct)
+}
+
 /// `PQ<M>`: `M` parts, 8 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PqSpec {
@@ -61,7 +66,7 @@ impl fmt::Display for PqSpec {
 
 impl CodecSpec for PqSpec {
     fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
-        if !matches!(metric, Metric::L2 | Metric::InnerProduct) {
+        if !is_taken(metric) {
             return Err(BuildError::Metric { kind: self.to_string(), metric });
         }
         if !dim.is_multiple_of(self.parts) {
@@ -100,7 +105,11 @@ pub struct PqCodec {
 
 impl PqCodec {
     /// The codec of a trained quantizer, for L2 or inner product.
+    ///
+    /// # Panics
+    /// For another metric.
     pub fn new(quantizer: ProductQuantizer, metric: Metric) -> Self {
+        assert!(is_taken(metric), "L2 or inner product");
         let layout = CodeLayout::interleaved(1, quantizer.parts().len(), BLOCK);
         Self { quantizer, metric, layout }
     }
@@ -114,7 +123,8 @@ impl PqCodec {
         node.expect_version(0)?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
         let metric: Metric = node.meta()?;
-        let (ends, codebooks) = (node.array::<u32>("ends")?, node.array::<f32>("codebooks")?);
+        let (ends, codebooks, mean) =
+            (node.array::<u32>("ends")?, node.array::<f32>("codebooks")?, node.array::<f32>("mean")?);
         let dim = ends.last().map_or(0, |&end| end as usize);
         if !(1..=MAX_DIM).contains(&dim) || ends.len() > dim || codebooks.len() != CENTROIDS * dim {
             return Err(fault(format!("{} parts, {} numbers in codebooks", ends.len(), codebooks.len())));
@@ -127,13 +137,12 @@ impl PqCodec {
             parts.push(start..end as usize);
             start = end as usize;
         }
-        let equal = parts.iter().all(|part| part.len() * parts.len() == dim);
-        PqSpec { parts: parts.len() }.check(dim, metric).map_err(|error| fault(error.to_string()))?;
-        if !equal {
-            return Err(fault("parts of different lengths".to_owned()));
+        if !is_taken(metric) {
+            return Err(fault(format!("the metric {metric}")));
         }
         let books = parts.iter().map(|part| codebooks[CENTROIDS * part.start..CENTROIDS * part.end].to_vec()).collect();
-        Ok(Self::new(ProductQuantizer::new(parts, books, None).map_err(fault)?, metric))
+        let mean = Some(mean.to_vec()).filter(|mean| !mean.is_empty());
+        Ok(Self::new(ProductQuantizer::new(parts, books, mean).map_err(fault)?, metric))
     }
 }
 
@@ -173,6 +182,7 @@ impl Codec for PqCodec {
         node.push(NamedArray::owned("ends", &[ends.len() as u64], ends));
         let books = (0..parts.len()).map(|m| self.quantizer.codebook(m).as_slice());
         node.push(NamedArray::pieces("codebooks", books));
+        node.push(NamedArray::pieces("mean", self.quantizer.mean()));
         node
     }
 
@@ -189,11 +199,12 @@ impl Codec for PqCodec {
 ///                   coarse        these             tables of the query
 /// ```
 ///
-/// None if they would not fit the budget.
+/// None if they would not fit the budget; and for one list, which may be that of an index without coarse quantizer: its coarse
+/// distances are 0.
 fn list_terms(codec: &PqCodec, centroids: &dyn Centroids) -> Option<Vec<Table>> {
     let (parts, nlist) = (codec.quantizer.parts().len(), centroids.nlist());
     let fits = nlist.checked_mul(parts * size_of::<Table>()).is_some_and(|bytes| bytes <= MOST_TERMS);
-    if codec.metric != Metric::L2 || !fits || codec.quantizer.mean().is_some() {
+    if codec.metric != Metric::L2 || nlist == 1 || !fits || codec.quantizer.mean().is_some() {
         return None;
     }
     struct Terms<'a>(&'a PqCodec, &'a dyn Centroids, &'a mut [Table]);

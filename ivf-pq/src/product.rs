@@ -34,8 +34,12 @@ pub(crate) type Table = [f32; CENTROIDS];
 #[derive(Clone, Debug)]
 pub struct ProductQuantizer {
     parts: Vec<Range<usize>>,
-    /// For each part its centroids, to encode with and to make tables with.
-    codebooks: Vec<(LaneCentroids, PackedRows)>,
+    /// For each part its centroids, row after row.
+    codebooks: Vec<Vec<f32>>,
+    /// The same without the origin, to encode with, and packed, to make tables with.
+    made: Vec<(LaneCentroids, PackedRows)>,
+    /// What vectors are moved by before they are compared with centroids: the middle of those, so that little cancels.
+    origin: Vec<f32>,
     mean: Option<Vec<f32>>,
 }
 
@@ -46,6 +50,14 @@ pub struct ProductQuantizer {
 pub fn equal_parts(dim: usize, m: usize) -> Vec<Range<usize>> {
     assert!(m > 0 && dim.is_multiple_of(m), "parts of the same length");
     (0..m).map(|part| part * (dim / m)..(part + 1) * (dim / m)).collect()
+}
+
+/// The mean of rows of `dim`.
+fn column_means(rows: &[f32], dim: usize) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; dim];
+    rows.chunks_exact(dim).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
+    let count = (rows.len() / dim) as f64;
+    sums.into_iter().map(|sum| (sum / count) as f32).collect()
 }
 
 impl ProductQuantizer {
@@ -64,14 +76,15 @@ impl ProductQuantizer {
         options: &TrainOptions<'_>,
     ) -> Result<(Self, TrainReport), TrainError> {
         let dim = rows.dim();
+        let ends = std::iter::once(0).chain(parts.iter().map(|part| part.end));
+        let follow = parts.iter().zip(ends).all(|(part, start)| part.start == start && !part.is_empty());
+        assert!(follow && parts.last().is_some_and(|last| last.end == dim), "parts that cover all dimensions");
         if rows.len() < CENTROIDS {
             return Err(TrainError::TooFew { needed: CENTROIDS, found: rows.len() });
         }
         let mut moved = Vec::new();
         let (mean, rows) = if centred {
-            let mut sums = vec![0.0_f64; dim];
-            rows.iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
-            let mean: Vec<f32> = sums.iter().map(|sum| (sum / rows.len() as f64) as f32).collect();
+            let mean = column_means(rows.as_slice(), dim);
             moved.extend(rows.iter().flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| x - mean)));
             (Some(mean), Rows::new(&moved, dim).expect("as many rows"))
         } else {
@@ -100,15 +113,23 @@ impl ProductQuantizer {
         if !codebooks.iter().chain(&mean).flatten().all(|x| x.is_finite()) {
             return Err("a centroid that is not finite".to_owned());
         }
-        let pair = |(part, rows): (&Range<usize>, Vec<f32>)| {
+        let mut origin = Vec::with_capacity(dim);
+        let pair = |(part, rows): (&Range<usize>, &Vec<f32>)| {
             if rows.len() != CENTROIDS * part.len() {
                 return Err(format!("a codebook of {} numbers for a part of {} dimensions", rows.len(), part.len()));
             }
-            let packed = PackedRows::new(Rows::new(&rows, part.len()).expect("256 rows"));
-            Ok((LaneCentroids::new(rows, part.len()), packed))
+            let middle = column_means(rows, part.len());
+            let moved =
+                rows.chunks_exact(part.len()).flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
+            let packed = PackedRows::new(Rows::new(rows, part.len()).expect("256 rows"));
+            origin.extend(middle);
+            Ok((LaneCentroids::new(moved, part.len()), packed))
         };
-        let codebooks = parts.iter().zip(codebooks).map(pair).collect::<Result<_, _>>()?;
-        Ok(Self { parts, codebooks, mean })
+        let made = parts.iter().zip(&codebooks).map(pair).collect::<Result<_, _>>()?;
+        if let Some(mean) = &mean {
+            origin.iter_mut().zip(mean).for_each(|(origin, mean)| *origin += mean);
+        }
+        Ok(Self { parts, codebooks, made, origin, mean })
     }
 
     /// Dimension of the vectors.
@@ -126,7 +147,7 @@ impl ProductQuantizer {
     /// # Panics
     /// If there is no such part.
     pub fn codebook(&self, m: usize) -> Rows<'_, f32> {
-        Rows::new(self.codebooks[m].0.rows(), self.parts[m].len()).expect("256 rows")
+        Rows::new(&self.codebooks[m], self.parts[m].len()).expect("256 rows")
     }
 
     /// What is taken away from a vector before it is cut, if anything.
@@ -136,9 +157,9 @@ impl ProductQuantizer {
 
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
-        // The centroids twice: in rows with their norms, and packed.
-        self.codebooks.iter().map(|(lanes, packed)| size_of_val(lanes.rows()) + packed.memory()).sum::<usize>()
-            + self.parts.len() * CENTROIDS * size_of::<f32>()
+        // The centroids three times: as they are, moved and with their norms, and packed.
+        let made = self.made.iter().map(|(lanes, packed)| 2 * size_of_val(lanes.rows()) + packed.memory());
+        made.sum::<usize>() + self.parts.len() * CENTROIDS * size_of::<f32>()
     }
 
     /// Codes vectors: a byte a part and row, row after row.
@@ -167,7 +188,7 @@ impl ProductQuantizer {
     /// For each part the distances between the query's part and its centroids. (The mean is the caller's matter.)
     #[inline(always)]
     pub(crate) fn distances<S: Simd, D: Distance>(&self, simd: S, distance: D, query: &[f32], tables: &mut [Table]) {
-        for ((part, (_, packed)), table) in self.parts.iter().zip(&self.codebooks).zip(tables) {
+        for ((part, (_, packed)), table) in self.parts.iter().zip(&self.made).zip(tables) {
             let query = &query[part.clone()];
             let lanes = table.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0;
             for (block, [low, high]) in packed.columns().chunks_exact(query.len()).zip(lanes) {
@@ -196,15 +217,10 @@ impl Kernel for Encode<'_> {
         let (mut numbers, mut values) = ([0; BLOCK], [0.0; BLOCK]);
         for (chunk, codes) in rows.as_slice().chunks(BLOCK * dim).zip(codes.chunks_mut(BLOCK * size)) {
             for (lane, row) in chunk.chunks_exact(dim).enumerate() {
-                match &pq.mean {
-                    None => block.iter_mut().zip(row).for_each(|(column, x)| column[lane] = *x),
-                    Some(mean) => {
-                        let moved = row.iter().zip(mean).map(|(x, mean)| x - mean);
-                        block.iter_mut().zip(moved).for_each(|(column, x)| column[lane] = x);
-                    }
-                }
+                let moved = row.iter().zip(&pq.origin).map(|(x, origin)| x - origin);
+                block.iter_mut().zip(moved).for_each(|(column, x)| column[lane] = x);
             }
-            for (m, (part, (centroids, _))) in pq.parts.iter().zip(&pq.codebooks).enumerate() {
+            for (m, (part, (centroids, _))) in pq.parts.iter().zip(&pq.made).enumerate() {
                 centroids.nearest(simd, &block[part.clone()], &mut numbers, &mut values);
                 for (code, number) in codes.chunks_exact_mut(size).zip(numbers) {
                     code[m] = number as u8;

@@ -58,6 +58,10 @@ impl ByteTables {
     /// The greatest sum of bytes of a code that comes to at most `threshold` from `start` on; `None` if no code does.
     #[inline(always)]
     pub(crate) fn limit(&self, start: f32, threshold: f32) -> Option<u16> {
+        // Where a sum could overflow on its way, it says nothing: all are looked up in the whole tables.
+        if self.size + f64::from(start.abs()) >= f64::from(f32::MAX) / 2.0 {
+            return Some(u16::MAX);
+        }
         let parts = self.bytes.len() as f64;
         // By how much the sum of `f32` can be below the true one.
         let slack = (self.size + f64::from(start.abs())) * (parts + 4.0) * f64::from(f32::EPSILON);

@@ -42,6 +42,8 @@ fn tables(parts: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
                 6 => (i % 3) as f32,
                 7 if i % 50 == 0 => [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][i / 50 % 3],
                 7 => noise.float(),
+                // Sums that overflow on their way and would come back.
+                9 => [-3e38, -3e38, 3.3e38, 3.3e38][m % 4],
                 // Steps of exactly a byte.
                 8 => i as f32,
                 _ => f32::from_bits((noise.next() as u32) << 1),
@@ -55,7 +57,7 @@ fn the_scan_finds_what_the_whole_tables_find() {
     let mut noise = Noise(7);
     for parts in [1, 2, 3, 8, 16, 20, 25, 64, 257, 300] {
         let layout = CodeLayout::interleaved(1, parts, BLOCK);
-        for (kind, len) in (0..10).zip([1, 63, 64, 65, 700, 129, 300, 577, 1000, 450]) {
+        for (kind, len) in (0..11).zip([1, 63, 64, 65, 700, 129, 300, 577, 1000, 450, 200]) {
             let codes: Vec<u8> = (0..len * parts).map(|_| noise.next() as u8).collect();
             let mut plane = AlignedBytes::zeroed(layout.plane_bytes(0, len));
             for (slot, code) in codes.chunks_exact(parts).enumerate() {
@@ -108,14 +110,17 @@ fn the_scan_finds_what_the_whole_tables_find() {
 fn codes_are_the_nearest_centroids_and_training_does_not_depend_on_threads() {
     let mut noise = Noise(3);
     let data: Vec<f32> = (0..3000 * 12).map(|_| noise.float()).collect();
-    let rows = Rows::new(&data, 12).unwrap();
-    for (parts, centred) in [(equal_parts(12, 3), false), (vec![0..1, 1..7, 7..12], true)] {
+    let far: Vec<f32> = data.iter().map(|x| x + 1e4).collect();
+    for (data, parts, centred) in
+        [(&data, equal_parts(12, 3), false), (&far, equal_parts(12, 3), false), (&far, vec![0..1, 1..7, 7..12], true)]
+    {
+        let rows = Rows::new(data, 12).unwrap();
         let pool = ivf_cpu::RayonPool::new(3).unwrap();
         let options = TrainOptions::new().iterations(4);
         let (pq, report) = ProductQuantizer::train(rows, parts.clone(), centred, &options).unwrap();
         let (other, _) = ProductQuantizer::train(rows, parts.clone(), centred, &options.executor(&pool)).unwrap();
         let objectives = &report.objectives[0];
-        assert!(objectives.windows(2).all(|pair| pair[1] <= pair[0] * 1.000_001), "{objectives:?}");
+        assert!(objectives.windows(2).all(|pair| 0.0 <= pair[1] && pair[1] <= pair[0] * 1.000_001), "{objectives:?}");
         let mut codes = vec![0; rows.len() * parts.len()];
         pq.encode(rows, &mut codes);
         let zero = vec![0.0; 12];
@@ -128,7 +133,7 @@ fn codes_are_the_nearest_centroids_and_training_does_not_depend_on_threads() {
                     part.clone().zip(c).map(|(d, &c)| (f64::from(row[d] - mean[d]) - f64::from(c)).powi(2)).sum()
                 };
                 let best = pq.codebook(m).iter().map(off).fold(f64::INFINITY, f64::min);
-                assert!(off(pq.codebook(m).row(code[m].into())) <= best + 1e-5);
+                assert!(off(pq.codebook(m).row(code[m].into())) <= best + 2e-3 * (1.0 + best));
             }
         }
         let mut vector = vec![0.0; 12];

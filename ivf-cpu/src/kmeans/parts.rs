@@ -21,7 +21,7 @@ const CHUNK: usize = 64;
 /// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`].
 ///
 /// # Panics
-/// If a part is empty or lies outside the dimensions, or `k` is not in `1..=256`.
+/// If there is no part, one is empty or lies outside the dimensions, or `k` is not in `1..=256`.
 pub fn train_parts(
     points: Rows<'_, f32>,
     parts: &[Range<usize>],
@@ -29,7 +29,10 @@ pub fn train_parts(
     options: &TrainOptions<'_>,
 ) -> Result<(Vec<Vec<f32>>, TrainReport), TrainError> {
     assert!((1..=256).contains(&k), "1 to 256 centroids");
-    assert!(parts.iter().all(|part| !part.is_empty() && part.end <= points.dim()), "parts of the points");
+    assert!(
+        !parts.is_empty() && parts.iter().all(|part| !part.is_empty() && part.end <= points.dim()),
+        "parts of the points"
+    );
     if points.len() < k {
         return Err(TrainError::TooFew { needed: k, found: points.len() });
     }
@@ -40,6 +43,12 @@ pub fn train_parts(
     if points.len() < k * MIN_POINTS {
         report.warnings.push(Warning::FewPoints { points: points.len(), centroids: k, wanted: MIN_POINTS });
     }
+    // Moved to their middle, so that little cancels in products.
+    let (dim, mut middle) = (points.dim(), vec![0.0_f64; points.dim()]);
+    points.iter().for_each(|row| middle.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
+    let middle: Vec<f32> = middle.into_iter().map(|sum| (sum / points.len() as f64) as f32).collect();
+    let moved: Vec<f32> = points.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
+    let points = Rows::new(&moved, dim).expect("as many rows");
     let packed = PackedRows::new(points);
     let blocks: Vec<&[[f32; BLOCK]]> = packed.blocks().collect();
     let mut codebooks: Vec<Vec<f32>> = parts
@@ -77,13 +86,21 @@ pub fn train_parts(
             sums.sizes
         });
         for ((codebook, mut sizes), part) in codebooks.iter_mut().zip(sizes).zip(parts) {
-            report.splits += update::split_empty(codebook, &mut sizes, part.len(), &mut random);
+            // After the last round nothing would mend what a split moves.
+            if round + 1 < rounds {
+                report.splits += update::split_empty(codebook, &mut sizes, part.len(), &mut random);
+            }
         }
         if let Some(progress) = options.progress {
             progress.step("codebooks", round as u64 + 1, rounds as u64);
         }
     }
     report.objectives.push(objectives);
+    for (codebook, part) in codebooks.iter_mut().zip(parts) {
+        for row in codebook.chunks_exact_mut(part.len()) {
+            row.iter_mut().zip(&middle[part.clone()]).for_each(|(x, m)| *x += m);
+        }
+    }
     Ok((codebooks, report))
 }
 

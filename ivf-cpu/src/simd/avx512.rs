@@ -216,6 +216,7 @@ fn keep_less((value, no): (__m512, __m512i), found: __m512, number: i32) -> (__m
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
     assert!(tables.len() <= 257, "sums of 16 bits");
+    assert!(blocks.iter().all(|block| block.len() == tables.len()), "a table a part");
     let blocks = blocks.map(|block| &block[..tables.len()]);
     let low_bytes = _mm512_set1_epi16(0xff);
     let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
