@@ -280,27 +280,15 @@ struct PqScanner<'a> {
     ready: bool,
 }
 
-/// The tables of a query's negated products.
-struct Products<'a>(&'a ProductQuantizer, &'a [f32], &'a mut [Table]);
+/// The tables of a query: its parts' distances from all centroids.
+struct Distances<'a, D>(D, &'a ProductQuantizer, &'a [f32], &'a mut [Table]);
 
-impl Kernel for Products<'_> {
+impl<D: Distance> Kernel for Distances<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.0.distances(simd, InnerProduct, self.1, self.2);
-    }
-}
-
-/// The tables of a query's squared distances.
-struct Squares<'a>(&'a ProductQuantizer, &'a [f32], &'a mut [Table]);
-
-impl Kernel for Squares<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        self.0.distances(simd, L2, self.1, self.2);
+        self.1.distances(simd, self.0, self.2, self.3);
     }
 }
 
@@ -331,7 +319,7 @@ impl InvertedListScanner for PqScanner<'_> {
         self.query.copy_from_slice(query);
         self.ready = false;
         if self.sums.is_empty() || self.bound.terms.is_some() {
-            self.level.run(Products(&self.bound.codec.quantizer, query, &mut self.products));
+            self.level.run(Distances(InnerProduct, &self.bound.codec.quantizer, query, &mut self.products));
         }
     }
 
@@ -358,7 +346,7 @@ impl InvertedListScanner for PqScanner<'_> {
             self.centroid.iter_mut().zip(mean).for_each(|(c, m)| *c -= m);
         }
         self.start = 0.0;
-        self.level.run(Squares(pq, &self.centroid, &mut self.sums));
+        self.level.run(Distances(L2, pq, &self.centroid, &mut self.sums));
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
@@ -367,6 +355,7 @@ impl InvertedListScanner for PqScanner<'_> {
     }
 
     fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
+        // Not `tables()`: the bytes beside them are borrowed too.
         let tables = if self.sums.is_empty() { &self.products } else { &self.sums };
         let (bytes, ready) = (&mut self.bytes, &mut self.ready);
         self.level.run(Scan { tables, start: self.start, bytes, ready, piece, sink });
