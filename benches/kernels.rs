@@ -178,9 +178,9 @@ impl<D: Distance> Kernel for Rowwise<'_, D> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> f32 {
+    fn run<S: Simd>(self, simd: S) -> f32 {
         let pairs = self.vectors.chunks_exact(DIM).map(|row| (self.query, row));
-        distances_to_rows(self.distance, pairs, self.out);
+        distances_to_rows(simd, self.distance, pairs, self.out);
         self.out[0]
     }
 }

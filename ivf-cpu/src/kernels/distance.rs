@@ -47,6 +47,22 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         })
     }
 
+    /// The distances of 16 pairs of vectors.
+    ///
+    /// # Panics
+    /// If the vectors differ in length.
+    #[inline(always)]
+    fn of_pairs<S: Simd, T: Lane>(self, _simd: S, queries: [&[f32]; LANES], rows: [&[T]; LANES]) -> [f32; LANES] {
+        let dim = same_dim(&queries, &rows);
+        let mut sums = [Self::Sum::default(); LANES];
+        for d in 0..dim {
+            for ((sum, query), row) in sums.iter_mut().zip(queries).zip(rows) {
+                *sum = self.step(*sum, query[d], row[d].to_f32());
+            }
+        }
+        sums.map(|sum| self.finish(sum))
+    }
+
     /// How this distance follows from the product of two vectors, if it does: `Some((n, p))` if it is
     /// `n (|q|^2 + |x|^2) - p q x` but for rounding.
     #[inline(always)]
@@ -102,8 +118,39 @@ fn rounding(dim: usize) -> f32 {
     (8 * (dim + 8)) as f32 * (f32::EPSILON / 2.0)
 }
 
-/// The tile whose sums the compiler keeps in registers: each column is loaded once for all queries.
-macro_rules! tile_in_registers {
+/// The dimension of all of them.
+#[inline(always)]
+fn same_dim<T>(queries: &[&[f32]; LANES], rows: &[&[T]; LANES]) -> usize {
+    let dim = queries[0].len();
+    let same = queries.iter().all(|query| query.len() == dim) && rows.iter().all(|row| row.len() == dim);
+    assert!(same, "vectors of the same dimension");
+    dim
+}
+
+/// Coordinates `d..d + 16` of 16 vectors, a register for each coordinate.
+#[inline(always)]
+fn transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize) -> [S::F32; LANES] {
+    let mut registers = [simd.splat(0.0); LANES];
+    for i in 0..LANES {
+        registers[i] = T::load(simd, vectors[i][d..].first_chunk().expect("16 more"));
+    }
+    simd.transpose(registers)
+}
+
+/// The same past the last 16, with anything where there is no coordinate.
+#[inline(always)]
+fn last_transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize) -> [S::F32; LANES] {
+    let mut ends = [[T::from_f32(0.0); LANES]; LANES];
+    for i in 0..LANES {
+        let end = &vectors[i][d..];
+        ends[i][..end.len()].copy_from_slice(end);
+    }
+    transposed(simd, &ends.each_ref().map(<[T; LANES]>::as_slice), 0)
+}
+
+/// What a step in registers gives: tiles whose sums the compiler keeps there (each column is loaded once for all queries), and
+/// pairs that are transposed, 16 dimensions at a time.
+macro_rules! steps_in_registers {
     ($simd:ident, $sum:ident, $q:ident, $x:ident => $step:expr) => {
         #[inline(always)]
         fn tile<S: Simd>(self, _simd: S) -> usize {
@@ -133,6 +180,28 @@ macro_rules! tile_in_registers {
             }
             sums
         }
+
+        #[inline(always)]
+        fn of_pairs<S: Simd, T: Lane>(self, $simd: S, queries: [&[f32]; LANES], rows: [&[T]; LANES]) -> [f32; LANES] {
+            let dim = same_dim(&queries, &rows);
+            let (mut sums, mut start) = ($simd.splat(0.0), 0);
+            while start + LANES <= dim {
+                let (queries, rows) = (transposed($simd, &queries, start), transposed($simd, &rows, start));
+                for d in 0..LANES {
+                    let ($sum, $q, $x) = (&sums, queries[d], rows[d]);
+                    sums = $step;
+                }
+                start += LANES;
+            }
+            if start < dim {
+                let (queries, rows) = (last_transposed($simd, &queries, start), last_transposed($simd, &rows, start));
+                for d in 0..dim - start {
+                    let ($sum, $q, $x) = (&sums, queries[d], rows[d]);
+                    sums = $step;
+                }
+            }
+            $simd.to_array(sums)
+        }
     };
 }
 
@@ -154,7 +223,7 @@ impl Distance for L2 {
         sum
     }
 
-    tile_in_registers!(simd, sum, q, x => {
+    steps_in_registers!(simd, sum, q, x => {
         // The same square, and a query's coordinate can come straight from memory as the second operand.
         let d = simd.sub(x, q);
         simd.mul_add(d, d, *sum)
@@ -229,7 +298,7 @@ impl Distance for InnerProduct {
         sum
     }
 
-    tile_in_registers!(simd, sum, q, x => simd.neg_mul_add(q, x, *sum));
+    steps_in_registers!(simd, sum, q, x => simd.neg_mul_add(q, x, *sum));
 
     /// `q x <= q h + |q| |x - h|` for each dimension.
     #[inline(always)]

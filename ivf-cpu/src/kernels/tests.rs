@@ -42,10 +42,10 @@ impl<D: Distance, T: Lane> Kernel for Pairs<'_, D, T> {
     type Output = (Vec<f32>, Vec<f32>);
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> Self::Output {
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
         let mut out = vec![0.0; self.rows.len()];
         let pair = |i: usize| (self.queries.row(i % self.queries.len()), self.rows.row(i));
-        distances_to_rows(self.distance, (0..self.rows.len()).map(pair), &mut out);
+        distances_to_rows(simd, self.distance, (0..self.rows.len()).map(pair), &mut out);
         (out, self.rows.iter().map(squared_norm).collect())
     }
 }
@@ -271,7 +271,7 @@ fn floats_in_halves_are_found_as_whole_ones() {
 #[test]
 fn nothing_is_no_distance_at_all() {
     let mut out = [];
-    distances_to_rows::<_, f32>(L2, std::iter::empty(), &mut out);
+    distances_to_rows::<_, _, f32>(crate::simd::Scalar, L2, std::iter::empty(), &mut out);
     assert_eq!(squared_norm::<f32>(&[]), 0.0);
     assert_eq!(L2.between(&[], std::iter::empty()), 0.0);
 }

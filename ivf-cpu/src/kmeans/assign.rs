@@ -15,21 +15,60 @@ const CHUNK: usize = 256;
 /// More pairs than this for each point are as slow to compute one by one as all are in tiles.
 const MOST_PAIRS: usize = 16;
 
-/// The nearest centroid of each point, ties by number, and its distance: exactly what [`nearest`] gives. `numbers` comes in as
-/// a guess, the answer of the round before.
+/// The nearest centroid of each point, ties by number, and its distance: exactly what [`nearest`] gives, round after round.
 ///
-/// The guess's exact distance bounds the nearest one's. A pass in bytes with a bound on its error then finds the few centroids
-/// that can be as near, and only those are computed exactly (1.6 of 1,024 for each point of GloVe after some rounds). Bounds
-/// that carry from round to round by the triangle inequality (Hamerly, SDM 2010) were tried: with 1,024 centroids in 100
-/// dimensions they spare 0 to 3 % of the points in ten rounds.
-pub(super) fn again(
-    points: Rows<'_, f32>,
-    centroids: Rows<'_, f32>,
+/// From the second round on, a point's centroid of the round before is a guess, whose exact distance bounds the nearest one's. A
+/// pass in bytes with a bound on its error then finds the few centroids that can be as near, and only those are computed exactly
+/// (1.6 of 1,024 for each point of GloVe after some rounds). Bounds that carry from round to round by the triangle inequality
+/// (Hamerly, SDM 2010) were tried: with 1,024 centroids in 100 dimensions they spare 0 to 3 % of the points in ten rounds.
+pub(super) struct Assignment<'a> {
+    points: Rows<'a, f32>,
     metric: Metric,
-    executor: &dyn Executor,
-    numbers: &mut [u32],
-    distances: &mut [f32],
-) {
+    executor: &'a dyn Executor,
+    /// The points as bytes, a quarter of their size: made in the second round, where a first pass pays.
+    bytes: Vec<ByteQueries>,
+    rounds: usize,
+    /// For each point the centroid's number, and the distance.
+    pub(super) numbers: Vec<u32>,
+    pub(super) distances: Vec<f32>,
+}
+
+impl<'a> Assignment<'a> {
+    /// Before the first round.
+    pub(super) fn new(points: Rows<'a, f32>, metric: Metric, executor: &'a dyn Executor) -> Self {
+        let n = points.len();
+        Self { points, metric, executor, bytes: Vec::new(), rounds: 0, numbers: vec![0; n], distances: vec![0.0; n] }
+    }
+
+    /// Assigns the points to these centroids.
+    pub(super) fn round(&mut self, centroids: Rows<'_, f32>) {
+        self.rounds += 1;
+        let packed = PackedRows::new(centroids);
+        let Self { points, metric, executor, numbers, distances, .. } = self;
+        if self.rounds == 1 || !first_pass_pays(*metric, points.dim()) {
+            return nearest(*points, &packed, *metric, *executor, numbers, distances);
+        }
+        if self.bytes.is_empty() {
+            let starts = (0..points.len()).step_by(CHUNK).collect();
+            self.bytes = map_items(*executor, starts, |_, start| {
+                Level::get().run(Quantise(points.slice(start..points.len().min(start + CHUNK))))
+            });
+        }
+        let bytes = PackedBytes::new(centroids);
+        let norms: Vec<f64> = centroids.iter().map(|row| f64::from(squared_norm(row))).collect();
+        let jobs: Vec<_> = self.bytes.iter().zip(numbers.chunks_mut(CHUNK)).zip(distances.chunks_mut(CHUNK)).collect();
+        map_items(*executor, jobs, |job, ((queries, numbers), distances)| {
+            let points = points.slice(job * CHUNK..job * CHUNK + numbers.len());
+            let chunk = Chunk { points, queries, centroids, bytes: &bytes, norms: &norms, numbers, distances };
+            if !with_distance(*metric, chunk) {
+                nearest(points, &packed, *metric, &ivf_core::executor::Inline, numbers, distances);
+            }
+        });
+    }
+}
+
+/// True where products of bytes bound this metric, and are faster than its distances.
+fn first_pass_pays(metric: Metric, dim: usize) -> bool {
     struct HasFirstPass;
     impl Visitor for HasFirstPass {
         type Output = bool;
@@ -45,26 +84,24 @@ pub(super) fn again(
             S::HAS_DOT4
         }
     }
-    let packed = PackedRows::new(centroids);
-    let pays = with_distance(metric, HasFirstPass) && Level::get().run(HasDot4) && points.dim() <= MAX_BYTES_DIM;
-    if !pays {
-        return nearest(points, &packed, metric, executor, numbers, distances);
+    with_distance(metric, HasFirstPass) && Level::get().run(HasDot4) && dim <= MAX_BYTES_DIM
+}
+
+struct Quantise<'a>(Rows<'a, f32>);
+
+impl Kernel for Quantise<'_> {
+    type Output = ByteQueries;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> ByteQueries {
+        ByteQueries::new(self.0)
     }
-    let bytes = PackedBytes::new(centroids);
-    let norms: Vec<f64> = centroids.iter().map(|row| f64::from(squared_norm(row))).collect();
-    let jobs: Vec<_> = numbers.chunks_mut(CHUNK).zip(distances.chunks_mut(CHUNK)).collect();
-    map_items(executor, jobs, |job, (numbers, distances)| {
-        let points = points.slice(job * CHUNK..job * CHUNK + numbers.len());
-        let chunk = Chunk { points, centroids, bytes: &bytes, norms: &norms, numbers, distances };
-        if !with_distance(metric, chunk) {
-            nearest(points, &packed, metric, &ivf_core::executor::Inline, numbers, distances);
-        }
-    });
 }
 
 /// Some points, the answers of the round before and room for this round's. Gives false where the first pass leaves too much.
 struct Chunk<'a> {
     points: Rows<'a, f32>,
+    queries: &'a ByteQueries,
     centroids: Rows<'a, f32>,
     bytes: &'a PackedBytes,
     /// The centroids' squared norms.
@@ -91,12 +128,11 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> bool {
-        let Self { distance, chunk: Chunk { points, centroids, bytes, norms, numbers, distances } } = self;
+        let Self { distance, chunk: Chunk { points, queries, centroids, bytes, norms, numbers, distances } } = self;
         let Some((of_norms, of_product)) = distance.by_product() else { return false };
         let guesses = numbers.iter().enumerate().map(|(i, &no)| (points.row(i), centroids.row(no as usize)));
-        distances_to_rows(distance, guesses, distances);
+        distances_to_rows(simd, distance, guesses, distances);
 
-        let queries = ByteQueries::new(points);
         if !queries.bounded(bytes) {
             return false;
         }
@@ -119,7 +155,7 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
         let thresholds: Vec<i32> = thresholds.into_iter().map(|threshold| threshold as i32).collect();
         let mut pairs: Vec<(u32, u32)> = Vec::new();
         let most = MOST_PAIRS * points.len();
-        scan_bytes(simd, &queries, bytes, &bias, &thresholds, |near| {
+        scan_bytes(simd, queries, bytes, &bias, &thresholds, |near| {
             for (lane, _) in near.hits(u32::MAX) {
                 let no = (near.block * BLOCK + lane) as u32;
                 if no != numbers[near.query] && pairs.len() <= most {
@@ -132,7 +168,7 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
         }
         let mut exact = vec![0.0; pairs.len()];
         let rows = pairs.iter().map(|&(i, no)| (points.row(i as usize), centroids.row(no as usize)));
-        distances_to_rows(distance, rows, &mut exact);
+        distances_to_rows(simd, distance, rows, &mut exact);
         for (&(i, no), &found) in pairs.iter().zip(&exact) {
             let (number, best) = (&mut numbers[i as usize], &mut distances[i as usize]);
             if found < *best || (found == *best && no < *number) {
@@ -175,10 +211,14 @@ mod tests {
                     let (mut expected, mut exact) = (vec![0; N], vec![0.0; N]);
                     nearest(points, &PackedRows::new(centroids), metric, &Inline, &mut expected, &mut exact);
                     for guess in [0, k / 2, k - 1] {
-                        let (mut numbers, mut distances) = (vec![guess as u32; N], vec![0.0; N]);
-                        again(points, centroids, metric, &Inline, &mut numbers, &mut distances);
-                        assert_eq!(numbers, expected, "{metric}, {dim}, {k}, {guess}");
-                        assert_eq!(distances, exact, "{metric}, {dim}, {k}, {guess}");
+                        let mut assignment = Assignment::new(points, metric, &Inline);
+                        // A guess in the first round is not looked at, in the second it is.
+                        for _ in 0..2 {
+                            assignment.numbers.fill(guess as u32);
+                            assignment.round(centroids);
+                            assert_eq!(assignment.numbers, expected, "{metric}, {dim}, {k}, {guess}");
+                            assert_eq!(assignment.distances, exact, "{metric}, {dim}, {k}, {guess}");
+                        }
                     }
                 }
             }

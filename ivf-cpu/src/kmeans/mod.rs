@@ -11,9 +11,8 @@ pub(crate) mod sample;
 mod start;
 mod update;
 
-use crate::coarse::nearest;
 use crate::executor::or_global;
-use crate::kernels::PackedRows;
+use assign::Assignment;
 use ivf_core::error::TrainError;
 use ivf_core::params::KMeansStart;
 use ivf_core::report::Warning;
@@ -109,20 +108,15 @@ impl KMeans {
             return Ok((centroids, report));
         }
         let rounds = options.iterations.unwrap_or(self.iterations);
-        let (mut numbers, mut distances) = (vec![0; points.len()], vec![0.0; points.len()]);
+        let mut assignment = Assignment::new(points, self.metric, executor);
         let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());
         // Any number of rounds may be asked for: a caller who means to cancel asks for more than there is time for.
         for round in 0..rounds {
             options.check_cancel()?;
-            let rows = Rows::new(&centroids, dim).expect("k rows");
-            if round == 0 {
-                nearest(points, &PackedRows::new(rows), self.metric, executor, &mut numbers, &mut distances);
-            } else {
-                assign::again(points, rows, self.metric, executor, &mut numbers, &mut distances);
-            }
-            objectives.push(distances.iter().map(|&d| f64::from(d)).sum());
+            assignment.round(Rows::new(&centroids, dim).expect("k rows"));
+            objectives.push(assignment.distances.iter().map(|&d| f64::from(d)).sum());
             sums.clear();
-            sums.add(points, &numbers, executor);
+            sums.add(points, &assignment.numbers, executor);
             sums.write_means(&mut centroids);
             report.splits += update::split_empty(&mut centroids, &mut sums.sizes, dim, &mut random);
             if self.spherical {

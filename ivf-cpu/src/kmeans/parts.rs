@@ -51,6 +51,15 @@ pub fn train_parts(
     let points = Rows::new(&moved, dim).expect("as many rows");
     let packed = PackedRows::new(points);
     let blocks: Vec<&[[f32; BLOCK]]> = packed.blocks().collect();
+    // The same part after part, to add them up.
+    let rows: Vec<Vec<f32>> = parts
+        .iter()
+        .map(|part| {
+            let mut rows: Vec<f32> = points.iter().flat_map(|row| &row[part.clone()]).copied().collect();
+            rows.resize(rows.len() + update::PADDING, 0.0);
+            rows
+        })
+        .collect();
     let mut codebooks: Vec<Vec<f32>> = parts
         .iter()
         .map(|part| {
@@ -76,12 +85,9 @@ pub fn train_parts(
         objectives.push(norms + 2.0 * values.iter().sum::<f64>());
         let jobs: Vec<_> = codebooks.iter_mut().enumerate().collect();
         let sizes = map_items(executor, jobs, |_, (p, codebook)| {
-            let dims = parts[p].clone();
-            let mut sums = update::Sums::new(k, dims.len());
-            for (b, block) in blocks.iter().enumerate() {
-                let valid = (points.len() - b * BLOCK).min(BLOCK);
-                sums.add_lanes(&block[dims.clone()], &numbers[b * parts.len() + p][..valid]);
-            }
+            let mut sums = update::Sums::new(k, parts[p].len());
+            let numbers = numbers.iter().skip(p).step_by(parts.len()).flatten();
+            sums.add_padded(&rows[p], numbers.take(points.len()).copied());
             sums.write_means(codebook);
             sums.sizes
         });

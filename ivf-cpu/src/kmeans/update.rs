@@ -1,11 +1,16 @@
 //! New centroids from an assignment.
 
 use super::Random;
-use crate::kernels::BLOCK;
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::Rows;
 use ivf_core::executor::{Executor, map_items, split};
 use rand::RngExt;
+
+/// Floats that are added at once.
+const WIDTH: usize = 8;
+
+/// Floats past the end of rows for [`Sums::add_padded`].
+pub(super) const PADDING: usize = WIDTH;
 
 /// For each centroid the sum of its points, and how many there are.
 #[derive(Debug)]
@@ -13,12 +18,15 @@ pub(super) struct Sums {
     pub(super) sizes: Vec<usize>,
     sums: Vec<f64>,
     dim: usize,
+    /// Room for each sum: a multiple of [`WIDTH`].
+    stride: usize,
 }
 
 impl Sums {
     /// No points.
     pub(super) fn new(k: usize, dim: usize) -> Self {
-        Self { sizes: vec![0; k], sums: vec![0.0; k * dim], dim }
+        let stride = dim.next_multiple_of(WIDTH);
+        Self { sizes: vec![0; k], sums: vec![0.0; k * stride], dim, stride }
     }
 
     /// Forgets all points.
@@ -30,7 +38,7 @@ impl Sums {
     /// Adds each point to its centroid's sum: the same bits for any number of threads, since a sum is one thread's, over its
     /// points in order.
     pub(super) fn add(&mut self, points: Rows<'_, f32>, numbers: &[u32], executor: &dyn Executor) {
-        let (k, dim) = (self.sizes.len(), self.dim);
+        let (k, stride) = (self.sizes.len(), self.stride);
         // Points by centroid, in order.
         let mut ends = vec![0usize; k + 1];
         numbers.iter().for_each(|&c| ends[c as usize + 1] += 1);
@@ -48,27 +56,37 @@ impl Sums {
         let mut rest = &mut self.sums[..];
         let jobs: Vec<_> = split(k, executor.threads() * 8)
             .into_iter()
-            .map(|part| (part.clone(), rest.split_off_mut(..part.len() * dim).expect("a sum a centroid")))
+            .map(|part| (part.clone(), rest.split_off_mut(..part.len() * stride).expect("a sum a centroid")))
             .collect();
         map_items(executor, jobs, |_, (part, sums)| {
-            for (c, sum) in part.zip(sums.chunks_exact_mut(dim)) {
+            for (c, sum) in part.zip(sums.chunks_exact_mut(stride)) {
                 level.run(AddRows { rows: points, members: &members[ends[c]..ends[c + 1]], sum });
             }
         });
     }
 
-    /// Adds points that lie in the lanes of a block's columns.
-    pub(super) fn add_lanes(&mut self, columns: &[[f32; BLOCK]], numbers: &[u8]) {
-        for (lane, &c) in numbers.iter().enumerate() {
-            self.sizes[usize::from(c)] += 1;
-            let sum = &mut self.sums[usize::from(c) * self.dim..][..self.dim];
-            sum.iter_mut().zip(columns).for_each(|(sum, column)| *sum += f64::from(column[lane]));
+    /// Adds points of few dimensions, row after row. Past the last one lie [`PADDING`] more floats, whatever they are.
+    ///
+    /// # Panics
+    /// If there are not so many floats, or a number is not below `k`.
+    pub(super) fn add_padded(&mut self, rows: &[f32], numbers: impl Iterator<Item = u8>) {
+        for (i, c) in numbers.enumerate() {
+            let c = usize::from(c);
+            self.sizes[c] += 1;
+            let sum = self.sums[c * self.stride..][..self.stride].as_chunks_mut::<WIDTH>().0;
+            for (chunk, sum) in sum.iter_mut().enumerate() {
+                let row: &[f32; WIDTH] = rows[i * self.dim + chunk * WIDTH..].first_chunk().expect("padding");
+                // Where the sum has no dimension, it takes the next point's, and nobody reads it.
+                for (sum, &x) in sum.iter_mut().zip(row) {
+                    *sum += f64::from(x);
+                }
+            }
         }
     }
 
     /// Moves each centroid to the mean of its points; one without points stays where it is.
     pub(super) fn write_means(&self, centroids: &mut [f32]) {
-        let sums = self.sums.chunks_exact(self.dim);
+        let sums = self.sums.chunks_exact(self.stride);
         for ((&size, sum), centroid) in self.sizes.iter().zip(sums).zip(centroids.chunks_exact_mut(self.dim)) {
             if size > 0 {
                 let scale = 1.0 / size as f64;
@@ -77,6 +95,9 @@ impl Sums {
         }
     }
 }
+
+/// Rows in memory are asked for so many turns before their own.
+const AHEAD: usize = 4;
 
 /// Adds rows to a sum, one after the other.
 struct AddRows<'a> {
@@ -89,8 +110,11 @@ impl Kernel for AddRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
-        for &i in self.members {
+    fn run<S: Simd>(self, simd: S) {
+        for (at, &i) in self.members.iter().enumerate() {
+            if let Some(&soon) = self.members.get(at + AHEAD) {
+                simd.prefetch(self.rows.row(soon as usize));
+            }
             for (sum, &x) in self.sum.iter_mut().zip(self.rows.row(i as usize)) {
                 *sum += f64::from(x);
             }

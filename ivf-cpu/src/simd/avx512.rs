@@ -75,6 +75,12 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { transpose(rows) }
+    }
+
+    #[inline(always)]
     fn join(self, upper: &[bf16; LANES], lower: &[u16; LANES]) -> __m512 {
         let (upper, lower): (__m256i, __m256i) = (bytemuck::must_cast(*upper), bytemuck::must_cast(*lower));
         // SAFETY: the token is made only inside `call` and `call_vnni`.
@@ -170,6 +176,32 @@ fn dot4_by_halves(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     let even = _mm512_madd_epi16(_mm512_and_si512(a, low), _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b)));
     let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(a), _mm512_srai_epi16::<8>(b));
     _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
+}
+
+/// Pairs of rows, then of pairs, within each quarter of the registers; then the quarters.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(mut rows: [__m512; LANES]) -> [__m512; LANES] {
+    for i in (0..LANES).step_by(4) {
+        let [a, b, c, d] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
+        let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+        let (low, high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+        rows[i] = _mm512_shuffle_ps::<0b01_00_01_00>(ab, cd);
+        rows[i + 1] = _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd);
+        rows[i + 2] = _mm512_shuffle_ps::<0b01_00_01_00>(low, high);
+        rows[i + 3] = _mm512_shuffle_ps::<0b11_10_11_10>(low, high);
+    }
+    let mut columns = rows;
+    for i in 0..4 {
+        let [a, b, c, d] = [rows[i], rows[i + 4], rows[i + 8], rows[i + 12]];
+        let (ab, cd) = (_mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_f32x4::<0b10_00_10_00>(c, d));
+        let (low, high) = (_mm512_shuffle_f32x4::<0b11_01_11_01>(a, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(c, d));
+        columns[i] = _mm512_shuffle_f32x4::<0b10_00_10_00>(ab, cd);
+        columns[i + 4] = _mm512_shuffle_f32x4::<0b10_00_10_00>(low, high);
+        columns[i + 8] = _mm512_shuffle_f32x4::<0b11_01_11_01>(ab, cd);
+        columns[i + 12] = _mm512_shuffle_f32x4::<0b11_01_11_01>(low, high);
+    }
+    columns
 }
 
 #[inline]

@@ -55,6 +55,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// The lanes in order.
     fn to_array(self, v: Self::F32) -> [f32; LANES];
+    /// Lane `i` of register `j` as lane `j` of register `i`.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES] {
+        let rows = rows.map(|row| self.to_array(row));
+        std::array::from_fn(|i| self.load(&std::array::from_fn(|j| rows[j][i])))
+    }
     /// The lanes without their signs.
     fn abs(self, v: Self::F32) -> Self::F32;
     /// `a - b`.
