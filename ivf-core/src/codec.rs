@@ -92,10 +92,21 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     /// The centroids.
     fn centroids(&self) -> &dyn Centroids;
 
-    /// True if its scanners scan a list for a block of queries in less time than for one after the other: an engine that may choose
-    /// then goes list after list.
-    fn shares_lists(&self) -> bool {
+    /// True if its scanners scan lists of about `len` codes for a block of queries in less time than for one after the other: an
+    /// engine that may choose then goes list after list.
+    fn shares_lists(&self, _len: usize) -> bool {
         false
+    }
+
+    /// The most queries that [`InvertedListScanner::set_queries`] should be given: what a scanner keeps for them takes memory, and
+    /// a place in a cache.
+    fn queries_at_once(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Bytes of memory the codec takes, and what was made for the lists.
+    fn memory(&self) -> usize {
+        self.codec().memory()
     }
 
     /// A scanner of its lists. Making one is cheap but not free: an engine makes one a thread and call.

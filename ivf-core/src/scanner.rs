@@ -4,6 +4,7 @@ use crate::id::{ListNo, ListOffset, Location};
 use crate::layout::CodeLayout;
 use crate::lists::{ListRef, Segment};
 use crate::mask::Mask;
+use crate::rows::Rows;
 use crate::sink::{Neighbor, Sink};
 use std::ops::Range;
 
@@ -117,6 +118,8 @@ impl<'a> Piece<'a> {
 /// One query of a batch scan: which it is, how far its list's centroid is, how much it scans, where its results go.
 #[derive(Debug)]
 pub struct ScanQuery<'a> {
+    /// Its row among the queries that were set.
+    pub number: usize,
     /// The query, `dim` long.
     pub query: &'a [f32],
     /// Its coarse distance from the list.
@@ -169,8 +172,18 @@ pub trait InvertedListScanner: Send {
         }
     }
 
-    /// Scans one piece (without filter of its own) for several queries at once, each with its own limit, filter and sink.
-    /// Afterwards no query and no list is set.
+    /// The queries that later calls of [`scan_batch`](Self::scan_batch) speak of by their numbers. A scanner that makes something
+    /// for a query may make it here, once for all lists.
+    ///
+    /// # Panics
+    /// If they have another dimension than the codec.
+    fn set_queries(&mut self, _queries: Rows<'_, f32>) {}
+
+    /// Scans one piece (without filter of its own) for several of the queries set at once, each with its own limit, filter and
+    /// sink. Afterwards no single query and no list is set.
+    ///
+    /// # Panics
+    /// If a query's number is not one of those that were set (or not, as a scanner that does not look at it likes).
     fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
         for query in queries {
             self.set_query(query.query);

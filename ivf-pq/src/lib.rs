@@ -4,15 +4,20 @@
 
 #![forbid(unsafe_code)]
 
+mod bound;
 mod codec;
+mod inner_product;
+mod l2;
 mod product;
 mod scan;
 mod tables;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use codec::{PqCodec, PqSpec};
 pub use product::{CENTROIDS, ProductQuantizer, equal_parts};
+pub use terms::MOST_TERMS;
 
 use ivf_core::registry::CodecRow;
 

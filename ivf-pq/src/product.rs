@@ -53,7 +53,7 @@ pub fn equal_parts(dim: usize, m: usize) -> Vec<Range<usize>> {
 }
 
 /// The mean of rows of `dim`.
-fn column_means(rows: &[f32], dim: usize) -> Vec<f32> {
+pub(crate) fn column_means(rows: &[f32], dim: usize) -> Vec<f32> {
     let mut sums = vec![0.0_f64; dim];
     rows.chunks_exact(dim).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
     let count = (rows.len() / dim) as f64;
@@ -148,6 +148,14 @@ impl ProductQuantizer {
     /// If there is no such part.
     pub fn codebook(&self, m: usize) -> Rows<'_, f32> {
         Rows::new(&self.codebooks[m], self.parts[m].len()).expect("256 rows")
+    }
+
+    /// The dimensions of part `m`, and one of its centroids.
+    #[inline(always)]
+    pub(crate) fn centroid(&self, m: usize, number: u8) -> (Range<usize>, &[f32]) {
+        let part = self.parts[m].clone();
+        let centroid = &self.codebooks[m][usize::from(number) * part.len()..][..part.len()];
+        (part, centroid)
     }
 
     /// What is taken away from a vector before it is cut, if anything.

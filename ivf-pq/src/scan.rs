@@ -1,13 +1,21 @@
-//! The scan of a list of codes: bytes first, 64 codes at a time, and the whole tables for what is left.
+//! The scan of a list of codes: bytes first, 64 codes at a time, and exact distances for what is left.
 
-use crate::product::Table;
-use crate::tables::ByteTables;
+use crate::tables::{ByteTables, Near, Source};
 use ivf_core::Sink;
 use ivf_core::scanner::Piece;
 use ivf_cpu::simd::{Kernel, Simd};
 
 /// Codes in a block.
 pub(crate) const BLOCK: usize = 64;
+
+/// Distances of codes.
+pub(crate) trait Exact {
+    /// Parts of a code.
+    fn parts(&self) -> usize;
+
+    /// The distance of a code: a fold over its parts, in order.
+    fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u8>) -> f32;
+}
 
 /// One query against a piece of a list.
 ///
@@ -16,25 +24,21 @@ pub(crate) const BLOCK: usize = 64;
 /// ```
 ///
 /// A lookup of 64 codes at once is a permutation of the table's bytes in registers; the sums of 64 codes are compared with the
-/// sink's threshold, and only those that may be near are looked up in the whole tables, one after the other: what comes out is what
-/// the whole tables give for every code.
-pub(crate) struct Scan<'a, 's> {
-    pub(crate) tables: &'a [Table],
-    pub(crate) start: f32,
+/// sink's threshold, and only for those that may be near the exact distance is computed, one after the other: what comes out is what
+/// exact distances give for every code.
+pub(crate) struct Scan<'a, 's, F, E> {
+    pub(crate) exact: E,
+    /// What all codes have in their distances, for the first pass.
+    pub(crate) start: f64,
+    /// The first pass; without one, or where the instruction set has none, all distances are exact ones.
+    pub(crate) source: Option<F>,
+    /// What is made of the source, or bytes that have been told to forget.
     pub(crate) bytes: &'a mut ByteTables,
-    /// True if `bytes` are of these tables.
-    pub(crate) ready: &'a mut bool,
     pub(crate) piece: &'a Piece<'a>,
     pub(crate) sink: &'s mut Sink,
 }
 
-/// The distance of a code: a fold over its parts, in order.
-#[inline(always)]
-pub(crate) fn distance(tables: &[Table], start: f32, code: impl Iterator<Item = u8>) -> f32 {
-    tables.iter().zip(code).fold(start, |sum, (table, number)| sum + table[usize::from(number)])
-}
-
-impl Kernel for Scan<'_, '_> {
+impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
     type Output = ();
 
     #[inline(always)]
@@ -58,32 +62,28 @@ impl Kernel for Scan<'_, '_> {
     }
 }
 
-impl Scan<'_, '_> {
+impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
     /// Blocks `first..first + B`. Gives `B`.
     #[inline(always)]
     fn blocks<S: Simd, const B: usize>(&mut self, simd: S, columns: &[[u8; BLOCK]], first: usize) -> usize {
-        let parts = self.tables.len();
+        let parts = self.exact.parts();
         let blocks: [&[[u8; BLOCK]]; B] = std::array::from_fn(|b| &columns[(first + b) * parts..][..parts]);
-        let threshold = self.sink.threshold();
-        let mut near = [u64::MAX; B];
-        if S::HAS_LOOKUP && threshold < f32::MAX {
-            if !*self.ready {
-                *self.ready = self.bytes.make(self.tables, f64::from(threshold) - f64::from(self.start));
-            }
-            if *self.ready {
-                match self.bytes.limit(self.start, threshold) {
-                    Some(limit) => near = simd.lookups_at_most(&self.bytes.bytes, blocks, limit),
-                    None => return B,
-                }
-            }
-        }
+        let near = match self.source {
+            Some(source) if S::HAS_LOOKUP => self.bytes.near(source, parts, self.start, self.sink.threshold()),
+            _ => Near::All,
+        };
+        let near = match near {
+            Near::All => [u64::MAX; B],
+            Near::AtMost(limit) => simd.lookups_at_most(&self.bytes.bytes, blocks, limit),
+            Near::None => return B,
+        };
         for (b, (block, near)) in blocks.into_iter().zip(near).enumerate() {
             let start = (first + b) * BLOCK;
             let mut left = if near == 0 { 0 } else { near & self.piece.selected(start, BLOCK) };
             while left != 0 {
                 let lane = left.trailing_zeros() as usize;
                 left &= left - 1;
-                let distance = distance(self.tables, self.start, block.iter().map(|column| column[lane]));
+                let distance = self.exact.distance(simd, block.iter().map(|column| column[lane]));
                 if distance <= self.sink.threshold() {
                     self.sink.push(self.piece.neighbor(start + lane, distance));
                 }

@@ -3,76 +3,154 @@
 use crate::product::{CENTROIDS, Table};
 use ivf_cpu::simd::LANES;
 
+/// A table in bytes.
+pub(crate) type Bytes = [u8; CENTROIDS];
+
 /// Sums of so many bytes fit 16 bits.
-pub(crate) const MOST_PARTS: usize = 257;
+const MOST_PARTS: usize = 257;
 
-/// More than a byte can be too high by, in steps: the roundings of one multiplication and two additions.
-const ROUNDING: f64 = 1e-4;
+/// More than a byte can be too high by, in steps: the roundings of one multiplication and three additions.
+const ROUNDING: f64 = 1e-3;
 
-/// The tables of a query, in bytes: `(entry - least of its table) / step`, rounded down, at most 255.
-#[derive(Debug, Default)]
+/// Where the bytes of a first pass come from.
+pub(crate) trait Source: Copy {
+    /// How far the entries go.
+    fn ends(self) -> Ends;
+
+    /// Writes for each part `(entry - least) / step`, rounded down, at most 255. Gives the step, which need not be the one asked for.
+    fn fill(self, step: f64, bytes: &mut [Bytes]) -> f64;
+}
+
+/// Of all tables together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ends {
+    /// The sum of the least entries.
+    pub(crate) low: f64,
+    /// At least what a sum of entries can come to, whatever their signs; not finite if some entry is not.
+    pub(crate) size: f64,
+    /// By how much a sum in `f32` can be below the true one.
+    pub(crate) slack: f64,
+    /// How far the widest goes; 0 if the step is not to be chosen.
+    pub(crate) width: f64,
+}
+
+/// Which codes need the whole tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Near {
+    /// All: bytes say nothing.
+    All,
+    /// Those whose bytes come to at most so much.
+    AtMost(u16),
+    /// None.
+    None,
+}
+
+/// The bytes of a first pass, and what they bound.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ByteTables {
-    pub(crate) bytes: Vec<[u8; CENTROIDS]>,
-    /// The sum of the least entries, and of the largest sizes.
-    low: f64,
-    size: f64,
+    pub(crate) bytes: Vec<Bytes>,
+    ends: Ends,
     step: f64,
+    /// What the step was chosen for.
+    reach: f64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unknown,
+    /// There are none: too many tables, or numbers that are not finite.
+    Impossible,
+    /// The ends are known.
+    Measured,
+    Made,
 }
 
 impl ByteTables {
-    /// The bytes of these tables, for codes whose entries come to about `reach`. False if there are none: numbers that are not
-    /// finite, or too many tables.
-    #[inline(always)]
-    pub(crate) fn make(&mut self, tables: &[Table], reach: f64) -> bool {
-        if tables.len() > MOST_PARTS {
-            return false;
-        }
-        let (mut low, mut size, mut width) = (0.0, 0.0, 0.0_f32);
-        let mut lows = Vec::with_capacity(tables.len());
-        for table in tables {
-            let (least, most) = ends(table);
-            low += f64::from(least);
-            size += f64::from(least.abs().max(most.abs()));
-            width = width.max(most - least);
-            lows.push(least);
-        }
-        let (width, above) = (f64::from(width), reach - low);
-        if !(size + width + above).is_finite() {
-            return false;
-        }
-        // Entries beyond the reach rule a code out whatever the others are: they may all be 255.
-        self.step = (above.clamp(width / 16.0, width) / 255.0).max(1e-30);
-        (self.low, self.size) = (low, size);
-        let scale = (1.0 / self.step) as f32;
-        self.bytes.resize(tables.len(), [0; CENTROIDS]);
-        for ((bytes, table), low) in self.bytes.iter_mut().zip(tables).zip(lows) {
-            for (byte, &entry) in bytes.iter_mut().zip(table) {
-                // Rounded to the nearest of what is half a step less, by way of a number whose last place is 1.
-                let steps = ((entry - low) * scale - 0.5).clamp(0.0, 255.0);
-                *byte = (steps + 8_388_608.0).to_bits() as u8;
-            }
-        }
-        true
+    /// Tells them that the tables have changed.
+    pub(crate) fn forget(&mut self) {
+        self.state = State::Unknown;
     }
 
-    /// The greatest sum of bytes of a code that comes to at most `threshold` from `start` on; `None` if no code does.
+    /// What can come to at most `threshold` from `start` on. The bytes are made when they are needed, and anew where the threshold
+    /// has come so close that finer ones rule out more.
     #[inline(always)]
-    pub(crate) fn limit(&self, start: f32, threshold: f32) -> Option<u16> {
-        // Where a sum could overflow on its way, it says nothing: all are looked up in the whole tables.
-        if self.size + f64::from(start.abs()) >= f64::from(f32::MAX) / 2.0 {
-            return Some(u16::MAX);
+    pub(crate) fn near(&mut self, source: impl Source, parts: usize, start: f64, threshold: f32) -> Near {
+        if self.state == State::Unknown {
+            self.ends = source.ends();
+            let finite = (self.ends.low + self.ends.size + self.ends.slack + self.ends.width).is_finite();
+            self.state = if finite && parts <= MOST_PARTS { State::Measured } else { State::Impossible };
         }
-        let parts = self.bytes.len() as f64;
-        // By how much the sum of `f32` can be below the true one.
-        let slack = (self.size + f64::from(start.abs())) * (parts + 4.0) * f64::from(f32::EPSILON);
-        let steps = (f64::from(threshold) - f64::from(start) - self.low + slack) / self.step + ROUNDING * parts;
-        (steps >= 0.0).then(|| steps.min(f64::from(u16::MAX)) as u16)
+        let Ends { low, size, slack, width } = self.ends;
+        // Where a sum could overflow on its way, a bound says nothing.
+        let overflows = size + start.abs() >= f64::from(f32::MAX) / 2.0;
+        if self.state == State::Impossible || threshold == f32::INFINITY || overflows {
+            return Near::All;
+        }
+        let slack = slack + start.abs() * rounding(parts);
+        let above = f64::from(threshold) - start - low + slack;
+        if above < 0.0 {
+            return Near::None;
+        }
+        // Entries beyond the reach rule a code out whatever the others are: they may all be 255.
+        let reach = above.clamp(width / 16.0, width);
+        if self.state == State::Measured || reach < self.reach / 2.0 {
+            self.bytes.resize(parts, [0; CENTROIDS]);
+            self.step = source.fill((reach / 255.0).max(1e-30), &mut self.bytes);
+            (self.reach, self.state) = (reach, State::Made);
+        }
+        let steps = above / self.step + ROUNDING * parts as f64;
+        Near::AtMost(steps.min(f64::from(u16::MAX)) as u16)
+    }
+}
+
+/// More than a sum of so many numbers in `f32` is off by, as a share of their sizes.
+pub(crate) fn rounding(numbers: usize) -> f64 {
+    (numbers + 4) as f64 * f64::from(f32::EPSILON)
+}
+
+/// Tables of floats.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole<'a>(pub(crate) &'a [Table]);
+
+impl Source for Whole<'_> {
+    #[inline(always)]
+    fn ends(self) -> Ends {
+        let mut ends = Ends::default();
+        for table in self.0 {
+            let (least, most) = least_and_most(table);
+            ends.low += f64::from(least);
+            ends.size += f64::from(least.abs().max(most.abs()));
+            ends.width = ends.width.max(f64::from(most) - f64::from(least));
+        }
+        ends.slack = ends.size * rounding(self.0.len());
+        ends
+    }
+
+    #[inline(always)]
+    fn fill(self, step: f64, bytes: &mut [Bytes]) -> f64 {
+        for (table, bytes) in self.0.iter().zip(bytes) {
+            round_down(table, 1.0, least_and_most(table).0, step, 255, bytes);
+        }
+        step
+    }
+}
+
+/// Writes `(factor * entry - low) / step`, rounded down, from 0 to `most`.
+#[inline(always)]
+pub(crate) fn round_down(table: &Table, factor: f32, low: f32, step: f64, most: u8, bytes: &mut Bytes) {
+    let (scale, most) = ((1.0 / step) as f32, f32::from(most));
+    for i in 0..CENTROIDS {
+        // Rounded to the nearest of what is half a step less, by way of a number whose last place is 1.
+        let steps = ((factor * table[i] - low) * scale - 0.5).clamp(0.0, most);
+        bytes[i] = (steps + 8_388_608.0).to_bits() as u8;
     }
 }
 
 /// The least and the greatest entry.
 #[inline(always)]
-fn ends(table: &Table) -> (f32, f32) {
+pub(crate) fn least_and_most(table: &Table) -> (f32, f32) {
     let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
     for lanes in table.as_chunks::<LANES>().0 {
         for i in 0..LANES {
@@ -80,5 +158,14 @@ fn ends(table: &Table) -> (f32, f32) {
             high[i] = if lanes[i] > high[i] { lanes[i] } else { high[i] };
         }
     }
-    (low.into_iter().fold(f32::INFINITY, f32::min), high.into_iter().fold(f32::NEG_INFINITY, f32::max))
+    // Halves onto halves.
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            low[i] = if low[i + width] < low[i] { low[i + width] } else { low[i] };
+            high[i] = if high[i + width] > high[i] { high[i + width] } else { high[i] };
+        }
+        width /= 2;
+    }
+    (low[0], high[0])
 }

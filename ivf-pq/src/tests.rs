@@ -1,8 +1,9 @@
 //! The scan against the sums of the whole tables, over tables that are random, flat, steep, huge and broken.
 
+use crate::inner_product::Sums;
 use crate::product::Table;
-use crate::scan::{BLOCK, Scan, distance};
-use crate::tables::ByteTables;
+use crate::scan::{BLOCK, Scan};
+use crate::tables::{ByteTables, Whole};
 use crate::{ProductQuantizer, equal_parts};
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
@@ -73,7 +74,7 @@ fn the_scan_finds_what_the_whole_tables_find() {
                     let piece = Piece::of_list(ListNo(0), &list, &layout, 0..len).next().unwrap().masked(mask);
                     let all = piece.slots().map(|slot| {
                         let code = &codes[slot * parts..][..parts];
-                        piece.neighbor(slot, distance(&tables, start, code.iter().copied()))
+                        piece.neighbor(slot, Sums { start, tables: &tables }.of(code.iter().copied()))
                     });
                     let all: Vec<Neighbor> = all.collect();
                     for sink in [Sink::top_k(k), Sink::range(start), Sink::range(start + parts as f32 * 0.1)] {
@@ -81,10 +82,11 @@ fn the_scan_finds_what_the_whole_tables_find() {
                         all.iter().for_each(|&neighbor| expected.push(neighbor));
                         let expected = expected.into_sorted();
                         for level in Level::available() {
-                            let (mut bytes, mut ready) = (ByteTables::default(), false);
+                            let mut bytes = ByteTables::default();
                             let mut scan = |sink: &mut Sink| {
-                                let (bytes, ready) = (&mut bytes, &mut ready);
-                                level.run(Scan { tables: &tables, start, bytes, ready, piece: &piece, sink });
+                                let (exact, source) = (Sums { start, tables: &tables }, Some(Whole(&tables)));
+                                let (start, bytes) = (f64::from(start), &mut bytes);
+                                level.run(Scan { exact, start, source, bytes, piece: &piece, sink });
                             };
                             let mut found = sink.fork();
                             scan(&mut found);

@@ -145,7 +145,7 @@ impl BoundCodec for BoundFlat {
         &*self.centroids
     }
 
-    fn shares_lists(&self) -> bool {
+    fn shares_lists(&self, _len: usize) -> bool {
         true
     }
 

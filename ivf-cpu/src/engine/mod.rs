@@ -226,7 +226,7 @@ impl Index for IvfIndex {
 
     fn memory(&self) -> usize {
         self.trained.as_ref().map_or(0, |Trained { quantizer, entries }| {
-            quantizer.memory() + entries.bound.codec().memory() + entries.lists.memory() + entries.map.memory()
+            quantizer.memory() + entries.bound.memory() + entries.lists.memory() + entries.map.memory()
         })
     }
 

@@ -83,7 +83,8 @@ impl<'a> Scan<'a> {
             }
             starts.push(tasks.len());
         }
-        let mode = self.mode(starts.len() - 1, probes);
+        let len = plan.codes().checked_div(plan.probes().len() as u64).unwrap_or(0);
+        let mode = self.mode(starts.len() - 1, probes, len as usize);
         let parts = self.cut(mode, &starts);
         let list_major = mode == ParallelMode::ListMajor;
         let found = map_items(self.executor, parts, |_, part| {
@@ -97,14 +98,19 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// The mode that the caller names, or list-major where enough queries share each list.
-    fn mode(&self, queries: usize, probes: usize) -> ParallelMode {
-        let enough = SHARED * self.executor.threads();
-        match self.mode {
-            ParallelMode::Auto if !self.bound.shares_lists() => ParallelMode::Auto,
-            ParallelMode::Auto if queries >= enough && probes / self.lists.nlist() >= enough => ParallelMode::ListMajor,
-            mode => mode,
+    /// The mode that the caller names, or list-major where that pays: enough queries share each list, of about `len` codes.
+    fn mode(&self, queries: usize, probes: usize, len: usize) -> ParallelMode {
+        if self.mode != ParallelMode::Auto || queries == 0 {
+            return self.mode;
         }
+        let (nlist, together) = (self.lists.nlist(), self.queries_at_once(queries));
+        let shared = probes / nlist * together / queries;
+        if shared >= SHARED && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
+    }
+
+    /// The queries that one thread of a list-major search takes at a time.
+    fn queries_at_once(&self, queries: usize) -> usize {
+        queries.div_ceil(self.executor.threads()).clamp(1, self.bound.queries_at_once().max(1))
     }
 
     /// Cuts the tasks into the mode's parts; query `q` has the tasks `starts[q]..starts[q + 1]`.
@@ -115,7 +121,8 @@ impl<'a> Scan<'a> {
             split(queries, parts).into_iter().map(|run| starts[run.start]..starts[run.end]).collect()
         };
         let mut parts = match mode {
-            ParallelMode::Queries | ParallelMode::ListMajor => runs(threads),
+            ParallelMode::Queries => runs(threads),
+            ParallelMode::ListMajor => runs(queries.div_ceil(self.queries_at_once(queries))),
             ParallelMode::Probes => (0..queries)
                 .flat_map(|q| split(starts[q + 1] - starts[q], threads).into_iter().map(move |r| (q, r)))
                 .map(|(q, r)| starts[q] + r.start..starts[q] + r.end)
@@ -172,8 +179,10 @@ impl<'a> Scan<'a> {
         let mut found: Vec<(u32, Sink)> =
             (first..=last.query).map(|query| (query, sinks[query as usize].fork())).collect();
 
-        let tasks = list_after_list(tasks, self.lists.nlist());
-        let groups: Vec<&[Task]> = tasks.chunk_by(|a, b| (a.list, a.start) == (b.list, b.start)).collect();
+        scanner.set_queries(queries.slice(first as usize..last.query as usize + 1));
+        let rounds = nearest_first(tasks);
+        let ordered: Vec<Task> = rounds.iter().flat_map(|round| list_after_list(round, self.lists.nlist())).collect();
+        let groups: Vec<&[Task]> = ordered.chunk_by(|a, b| (a.list, a.start) == (b.list, b.start)).collect();
         let lists: Vec<ListNo> = groups.iter().map(|group| group[0].list).collect();
         self.lists.prefetch(&lists);
         for group in groups {
@@ -198,6 +207,7 @@ impl<'a> Scan<'a> {
                         let (_, sink) = rest.nth((task.query - next) as usize).expect("a sink for every query");
                         next = task.query + 1;
                         batch.push(ScanQuery {
+                            number: (task.query - first) as usize,
                             query: queries.row(task.query as usize),
                             coarse_distance: task.coarse_distance,
                             limit: (task.end as usize).saturating_sub(piece.first_offset()),
@@ -219,6 +229,17 @@ impl<'a> Scan<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// The first task of each query, and the others: a threshold that its nearest list gives spares much of what the others would find
+/// and forget.
+fn nearest_first(tasks: &[Task]) -> [Vec<Task>; 2] {
+    let [mut first, mut others] = [Vec::new(), Vec::with_capacity(tasks.len())];
+    for tasks in tasks.chunk_by(|a, b| a.query == b.query) {
+        first.push(tasks[0]);
+        others.extend_from_slice(&tasks[1..]);
+    }
+    [first, others]
 }
 
 /// The tasks by list, then by where they start, then by query, which is how they come: a counting sort.

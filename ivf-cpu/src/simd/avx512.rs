@@ -248,18 +248,22 @@ fn keep_less((value, no): (__m512, __m512i), found: __m512, number: i32) -> (__m
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
     assert!(tables.len() <= 257, "sums of 16 bits");
-    assert!(blocks.iter().all(|block| block.len() == tables.len()), "a table a part");
-    let blocks = blocks.map(|block| &block[..tables.len()]);
+    // (A loop, since a closure would not be compiled for these instructions.)
+    let mut sliced = blocks;
+    for block in &mut sliced {
+        assert!(block.len() == tables.len(), "a table a part");
+        *block = &block[..tables.len()];
+    }
     let low_bytes = _mm512_set1_epi16(0xff);
     let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
     for (m, table) in tables.iter().enumerate() {
         let [a, b, c, d]: [__m512i; 4] = bytemuck::must_cast(*table);
-        for ((even, odd), block) in even.iter_mut().zip(&mut odd).zip(blocks) {
-            let codes: __m512i = bytemuck::must_cast(block[m]);
+        for i in 0..B {
+            let codes: __m512i = bytemuck::must_cast(sliced[i][m]);
             let (low, high) = (_mm512_permutex2var_epi8(a, codes, b), _mm512_permutex2var_epi8(c, codes, d));
             let found = _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
-            *even = _mm512_add_epi16(*even, _mm512_and_si512(found, low_bytes));
-            *odd = _mm512_add_epi16(*odd, _mm512_srli_epi16::<8>(found));
+            even[i] = _mm512_add_epi16(even[i], _mm512_and_si512(found, low_bytes));
+            odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(found));
         }
     }
     let limit = _mm512_set1_epi16(limit.cast_signed());

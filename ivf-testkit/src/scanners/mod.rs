@@ -118,6 +118,7 @@ fn offer(all: &Reference, window: &Range<usize>, range: &Range<usize>, masks: Op
 }
 
 fn check_batches(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
+    scanner.set_queries(fixture.queries.rows());
     for list in &fixture.lists {
         let references: Vec<_> = fixture.queries.rows().iter().map(|query| fixture.reference(query, list)).collect();
         for window in [0..usize::MAX, 0..40, 20..90] {
@@ -156,10 +157,10 @@ fn check_batch(
     };
     let asked: Vec<Asked<'_>> = references.iter().map(&mut ask).collect();
     let mut found: Vec<Sink> = asked.iter().map(|asked| asked.sink.clone()).collect();
-    let mut queries: Vec<ScanQuery<'_>> = (found.iter_mut().zip(&asked).zip(fixture.queries.rows().iter()))
-        .map(|((sink, &Asked { limit, mask, .. }), query)| {
+    let mut queries: Vec<ScanQuery<'_>> = (found.iter_mut().zip(&asked).zip(fixture.queries.rows().iter()).enumerate())
+        .map(|(number, ((sink, &Asked { limit, mask, .. }), query))| {
             let coarse_distance = fixture.coarse(query, list.no);
-            ScanQuery { query, coarse_distance, limit, mask, sink }
+            ScanQuery { number, query, coarse_distance, limit, mask, sink }
         })
         .collect();
     scanner.scan_batch(piece, &mut queries);
@@ -198,10 +199,11 @@ fn check_any_bytes(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
             scanner.set_query(query);
             scanner.set_list(no, fixture.coarse(query, no));
             scanner.scan(&piece, &mut sink);
-            let mut queries: Vec<ScanQuery<'_>> = (sinks.iter_mut().zip(fixture.queries.rows().iter()))
-                .map(|(sink, query)| {
+            scanner.set_queries(fixture.queries.rows().slice(0..2));
+            let mut queries: Vec<ScanQuery<'_>> = (sinks.iter_mut().zip(fixture.queries.rows().iter()).enumerate())
+                .map(|(number, (sink, query))| {
                     let coarse_distance = fixture.coarse(query, no);
-                    ScanQuery { query, coarse_distance, limit: LEN, mask: None, sink }
+                    ScanQuery { number, query, coarse_distance, limit: LEN, mask: None, sink }
                 })
                 .collect();
             scanner.scan_batch(&piece, &mut queries);

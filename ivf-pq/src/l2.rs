@@ -1,0 +1,220 @@
+//! Scanning for L2: a first pass by bytes of the list and bytes of the query, exact distances part by part.
+
+use crate::bound::BoundPq;
+use crate::inner_product::Sums;
+use crate::product::{CENTROIDS, ProductQuantizer, Table};
+use crate::scan::{Exact, Scan};
+use crate::tables::{ByteTables, Whole};
+use crate::terms::{OfQuery, SetQuery, Terms};
+use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::{InvertedListScanner, ListNo, Rows, Sink};
+use ivf_cpu::kernels::{Distance, L2};
+use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
+
+/// The distances of so many codes of a list are computed from the centroids; for more, tables are made.
+const SINGLES: usize = 24;
+
+/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for, a distance is the sum of the parts
+/// of `|z - y|^2`, where `z = q - (c + m)`. (The coarse distance is not needed: it is rounded, and a caller may have made it up.)
+pub(crate) struct L2Scanner<'a> {
+    bound: &'a BoundPq,
+    level: Level,
+    query: Query,
+    block: Vec<Query>,
+    list: List<'a>,
+    /// Those of a query and a list.
+    bytes: ByteTables,
+    /// Room for the products of a query.
+    products: Vec<Table>,
+}
+
+/// What is made once for a query.
+#[derive(Clone, Debug)]
+struct Query {
+    vector: Vec<f32>,
+    terms: Option<OfQuery>,
+}
+
+/// What is made for a query and a list.
+struct List<'a> {
+    pq: &'a ProductQuantizer,
+    z: Vec<f32>,
+    /// `|z|^2`.
+    start: f64,
+    tables: Vec<Table>,
+    /// True if the tables are those of `z`.
+    made: bool,
+    /// Codes whose distances were computed without tables.
+    singles: usize,
+}
+
+impl Query {
+    fn new(bound: &BoundPq) -> Self {
+        let terms = bound.terms.as_ref().map(Terms::of_query);
+        Self { vector: vec![0.0; bound.codec.quantizer().dim()], terms }
+    }
+
+    fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32], tables: &mut [Table]) {
+        self.vector.copy_from_slice(query);
+        if let (Some(terms), Some(of_query)) = (&bound.terms, &mut self.terms) {
+            level.run(SetQuery { pq: bound.codec.quantizer(), terms, query, tables, of_query });
+        }
+    }
+}
+
+impl List<'_> {
+    fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32], list: ListNo) {
+        self.start = f64::from(level.run(Subtract(query, bound.row(list), &mut self.z)));
+        self.made = false;
+        self.singles = 0;
+    }
+
+    /// The sum of the entries of the tables, each computed on its own.
+    #[inline(always)]
+    fn single(&self, code: impl Iterator<Item = u8>) -> f32 {
+        let mut sum = 0.0;
+        for (m, number) in code.enumerate() {
+            let (part, centroid) = self.pq.centroid(m, number);
+            sum += L2.between(&self.z[part], centroid.iter().copied());
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn make_tables<S: Simd>(&mut self, simd: S) {
+        if !self.made {
+            self.pq.distances(simd, L2, &self.z, &mut self.tables);
+            self.made = true;
+        }
+    }
+}
+
+/// The query less the centroid; gives its squared norm.
+struct Subtract<'a>(&'a [f32], &'a [f32], &'a mut [f32]);
+
+impl Kernel for Subtract<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> f32 {
+        let Self(query, centroid, z) = self;
+        let mut sums = [0.0_f32; LANES];
+        for ((query, centroid), z) in query.chunks(LANES).zip(centroid.chunks(LANES)).zip(z.chunks_mut(LANES)) {
+            for i in 0..z.len() {
+                z[i] = query[i] - centroid[i];
+                sums[i] = z[i].mul_add(z[i], sums[i]);
+            }
+        }
+        sums.iter().sum()
+    }
+}
+
+/// Makes the tables now.
+struct Make<'a, 'b>(&'a mut List<'b>);
+
+impl Kernel for Make<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.0.make_tables(simd);
+    }
+}
+
+/// Distances computed from the centroids, and once there are too many from tables.
+struct Lazy<'a, 'b>(&'a mut List<'b>);
+
+impl Exact for Lazy<'_, '_> {
+    #[inline(always)]
+    fn parts(&self) -> usize {
+        self.0.tables.len()
+    }
+
+    #[inline(always)]
+    fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u8>) -> f32 {
+        let list = &mut *self.0;
+        if list.singles < SINGLES {
+            list.singles += 1;
+            return list.single(code);
+        }
+        list.make_tables(simd);
+        Sums { start: 0.0, tables: &list.tables }.of(code)
+    }
+}
+
+impl<'a> L2Scanner<'a> {
+    pub(crate) fn new(bound: &'a BoundPq) -> Self {
+        let pq = bound.codec.quantizer();
+        let tables = vec![[0.0; CENTROIDS]; pq.parts().len()];
+        let list = List { pq, z: vec![0.0; pq.dim()], start: 0.0, tables: tables.clone(), made: false, singles: 0 };
+        Self {
+            bound,
+            level: Level::get(),
+            query: Query::new(bound),
+            block: Vec::new(),
+            list,
+            bytes: ByteTables::default(),
+            products: tables,
+        }
+    }
+}
+
+/// Scans a piece of the list that is set.
+fn scan(
+    (bound, level): (&BoundPq, Level),
+    query: &Query,
+    list: &mut List<'_>,
+    bytes: &mut ByteTables,
+    piece: &Piece<'_>,
+    sink: &mut Sink,
+) {
+    if let (Some(terms), Some(of_query)) = (&bound.terms, &query.terms) {
+        let (start, source) = (list.start, Some(terms.source(piece.list(), of_query)));
+        level.run(Scan { exact: Lazy(list), start, source, bytes, piece, sink });
+    } else if piece.range().len() > SINGLES {
+        level.run(Make(list));
+        let tables = &list.tables;
+        let exact = Sums { start: 0.0, tables };
+        level.run(Scan { exact, start: 0.0, source: Some(Whole(tables)), bytes, piece, sink });
+    } else {
+        let source: Option<Whole<'_>> = None;
+        level.run(Scan { exact: Lazy(list), start: 0.0, source, bytes, piece, sink });
+    }
+}
+
+impl InvertedListScanner for L2Scanner<'_> {
+    fn set_query(&mut self, query: &[f32]) {
+        self.query.set(self.bound, self.level, query, &mut self.products);
+    }
+
+    fn set_list(&mut self, list: ListNo, _coarse_distance: f32) {
+        self.list.set(self.bound, self.level, &self.query.vector, list);
+        self.bytes.forget();
+    }
+
+    fn distance(&self, code: &[u8]) -> f32 {
+        assert_eq!(code.len(), self.products.len(), "a code of the codec's size");
+        self.list.single(code.iter().copied())
+    }
+
+    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
+        scan((self.bound, self.level), &self.query, &mut self.list, &mut self.bytes, piece, sink);
+    }
+
+    fn set_queries(&mut self, queries: Rows<'_, f32>) {
+        self.block.resize_with(queries.len(), || Query::new(self.bound));
+        for (slot, query) in self.block.iter_mut().zip(queries.iter()) {
+            slot.set(self.bound, self.level, query, &mut self.products);
+        }
+    }
+
+    fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
+        for query in queries {
+            let slot = &self.block[query.number];
+            self.list.set(self.bound, self.level, &slot.vector, piece.list());
+            self.bytes.forget();
+            let piece = piece.clone().within(0..query.limit).masked(query.mask);
+            scan((self.bound, self.level), slot, &mut self.list, &mut self.bytes, &piece, query.sink);
+        }
+    }
+}
