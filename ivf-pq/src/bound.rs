@@ -6,6 +6,7 @@ use crate::l2::L2Scanner;
 use crate::product::CENTROIDS;
 use crate::terms::Terms;
 use ivf_core::{BoundCodec, Centroids, Codec, InvertedListScanner, ListNo, Metric};
+use ivf_cpu::simd::{Kernel, Level, Simd};
 use std::sync::Arc;
 
 /// A block of queries has tables of so many bytes for a first pass, so that they stay in a cache.
@@ -35,7 +36,9 @@ impl BoundPq {
                     row.iter_mut().zip(mean).for_each(|(c, m)| *c += m);
                 }
             }
-            terms = Terms::new(codec.quantizer(), &rows);
+            if Level::get().run(HasLookup) {
+                terms = Terms::new(codec.quantizer(), &rows, Level::get());
+            }
         }
         Self { codec, centroids, rows, terms }
     }
@@ -47,6 +50,18 @@ impl BoundPq {
     pub(crate) fn row(&self, list: ListNo) -> &[f32] {
         let dim = self.codec.dim();
         &self.rows[list.index() * dim..][..dim]
+    }
+}
+
+/// True where a first pass is faster than exact distances.
+struct HasLookup;
+
+impl Kernel for HasLookup {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> bool {
+        S::HAS_LOOKUP
     }
 }
 

@@ -54,23 +54,12 @@ pub(crate) struct OfQuery {
 }
 
 impl Terms {
-    /// None where no first pass would use them, for lists so many that they would not fit [`MOST_TERMS`], and for one list: its
+    /// For lists around these centroids, row after row. None for so many that they would not fit [`MOST_TERMS`], and for one: its
     /// tables are made once for a query, and are finer.
-    pub(crate) fn new(pq: &ProductQuantizer, centroids: &[f32]) -> Option<Self> {
-        struct HasLookup;
-        impl Kernel for HasLookup {
-            type Output = bool;
-            #[inline(always)]
-            fn run<S: Simd>(self, _simd: S) -> bool {
-                S::HAS_LOOKUP
-            }
-        }
+    pub(crate) fn new(pq: &ProductQuantizer, centroids: &[f32], level: Level) -> Option<Self> {
         let nlist = centroids.len() / pq.dim();
         let fits = nlist.checked_mul(pq.parts().len() * size_of::<Bytes>()).is_some_and(|bytes| bytes <= MOST_TERMS);
-        if nlist == 1 || !fits || !Level::get().run(HasLookup) {
-            return None;
-        }
-        Some(Level::get().run(Fill { pq, centroids }))
+        (nlist > 1 && fits).then(|| level.run(Fill { pq, centroids }))
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -1,16 +1,18 @@
-//! The scan against the sums of the whole tables, over tables that are random, flat, steep, huge and broken.
+//! Scans against exact distances, over tables and codebooks that are random, flat, steep, huge and broken.
 
 use crate::inner_product::Sums;
-use crate::product::Table;
+use crate::product::{CENTROIDS, Table};
 use crate::scan::{BLOCK, Scan};
-use crate::tables::{ByteTables, Whole};
-use crate::{ProductQuantizer, equal_parts};
+use crate::tables::{ByteTables, Near, Source, Whole};
+use crate::terms::{SetQuery, Terms};
+use crate::{PqCodec, ProductQuantizer, equal_parts};
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
 use ivf_core::scanner::Piece;
-use ivf_core::{CodeLayout, Id, Ids, ListNo, Neighbor, Rows, Sink, TrainOptions};
+use ivf_core::{Centroids, CodeLayout, Codec, Id, Ids, ListNo, Metric, Rows, Sink, TrainOptions};
 use ivf_cpu::simd::Level;
+use std::sync::Arc;
 
 /// Numbers that look random, the same on every run.
 struct Noise(u64);
@@ -25,6 +27,9 @@ impl Noise {
         (self.next() % 20_001) as f32 / 10_000.0 - 1.0
     }
 }
+
+/// So many kinds.
+const KINDS: usize = 11;
 
 /// Every kind of table that has a trap of its own.
 fn tables(parts: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
@@ -53,36 +58,78 @@ fn tables(parts: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
         .collect()
 }
 
+/// The lengths of lists: none, less and more than a block, than eight, and than what is scanned without tables.
+const LENGTHS: [usize; 9] = [1, 24, 25, 63, 64, 65, 200, 577, 1100];
+
+/// A list of codes, one piece.
+struct List {
+    layout: CodeLayout,
+    codes: Vec<u8>,
+    plane: AlignedBytes,
+    len: usize,
+}
+
+impl List {
+    fn new(parts: usize, len: usize, noise: &mut Noise) -> Self {
+        let layout = CodeLayout::interleaved(1, parts, BLOCK);
+        let codes: Vec<u8> = (0..len * parts).map(|_| noise.next() as u8).collect();
+        let mut plane = AlignedBytes::zeroed(layout.plane_bytes(0, len));
+        for (slot, code) in codes.chunks_exact(parts).enumerate() {
+            layout.put(&mut [&mut plane], slot, code);
+        }
+        Self { layout, codes, plane, len }
+    }
+
+    fn entries(&self) -> ListRef<'_> {
+        let planes = [PlaneBytes::Borrowed(&self.plane)].into_iter().collect();
+        let ids = SegmentIds::Borrowed(Ids::Run { first: Id(5), len: self.len });
+        ListRef::new([Segment::new(&self.layout, ids, planes).unwrap()])
+    }
+
+    fn code(&self, slot: usize) -> &[u8] {
+        &self.codes[slot * self.layout.code_size()..][..self.layout.code_size()]
+    }
+}
+
+/// Sinks that keep few, many, all within a distance.
+fn sinks(distances: &[f32]) -> Vec<Sink> {
+    let mut sorted: Vec<f32> = distances.iter().copied().filter(|distance| distance.is_finite()).collect();
+    sorted.sort_by(f32::total_cmp);
+    let ranks = [0, sorted.len() / 20, sorted.len() / 2];
+    let ranges = ranges_of(&sorted, &ranks);
+    [1, 10, 100, 2000].map(Sink::top_k).into_iter().chain(ranges).collect()
+}
+
+fn ranges_of(sorted: &[f32], ranks: &[usize]) -> Vec<Sink> {
+    ranks.iter().filter_map(|&rank| sorted.get(rank)).map(|&radius| Sink::range(radius)).collect()
+}
+
 #[test]
 fn the_scan_finds_what_the_whole_tables_find() {
     let mut noise = Noise(7);
     for parts in [1, 2, 3, 8, 16, 20, 25, 64, 257, 300] {
-        let layout = CodeLayout::interleaved(1, parts, BLOCK);
-        for (kind, len) in (0..11).zip([1, 63, 64, 65, 700, 129, 300, 577, 1000, 450, 200]) {
-            let codes: Vec<u8> = (0..len * parts).map(|_| noise.next() as u8).collect();
-            let mut plane = AlignedBytes::zeroed(layout.plane_bytes(0, len));
-            for (slot, code) in codes.chunks_exact(parts).enumerate() {
-                layout.put(&mut [&mut plane], slot, code);
-            }
-            let planes = [PlaneBytes::Borrowed(&plane)].into_iter().collect();
-            let ids = SegmentIds::Borrowed(Ids::Run { first: Id(5), len });
-            let list = ListRef::new([Segment::new(&layout, ids, planes).unwrap()]);
+        for (at, len) in LENGTHS.into_iter().enumerate() {
+            let list = List::new(parts, len, &mut noise);
+            let entries = list.entries();
             let mask = Mask::from_fn(len, |slot| slot % 7 != 3);
-            let tables = tables(parts, kind, &mut noise);
-            for (k, start) in [(1, 0.0), (10, -3.5), (100, 1e6), (2000, 0.0)] {
-                for mask in [None, Some(&mask)] {
-                    let piece = Piece::of_list(ListNo(0), &list, &layout, 0..len).next().unwrap().masked(mask);
-                    let all = piece.slots().map(|slot| {
-                        let code = &codes[slot * parts..][..parts];
-                        piece.neighbor(slot, Sums { start, tables: &tables }.of(code.iter().copied()))
-                    });
-                    let all: Vec<Neighbor> = all.collect();
-                    for sink in [Sink::top_k(k), Sink::range(start), Sink::range(start + parts as f32 * 0.1)] {
-                        let mut expected = sink.fork();
-                        all.iter().for_each(|&neighbor| expected.push(neighbor));
-                        let expected = expected.into_sorted();
-                        for level in Level::available() {
-                            let mut bytes = ByteTables::default();
+            // Every kind with every length, over all numbers of parts.
+            for kind in (0..KINDS).filter(|kind| len < 300 || (kind + at + parts).is_multiple_of(3)) {
+                let tables = tables(parts, kind, &mut noise);
+                for level in Level::available() {
+                    // The bytes of a query serve all its lists, whatever their starts.
+                    let mut bytes = ByteTables::default();
+                    for (start, mask) in [(0.0, None), (-3.5, Some(&mask)), (1e6, None), (-1e3, None)] {
+                        let piece = Piece::of_list(ListNo(0), &entries, &list.layout, 0..len).next().unwrap();
+                        let piece = piece.masked(mask);
+                        let sums = Sums { start, tables: &tables };
+                        let distances: Vec<f32> =
+                            piece.slots().map(|slot| sums.of(list.code(slot).iter().copied())).collect();
+                        for sink in sinks(&distances) {
+                            let mut expected = sink.fork();
+                            for (slot, &distance) in piece.slots().zip(&distances) {
+                                expected.push(piece.neighbor(slot, distance));
+                            }
+                            let expected = expected.into_sorted();
                             let mut scan = |sink: &mut Sink| {
                                 let (exact, source) = (Sums { start, tables: &tables }, Some(Whole(&tables)));
                                 let (start, bytes) = (f64::from(start), &mut bytes);
@@ -94,14 +141,184 @@ fn the_scan_finds_what_the_whole_tables_find() {
                             let mut again = found.fork();
                             scan(&mut again);
                             for found in [found, again] {
+                                let found = found.into_sorted();
                                 assert_eq!(
-                                    found.into_sorted(),
-                                    expected,
-                                    "{level}, {parts} parts, tables {kind}, k {k}"
+                                    found, expected,
+                                    "{level}, {parts} parts, {len} codes, tables {kind}, from {start}"
                                 );
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Asserts that a first pass leaves every code whose distance is at most the threshold, for many thresholds. (No instructions
+/// needed: this is what those of any machine rely on.)
+fn assert_keeps(source: impl Source, parts: usize, start: f64, found: &[(&[u8], f32)], context: impl Fn() -> String) {
+    let mut bytes = ByteTables::default();
+    let mut thresholds: Vec<f32> = found.iter().map(|&(_, distance)| distance).filter(|t| !t.is_nan()).collect();
+    thresholds.sort_by(|a, b| b.total_cmp(a));
+    for threshold in thresholds.into_iter().step_by(3) {
+        let near = bytes.near(source, parts, start, threshold);
+        for &(code, distance) in found {
+            let sum = || code.iter().zip(&bytes.bytes).map(|(&c, table)| u32::from(table[usize::from(c)])).sum::<u32>();
+            let kept = match near {
+                Near::All => true,
+                Near::AtMost(limit) => sum() <= u32::from(limit),
+                Near::None => false,
+            };
+            assert!(
+                kept || distance > threshold || distance.is_nan(),
+                "{}: {distance}, {threshold}, {near:?}",
+                context()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_first_pass_over_any_tables_keeps_what_is_near() {
+    let mut noise = Noise(11);
+    for parts in [1, 2, 5, 16, 64, 257] {
+        for kind in 0..KINDS {
+            let list = List::new(parts, 120, &mut noise);
+            let tables = tables(parts, kind, &mut noise);
+            for start in [0.0, 1e4, -1e-3] {
+                let sums = Sums { start, tables: &tables };
+                let found: Vec<_> =
+                    (0..list.len).map(|slot| (list.code(slot), sums.of(list.code(slot).iter().copied()))).collect();
+                let context = || format!("{parts} parts, tables {kind}, from {start}");
+                assert_keeps(Whole(&tables), parts, start.into(), &found, context);
+            }
+        }
+    }
+}
+
+/// Centroids of so many dimensions, row after row.
+#[derive(Clone, Debug)]
+struct Fixed(Vec<f32>, usize);
+
+impl Fixed {
+    fn rows(&self) -> Rows<'_, f32> {
+        Rows::new(&self.0, self.1).unwrap()
+    }
+}
+
+impl Centroids for Fixed {
+    fn dim(&self) -> usize {
+        self.1
+    }
+
+    fn nlist(&self) -> usize {
+        self.rows().len()
+    }
+
+    fn centroid(&self, list: ListNo, out: &mut [f32]) {
+        out.copy_from_slice(self.rows().row(list.index()));
+    }
+}
+
+/// Codebooks, centroids of lists and queries that have traps of their own: `(codebooks, centroids, queries)` as a function of a
+/// random number each.
+fn scales(kind: usize) -> [fn(f32, usize) -> f32; 3] {
+    match kind {
+        0 => [|x, _| x, |x, _| x, |x, _| x],
+        // Lists far from the origin, as in data that are never negative.
+        1 => [|x, _| x, |x, _| x + 1e3, |x, _| x + 1e3],
+        // One list far away from all others.
+        2 => [|x, _| x, |x, list| if list == 1 { 1e6 } else { x }, |x, _| x],
+        // Codes that hardly differ; and codes that are all that differs.
+        3 => [|x, _| x * 1e-6, |x, _| x, |x, _| x],
+        4 => [|x, _| x, |_, _| 0.0, |x, _| x],
+        // Queries far away.
+        5 => [|x, _| x, |x, _| x, |x, _| x * 1e8],
+        6 => [|x, _| x * 1e-22, |x, _| x * 1e-22, |x, _| x * 1e-22],
+        7 => [|x, _| x * 1e18, |x, _| x * 1e18, |x, _| x * 1e18],
+        8 => [|x, _| x * 1e38, |x, _| x * 1e38, |x, _| x * 1e38],
+        // Whole numbers: many distances are the same.
+        9 => [|x, _| (x * 2.0).round(), |x, _| (x * 2.0).round(), |x, _| (x * 2.0).round()],
+        _ => [|_, _| 0.0, |_, _| 0.0, |_, _| 0.0],
+    }
+}
+
+#[test]
+fn l2_scans_find_what_each_distance_says() {
+    let mut noise = Noise(5);
+    for (kind, parts, nlist) in (0..11).flat_map(|kind| {
+        [
+            (kind, equal_parts(12, 3), 5),
+            (kind, vec![0..1, 1..7, 7..33], 2),
+            (kind, equal_parts(64, 64), 40),
+            (kind, equal_parts(8, 2), 1),
+        ]
+    }) {
+        let [of_codebook, of_list, of_query] = scales(kind);
+        let dim = parts.last().unwrap().end;
+        let codebooks: Vec<Vec<f32>> = parts
+            .iter()
+            .map(|part| (0..CENTROIDS * part.len()).map(|i| of_codebook(noise.float(), i)).collect())
+            .collect();
+        let centroids: Vec<f32> = (0..nlist * dim).map(|i| of_list(noise.float(), i / dim)).collect();
+        let queries: Vec<f32> = (0..3 * dim).map(|i| of_query(noise.float(), i)).collect();
+        let mean = (kind % 2 == 1).then(|| (0..dim).map(|_| noise.float()).collect());
+        let pq = ProductQuantizer::new(parts.clone(), codebooks, mean).unwrap();
+        let codec = Arc::new(PqCodec::new(pq, Metric::L2));
+        let rows = Fixed(centroids, dim);
+        let bound = codec.clone().bind(Arc::new(rows.clone()));
+        let terms = Level::available().into_iter().map(|level| {
+            let moved = rows.rows().iter().flat_map(|row| {
+                row.iter().enumerate().map(|(d, c)| c + codec.quantizer().mean().map_or(0.0, |mean| mean[d]))
+            });
+            let moved: Vec<f32> = moved.collect();
+            (level, Terms::new(codec.quantizer(), &moved, level))
+        });
+        let terms: Vec<_> = terms.collect();
+        let mut scanner = bound.scanner();
+        for (query, len) in Rows::new(&queries, dim).unwrap().iter().zip([20, 65, 700]) {
+            let list = List::new(parts.len(), len, &mut noise);
+            let entries = list.entries();
+            scanner.set_query(query);
+            for no in [0, nlist - 1].map(|no| ListNo(no as u32)) {
+                let piece = Piece::of_list(no, &entries, &list.layout, 0..len).next().unwrap();
+                // A coarse distance that is not true changes nothing.
+                scanner.set_list(no, 7.0);
+                let found: Vec<_> = (0..len).map(|slot| (list.code(slot), scanner.distance(list.code(slot)))).collect();
+                let distances: Vec<f32> = found.iter().map(|found| found.1).collect();
+                for sink in sinks(&distances) {
+                    let mut expected = sink.fork();
+                    (0..len).for_each(|slot| expected.push(piece.neighbor(slot, distances[slot])));
+                    let mut found = sink.fork();
+                    scanner.set_list(no, 7.0);
+                    scanner.scan(&piece, &mut found);
+                    let mut again = found.fork();
+                    scanner.scan(&piece, &mut again);
+                    let expected = expected.into_sorted();
+                    assert_eq!(found.into_sorted(), expected, "kind {kind}, {parts:?}, {len} codes");
+                    assert_eq!(again.into_sorted(), expected, "kind {kind}, {parts:?}, {len} codes");
+                }
+                for (level, terms) in &terms {
+                    assert_eq!(terms.is_some(), nlist > 1);
+                    let Some(terms) = terms else { continue };
+                    let (mut of_query, mut tables) = (terms.of_query(), vec![[0.0; CENTROIDS]; parts.len()]);
+                    level.run(SetQuery {
+                        pq: codec.quantizer(),
+                        terms,
+                        query,
+                        tables: &mut tables,
+                        of_query: &mut of_query,
+                    });
+                    let z: f64 = (rows.rows().row(no.index()).iter().zip(query).enumerate())
+                        .map(|(d, (c, q))| {
+                            let c = c + codec.quantizer().mean().map_or(0.0, |mean| mean[d]);
+                            f64::from(q - c).powi(2)
+                        })
+                        .sum();
+                    assert_keeps(terms.source(no, &of_query), parts.len(), z, &found, || {
+                        format!("kind {kind}, {parts:?}, {level}")
+                    });
                 }
             }
         }
