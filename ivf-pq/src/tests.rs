@@ -253,6 +253,7 @@ fn l2_scans_find_what_each_distance_says() {
             (kind, vec![0..1, 1..7, 7..33], 2),
             (kind, equal_parts(64, 64), 40),
             (kind, equal_parts(8, 2), 1),
+            (kind, equal_parts(16, 1), 3),
         ]
     }) {
         let [of_codebook, of_list, of_query] = scales(kind);
