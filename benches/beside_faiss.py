@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -53,10 +54,17 @@ def search(args, queries, truth, folder):
     faiss.omp_set_num_threads(args.threads)
     started = time.perf_counter()
     theirs.train(base)
+    trained = time.perf_counter()
     theirs.add(base)
-    print(f"Faiss {faiss.__version__} built {args.factory} in {time.perf_counter() - started:.1f} s")
+    print(f"Faiss {faiss.__version__}: {args.factory} trained in {trained - started:.2f} s,"
+          f" added in {time.perf_counter() - trained:.2f} s")
     print(ivf("build", "--factory", args.factory, "--metric", args.metric, "--base", f"{args.prefix}_base.fvecs",
-              "--out", folder / "index.ivf").strip())
+              "--out", folder / "index.ivf", "--threads", args.threads).strip())
+    # The only child so far. The vectors, the index with a fifth to grow into, and room to train in.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    limit = base.nbytes + 1.2 * (folder / "index.ivf").stat().st_size + 256 * 2**20
+    print(f"peak of resident memory {peak / 1e6:.0f} MB of at most {limit / 1e6:.0f}")
+    assert peak <= limit, "training and adding take too much memory"
 
     def faiss_round(nprobe):
         if with_lists:

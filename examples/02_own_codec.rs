@@ -66,7 +66,7 @@ impl CodecSpec for U4 {
         true
     }
 
-    fn training_points(&self) -> usize {
+    fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         65_536
     }
 

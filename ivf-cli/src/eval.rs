@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Lists to probe for each query, one setting each [default: as the index is set]
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     nprobe: Vec<NonZeroUsize>,
+    /// Candidates for each result that a refining index ranks again [default: as the index is set]
+    #[arg(long, value_name = "F")]
+    k_factor: Option<f32>,
     /// Threads to use, one setting each
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
           value_parser = value_parser!(u16).range(1..=1024))]
@@ -95,6 +98,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         for &nprobe in &settings {
             let mut params = SearchParams::new().executor(&pool);
             params.nprobe = nprobe;
+            params.k_factor = args.k_factor;
             rows.push(
                 measure(index.as_ref(), queries, &truth, threads.into(), &params)
                     .map_err(|error| Failure::failed(format_args!("cannot search {}", args.index.display()), &error))?,

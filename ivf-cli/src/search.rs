@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Lists to probe for each query [default: as the index is set]
     #[arg(long, value_name = "N")]
     nprobe: Option<NonZeroUsize>,
+    /// Candidates for each result that a refining index ranks again [default: as the index is set]
+    #[arg(long, value_name = "F")]
+    k_factor: Option<f32>,
     #[command(flatten)]
     threads: ThreadsArg,
     /// Write the ids, an ivecs file of rows of K; missing results have id -1
@@ -61,6 +64,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 
     let mut params = SearchParams::new();
     params.nprobe = args.nprobe.map(NonZeroUsize::get);
+    params.k_factor = args.k_factor;
     params.executor = threads.executor();
     let start = Instant::now();
     let found = index

@@ -28,8 +28,8 @@ pub trait CodecSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// True if, in an index with a coarse quantizer, it codes the difference between a vector and its list's centroid.
     fn by_residual(&self) -> bool;
 
-    /// How many training vectors it can use; 0 if it learns nothing from vectors.
-    fn training_points(&self) -> usize;
+    /// How many training vectors it can use; 0 if it learns nothing from vectors, whatever the options.
+    fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
     /// Learns the codec. The vectors are as the codec sees them: residuals if [`by_residual`](Self::by_residual), all finite,
     /// at most [`training_points`](Self::training_points).

@@ -174,13 +174,13 @@ pub struct TrainOptions<'a> {
     /// Rounds of k-means (10 for coarse centroids, 25 for codebooks).
     pub iterations: Option<usize>,
     /// Points of each round of k-means, drawn anew for each: mini-batch k-means, for more points than whole rounds have time for.
-    /// Every round uses all points by default.
+    /// Every round uses all points by default, and always for the codebooks of parts of vectors.
     pub mini_batch: Option<usize>,
     /// At most this many training points for each centroid, the rest is left out by sampling (256).
     pub max_points_per_centroid: Option<usize>,
     /// The seed of everything random (1234).
     pub seed: Option<u64>,
-    /// How k-means starts.
+    /// How k-means starts. (Codebooks of parts of vectors start from random points.)
     pub start: Option<KMeansStart>,
     /// Who runs the loops; rayon's global pool by default.
     pub executor: Option<&'a dyn Executor>,

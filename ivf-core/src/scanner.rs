@@ -163,6 +163,18 @@ pub trait InvertedListScanner: Send {
     /// If `code` has another length than the layout says.
     fn distance(&self, code: &[u8]) -> f32;
 
+    /// The distances to several codes of the list, one after the other.
+    ///
+    /// # Panics
+    /// If `codes` is not as long as the codes.
+    fn distances(&self, codes: &[u8], distances: &mut [f32]) {
+        let size = codes.len().checked_div(distances.len()).unwrap_or(0);
+        assert_eq!(codes.len(), size * distances.len(), "whole codes");
+        for (code, distance) in codes.chunks_exact(size.max(1)).zip(distances) {
+            *distance = self.distance(code);
+        }
+    }
+
     /// Offers every entry of the piece to the sink.
     fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
         let mut code = vec![0; piece.layout().code_size()];

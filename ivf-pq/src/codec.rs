@@ -14,10 +14,14 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The row of this codec.
-pub(crate) const ROW: CodecRow =
-    CodecRow::new("pq", "PQ<M>[x8]", "product quantisation: M parts, a byte each", &["PQ8", "PQ16x8"], parse, |node| {
-        Ok(Arc::new(PqCodec::read(node)?))
-    });
+pub(crate) const ROW: CodecRow = CodecRow::new(
+    "pq",
+    "PQ<M>[x8][np]",
+    "product quantisation: M parts, a byte each",
+    &["PQ8", "PQ16x8"],
+    parse,
+    |node| Ok(Arc::new(PqCodec::read(node)?)),
+);
 
 /// Points for each centroid that training uses.
 const POINTS: usize = 256;
@@ -35,8 +39,9 @@ fn parse(token: &str) -> Parsed<dyn CodecSpec> {
         _ => return fault(2..2 + digits, &format!("the number of parts must be from 1 to {MAX_DIM}")),
     };
     match bits {
-        "" | "x8" => Some(Ok(Arc::new(PqSpec { parts }))),
-        _ => fault(2 + digits..token.len(), "after the number of parts stands x8 or nothing"),
+        // Faiss's "np" turns something off that is never on here: the reordering of centroids for Hamming distances.
+        "" | "x8" | "np" | "x8np" => Some(Ok(Arc::new(PqSpec { parts }))),
+        _ => fault(2 + digits..token.len(), "after the number of parts stands x8, np, or nothing"),
     }
 }
 
@@ -74,8 +79,8 @@ impl CodecSpec for PqSpec {
         true
     }
 
-    fn training_points(&self) -> usize {
-        CENTROIDS * POINTS
+    fn training_points(&self, options: &TrainOptions<'_>) -> usize {
+        CENTROIDS.saturating_mul(options.max_points_per_centroid.unwrap_or(POINTS).max(1))
     }
 
     fn train(

@@ -1,10 +1,10 @@
 //! The product quantizer: a vector is cut into parts, and each part is coded by the nearest of 256 centroids.
 
 use ivf_core::error::TrainError;
-use ivf_core::{Rows, TrainOptions, TrainReport};
+use ivf_core::{AnyRows, Rows, TrainOptions, TrainReport};
 use ivf_cpu::kernels::{BLOCK, Distance, LaneCentroids, PackedRows};
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
-use ivf_cpu::train_parts;
+use ivf_cpu::{column_means, train_parts};
 use std::ops::Range;
 
 /// Centroids of each part: a code has one byte for each.
@@ -52,20 +52,13 @@ pub fn equal_parts(dim: usize, m: usize) -> Vec<Range<usize>> {
     (0..m).map(|part| part * (dim / m)..(part + 1) * (dim / m)).collect()
 }
 
-/// The mean of rows of `dim`.
-pub(crate) fn column_means(rows: &[f32], dim: usize) -> Vec<f32> {
-    let mut sums = vec![0.0_f64; dim];
-    rows.chunks_exact(dim).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
-    let count = (rows.len() / dim) as f64;
-    sums.into_iter().map(|sum| (sum / count) as f32).collect()
-}
-
 impl ProductQuantizer {
     /// Learns the codebooks of these parts, which follow one another and cover all dimensions; with `centred`, after the mean was
     /// taken away. 25 rounds of k-means, all parts at once.
     ///
     /// # Errors
-    /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Cancelled`].
+    /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Input`] for rows that are not finite,
+    /// [`TrainError::Unsupported`] for such large ones that their differences are not, [`TrainError::Cancelled`].
     ///
     /// # Panics
     /// If the parts do not cover the dimensions, or one is empty.
@@ -82,16 +75,20 @@ impl ProductQuantizer {
         if rows.len() < CENTROIDS {
             return Err(TrainError::TooFew { needed: CENTROIDS, found: rows.len() });
         }
+        AnyRows::from(rows).check(dim)?;
         let mut moved = Vec::new();
         let (mean, rows) = if centred {
-            let mean = column_means(rows.as_slice(), dim);
+            let mean = column_means(rows);
             moved.extend(rows.iter().flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| x - mean)));
             (Some(mean), Rows::new(&moved, dim).expect("as many rows"))
         } else {
             (None, rows)
         };
         let (codebooks, report) = train_parts(rows, &parts, CENTROIDS, options)?;
-        Ok((Self::new(parts, codebooks, mean).expect("as it was trained"), report))
+        // Only numbers near the end of what floats can be overflow here.
+        let kind = format!("PQ{}", parts.len());
+        let quantizer = Self::new(parts, codebooks, mean).map_err(|what| TrainError::Unsupported { kind, what })?;
+        Ok((quantizer, report))
     }
 
     /// The quantizer of these codebooks: for each part 256 centroids, row after row.
@@ -118,10 +115,10 @@ impl ProductQuantizer {
             if rows.len() != CENTROIDS * part.len() {
                 return Err(format!("a codebook of {} numbers for a part of {} dimensions", rows.len(), part.len()));
             }
-            let middle = column_means(rows, part.len());
-            let moved =
-                rows.chunks_exact(part.len()).flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
-            let packed = PackedRows::new(Rows::new(rows, part.len()).expect("256 rows"));
+            let rows = Rows::new(rows, part.len()).expect("256 rows");
+            let middle = column_means(rows);
+            let moved = rows.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
+            let packed = PackedRows::new(rows);
             origin.extend(middle);
             Ok((LaneCentroids::new(moved, part.len()), packed))
         };

@@ -1,8 +1,9 @@
 //! What can be computed for each list ahead of all queries: the bytes of a first pass for L2.
 
-use crate::product::{CENTROIDS, ProductQuantizer, Table, column_means};
+use crate::product::{CENTROIDS, ProductQuantizer, Table};
 use crate::tables::{Bytes, Ends, Source, least_and_most, round_down};
-use ivf_core::ListNo;
+use ivf_core::{ListNo, Rows};
+use ivf_cpu::column_means;
 use ivf_cpu::kernels::{InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, Level, Simd};
 
@@ -99,7 +100,7 @@ impl Kernel for Fill<'_> {
     fn run<S: Simd>(self, simd: S) -> Terms {
         let Self { pq, centroids } = self;
         let (parts, nlist) = (pq.parts().len(), centroids.len() / pq.dim());
-        let middle = column_means(centroids, pq.dim());
+        let middle = column_means(Rows::new(centroids, pq.dim()).expect("whole rows"));
         let mut norms = vec![[0.0; CENTROIDS]; parts];
         pq.distances(simd, L2, &vec![0.0; pq.dim()], &mut norms);
         let longest = norms.iter().map(|norms| f64::from(least_and_most(norms).1)).sum::<f64>().sqrt();

@@ -5,12 +5,13 @@ use crate::product::{CENTROIDS, Table};
 use crate::scan::{BLOCK, Scan};
 use crate::tables::{ByteTables, Near, Source, Whole};
 use crate::terms::{SetQuery, Terms};
-use crate::{PqCodec, ProductQuantizer, equal_parts};
+use crate::{PqCodec, PqSpec, ProductQuantizer, equal_parts};
 use ivf_core::bytes::AlignedBytes;
+use ivf_core::error::TrainError;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
 use ivf_core::scanner::Piece;
-use ivf_core::{Centroids, CodeLayout, Codec, Id, Ids, ListNo, Metric, Rows, Sink, TrainOptions};
+use ivf_core::{Centroids, CodeLayout, Codec, CodecSpec, Id, Ids, ListNo, Metric, Rows, Sink, TrainOptions};
 use ivf_cpu::simd::Level;
 use std::sync::Arc;
 
@@ -359,5 +360,36 @@ fn codes_are_the_nearest_centroids_and_training_does_not_depend_on_threads() {
         let mut vector = vec![0.0; 12];
         pq.decode(&codes[..parts.len()], &mut vector);
         assert_eq!(vector[0], pq.codebook(0).row(codes[0].into())[0] + mean[0]);
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_learnt_from_are_an_error() {
+    let train = |data: &[f32]| {
+        let rows = Rows::new(data, 4).unwrap();
+        ProductQuantizer::train(rows, equal_parts(4, 2), true, &TrainOptions::new()).map(|_| ())
+    };
+    let mut noise = Noise(9);
+    let mut data: Vec<f32> = (0..300 * 4).map(|_| noise.float()).collect();
+    assert!(train(&data).is_ok());
+    assert!(matches!(train(&data[..255 * 4]), Err(TrainError::TooFew { needed: 256, found: 255 })));
+    let large: Vec<f32> = data.iter().map(|x| x.signum() * 3.4e38).collect();
+    assert!(matches!(train(&large), Err(TrainError::Unsupported { .. })));
+    for bad in [f32::NAN, f32::INFINITY] {
+        data[777] = bad;
+        assert!(matches!(train(&data), Err(TrainError::Input(_))));
+    }
+}
+
+#[test]
+fn training_takes_as_many_points_as_the_options_say() {
+    let mut noise = Noise(13);
+    let data: Vec<f32> = (0..3000 * 2).map(|_| noise.float()).collect();
+    let rows = Rows::new(&data, 2).unwrap();
+    for (most, points) in [(0, 256), (3, 768), (1000, 3000)] {
+        let options = TrainOptions::new().max_points_per_centroid(most).iterations(2);
+        let (_, report) = ProductQuantizer::train(rows, equal_parts(2, 1), false, &options).unwrap();
+        assert_eq!(report.points, points);
+        assert_eq!(PqSpec { parts: 1 }.training_points(&options), 256 * most.max(1));
     }
 }

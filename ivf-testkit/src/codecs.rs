@@ -31,7 +31,7 @@ pub fn train(spec: &Arc<dyn CodecSpec>, dim: usize, metric: Metric) -> Arc<dyn C
 
 fn train_on(spec: &Arc<dyn CodecSpec>, dim: usize, metric: Metric, executor: &dyn Executor) -> Arc<dyn Codec> {
     spec.check(dim, metric).unwrap_or_else(|error| panic!("{spec} refuses {dim} dimensions and {metric}: {error}"));
-    let points = vectors(1, spec.training_points().min(POINTS), dim, metric);
+    let points = vectors(1, spec.training_points(&TrainOptions::new()).min(POINTS), dim, metric);
     let options = TrainOptions::new().executor(executor);
     let trained = spec.train(points.rows(), metric, &options);
     trained.unwrap_or_else(|error| panic!("{spec} does not train in {dim} dimensions for {metric}: {error}")).0

@@ -4,6 +4,7 @@
 //! one load serves 32 sums, each sum still runs over the dimensions in order, so that every way of scanning gives the same bits,
 //! and a single query reads little more than half of the bytes.
 
+use super::rows::{RowsScanner, RowsSpec};
 use crate::kernels::{BLOCK, Distance, Halves, Visitor, scan_halves, with_distance};
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::error::{BuildError, DecodeError, TrainError};
@@ -50,7 +51,7 @@ impl CodecSpec for FlatSpec {
         false
     }
 
-    fn training_points(&self) -> usize {
+    fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         0
     }
 
@@ -70,6 +71,8 @@ pub struct FlatCodec {
     dim: usize,
     metric: Metric,
     layout: CodeLayout,
+    /// True if each vector lies in one piece, see [`RowsSpec`].
+    rows: bool,
 }
 
 impl FlatCodec {
@@ -78,13 +81,19 @@ impl FlatCodec {
     /// # Panics
     /// If `dim` is zero.
     pub fn new(dim: usize, metric: Metric) -> Self {
-        Self { dim, metric, layout: Halves::layout(dim) }
+        Self { dim, metric, layout: Halves::layout(dim), rows: false }
+    }
+
+    /// The codec whose vectors lie in one piece each.
+    pub(super) fn rows(dim: usize, metric: Metric) -> Self {
+        Self { dim, metric, layout: CodeLayout::rows(dim * size_of::<f32>()), rows: true }
     }
 
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        let (dim, metric): (u64, Metric) = node.meta()?;
+        let (dim, metric, rows): (u64, Metric, bool) = node.meta()?;
         match usize::try_from(dim) {
+            Ok(dim) if (1..=MAX_DIM).contains(&dim) && rows => Ok(Self::rows(dim, metric)),
             Ok(dim) if (1..=MAX_DIM).contains(&dim) => Ok(Self::new(dim, metric)),
             _ => Err(DecodeError::value(&node.tag, format!("a dimension of {dim}"))),
         }
@@ -93,7 +102,7 @@ impl FlatCodec {
 
 impl Codec for FlatCodec {
     fn spec(&self) -> Arc<dyn CodecSpec> {
-        Arc::new(FlatSpec)
+        if self.rows { Arc::new(RowsSpec) } else { Arc::new(FlatSpec) }
     }
 
     fn dim(&self) -> usize {
@@ -122,7 +131,7 @@ impl Codec for FlatCodec {
     }
 
     fn export(&self) -> Node<'_> {
-        Node::new(ROW.tag, 0, &(self.dim as u64, self.metric))
+        Node::new(ROW.tag, 0, &(self.dim as u64, self.metric, self.rows))
     }
 
     fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
@@ -146,19 +155,30 @@ impl BoundCodec for BoundFlat {
     }
 
     fn shares_lists(&self, _len: usize) -> bool {
-        true
+        !self.codec.rows
     }
 
     fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
-        struct Make(usize);
-        impl Visitor for Make {
+        struct Make<'a>(&'a FlatCodec);
+        impl Visitor for Make<'_> {
             type Output = Box<dyn InvertedListScanner>;
             fn visit<D: Distance>(self, distance: D) -> Self::Output {
-                Box::new(FlatScanner { distance, level: Level::get(), query: vec![0.0; self.0] })
+                let (level, query) = (Level::get(), vec![0.0; self.0.dim]);
+                if self.0.rows {
+                    return Box::new(RowsScanner { distance, level, query });
+                }
+                Box::new(FlatScanner { distance, level, query })
             }
         }
-        with_distance(self.codec.metric, Make(self.codec.dim))
+        with_distance(self.codec.metric, Make(&self.codec))
     }
+}
+
+/// The distance of a code, wherever its bytes lie.
+pub(super) fn distance_of<D: Distance>(distance: D, query: &[f32], code: &[u8]) -> f32 {
+    let (coordinates, rest) = code.as_chunks::<4>();
+    assert!(rest.is_empty() && coordinates.len() == query.len(), "a code of the codec's size");
+    distance.between(query, coordinates.iter().map(|&bytes| f32::from_le_bytes(bytes)))
 }
 
 struct FlatScanner<D> {
@@ -175,9 +195,7 @@ impl<D: Distance> InvertedListScanner for FlatScanner<D> {
     fn set_list(&mut self, _list: ListNo, _coarse_distance: f32) {}
 
     fn distance(&self, code: &[u8]) -> f32 {
-        let (coordinates, rest) = code.as_chunks::<4>();
-        assert!(rest.is_empty() && coordinates.len() == self.query.len(), "a code of the codec's size");
-        self.distance.between(&self.query, coordinates.iter().map(|&bytes| f32::from_le_bytes(bytes)))
+        distance_of(self.distance, &self.query, code)
     }
 
     fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {

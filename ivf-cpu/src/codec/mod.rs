@@ -1,8 +1,10 @@
 //! List codecs of this crate.
 
 mod flat;
+mod rows;
 
 pub use flat::{FlatCodec, FlatSpec};
+pub(crate) use rows::RowsSpec;
 
 use ivf_core::registry::CodecRow;
 

@@ -43,7 +43,7 @@ impl CodesIndex {
     /// # Errors
     /// [`BuildError`] if the codec cannot work with the dimension or the metric.
     pub fn new(dim: usize, metric: Metric, codec: Arc<dyn CodecSpec>) -> Result<Self, BuildError> {
-        let learns = codec.training_points() > 0;
+        let learns = codec.training_points(&TrainOptions::new()) > 0;
         let mut inner = IvfIndex::new(dim, metric, Arc::new(OneListSpec), codec.clone())?;
         if !learns {
             let rows = Rows::new(&[0.0_f32; 0], dim).map_err(|error| BuildError::Dim {
@@ -102,7 +102,7 @@ impl CodesIndex {
     pub(crate) fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let inner = IvfIndex::read(node.child("inner")?, registry)?;
-        let learns = inner.codec.training_points() > 0;
+        let learns = inner.codec.training_points(&TrainOptions::new()) > 0;
         if !inner.is_standalone() {
             return Err(DecodeError::value(&node.tag, "it has a coarse quantizer"));
         }

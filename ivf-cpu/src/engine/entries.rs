@@ -168,6 +168,19 @@ impl Entries {
         entries.entry(self.layout(), at.offset, code).ok_or(StoreError::NoSuchEntry { at, len })
     }
 
+    /// Reads the codes at some places, one after the other.
+    pub(super) fn codes(&self, places: &[Location], codes: &mut [u8]) -> Result<(), StoreError> {
+        let mut codes = codes.chunks_exact_mut(self.layout().code_size());
+        for run in places.chunk_by(|a, b| a.list == b.list) {
+            let entries = self.lists.list(run[0].list)?;
+            for (&at, code) in run.iter().zip(&mut codes) {
+                let found = entries.entry(self.layout(), at.offset, code);
+                found.ok_or(StoreError::NoSuchEntry { at, len: entries.len() })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Another kind of direct map over the entries there are.
     pub(super) fn mapped(&self, kind: DirectMapKind) -> Result<DirectMap, EditError> {
         let mut map = DirectMap::new(kind);

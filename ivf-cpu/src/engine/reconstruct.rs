@@ -1,8 +1,9 @@
 //! Giving vectors back, and their exact distances.
 
 use super::IvfIndex;
+use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::ReconstructError;
-use ivf_core::{Id, Reconstruct};
+use ivf_core::{Id, ListNo, Location, Reconstruct};
 
 impl Reconstruct for IvfIndex {
     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
@@ -23,16 +24,16 @@ impl IvfIndex {
     /// list, where no coarse distance comes in.
     pub(super) fn distances(&self, query: &[f32], ids: &[Id]) -> Result<Vec<f32>, ReconstructError> {
         let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
-        let mut code = vec![0; entries.layout().code_size()];
+        let size = entries.layout().code_size();
+        let mut codes = AlignedBytes::zeroed(ids.len() * size);
+        let find = |&id| entries.find(id)?.ok_or(ReconstructError::NoSuchId(id));
+        let places = ids.iter().map(find).collect::<Result<Vec<Location>, ReconstructError>>()?;
+        entries.codes(&places, &mut codes)?;
         let mut scanner = entries.bound.scanner();
         scanner.set_query(query);
-        ids.iter()
-            .map(|&id| {
-                let at = entries.find(id)?.ok_or(ReconstructError::NoSuchId(id))?;
-                entries.code(at, &mut code)?;
-                scanner.set_list(at.list, 0.0);
-                Ok(scanner.distance(&code))
-            })
-            .collect()
+        scanner.set_list(ListNo(0), 0.0);
+        let mut distances = vec![0.0; ids.len()];
+        scanner.distances(&codes, &mut distances);
+        Ok(distances)
     }
 }

@@ -20,7 +20,7 @@ impl Train for IvfIndex {
 
         let mut random = Random::seed_from_u64(options.seed.unwrap_or_default());
         let mut scratch = Vec::new();
-        let sample = sample::sample(rows, self.codec.training_points(), &mut random, &mut scratch);
+        let sample = sample::sample(rows, self.codec.training_points(options), &mut random, &mut scratch);
         let residuals = if self.codec.by_residual() {
             let mut params = SearchParams::new().executor(or_global(options.executor));
             params.cancel = options.cancel;

@@ -131,6 +131,13 @@ impl KMeans {
     }
 }
 
+/// The mean of the rows.
+pub fn column_means(rows: Rows<'_, f32>) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; rows.dim()];
+    rows.iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
+    sums.into_iter().map(|sum| (sum / rows.len() as f64) as f32).collect()
+}
+
 /// Scales each row to unit length; a zero row stays.
 fn normalize_rows(rows: &mut [f32], dim: usize) {
     for row in rows.chunks_exact_mut(dim) {

@@ -1,6 +1,6 @@
 //! k-means of parts of vectors, all at once: the codebooks of a product quantizer.
 
-use super::{MIN_POINTS, Random, SEED, sample, update};
+use super::{MAX_POINTS, MIN_POINTS, Random, SEED, column_means, sample, update};
 use crate::executor::or_global;
 use crate::kernels::{BLOCK, LaneCentroids, PackedRows};
 use crate::simd::{Kernel, Level, Simd};
@@ -15,7 +15,8 @@ use std::ops::Range;
 const CHUNK: usize = 64;
 
 /// For each range of dimensions `k` centroids of that part of the points (L2), row after row; 25 rounds unless the options say
-/// otherwise. The points are transposed once for all parts and rounds, and the result has the same bits for any number of threads.
+/// otherwise, over at most [`TrainOptions::max_points_per_centroid`] points for each centroid. The points are transposed once for all
+/// parts and rounds, and the result has the same bits for any number of threads.
 ///
 /// # Errors
 /// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`].
@@ -38,15 +39,16 @@ pub fn train_parts(
     }
     let executor = or_global(options.executor);
     let mut random = Random::seed_from_u64(options.seed.unwrap_or(SEED));
+    let most = k.saturating_mul(options.max_points_per_centroid.unwrap_or(MAX_POINTS).max(1));
+    let mut scratch = Vec::new();
+    let points = sample::sample(points.into(), most, &mut random, &mut scratch);
     let mut report = TrainReport::default();
     report.points = points.len();
     if points.len() < k * MIN_POINTS {
         report.warnings.push(Warning::FewPoints { points: points.len(), centroids: k, wanted: MIN_POINTS });
     }
     // Moved to their middle, so that little cancels in products.
-    let (dim, mut middle) = (points.dim(), vec![0.0_f64; points.dim()]);
-    points.iter().for_each(|row| middle.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
-    let middle: Vec<f32> = middle.into_iter().map(|sum| (sum / points.len() as f64) as f32).collect();
+    let (dim, middle) = (points.dim(), column_means(points));
     let moved: Vec<f32> = points.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
     let points = Rows::new(&moved, dim).expect("as many rows");
     let packed = PackedRows::new(points);

@@ -1,6 +1,6 @@
 //! `RFlat`: an index whose candidates are ranked again by exact distances.
 
-use crate::codec::FlatSpec;
+use crate::codec::RowsSpec;
 use crate::engine::CodesIndex;
 use ivf_core::error::{
     AddError, BuildError, DecodeError, EditError, KnobError, ReconstructError, SearchError, StoreError, TrainError,
@@ -70,7 +70,7 @@ impl Refine {
         if base.as_add().is_none() {
             return Err(unable(base.unable("add")));
         }
-        let refine = CodesIndex::new(base.dim(), base.metric(), Arc::new(FlatSpec))?;
+        let refine = CodesIndex::new(base.dim(), base.metric(), Arc::new(RowsSpec))?;
         Ok(Self { base, refine, k_factor: 1.0 })
     }
 
@@ -88,7 +88,7 @@ impl Refine {
         if (base.dim(), base.metric(), base.len()) != (refine.dim(), refine.metric(), refine.len()) {
             return Err(fault("the base and the refining vectors differ in dimension, metric or number".to_owned()));
         }
-        if refine.spec() != FlatSpec.to_string() {
+        if refine.spec() != RowsSpec.to_string() {
             return Err(fault(format!("refined by {}", refine.spec())));
         }
         if !(k_factor.is_finite() && k_factor >= 1.0) {

@@ -42,7 +42,7 @@ impl CodecSpec for Named {
     fn by_residual(&self) -> bool {
         false
     }
-    fn training_points(&self) -> usize {
+    fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         0
     }
     fn train(

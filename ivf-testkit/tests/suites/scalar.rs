@@ -50,7 +50,7 @@ impl CodecSpec for ScalarSpec {
         self.by_residual
     }
 
-    fn training_points(&self) -> usize {
+    fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         500
     }
 

@@ -1,0 +1,94 @@
+//! `Flat` with each vector in one piece: for vectors that are read one by one, wherever they stand.
+//!
+//! A block of 32 vectors ([`Halves`](crate::kernels::Halves)) would cost such a reader two cache lines for every dimension.
+
+use super::flat::{FlatCodec, FlatSpec, distance_of};
+use crate::kernels::{Distance, distances_to_rows};
+use crate::simd::{Kernel, Level, Simd};
+use ivf_core::error::{BuildError, TrainError};
+use ivf_core::{Codec, CodecSpec, InvertedListScanner, ListNo, Metric, Rows, TrainOptions, TrainReport};
+use std::fmt;
+use std::sync::Arc;
+
+/// `Flat`, laid out for an index that ranks candidates again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowsSpec;
+
+impl fmt::Display for RowsSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FlatSpec.fmt(f)
+    }
+}
+
+impl CodecSpec for RowsSpec {
+    fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
+        FlatSpec.check(dim, metric)
+    }
+
+    fn by_residual(&self) -> bool {
+        false
+    }
+
+    fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
+        0
+    }
+
+    fn train(
+        &self,
+        rows: Rows<'_, f32>,
+        metric: Metric,
+        _options: &TrainOptions<'_>,
+    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        Ok((Arc::new(FlatCodec::rows(rows.dim(), metric)), TrainReport::default()))
+    }
+}
+
+/// Computes distances of codes that are handed to it; the loops over lists are the provided ones.
+pub(super) struct RowsScanner<D> {
+    pub(super) distance: D,
+    pub(super) level: Level,
+    pub(super) query: Vec<f32>,
+}
+
+impl<D: Distance> InvertedListScanner for RowsScanner<D> {
+    fn set_query(&mut self, query: &[f32]) {
+        self.query.copy_from_slice(query);
+    }
+
+    fn set_list(&mut self, _list: ListNo, _coarse_distance: f32) {}
+
+    fn distance(&self, code: &[u8]) -> f32 {
+        distance_of(self.distance, &self.query, code)
+    }
+
+    fn distances(&self, codes: &[u8], distances: &mut [f32]) {
+        let query = &self.query;
+        assert_eq!(codes.len(), distances.len() * size_of_val(&query[..]), "whole codes");
+        match bytemuck::try_cast_slice(codes) {
+            Ok(rows) => self.level.run(Pairs { distance: self.distance, query, rows, out: distances }),
+            // Bytes that do not lie where floats can.
+            Err(_) => {
+                for (code, distance) in codes.chunks_exact(size_of_val(&query[..])).zip(distances) {
+                    *distance = self.distance(code);
+                }
+            }
+        }
+    }
+}
+
+struct Pairs<'a, D> {
+    distance: D,
+    query: &'a [f32],
+    rows: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl<D: Distance> Kernel for Pairs<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let pairs = self.rows.chunks_exact(self.query.len()).map(|row| (self.query, row));
+        distances_to_rows(simd, self.distance, pairs, self.out);
+    }
+}
