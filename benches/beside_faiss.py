@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -47,6 +46,15 @@ def ivf(*args):
     return subprocess.run([ROOT / "target/release/ivf", *map(str, args)], check=True, capture_output=True, text=True).stdout
 
 
+def ivf_and_peak(*args):
+    """What ivf says, and its peak of resident memory in bytes. (A child of this process would begin with the memory of this one.)"""
+    code = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)")
+    command = [sys.executable, "-c", code, ROOT / "target/release/ivf", *map(str, args)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return lines[0], int(lines[-1])
+
+
 def search(args, queries, truth, folder):
     with_lists = args.factory.startswith("IVF")
     base = vectors(f"{args.prefix}_base.fvecs", "fvecs")
@@ -58,10 +66,10 @@ def search(args, queries, truth, folder):
     theirs.add(base)
     print(f"Faiss {faiss.__version__}: {args.factory} trained in {trained - started:.2f} s,"
           f" added in {time.perf_counter() - trained:.2f} s")
-    print(ivf("build", "--factory", args.factory, "--metric", args.metric, "--base", f"{args.prefix}_base.fvecs",
-              "--out", folder / "index.ivf", "--threads", args.threads).strip())
-    # The only child so far. The vectors, the index with a fifth to grow into, and room to train in.
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    said, peak = ivf_and_peak("build", "--factory", args.factory, "--metric", args.metric, "--base",
+                              f"{args.prefix}_base.fvecs", "--out", folder / "index.ivf", "--threads", args.threads)
+    print(said)
+    # The vectors, the index with a fifth to grow into, and room to train in.
     limit = base.nbytes + 1.2 * (folder / "index.ivf").stat().st_size + 256 * 2**20
     print(f"peak of resident memory {peak / 1e6:.0f} MB of at most {limit / 1e6:.0f}")
     assert peak <= limit, "training and adding take too much memory"
