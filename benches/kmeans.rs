@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("IVF_BENCH_SET names no set of vectors: nothing to do");
         return Ok(());
     };
-    let base = ivf::io::read_fvecs(format!("{}_base.fvecs", prefix.display()))?;
+    let base = ivf::io::read_vectors::<f32>(format!("{}_base.fvecs", prefix.display()))?;
     let base: Rows<'_, f32> = base.rows();
     let points = base.slice(0..base.len().min(POINTS));
     let threads = std::env::var("IVF_BENCH_THREADS").unwrap_or_else(|_| "1,2".to_owned());

@@ -59,10 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn from_files(prefix: PathBuf) -> Result<Set, Box<dyn Error>> {
     let file = |ending: &str| PathBuf::from(format!("{}_{ending}", prefix.display()));
-    let base = ivf::io::read_fvecs(file("base.fvecs"))?;
-    let queries = ivf::io::read_fvecs(file("query.fvecs"))?;
-    let truth = ivf::io::read_ivecs(file("groundtruth.ivecs"))?;
-    let truth = truth.rows().iter().map(|row| row.iter().take(K).map(|&id| id.into()).collect()).collect();
+    let base = ivf::io::read_vectors(file("base.fvecs"))?;
+    let queries = ivf::io::read_vectors(file("query.fvecs"))?;
+    let truth = ivf::io::read_vectors::<i64>(file("groundtruth.ivecs"))?;
+    let truth = truth.rows().iter().map(|row| row.iter().take(K).copied().collect()).collect();
     Ok(Set { dim: base.dim(), base: base.into_data(), queries: queries.into_data(), truth })
 }
 

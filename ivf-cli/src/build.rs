@@ -9,7 +9,7 @@ use ivf_core::error::{AddError, InputError};
 use ivf_core::params::Progress as _;
 use ivf_core::{AddOptions, Index, Metric, Rows, TrainOptions};
 use ivf_factory::Spec;
-use ivf_io::{FvecsReader, read_fvecs};
+use ivf_io::{VectorReader, read_vectors};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,10 +25,10 @@ pub(crate) struct Args {
     /// How near vectors are: l2, ip, cosine, ...
     #[arg(long, value_name = "NAME")]
     metric: Metric,
-    /// The vectors to add, an fvecs file; their ids count up from 0
+    /// The vectors to add, a file (fvecs, bvecs, fbin, u8bin, i8bin, npy); their ids count up from 0
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
-    /// The vectors to learn from, an fvecs file [default: the base]
+    /// The vectors to learn from, another such file [default: the base]
     #[arg(long, value_name = "FILE")]
     learn: Option<PathBuf>,
     /// The index file to write
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.learn).map(PathBuf::as_path).collect();
     refuse_same(&args.out, &inputs)?;
     let threads = args.threads.start()?;
-    let mut base = FvecsReader::open(&args.base)?;
+    let mut base = VectorReader::open(&args.base)?;
     let mut index =
         ivf_factory::build(&args.factory, base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
 
@@ -76,7 +76,7 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
         return Ok(Duration::ZERO);
     }
     let path = args.learn.as_ref().unwrap_or(&args.base);
-    let vectors = read_fvecs(path)?;
+    let vectors = read_vectors::<f32>(path)?;
     let cannot = |error: &dyn std::error::Error| {
         Failure::failed(format_args!("cannot train the index on {}", path.display()), error)
     };
@@ -97,13 +97,13 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
 }
 
 /// Adds the base block by block, and says how long it took without the reading.
-fn add(index: &mut dyn Index, base: &mut FvecsReader, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
+fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
     let dim = base.dim();
     let mut options = AddOptions::new();
     options.executor = threads.executor();
     let bar = Bar::new();
     let mut time = Duration::ZERO;
-    let mut block = Vec::new();
+    let mut block: Vec<f32> = Vec::new();
     let max_rows = (BLOCK_BYTES / (size_of::<f32>() * dim)).max(1);
     while base.read_block(max_rows, &mut block)? > 0 {
         let first = index.len();

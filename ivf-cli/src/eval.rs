@@ -8,7 +8,7 @@ use crate::table::table;
 use clap::value_parser;
 use ivf_core::{Id, Index, Rows, SearchParams, SearchResult};
 use ivf_cpu::RayonPool;
-use ivf_io::read_fvecs;
+use ivf_io::read_vectors;
 use serde::Serialize;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -31,10 +31,10 @@ const LONG_ENOUGH: Duration = Duration::from_millis(500);
 pub(crate) struct Args {
     /// The index file
     index: PathBuf,
-    /// The queries, an fvecs file
+    /// The queries, a file of vectors
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
-    /// The true nearest ids, an ivecs file of rows of 10 or longer
+    /// The true nearest ids, a file of rows of 10 or longer
     #[arg(long, value_name = "FILE")]
     ground_truth: PathBuf,
     /// Lists to probe for each query, one setting each [default: as the index is set]
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         refuse_same(path, &inputs)?;
     }
     let index = ivf_factory::read_index(&args.index)?;
-    let queries = read_fvecs(&args.queries)?;
+    let queries = read_vectors::<f32>(&args.queries)?;
     let queries = queries.rows();
     if queries.is_empty() {
         return Err(Failure::Failed(format!("{} has no queries", args.queries.display())));

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`build`], [`search`], [`eval`], [`demo`] | the commands |
+//! | [`build`], [`search`], [`eval`], [`convert`], [`demo`] | the commands |
 //! | [`failure`] | how a command ends badly, and the exit code |
 //! | [`fill`] | vectors into an index, whatever way it takes them |
 //! | [`paths`] | files that must not be written over |
@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod convert;
 mod demo;
 mod eval;
 mod failure;
@@ -27,7 +28,7 @@ mod table;
 mod threads;
 mod words;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use ivf_cpu::simd::Level;
 use std::io::{self, Write};
@@ -49,6 +50,13 @@ enum Command {
     Search(search::Args),
     /// Measure recall and speed of an index at several settings.
     Eval(eval::Args),
+    /// Write a file of vectors in another format.
+    Convert(convert::Args),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Build, compare, save and load indexes over 20,000 English words.
     Demo,
 }
@@ -73,6 +81,11 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Build(args) => build::run(args, &mut out),
         Command::Search(args) => search::run(args, &mut out),
         Command::Eval(args) => eval::run(args, &mut out),
+        Command::Convert(args) => convert::run(args, &mut out),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "ivf", &mut out);
+            Ok(())
+        }
         Command::Demo => demo::run(&mut out),
     }?;
     Ok(out.flush()?)
@@ -81,7 +94,6 @@ fn run(command: &Command) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {

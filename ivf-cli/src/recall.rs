@@ -2,13 +2,13 @@
 
 use crate::failure::Failure;
 use ivf_core::{Hits, Id};
-use ivf_io::read_ivecs;
+use ivf_io::read_vectors;
 use std::collections::HashSet;
 use std::path::Path;
 
 /// The first `k` true ids of each query. -1 pads rows of queries that have fewer.
 pub(crate) fn read_truth(path: &Path, queries: usize, k: usize) -> Result<Vec<Vec<Id>>, Failure> {
-    let truth = read_ivecs(path)?;
+    let truth = read_vectors::<i64>(path)?;
     let rows = truth.rows();
     let misfit = |what: String| Failure::Failed(format!("the ground truth {} has {what}", path.display()));
     if rows.len() != queries {
@@ -17,7 +17,7 @@ pub(crate) fn read_truth(path: &Path, queries: usize, k: usize) -> Result<Vec<Ve
     if rows.dim() < k {
         return Err(misfit(format!("rows of {} ids, too few for the first {k}", rows.dim())));
     }
-    Ok(rows.iter().map(|row| row[..k].iter().filter(|&&id| id != -1).map(|&id| Id(id.into())).collect()).collect())
+    Ok(rows.iter().map(|row| row[..k].iter().filter(|&&id| id != -1).copied().map(Id).collect()).collect())
 }
 
 /// Recall@k: the share of the true nearest found, over all queries together. `truth` has one row of true ids a query, `k` of them

@@ -8,7 +8,7 @@ use crate::threads::ThreadsArg;
 use clap::value_parser;
 use ivf_core::{Hits, Metric, Rows, SearchParams};
 use ivf_io::vectors::MAX_DIM;
-use ivf_io::{read_fvecs, write_fvecs, write_ivecs};
+use ivf_io::{read_vectors, write_vectors};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const SHOWN_RESULTS: usize = 5;
 pub(crate) struct Args {
     /// The index file
     index: PathBuf,
-    /// The queries, an fvecs file
+    /// The queries, a file of vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy)
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
     /// Results for each query
@@ -36,13 +36,13 @@ pub(crate) struct Args {
     k_factor: Option<f32>,
     #[command(flatten)]
     threads: ThreadsArg,
-    /// Write the ids, an ivecs file of rows of K; missing results have id -1
+    /// Write the ids, a file (ivecs, ibin, npy) of rows of K; missing results have id -1
     #[arg(long, value_name = "FILE")]
     out_ids: Option<PathBuf>,
-    /// Write the distances, an fvecs file of rows of K; missing results have the metric's worst value
+    /// Write the distances, a file (fvecs, fbin, npy) of rows of K; missing results have the metric's worst value
     #[arg(long, value_name = "FILE")]
     out_distances: Option<PathBuf>,
-    /// The true nearest ids, an ivecs file of rows of K or longer, to measure recall with
+    /// The true nearest ids, a file of rows of K or longer, to measure recall with
     #[arg(long, value_name = "FILE")]
     ground_truth: Option<PathBuf>,
 }
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     }
     let threads = args.threads.start()?;
     let index = ivf_factory::read_index(&args.index)?;
-    let queries = read_fvecs(&args.queries)?;
+    let queries = read_vectors::<f32>(&args.queries)?;
     let queries = queries.rows();
     let truth = args.ground_truth.as_deref().map(|path| read_truth(path, queries.len(), k)).transpose()?;
 
@@ -102,10 +102,10 @@ fn write_files(args: &Args, hits: &Hits, k: usize, metric: Metric) -> Result<(),
     }
     let (ids, distances) = hits.padded(k, metric);
     if let Some(path) = &args.out_ids {
-        write_ivecs(path, rows_of(&narrow(&ids)?, k))?;
+        write_vectors(path, rows_of(&ids, k))?;
     }
     if let Some(path) = &args.out_distances {
-        write_fvecs(path, rows_of(&distances, k))?;
+        write_vectors(path, rows_of(&distances, k))?;
     }
     Ok(())
 }
@@ -113,16 +113,6 @@ fn write_files(args: &Args, hits: &Hits, k: usize, metric: Metric) -> Result<(),
 /// Padded results as rows.
 fn rows_of<T>(padded: &[T], k: usize) -> Rows<'_, T> {
     Rows::new(padded, k).expect("padded results are k a query, and k is at least 1")
-}
-
-/// The ids as an ivecs file holds them.
-fn narrow(ids: &[i64]) -> Result<Vec<i32>, Failure> {
-    let narrow = |&id: &i64| {
-        i32::try_from(id).map_err(|_| {
-            Failure::Failed(format!("the id {id} does not fit into an ivecs file, which has 32 bits an id"))
-        })
-    };
-    ids.iter().map(narrow).collect()
 }
 
 /// Shows the first results of the first queries.

@@ -1,7 +1,7 @@
 //! Opening a file to read it, and replacing a file so that nobody ever sees a part of the new one.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -39,6 +39,13 @@ impl AtomicFile {
             temp.as_file().set_permissions(old.permissions())?;
         }
         Ok(Self { out: BufWriter::with_capacity(BUFFER, temp), target })
+    }
+
+    /// Replaces the first bytes of the new file.
+    pub(crate) fn replace_start(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.rewind()?;
+        self.out.write_all(bytes)?;
+        self.out.seek(SeekFrom::End(0)).map(drop)
     }
 
     /// Puts the new file in the place of the old one. When this returns, it survives a crash of the machine.

@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`container`] | the native index file: a tree of exported nodes, written whole and read whole |
-//! | [`vectors`] | fvecs and ivecs files, read and written in blocks |
+//! | [`vectors`] | fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin and npy files, read and written in blocks |
 //!
 //! This crate knows trees of nodes and matrices of numbers, not indexes: `ivf-factory` turns one into the other. Every file
 //! is replaced atomically, and every byte of an index file is covered by a checksum or compared with the one value that it
@@ -22,7 +22,4 @@ pub use container::{
     ContainerError, EncodeError, FORMAT_VERSION, NodeError, ReadError, WriteError, decode_container, read_container,
     write_container, write_container_to,
 };
-pub use vectors::{
-    FvecsReader, FvecsWriter, IvecsReader, IvecsWriter, VecsElement, VecsReader, VecsWriter, VectorFileError, Vectors,
-    read_fvecs, read_ivecs, write_fvecs, write_ivecs,
-};
+pub use vectors::{VectorFileError, VectorReader, VectorType, VectorWriter, Vectors, read_vectors, write_vectors};

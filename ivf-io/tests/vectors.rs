@@ -1,9 +1,9 @@
 //! Vector files over the public API: round trips, and each way in which a file may be malformed.
 
+use half::f16;
 use ivf_core::Rows;
-use ivf_io::{
-    FvecsReader, FvecsWriter, IvecsReader, VectorFileError, Vectors, read_fvecs, read_ivecs, write_fvecs, write_ivecs,
-};
+use ivf_io::vectors::{FORMATS, VectorElement};
+use ivf_io::{VectorFileError, VectorReader, VectorType, VectorWriter, Vectors, read_vectors, write_vectors};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// A folder, and a file in it made of 32-bit words and some bytes after them.
 fn file_of(words: &[i32], rest: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.vecs");
+    let path = folder.path().join("a.ivecs");
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).chain(rest.iter().copied()).collect();
     fs::write(&path, bytes).unwrap();
     (folder, path)
@@ -29,15 +29,15 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.fvecs");
         let data: Vec<f32> = (0..dim * len).map(|i| i as f32 - 7.5).collect();
-        let mut writer = FvecsWriter::create(&path).unwrap();
+        let mut writer = VectorWriter::create(&path).unwrap();
         for block in data.chunks(write_rows * dim) {
             writer.write(Rows::new(block, dim).unwrap()).unwrap();
         }
         writer.finish().unwrap();
 
-        let mut reader = FvecsReader::open(&path).unwrap();
+        let mut reader = VectorReader::open(&path).unwrap();
         prop_assert_eq!((reader.dim(), reader.len()), (dim, len as u64));
-        let (mut read, mut block) = (Vec::new(), vec![0.0; 3]);
+        let (mut read, mut block) = (Vec::new(), vec![0.0_f32; 3]);
         loop {
             let rows = reader.read_block(read_rows, &mut block).unwrap();
             prop_assert_eq!(block.len(), rows * dim);
@@ -48,13 +48,13 @@ proptest! {
             read.extend_from_slice(&block);
         }
         prop_assert_eq!(&read, &data);
-        prop_assert_eq!(read_fvecs(&path).unwrap(), Vectors::new(data, dim).unwrap());
+        prop_assert_eq!(read_vectors::<f32>(&path).unwrap(), Vectors::new(data, dim).unwrap());
     }
 
     #[test]
     fn garbage_does_not_panic(words in prop::collection::vec(-2_i32..4, 0..12), rest in prop::collection::vec(any::<u8>(), 0..9)) {
         let (_folder, path) = file_of(&words, &rest);
-        if let Ok(vectors) = read_ivecs(&path) {
+        if let Ok(vectors) = read_vectors::<i32>(&path) {
             let elements = vectors.rows().len() * (vectors.dim() + 1);
             prop_assert_eq!(elements * 4, words.len() * 4 + rest.len());
         }
@@ -64,15 +64,16 @@ proptest! {
 #[test]
 fn integers_and_special_floats_keep_their_bits() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a");
+    let path = folder.path().join("a.ivecs");
     let ids = [i32::MIN, -1, 0, i32::MAX];
-    write_ivecs(&path, Rows::new(&ids, 2).unwrap()).unwrap();
+    write_vectors(&path, Rows::new(&ids, 2).unwrap()).unwrap();
     assert_eq!(fs::read(&path).unwrap()[..8], [2, 0, 0, 0, 0, 0, 0, 0x80]);
-    assert_eq!(read_ivecs(&path).unwrap().into_data(), ids);
+    assert_eq!(read_vectors::<i32>(&path).unwrap().into_data(), ids);
 
+    let path = folder.path().join("a.fvecs");
     let floats = [f32::NAN, f32::INFINITY, -0.0, f32::MIN_POSITIVE];
-    write_fvecs(&path, Rows::new(&floats, 4).unwrap()).unwrap();
-    let read = read_fvecs(&path).unwrap().into_data();
+    write_vectors(&path, Rows::new(&floats, 4).unwrap()).unwrap();
+    let read = read_vectors::<f32>(&path).unwrap().into_data();
     assert!(read.iter().map(|x| x.to_bits()).eq(floats.iter().map(|x| x.to_bits())));
 }
 
@@ -81,19 +82,19 @@ fn each_malformed_file_has_its_error() {
     use VectorFileError::*;
 
     let (_folder, path) = file_of(&[], &[]);
-    let error = FvecsReader::open(&path).unwrap_err();
+    let error = VectorReader::open(&path).unwrap_err();
     assert!(matches!(&error, Empty { path: named } if *named == path));
     assert_eq!(error.to_string(), format!("{} has no vectors", path.display()));
 
     for dim in [0, -1, i32::MIN, i32::MAX, (1 << 20) + 1] {
         let (_folder, path) = file_of(&[dim, 1, 2], &[]);
-        let error = IvecsReader::open(&path).unwrap_err();
+        let error = VectorReader::open(&path).unwrap_err();
         assert!(matches!(error, Dimension { record: 0, found, .. } if found == i64::from(dim)), "{error}");
     }
 
     let truncated = |words: &[i32], rest: &[u8], expected: (u64, u64, u64)| {
         let (_folder, path) = file_of(words, rest);
-        match IvecsReader::open(&path).unwrap_err() {
+        match VectorReader::open(&path).unwrap_err() {
             Truncated { path: named, record, needed, left } => {
                 assert_eq!((named, (record, needed, left)), (path, expected));
             }
@@ -106,8 +107,8 @@ fn each_malformed_file_has_its_error() {
     truncated(&[1, 10, 1, 11, 1], &[], (2, 8, 4));
 
     let (_folder, path) = file_of(&[2, 10, 11, 3, 12, 13], &[]);
-    let mut reader = IvecsReader::open(&path).unwrap();
-    let mut block = Vec::new();
+    let mut reader = VectorReader::open(&path).unwrap();
+    let mut block: Vec<i32> = Vec::new();
     assert_eq!(reader.read_block(1, &mut block).unwrap(), 1);
     let error = reader.read_block(1, &mut block).unwrap_err();
     assert!(matches!(error, Ragged { record: 1, expected: 2, found: 3, .. }), "{error}");
@@ -117,13 +118,15 @@ fn each_malformed_file_has_its_error() {
 #[test]
 fn what_cannot_be_opened_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    for path in [folder.path().to_owned(), folder.path().join("missing")] {
-        let error = read_fvecs(&path).unwrap_err();
+    let a_folder = folder.path().join("folder.fvecs");
+    fs::create_dir(&a_folder).unwrap();
+    for path in [a_folder.clone(), folder.path().join("missing.fvecs")] {
+        let error = read_vectors::<f32>(&path).unwrap_err();
         assert!(matches!(&error, VectorFileError::Read { path: named, .. } if *named == path));
         assert!(error.to_string().starts_with(&format!("cannot read {}: ", path.display())), "{error}");
     }
-    for path in [folder.path().to_owned(), folder.path().join("no/folder")] {
-        let error = write_fvecs(&path, Rows::new(&[1.0], 1).unwrap()).unwrap_err();
+    for path in [a_folder, folder.path().join("no/folder.fvecs")] {
+        let error = write_vectors(&path, Rows::new(&[1.0_f32], 1).unwrap()).unwrap_err();
         assert!(matches!(&error, VectorFileError::Write { path: named, .. } if *named == path));
     }
 }
@@ -137,24 +140,172 @@ fn a_file_that_is_not_finished_never_appears() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     };
 
-    let mut dropped = FvecsWriter::create(&path).unwrap();
-    dropped.write(Rows::new(&[1.0; 100_000], 100).unwrap()).unwrap();
+    let mut dropped = VectorWriter::create(&path).unwrap();
+    dropped.write(Rows::new(&[1.0_f32; 100_000], 100).unwrap()).unwrap();
     drop(dropped);
     unchanged();
 
-    let mut ragged = FvecsWriter::create(&path).unwrap();
-    ragged.write(Rows::new(&[1.0, 2.0], 2).unwrap()).unwrap();
-    let error = ragged.write(Rows::new(&[1.0, 2.0], 1).unwrap()).unwrap_err();
+    let mut ragged = VectorWriter::create(&path).unwrap();
+    ragged.write(Rows::new(&[1.0_f32, 2.0], 2).unwrap()).unwrap();
+    let error = ragged.write(Rows::new(&[1.0_f32, 2.0], 1).unwrap()).unwrap_err();
     assert!(matches!(error, VectorFileError::Ragged { record: 1, expected: 2, found: 1, .. }), "{error}");
     drop(ragged);
     unchanged();
 
-    let error = write_fvecs(&path, Rows::new(&[], 3).unwrap()).unwrap_err();
+    let error = write_vectors::<f32>(&path, Rows::new(&[], 3).unwrap()).unwrap_err();
     assert!(matches!(error, VectorFileError::Empty { .. }), "{error}");
     unchanged();
 
-    let wide = vec![0.0; (1 << 20) + 1];
-    let error = write_fvecs(&path, Rows::new(&wide, wide.len()).unwrap()).unwrap_err();
+    let wide = vec![0.0_f32; (1 << 20) + 1];
+    let error = write_vectors(&path, Rows::new(&wide, wide.len()).unwrap()).unwrap_err();
     assert!(matches!(error, VectorFileError::Dimension { .. }), "{error}");
     unchanged();
+}
+
+/// Numbers that every type holds.
+fn small<T: VectorElement>(len: usize) -> Vec<T> {
+    (0..len as i64).map(|i| T::from_number(ivf_io::vectors::Number::Int(i * 7 % 101)).unwrap()).collect()
+}
+
+/// Writes as `T` in two blocks, reads in blocks after some that are skipped.
+fn check_format<T: VectorElement + PartialEq>(extension: &str) {
+    const DIM: usize = 5;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("a.{extension}"));
+    let data: Vec<T> = small(9 * DIM);
+    let mut writer = VectorWriter::create(&path).unwrap();
+    for block in [&data[..DIM], &[], &data[DIM..]] {
+        writer.write(Rows::new(block, DIM).unwrap()).unwrap();
+    }
+    writer.finish().unwrap();
+    let mut reader = VectorReader::open(&path).unwrap();
+    assert_eq!((reader.dim(), reader.len(), reader.left()), (DIM, 9, 9), "{extension}");
+    let mut block = Vec::<T>::new();
+    assert_eq!(reader.read_block(2, &mut block).unwrap(), 2);
+    assert_eq!(block, data[..2 * DIM]);
+    reader.skip(3).unwrap();
+    assert_eq!(reader.read_block(9, &mut block).unwrap(), 4);
+    assert_eq!(block, data[5 * DIM..], "{extension}");
+    reader.skip(9).unwrap();
+    assert_eq!((reader.read_block(9, &mut block).unwrap(), reader.left()), (0, 0));
+    // As any other type.
+    assert_eq!(read_vectors::<f32>(&path).unwrap().into_data(), small::<f32>(9 * DIM));
+    assert_eq!(read_vectors::<i64>(&path).unwrap().into_data(), small::<i64>(9 * DIM));
+    assert_eq!(read_vectors::<u8>(&path).unwrap().into_data(), small::<u8>(9 * DIM));
+    // Cut at every length: an error each, or (between two records of a format without a count) fewer vectors.
+    let bytes = fs::read(&path).unwrap();
+    for len in 0..bytes.len() {
+        fs::write(&path, &bytes[..len]).unwrap();
+        if let Ok(vectors) = read_vectors::<T>(&path) {
+            assert!(extension.ends_with("vecs") && vectors.rows().len() < 9, "{extension}, {len}");
+        }
+    }
+    fs::write(&path, [&bytes[..], &[0]].concat()).unwrap();
+    assert!(read_vectors::<T>(&path).is_err(), "{extension} and a byte more");
+}
+
+#[test]
+fn every_format_keeps_numbers_of_every_type_it_takes() {
+    for format in FORMATS {
+        check_format::<f32>(format.extension);
+        check_format::<f16>(format.extension);
+        check_format::<u8>(format.extension);
+        check_format::<i8>(format.extension);
+        check_format::<i32>(format.extension);
+        check_format::<i64>(format.extension);
+    }
+}
+
+#[test]
+fn numbers_that_do_not_fit_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.u8bin");
+    let error = write_vectors(&path, Rows::new(&[1.0_f32, 2.0, 3.0, 2.5], 2).unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), format!("{}: vector 1, dimension 1: 2.5 is no u8", path.display()));
+    assert!(!path.exists());
+    let path = folder.path().join("A.FVECS");
+    write_vectors(&path, Rows::new(&[1.0_f32, -2.0], 2).unwrap()).unwrap();
+    let error = read_vectors::<u8>(&path).unwrap_err();
+    assert!(matches!(error, VectorFileError::Number { record: 0, column: 1, element: VectorType::U8, .. }), "{error}");
+    let error = VectorWriter::create(folder.path().join("a.hdf")).unwrap_err();
+    assert!(
+        error.to_string().ends_with("it should end in .fvecs, .ivecs, .bvecs, .fbin, .ibin, .u8bin, .i8bin, .npy"),
+        "{error}"
+    );
+}
+
+/// A NumPy file with this dictionary.
+fn npy(version: u8, dictionary: &str, data: &[u8]) -> Vec<u8> {
+    let len = dictionary.len();
+    let len = if version == 1 { (len as u16).to_le_bytes().to_vec() } else { (len as u32).to_le_bytes().to_vec() };
+    [b"\x93NUMPY", &[version, 0][..], &len, dictionary.as_bytes(), data].concat()
+}
+
+#[test]
+fn numpy_files_of_any_writer_are_read_and_others_say_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    let read = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        read_vectors::<f32>(&path)
+            .map(|vectors| (vectors.dim(), vectors.into_data()))
+            .map_err(|error| error.to_string())
+    };
+    let ones = [1_u8, 2, 3, 4];
+    for (version, dictionary) in [
+        (1, "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }\n"),
+        (2, "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }    \n"),
+        (3, "{'shape': (2, 2), 'fortran_order': False, 'descr': '<u1'}"),
+        (1, "{ 'descr' : \"|u1\" , 'fortran_order' : False , 'shape' : ( 2 , 2 ) }"),
+    ] {
+        assert_eq!(read(&npy(version, dictionary, &ones)), Ok((2, vec![1.0, 2.0, 3.0, 4.0])), "{dictionary}");
+    }
+    for (dictionary, why) in [
+        ("{'descr': '>f4', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '>f4'"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '<f8'"),
+        ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1, 1), }", "numbers of type"),
+        ("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }", "Fortran order"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }", "two axes"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1), }", "two axes"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, -1), }", "two axes"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "two axes"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4), }", "has no vectors"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 0), }", "dimension 0"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 99999999999), }", "dimension 99999999999"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (18446744073709551615, 1000000), }", "cut short"),
+        ("{'descr': '<f4', 'shape': (1, 1), }", "no 'fortran_order'"),
+        ("'descr': '<f4'", "no dictionary"),
+        ("{:}", "no dictionary"),
+        ("", "no dictionary"),
+    ] {
+        let error = read(&npy(1, dictionary, &ones)).unwrap_err();
+        assert!(
+            error.contains(why) || (why == "has no vectors" && error.contains("bytes more")),
+            "{dictionary}: {error}"
+        );
+    }
+    let error = read(b"\x93NUMPY\x04\0\x02\0{}").unwrap_err();
+    assert!(error.contains("version 4.0"), "{error}");
+    assert!(read(b"\xff\xd8\xff\xe0 a picture").unwrap_err().contains("does not begin"));
+    let long = npy(2, &" ".repeat(70_000), &[]);
+    assert!(read(&long).unwrap_err().contains("a head of 70000 bytes"));
+}
+
+#[test]
+fn heads_of_big_ann_files_that_cannot_be_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.i8bin");
+    for (words, rest) in [
+        (vec![0_u32, 4], &[][..]),
+        (vec![1, 0], &[0; 4]),
+        (vec![u32::MAX, u32::MAX], &[0; 4]),
+        (vec![u32::MAX, 1 << 20], &[0; 4]),
+        (vec![2, 4], &[0; 7]),
+        (vec![2, 4], &[0; 9]),
+        (vec![2], &[]),
+    ] {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).chain(rest.iter().copied()).collect();
+        fs::write(&path, bytes).unwrap();
+        assert!(VectorReader::open(&path).is_err(), "{words:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The program as its users see it: what it prints, the files it writes, its exit codes.
 
 mod build_and_search;
+mod convert;
 mod demo;
 mod files;
 mod mistakes;

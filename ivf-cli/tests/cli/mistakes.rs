@@ -133,7 +133,7 @@ fn no_command_writes_over_a_file_that_it_needs() {
     let base = folder.arg("base.fvecs");
     let rows = vectors(50, 4, 1);
     let rows = ivf_core::Rows::new(&rows, 4).expect("whole rows");
-    ivf_io::write_fvecs(&base, rows).expect("a writable folder");
+    ivf_io::write_vectors(&base, rows).expect("a writable folder");
     let before = std::fs::read(&base).expect("just written");
     let message = ivf(["build", "--factory", "Flat", "--metric", "l2", "--base", &base, "--out", &base]).failed(2);
     assert!(message.contains("cannot be written"), "{message}");

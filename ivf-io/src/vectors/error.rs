@@ -1,6 +1,6 @@
 //! What is wrong with a vector file.
 
-use super::MAX_DIM;
+use super::{FORMATS, MAX_DIM, VectorType};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,34 @@ pub enum VectorFileError {
         /// Its dimension.
         found: i64,
     },
+    /// A name that ends like none of the [formats](super::FORMATS).
+    #[error("{}: the name says no format of vectors: it should end in {}", path.display(), endings())]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What stands before the vectors cannot be.
+    #[error("{}: {what}", path.display())]
+    Head {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A number that the other type does not hold.
+    #[error("{}: vector {record}, dimension {column}: {number} is no {element}", path.display())]
+    Number {
+        /// The file.
+        path: PathBuf,
+        /// The record.
+        record: u64,
+        /// Where in the record.
+        column: usize,
+        /// The number.
+        number: String,
+        /// What it should become.
+        element: VectorType,
+    },
     /// A record of another dimension than the first.
     #[error("{}: record {record} has dimension {found}, record 0 has {expected}", path.display())]
     Ragged {
@@ -74,4 +102,9 @@ impl VectorFileError {
     pub(super) fn write(path: &Path, why: io::Error) -> Self {
         Self::Write { path: path.to_owned(), why }
     }
+}
+
+/// How names of vector files may end.
+fn endings() -> String {
+    FORMATS.iter().map(|format| format!(".{}", format.extension)).collect::<Vec<_>>().join(", ")
 }

@@ -1,24 +1,25 @@
 //! Reading vector files.
 
-use super::{HEAD, MAX_DIM, VecsElement, VectorFileError};
+use super::format::{Shape, Source, VectorFormat};
+use super::{VectorElement, VectorFileError, VectorType};
 use crate::file;
+use half::f16;
 use ivf_core::{Rows, RowsError};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
-use std::marker::PhantomData;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Bytes read ahead.
 const BUFFER: usize = 1 << 18;
 
-/// Reads a vector file in blocks.
+/// Reads a vector file in blocks, of any of the [formats](super::FORMATS): its name says which.
 ///
 /// ```no_run
 /// use ivf_core::Rows;
-/// use ivf_io::FvecsReader;
+/// use ivf_io::VectorReader;
 ///
-/// let mut reader = FvecsReader::open("base.fvecs")?;
-/// let mut block = Vec::new();
+/// let mut reader = VectorReader::open("base.u8bin")?;
+/// let mut block: Vec<f32> = Vec::new();
 /// while reader.read_block(10_000, &mut block)? > 0 {
 ///     let rows = Rows::new(&block, reader.dim())?;
 ///     println!("{} vectors of {} dimensions", rows.len(), rows.dim());
@@ -26,84 +27,109 @@ const BUFFER: usize = 1 << 18;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct VecsReader<T> {
+pub struct VectorReader {
     path: PathBuf,
     input: BufReader<File>,
-    dim: usize,
-    len: u64,
+    shape: Shape,
     /// The record that comes next.
     next: u64,
-    element: PhantomData<T>,
+    /// Room for a record of another type than the caller's.
+    record: Vec<u8>,
 }
 
-/// Reads fvecs files.
-pub type FvecsReader = VecsReader<f32>;
-
-/// Reads ivecs files.
-pub type IvecsReader = VecsReader<i32>;
-
-impl<T: VecsElement> VecsReader<T> {
-    /// Opens a file; reads its first dimension and, from its length, how many vectors it has.
+impl VectorReader {
+    /// Opens a file; reads its head, and compares its length with what that says.
     ///
     /// # Errors
-    /// [`VectorFileError`]: the file cannot be read, is empty, begins with no dimension, or does not divide into records.
+    /// [`VectorFileError`]: the file cannot be read, its name says no format, it has no vectors, or a head that cannot be, or
+    /// another length.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
-        let (mut file, bytes) = file::open(path).map_err(|why| VectorFileError::read(path, why))?;
-        if bytes == 0 {
-            return Err(VectorFileError::Empty { path: path.to_owned() });
-        }
-        let truncated =
-            |record, needed, left| VectorFileError::Truncated { path: path.to_owned(), record, needed, left };
-        if bytes < HEAD as u64 {
-            return Err(truncated(0, HEAD as u64, bytes));
-        }
-        let mut head = [0; HEAD];
-        file.read_exact(&mut head).and_then(|()| file.rewind()).map_err(|why| VectorFileError::read(path, why))?;
-        let found = i32::from_le_bytes(head);
-        let dim = match usize::try_from(found) {
-            Ok(dim @ 1..=MAX_DIM) => dim,
-            _ => return Err(VectorFileError::Dimension { path: path.to_owned(), record: 0, found: found.into() }),
-        };
-        let record = (HEAD + dim * size_of::<T>()) as u64;
-        if !bytes.is_multiple_of(record) {
-            return Err(truncated(bytes / record, record, bytes % record));
-        }
-        let input = BufReader::with_capacity(BUFFER, file);
-        Ok(Self { path: path.to_owned(), input, dim, len: bytes / record, next: 0, element: PhantomData })
+        Self::open_as(path, VectorFormat::of(path)?)
     }
 
-    /// Elements of a vector; at least 1.
+    /// Opens a file of a format that its name does not say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_as(path: impl AsRef<Path>, format: &'static VectorFormat) -> Result<Self, VectorFileError> {
+        let path = path.as_ref();
+        let (mut file, bytes) = file::open(path).map_err(|why| VectorFileError::read(path, why))?;
+        let empty = || VectorFileError::Empty { path: path.to_owned() };
+        if bytes == 0 {
+            return Err(empty());
+        }
+        let shape = (format.read_head)(&mut Source { path, file: &mut file, format, bytes })?;
+        if shape.len == 0 {
+            return Err(empty());
+        }
+        file.seek(SeekFrom::Start(shape.start)).map_err(|why| VectorFileError::read(path, why))?;
+        let input = BufReader::with_capacity(BUFFER, file);
+        Ok(Self { path: path.to_owned(), input, shape, next: 0, record: Vec::new() })
+    }
+
+    /// Numbers of a vector; at least 1.
     pub fn dim(&self) -> usize {
-        self.dim
+        self.shape.dim
     }
 
     /// Number of vectors in the file; at least 1.
     #[allow(clippy::len_without_is_empty, reason = "a file without vectors does not open")]
     pub fn len(&self) -> u64 {
-        self.len
+        self.shape.len
+    }
+
+    /// The type of the numbers in the file.
+    pub fn element(&self) -> VectorType {
+        self.shape.element
+    }
+
+    /// Number of vectors that are not read yet.
+    pub fn left(&self) -> u64 {
+        self.shape.len - self.next
+    }
+
+    /// Leaves out the next `n` vectors, or all that are left.
+    ///
+    /// # Errors
+    /// [`VectorFileError::Read`].
+    pub fn skip(&mut self, n: u64) -> Result<(), VectorFileError> {
+        let n = n.min(self.left());
+        // The head said that they are there, and a file is not longer than this.
+        let bytes = (n * self.shape.record()) as i64;
+        self.input.seek_relative(bytes).map_err(|why| VectorFileError::read(&self.path, why))?;
+        self.next += n;
+        Ok(())
     }
 
     /// Replaces the contents of `block` by the next vectors, at most `max_rows`, row after row. Returns how many; 0 at the end.
+    /// The numbers become those of the caller's type, which must hold them (see [`VectorElement::from_number`]).
     ///
     /// # Errors
-    /// [`VectorFileError`]: the file cannot be read, or a record has another dimension. The block then holds nothing of use.
-    pub fn read_block(&mut self, max_rows: usize, block: &mut Vec<T>) -> Result<usize, VectorFileError> {
-        let left = usize::try_from(self.len - self.next).unwrap_or(usize::MAX);
+    /// [`VectorFileError`]: the file cannot be read, a record has another dimension, or a number does not fit. The block then holds
+    /// nothing of use.
+    pub fn read_block<T: VectorElement>(
+        &mut self,
+        max_rows: usize,
+        block: &mut Vec<T>,
+    ) -> Result<usize, VectorFileError> {
+        let left = usize::try_from(self.shape.len - self.next).unwrap_or(usize::MAX);
         let rows = max_rows.min(left);
-        let elements = rows.saturating_mul(self.dim);
+        let elements = rows.saturating_mul(self.shape.dim);
         block.clear();
         block.try_reserve(elements).map_err(|why| VectorFileError::read(&self.path, why))?;
         block.resize(elements, T::zeroed());
-        for row in block.chunks_exact_mut(self.dim) {
-            let mut head = [0; HEAD];
-            self.fill(&mut head)?;
-            let found = i32::from_le_bytes(head);
-            if usize::try_from(found) != Ok(self.dim) {
-                let (path, record, expected) = (self.path.clone(), self.next, self.dim);
-                return Err(VectorFileError::Ragged { path, record, expected, found: found.into() });
+        for row in block.chunks_exact_mut(self.shape.dim) {
+            if self.shape.record_head > 0 {
+                self.check_record_head()?;
             }
-            self.fill(bytemuck::cast_slice_mut(row))?;
+            if T::TYPE == self.shape.element {
+                fill(&mut self.input, &self.path, bytemuck::cast_slice_mut(row))?;
+            } else {
+                self.record.resize(self.shape.dim * self.shape.element.size(), 0);
+                fill(&mut self.input, &self.path, &mut self.record)?;
+                self.convert(row)?;
+            }
             self.next += 1;
         }
         Ok(rows)
@@ -113,15 +139,53 @@ impl<T: VecsElement> VecsReader<T> {
     ///
     /// # Errors
     /// As [`read_block`](Self::read_block).
-    pub fn read_all(mut self) -> Result<Vectors<T>, VectorFileError> {
+    pub fn read_all<T: VectorElement>(mut self) -> Result<Vectors<T>, VectorFileError> {
         let mut data = Vec::new();
         self.read_block(usize::MAX, &mut data)?;
-        Ok(Vectors { data, dim: self.dim })
+        Ok(Vectors { data, dim: self.shape.dim })
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), VectorFileError> {
-        self.input.read_exact(bytes).map_err(|why| VectorFileError::read(&self.path, why))
+    fn check_record_head(&mut self) -> Result<(), VectorFileError> {
+        let mut head = [0; size_of::<i32>()];
+        fill(&mut self.input, &self.path, &mut head)?;
+        let found = i32::from_le_bytes(head);
+        if usize::try_from(found) == Ok(self.shape.dim) {
+            return Ok(());
+        }
+        let (path, record, expected) = (self.path.clone(), self.next, self.shape.dim);
+        Err(VectorFileError::Ragged { path, record, expected, found: found.into() })
     }
+
+    fn convert<T: VectorElement>(&self, row: &mut [T]) -> Result<(), VectorFileError> {
+        let done = match self.shape.element {
+            VectorType::F32 => convert::<f32, T>(&self.record, row),
+            VectorType::F16 => convert::<f16, T>(&self.record, row),
+            VectorType::U8 => convert::<u8, T>(&self.record, row),
+            VectorType::I8 => convert::<i8, T>(&self.record, row),
+            VectorType::I32 => convert::<i32, T>(&self.record, row),
+            VectorType::I64 => convert::<i64, T>(&self.record, row),
+        };
+        done.map_err(|(column, number)| VectorFileError::Number {
+            path: self.path.clone(),
+            record: self.next,
+            column,
+            number: number.to_string(),
+            element: T::TYPE,
+        })
+    }
+}
+
+/// Numbers of another type; or the first that does not fit, and where it stands.
+fn convert<S: VectorElement, T: VectorElement>(record: &[u8], row: &mut [T]) -> Result<(), (usize, super::Number)> {
+    for (column, (bytes, to)) in record.chunks_exact(size_of::<S>()).zip(row).enumerate() {
+        let number = bytemuck::pod_read_unaligned::<S>(bytes).number();
+        *to = T::from_number(number).ok_or((column, number))?;
+    }
+    Ok(())
+}
+
+fn fill(input: &mut impl Read, path: &Path, bytes: &mut [u8]) -> Result<(), VectorFileError> {
+    input.read_exact(bytes).map_err(|why| VectorFileError::read(path, why))
 }
 
 /// The vectors of a file in memory.
@@ -157,18 +221,10 @@ impl<T> Vectors<T> {
     }
 }
 
-/// Reads a whole fvecs file.
+/// Reads a whole file of vectors, of any of the formats, its numbers as `T`.
 ///
 /// # Errors
 /// [`VectorFileError`].
-pub fn read_fvecs(path: impl AsRef<Path>) -> Result<Vectors<f32>, VectorFileError> {
-    FvecsReader::open(path)?.read_all()
-}
-
-/// Reads a whole ivecs file.
-///
-/// # Errors
-/// [`VectorFileError`].
-pub fn read_ivecs(path: impl AsRef<Path>) -> Result<Vectors<i32>, VectorFileError> {
-    IvecsReader::open(path)?.read_all()
+pub fn read_vectors<T: VectorElement>(path: impl AsRef<Path>) -> Result<Vectors<T>, VectorFileError> {
+    VectorReader::open(path)?.read_all()
 }

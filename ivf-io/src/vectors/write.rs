@@ -1,111 +1,153 @@
 //! Writing vector files.
 
-use super::{MAX_DIM, VecsElement, VectorFileError};
+use super::format::{Shape, VectorFormat};
+use super::{MAX_DIM, VectorElement, VectorFileError, VectorType};
 use crate::file::AtomicFile;
+use half::f16;
 use ivf_core::Rows;
 use std::io::Write;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-/// Writes a vector file in blocks. The file appears, whole, by [`finish`](Self::finish); dropped before, it never does, and an
-/// old file at that place stays.
+/// Writes a vector file in blocks; its name says the [format](super::FORMATS). The file appears, whole, by
+/// [`finish`](Self::finish); dropped before, it never does, and an old file at that place stays.
 ///
 /// ```no_run
 /// use ivf_core::Rows;
-/// use ivf_io::FvecsWriter;
+/// use ivf_io::VectorWriter;
 ///
-/// let mut writer = FvecsWriter::create("out.fvecs")?;
-/// for block in [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]] {
+/// let mut writer = VectorWriter::create("out.fbin")?;
+/// for block in [[1.0_f32, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]] {
 ///     writer.write(Rows::new(&block, 2)?)?;
 /// }
 /// writer.finish()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct VecsWriter<T> {
+pub struct VectorWriter {
     path: PathBuf,
     out: AtomicFile,
-    /// The dimension of the first vector; `None` before it.
-    dim: Option<usize>,
-    /// The record that comes next.
-    next: u64,
-    element: PhantomData<T>,
+    format: &'static VectorFormat,
+    /// What there is so far; `None` before the first vector.
+    shape: Option<Shape>,
+    record: Vec<u8>,
 }
 
-/// Writes fvecs files.
-pub type FvecsWriter = VecsWriter<f32>;
-
-/// Writes ivecs files.
-pub type IvecsWriter = VecsWriter<i32>;
-
-impl<T: VecsElement> VecsWriter<T> {
+impl VectorWriter {
     /// Starts a file that shall stand at `path`.
     ///
     /// # Errors
-    /// [`VectorFileError::Write`].
+    /// [`VectorFileError::Format`] for a name that says no format, [`VectorFileError::Write`].
     pub fn create(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
+        let format = VectorFormat::of(path)?;
         let out = AtomicFile::create(path).map_err(|why| VectorFileError::write(path, why))?;
-        Ok(Self { path: path.to_owned(), out, dim: None, next: 0, element: PhantomData })
+        Ok(Self { path: path.to_owned(), out, format, shape: None, record: Vec::new() })
     }
 
-    /// Appends vectors. The first ones set the dimension of the file. After an error the writer is to be dropped: a record may
-    /// have been written in part.
+    /// Appends vectors. The first ones set the dimension of the file, and, in a format of any type, that of its numbers; all are
+    /// written in the type of the file, which must hold them (see [`VectorElement::from_number`]). After an error the writer is to
+    /// be dropped: a record may have been written in part.
     ///
     /// # Errors
-    /// [`VectorFileError`]: another dimension than the first, one past [`MAX_DIM`], or the file system refuses.
-    pub fn write(&mut self, rows: Rows<'_, T>) -> Result<(), VectorFileError> {
+    /// [`VectorFileError`]: another dimension than the first, one past [`MAX_DIM`], a number that does not fit, or the file system
+    /// refuses.
+    pub fn write<T: VectorElement>(&mut self, rows: Rows<'_, T>) -> Result<(), VectorFileError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let (path, record, found) = (|| self.path.clone(), self.next, rows.dim() as i64);
-        if rows.dim() > MAX_DIM {
-            return Err(VectorFileError::Dimension { path: path(), record, found });
-        }
-        let expected = *self.dim.get_or_insert(rows.dim());
+        let found = rows.dim() as i64;
+        let shape = match self.shape {
+            Some(shape) => shape,
+            None => self.start(rows.dim(), self.format.element.unwrap_or(T::TYPE))?,
+        };
+        let (path, record, expected) = (|| self.path.clone(), shape.len, shape.dim);
         if rows.dim() != expected {
             return Err(VectorFileError::Ragged { path: path(), record, expected, found });
         }
         let head = (expected as i32).to_le_bytes();
-        for row in rows.iter() {
-            let put = self.out.write_all(&head).and_then(|()| self.out.write_all(bytemuck::cast_slice(row)));
+        for (i, row) in rows.iter().enumerate() {
+            let bytes = if T::TYPE == shape.element {
+                bytemuck::cast_slice(row)
+            } else {
+                self.convert(row, shape.element, shape.len + i as u64)?;
+                &self.record
+            };
+            let put = self.out.write_all(&head[..shape.record_head]).and_then(|()| self.out.write_all(bytes));
             put.map_err(|why| VectorFileError::write(&self.path, why))?;
-            self.next += 1;
         }
+        self.shape = Some(Shape { len: shape.len + rows.len() as u64, ..shape });
         Ok(())
+    }
+
+    /// Writes a head that does not yet know how many vectors follow.
+    fn start(&mut self, dim: usize, element: VectorType) -> Result<Shape, VectorFileError> {
+        if dim > MAX_DIM {
+            return Err(VectorFileError::Dimension { path: self.path.clone(), record: 0, found: dim as i64 });
+        }
+        let mut shape = Shape { element, dim, len: 0, start: 0, record_head: self.format.record_head };
+        let head = (self.format.head)(&shape).expect("any format holds no vectors");
+        shape.start = head.len() as u64;
+        self.out.write_all(&head).map_err(|why| VectorFileError::write(&self.path, why))?;
+        self.shape = Some(shape);
+        Ok(shape)
+    }
+
+    fn convert<T: VectorElement>(
+        &mut self,
+        row: &[T],
+        element: VectorType,
+        record: u64,
+    ) -> Result<(), VectorFileError> {
+        self.record.clear();
+        let done = match element {
+            VectorType::F32 => convert::<T, f32>(row, &mut self.record),
+            VectorType::F16 => convert::<T, f16>(row, &mut self.record),
+            VectorType::U8 => convert::<T, u8>(row, &mut self.record),
+            VectorType::I8 => convert::<T, i8>(row, &mut self.record),
+            VectorType::I32 => convert::<T, i32>(row, &mut self.record),
+            VectorType::I64 => convert::<T, i64>(row, &mut self.record),
+        };
+        done.map_err(|(column, number)| {
+            let (path, number) = (self.path.clone(), number.to_string());
+            VectorFileError::Number { path, record, column, number, element }
+        })
     }
 
     /// Puts the file in its place.
     ///
     /// # Errors
-    /// [`VectorFileError`]: there were no vectors (no reader could tell their dimension), or the file system refuses. An old
-    /// file stays then.
-    pub fn finish(self) -> Result<(), VectorFileError> {
-        if self.next == 0 {
+    /// [`VectorFileError`]: there were no vectors (no reader could tell their dimension), more than the format can count, or the file
+    /// system refuses. An old file stays then.
+    pub fn finish(mut self) -> Result<(), VectorFileError> {
+        let Some(shape) = self.shape else {
             return Err(VectorFileError::Empty { path: self.path });
-        }
-        self.out.commit().map_err(|why| VectorFileError::write(&self.path, why))
+        };
+        let Some(head) = (self.format.head)(&shape) else {
+            let what = format!("{} vectors are more than {} can count", shape.len, self.format.extension);
+            return Err(VectorFileError::Head { path: self.path, what });
+        };
+        assert_eq!(head.len() as u64, shape.start, "a head of the same length");
+        let put = self.out.replace_start(&head).and_then(|()| self.out.commit());
+        put.map_err(|why| VectorFileError::write(&self.path, why))
     }
 }
 
-/// Writes a whole fvecs file, atomically.
+/// Numbers of another type; or the first that does not fit, and where it stands.
+fn convert<S: VectorElement, T: VectorElement>(row: &[S], record: &mut Vec<u8>) -> Result<(), (usize, super::Number)> {
+    for (column, from) in row.iter().enumerate() {
+        let number = from.number();
+        let to = T::from_number(number).ok_or((column, number))?;
+        record.extend_from_slice(bytemuck::bytes_of(&to));
+    }
+    Ok(())
+}
+
+/// Writes a whole file of vectors, atomically; its name says the format.
 ///
 /// # Errors
 /// [`VectorFileError`].
-pub fn write_fvecs(path: impl AsRef<Path>, rows: Rows<'_, f32>) -> Result<(), VectorFileError> {
-    write_vecs(path.as_ref(), rows)
-}
-
-/// Writes a whole ivecs file, atomically.
-///
-/// # Errors
-/// [`VectorFileError`].
-pub fn write_ivecs(path: impl AsRef<Path>, rows: Rows<'_, i32>) -> Result<(), VectorFileError> {
-    write_vecs(path.as_ref(), rows)
-}
-
-fn write_vecs<T: VecsElement>(path: &Path, rows: Rows<'_, T>) -> Result<(), VectorFileError> {
-    let mut writer = VecsWriter::create(path)?;
+pub fn write_vectors<T: VectorElement>(path: impl AsRef<Path>, rows: Rows<'_, T>) -> Result<(), VectorFileError> {
+    let mut writer = VectorWriter::create(path)?;
     writer.write(rows)?;
     writer.finish()
 }

@@ -1,0 +1,68 @@
+//! `ivf convert`: a file of vectors in another format.
+
+use crate::failure::Failure;
+use crate::paths::refuse_same;
+use crate::progress::Bar;
+use half::f16;
+use ivf_core::Rows;
+use ivf_core::params::Progress as _;
+use ivf_io::vectors::VectorElement;
+use ivf_io::{VectorReader, VectorType, VectorWriter};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Bytes read and written at a time.
+const BLOCK_BYTES: usize = 8 << 20;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The file to read; the ending of its name says the format (fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin, npy)
+    input: PathBuf,
+    /// The file to write, likewise; its numbers are those of the input, and an error says which does not fit
+    output: PathBuf,
+    /// Vectors to leave out at the start
+    #[arg(long, value_name = "N", default_value = "0")]
+    skip: u64,
+    /// Vectors to take at most
+    #[arg(long, value_name = "N")]
+    take: Option<u64>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    refuse_same(&args.output, &[&args.input])?;
+    let mut reader = VectorReader::open(&args.input)?;
+    let writer = VectorWriter::create(&args.output)?;
+    reader.skip(args.skip)?;
+    let (dim, element) = (reader.dim(), reader.element());
+    let vectors = match element {
+        VectorType::F32 => copy::<f32>(reader, writer, args.take),
+        VectorType::F16 => copy::<f16>(reader, writer, args.take),
+        VectorType::U8 => copy::<u8>(reader, writer, args.take),
+        VectorType::I8 => copy::<i8>(reader, writer, args.take),
+        VectorType::I32 => copy::<i32>(reader, writer, args.take),
+        _ => copy::<i64>(reader, writer, args.take),
+    }?;
+    writeln!(out, "{}: {vectors} vectors of {dim} x {element}", args.output.display())?;
+    Ok(())
+}
+
+/// Copies the vectors that are left, at most `take` of them; says how many there were.
+fn copy<T: VectorElement>(
+    mut reader: VectorReader,
+    mut writer: VectorWriter,
+    take: Option<u64>,
+) -> Result<u64, Failure> {
+    let all = take.unwrap_or(u64::MAX).min(reader.left());
+    let most = (BLOCK_BYTES / (reader.dim() * size_of::<T>())).max(1);
+    let bar = Bar::new();
+    let (mut done, mut block) = (0, Vec::<T>::new());
+    while done < all {
+        let rows = reader.read_block(most.min(usize::try_from(all - done).unwrap_or(usize::MAX)), &mut block)?;
+        writer.write(Rows::new(&block, reader.dim()).expect("whole vectors"))?;
+        done += rows as u64;
+        bar.step("convert", done, all);
+    }
+    writer.finish()?;
+    Ok(done)
+}

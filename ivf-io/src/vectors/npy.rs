@@ -1,0 +1,110 @@
+//! The head of NumPy's files: `\x93NUMPY`, a version, and a Python dictionary.
+//!
+//! ```text
+//! 93 4e 55 4d 50 59   1 0   76 00   {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }      \n
+//! magic               1.0   length  padded with spaces, so that the numbers start at a multiple of 64
+//! ```
+
+use super::format::{Shape, Source};
+use super::{VectorFileError, VectorType};
+use std::io::Read;
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+
+/// Longer dictionaries are taken for a file of another kind.
+const MAX_HEAD: usize = 1 << 16;
+
+/// NumPy's names of the types.
+const TYPES: [(&str, VectorType); 6] = [
+    ("<f4", VectorType::F32),
+    ("<f2", VectorType::F16),
+    ("|u1", VectorType::U8),
+    ("|i1", VectorType::I8),
+    ("<i4", VectorType::I32),
+    ("<i8", VectorType::I64),
+];
+
+pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
+    let path = source.path.to_owned();
+    let fault = |what: String| VectorFileError::Head { path: path.clone(), what };
+    if &source.take::<6>()? != MAGIC {
+        return Err(fault("it does not begin as a NumPy file does".to_owned()));
+    }
+    let (len, before) = match source.take::<2>()? {
+        [1, 0] => (u16::from_le_bytes(source.take()?).into(), 10),
+        [2 | 3, 0] => (u32::from_le_bytes(source.take()?) as usize, 12),
+        [major, minor] => return Err(fault(format!("version {major}.{minor} of NumPy's format is not known"))),
+    };
+    if len > MAX_HEAD {
+        return Err(fault(format!("a head of {len} bytes")));
+    }
+    let mut head = vec![0; len];
+    if source.bytes < (before + len) as u64 {
+        return Err(source.truncated(0, (before + len) as u64, source.bytes));
+    }
+    source.file.read_exact(&mut head).map_err(|why| VectorFileError::read(source.path, why))?;
+    let head = String::from_utf8(head).map_err(|_| fault("a head that is no text".to_owned()))?;
+    let entries = dictionary(&head).ok_or_else(|| fault(format!("a head that is no dictionary: {}", head.trim())))?;
+    let entry = |name: &str| {
+        let found = entries.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| *value).ok_or_else(|| fault(format!("no '{name}' in its head")))
+    };
+
+    let name = entry("descr")?.trim_matches(['\'', '"']);
+    // A byte has no order, whatever stands before it.
+    let is = |known: &str| name == known || (known.starts_with('|') && name.get(1..) == known.get(1..));
+    let element = TYPES.iter().find(|(known, _)| is(known)).map(|&(_, element)| element);
+    let known = || TYPES.map(|(name, _)| name).join(", ");
+    let element = element.ok_or_else(|| fault(format!("numbers of type '{name}'; known are {}", known())))?;
+    if entry("fortran_order")? != "False" {
+        return Err(fault("it is in Fortran order: save np.ascontiguousarray(x) instead".to_owned()));
+    }
+    let shape = entry("shape")?;
+    let axes = shape.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or("").split(',');
+    let axes: Vec<&str> = axes.map(str::trim).filter(|axis| !axis.is_empty()).collect();
+    let numbers: Option<Vec<u64>> = axes.iter().map(|axis| axis.parse().ok()).collect();
+    let Some(&[len, dim]) = numbers.as_deref() else {
+        return Err(fault(format!("the shape {shape}: vectors have two axes, (n, dim)")));
+    };
+    let dim = source.dim(i64::try_from(dim).unwrap_or(i64::MAX))?;
+    source.check_len(Shape { element, dim, len, start: (before + head.len()) as u64, record_head: 0 })
+}
+
+/// The entries of a Python dictionary of literals, as text.
+fn dictionary(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        let (key, after) = rest.split_once(':')?;
+        let key = key.trim();
+        let key = key.strip_prefix('\'').and_then(|key| key.strip_suffix('\''))?;
+        // A comma inside parentheses ends nothing.
+        let mut depth = 0;
+        let end = after.char_indices().find_map(|(at, c)| {
+            match c {
+                '(' | '[' => depth += 1,
+                ')' | ']' => depth -= 1,
+                ',' if depth == 0 => return Some(at),
+                _ => {}
+            }
+            None
+        });
+        let (value, after) = after.split_at(end.unwrap_or(after.len()));
+        entries.push((key, value.trim()));
+        rest = after.strip_prefix(',').unwrap_or(after).trim();
+    }
+    Some(entries)
+}
+
+/// Always of the same length for the same number of digits or fewer: a head written before the vectors are counted is replaced
+/// afterwards.
+pub(super) fn head(shape: &Shape) -> Option<Vec<u8>> {
+    let (name, _) = TYPES.iter().find(|(_, element)| *element == shape.element)?;
+    let dictionary =
+        format!("{{'descr': '{name}', 'fortran_order': False, 'shape': ({}, {}), }}", shape.len, shape.dim);
+    let mut head = [&MAGIC[..], &[1, 0, 118, 0], dictionary.as_bytes()].concat();
+    // At most 20 digits for each axis: it fits.
+    head.resize(127, b' ');
+    head.push(b'\n');
+    Some(head)
+}
