@@ -53,25 +53,69 @@ impl AtomicFile {
     /// If it fails, the old file is still there, with one exception: where the rename went well and only the folder could not
     /// be synced, the new one is.
     pub(crate) fn commit(self) -> io::Result<()> {
+        crash::step();
         let temp = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        crash::step();
         temp.as_file().sync_all()?;
+        crash::step();
         // Without syncing the folder the rename itself may be lost. Opened early, so that this cannot fail too late.
         #[cfg(unix)]
         let folder = File::open(folder_of(&self.target))?;
         temp.persist(&self.target).map_err(|failed| failed.error)?;
+        crash::step();
         #[cfg(unix)]
         folder.sync_all()?;
+        crash::step();
         Ok(())
     }
 }
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        crash::write(&mut self.out, bytes);
         self.out.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// Where a save may be killed: nothing, but in tests of this crate, whose child processes end at a place that they are told.
+#[cfg(not(test))]
+mod crash {
+    pub(super) fn write(_out: &mut impl std::io::Write, _bytes: &[u8]) {}
+    pub(super) fn step() {}
+}
+
+#[cfg(test)]
+pub(crate) mod crash {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Ends the process once so many bytes are written, or between these steps of a commit.
+    pub(crate) const BYTES: &str = "IVF_TEST_CRASH_BYTES";
+    pub(crate) const STEPS: &str = "IVF_TEST_CRASH_STEPS";
+
+    fn limit(name: &str) -> Option<u64> {
+        std::env::var(name).ok().map(|limit| limit.parse().unwrap())
+    }
+
+    pub(super) fn write(out: &mut impl Write, bytes: &[u8]) {
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let Some(limit) = limit(BYTES) else { return };
+        let before = WRITTEN.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if before + bytes.len() as u64 > limit {
+            out.write_all(&bytes[..(limit - before) as usize]).and_then(|()| out.flush()).unwrap();
+            std::process::abort();
+        }
+    }
+
+    pub(super) fn step() {
+        static STEPPED: AtomicU64 = AtomicU64::new(0);
+        if limit(STEPS).is_some_and(|limit| STEPPED.fetch_add(1, Ordering::Relaxed) == limit) {
+            std::process::abort();
+        }
     }
 }
 
