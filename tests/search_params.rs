@@ -15,6 +15,37 @@ fn index() -> (Box<dyn Index>, data::Vectors) {
 }
 
 #[test]
+fn blocks_of_queries_against_a_list_find_the_same_as_each_query_alone() {
+    // 128 parts: a scanner keeps the tables of 128 queries at a time, of 700.
+    let dim = 128;
+    let vectors = data::clusters(2, 3000, dim, 4);
+    for metric in [Metric::L2, Metric::InnerProduct] {
+        let mut index = ivf::build("IVF4,PQ128", dim, metric).expect("a good string");
+        let mut options = ivf::TrainOptions::new();
+        options.iterations = Some(2);
+        index.as_train().expect("it learns").train(vectors.rows().into(), &options).expect("enough vectors");
+        index.add(vectors.rows()).expect("trained");
+        let queries = vectors.rows().slice(0..700);
+        let even = |id: Id| id.0 % 2 == 0;
+        let even = IdSelector::Fn(&even);
+        for threads in [1, 2] {
+            let pool = ivf::cpu::RayonPool::new(threads).expect("threads");
+            let params = SearchParams::new().nprobe(3).executor(&pool);
+            for params in [params, params.selector(&even), params.max_codes(900)] {
+                let search = |mode| index.search(queries.into(), 10, &params.mode(mode)).expect("a good query");
+                let alone = search(ivf::ParallelMode::Queries);
+                // Lists of 750 codes that 96 queries share: the library chooses blocks too, where there is an instruction for lookups.
+                for mode in [ivf::ParallelMode::ListMajor, ivf::ParallelMode::Auto] {
+                    let together = search(mode);
+                    assert_eq!(together.hits, alone.hits, "{metric}, {mode:?}, {threads} threads");
+                    assert_eq!(together.stats.codes, alone.stats.codes);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_selector_leaves_nprobe_as_it_was_set() {
     // In Faiss, parameters made for a selector alone reset nprobe to 1.
     let (mut index, vectors) = index();

@@ -156,3 +156,20 @@ fn nobody_downcasts_but_to_its_own_kind() {
         }
     }
 }
+
+#[test]
+fn every_file_of_a_crate_is_a_module_of_it() {
+    let sources: BTreeMap<String, String> = sources().into_iter().collect();
+    for path in sources.keys().filter(|path| path.starts_with("src/") || path.contains("/src/")) {
+        let (folder, name) = path.rsplit_once('/').expect("below a folder");
+        if ["lib.rs", "main.rs", "mod.rs"].contains(&name) {
+            continue;
+        }
+        let name = name.trim_end_matches(".rs");
+        let parents = ["lib.rs", "main.rs", "mod.rs"].map(|parent| format!("{folder}/{parent}"));
+        let beside = format!("{folder}.rs");
+        let named = parents.iter().chain([&beside]).filter_map(|parent| sources.get(parent));
+        let declares = |text: &String| text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")));
+        assert!(named.into_iter().any(declares), "{path} is no module");
+    }
+}

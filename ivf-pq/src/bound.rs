@@ -9,7 +9,8 @@ use ivf_core::{BoundCodec, Centroids, Codec, InvertedListScanner, ListNo, Metric
 use ivf_cpu::simd::{Kernel, Level, Simd};
 use std::sync::Arc;
 
-/// A block of queries has tables of so many bytes for a first pass, so that they stay in a cache.
+/// A block of queries has tables of so many bytes for a first pass, so that they stay in a cache. (For the inner product their whole
+/// tables, four times as much, lie beside them, and are seldom looked at.)
 const BLOCK_BYTES: usize = 1 << 22;
 
 /// A query's tables for a first pass are as many bytes as this many codes of a list. Twice as many codes, and reading the tables again
@@ -23,11 +24,13 @@ pub(crate) struct BoundPq {
     /// For L2 the centroids of the lists with the quantizer's mean added, row after row.
     rows: Vec<f32>,
     pub(crate) terms: Option<Terms>,
+    /// True where a first pass is faster than exact distances.
+    looks_up: bool,
 }
 
 impl BoundPq {
     pub(crate) fn new(codec: Arc<PqCodec>, centroids: Arc<dyn Centroids>) -> Self {
-        let (mut rows, mut terms) = (Vec::new(), None);
+        let (mut rows, mut terms, looks_up) = (Vec::new(), None, Level::get().run(HasLookup));
         if codec.metric() == Metric::L2 {
             rows.resize(centroids.nlist() * codec.dim(), 0.0);
             for (list, row) in rows.chunks_exact_mut(codec.dim()).enumerate() {
@@ -36,11 +39,11 @@ impl BoundPq {
                     row.iter_mut().zip(mean).for_each(|(c, m)| *c += m);
                 }
             }
-            if Level::get().run(HasLookup) {
+            if looks_up {
                 terms = Terms::new(codec.quantizer(), &rows, Level::get());
             }
         }
-        Self { codec, centroids, rows, terms }
+        Self { codec, centroids, rows, terms, looks_up }
     }
 
     /// For L2 what vectors of a list are coded relative to.
@@ -53,7 +56,6 @@ impl BoundPq {
     }
 }
 
-/// True where a first pass is faster than exact distances.
 struct HasLookup;
 
 impl Kernel for HasLookup {
@@ -75,7 +77,8 @@ impl BoundCodec for BoundPq {
     }
 
     fn shares_lists(&self, len: usize) -> bool {
-        len >= 2 * TABLE_CODES
+        // Elsewhere it is not memory that a scan waits for.
+        self.looks_up && len >= 2 * TABLE_CODES
     }
 
     fn queries_at_once(&self) -> usize {

@@ -32,7 +32,7 @@ fn parse(token: &str) -> Parsed<dyn CodecSpec> {
     let (m, bits) = rest.split_at(digits);
     let fault = |span: std::ops::Range<usize>, what: &str| Some(Err(TokenError::new(span, what)));
     if m.is_empty() {
-        return None;
+        return fault(0..token.len(), "PQ wants the number of parts, as in PQ16");
     }
     let parts = match m.parse::<usize>() {
         Ok(parts) if (1..=MAX_DIM).contains(&parts) => parts,
@@ -41,7 +41,10 @@ fn parse(token: &str) -> Parsed<dyn CodecSpec> {
     match bits {
         // Faiss's "np" turns something off that is never on here: the reordering of centroids for Hamming distances.
         "" | "x8" | "np" | "x8np" => Some(Ok(Arc::new(PqSpec { parts }))),
-        _ => fault(2 + digits..token.len(), "after the number of parts stands x8, np, or nothing"),
+        _ => fault(
+            2 + digits..token.len(),
+            "after the number of parts stands x8 (other sizes are not known), np or x8np, or nothing",
+        ),
     }
 }
 
@@ -89,6 +92,9 @@ impl CodecSpec for PqSpec {
         metric: Metric,
         options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        // An index that was read with parts of its own may be trained again.
+        self.check(rows.dim(), metric)
+            .map_err(|error| TrainError::Unsupported { kind: self.to_string(), what: error.to_string() })?;
         let (quantizer, report) = ProductQuantizer::train(rows, equal_parts(rows.dim(), self.parts), false, options)?;
         Ok((Arc::new(PqCodec::new(quantizer, metric)), report))
     }

@@ -7,7 +7,7 @@ use ivf_cpu::simd::LANES;
 pub(crate) type Bytes = [u8; CENTROIDS];
 
 /// Sums of so many bytes fit 16 bits.
-const MOST_PARTS: usize = 257;
+pub(crate) const MOST_PARTS: usize = 257;
 
 /// More than a byte can be too high by, in steps: the roundings of one multiplication and three additions.
 const ROUNDING: f64 = 1e-3;
@@ -26,7 +26,8 @@ pub(crate) trait Source: Copy {
 pub(crate) struct Ends {
     /// The sum of the least entries.
     pub(crate) low: f64,
-    /// At least what a sum of entries can come to, whatever their signs; not finite if some entry is not.
+    /// At least what a sum of entries can come to, whatever their signs; not finite if it can overflow. (NaN entries count for nothing:
+    /// a distance that has one is no hit.)
     pub(crate) size: f64,
     /// By how much a sum in `f32` can be below the true one.
     pub(crate) slack: f64,
@@ -84,8 +85,8 @@ impl ByteTables {
         }
         let Ends { low, size, slack, width } = self.ends;
         // Where a sum could overflow on its way, a bound says nothing.
-        let overflows = size + start.abs() >= f64::from(f32::MAX) / 2.0;
-        if self.state == State::Impossible || threshold == f32::INFINITY || overflows {
+        let fits = size + start.abs() < f64::from(f32::MAX) / 2.0;
+        if self.state == State::Impossible || threshold == f32::INFINITY || !fits {
             return Near::All;
         }
         let slack = slack + start.abs() * rounding(parts);

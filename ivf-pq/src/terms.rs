@@ -1,7 +1,7 @@
 //! What can be computed for each list ahead of all queries: the bytes of a first pass for L2.
 
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
-use crate::tables::{Bytes, Ends, Source, least_and_most, round_down};
+use crate::tables::{Bytes, Ends, MOST_PARTS, Source, least_and_most, round_down};
 use ivf_core::{ListNo, Rows};
 use ivf_cpu::column_means;
 use ivf_cpu::kernels::{InnerProduct, L2};
@@ -41,7 +41,7 @@ pub(crate) struct Terms {
 /// What bytes leave out.
 #[derive(Clone, Copy, Debug, Default)]
 struct Left {
-    /// The sum of the least entries; not finite if some entry is not.
+    /// The sum of the least entries. (An entry that is infinite or NaN comes from lengths that [`Ends::size`] counts.)
     low: f64,
     /// The distance from the middle.
     radius: f64,
@@ -55,12 +55,12 @@ pub(crate) struct OfQuery {
 }
 
 impl Terms {
-    /// For lists around these centroids, row after row. None for so many that they would not fit [`MOST_TERMS`], and for one: its
-    /// tables are made once for a query, and are finer.
+    /// For lists around these centroids, row after row. None for so many lists, or parts, that there is no first pass, or it
+    /// would not fit [`MOST_TERMS`]; and for one list: its tables are made once for a query, and are finer.
     pub(crate) fn new(pq: &ProductQuantizer, centroids: &[f32], level: Level) -> Option<Self> {
         let nlist = centroids.len() / pq.dim();
         let fits = nlist.checked_mul(pq.parts().len() * size_of::<Bytes>()).is_some_and(|bytes| bytes <= MOST_TERMS);
-        (nlist > 1 && fits).then(|| level.run(Fill { pq, centroids }))
+        (nlist > 1 && fits && pq.parts().len() <= MOST_PARTS).then(|| level.run(Fill { pq, centroids }))
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -148,3 +148,25 @@ fn an_evaluation_has_one_row_a_setting() {
     // Rows of eight true ids do not tell recall@10.
     ivf(["eval", &index, "--queries", &queries, "--ground-truth", &folder.arg("truth.ivecs")]).failed(1);
 }
+
+#[test]
+fn more_candidates_are_ranked_again_and_a_factor_that_cannot_be_is_an_error() {
+    let folder = Folder::new();
+    let (dim, base) = (4, vectors(400, 4, 7));
+    let queries = folder.fvecs("queries.fvecs", dim, &base[..20 * dim]);
+    folder.fvecs("base.fvecs", dim, &base);
+    build(&folder, "PQ1,RFlat", "l2", &[]).ok();
+    let truth = folder.ivecs("truth.ivecs", 10, &nearest(&base, &base[..20 * dim], dim, 10));
+    let (index, recall) = (folder.arg("index.ivf"), |factor: &str| {
+        let args =
+            ["eval", &folder.arg("index.ivf"), "--queries", &queries, "--ground-truth", &truth, "--k-factor", factor];
+        let rows: serde_json::Value =
+            serde_json::from_str(&ivf(args.into_iter().chain(["--json"])).ok().stdout).unwrap();
+        rows[0]["recall_at_10"].as_f64().unwrap()
+    });
+    // All vectors are candidates in the end.
+    assert!(recall("1") < recall("40"));
+    assert_eq!(recall("40"), 1.0);
+    let message = ivf(["search", &index, "--queries", &queries, "--k-factor", "0.5"]).failed(1);
+    assert!(message.contains("k_factor"), "{message}");
+}

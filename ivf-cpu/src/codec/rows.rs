@@ -92,3 +92,40 @@ impl<D: Distance> Kernel for Pairs<'_, D> {
         distances_to_rows(simd, self.distance, pairs, self.out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivf_core::Metric;
+    use ivf_core::bytes::AlignedBytes;
+
+    #[test]
+    fn distances_are_those_of_each_code_wherever_the_bytes_lie() {
+        const DIM: usize = 37;
+        struct All;
+        impl crate::kernels::Visitor for All {
+            type Output = ();
+            fn visit<D: Distance>(self, distance: D) {
+                let value = |i: usize| (i * 7919 % 1013) as f32 / 512.0 - 0.7;
+                let query: Vec<f32> = (0..DIM).map(|d| value(d * 3 + 1)).collect();
+                for len in [0, 1, 15, 16, 17, 40] {
+                    let rows: Vec<f32> = (0..len * DIM).map(value).collect();
+                    let bytes: &[u8] = bytemuck::cast_slice(&rows);
+                    let scanner = RowsScanner { distance, level: Level::get(), query: query.clone() };
+                    let expected: Vec<u32> =
+                        bytes.chunks_exact(4 * DIM).map(|code| scanner.distance(code).to_bits()).collect();
+                    for offset in 0..4 {
+                        let mut shifted = AlignedBytes::zeroed(offset + bytes.len());
+                        shifted[offset..].copy_from_slice(bytes);
+                        let mut found = vec![f32::NAN; len];
+                        scanner.distances(&shifted[offset..], &mut found);
+                        assert!(found.iter().map(|x| x.to_bits()).eq(expected.iter().copied()), "{len}, {offset}");
+                    }
+                }
+            }
+        }
+        for metric in [Metric::L2, Metric::InnerProduct, Metric::L1, Metric::BrayCurtis] {
+            crate::kernels::with_distance(metric, All);
+        }
+    }
+}

@@ -76,10 +76,15 @@ impl IvfIndex {
         };
         let codec = registry.codec_spec(&node.tag, &meta.codec)?;
         let dim = size("the dimension", meta.dim)?;
-        if dim > MAX_DIM {
+        if !(1..=MAX_DIM).contains(&dim) {
             return Err(fault(format!("{dim} dimensions")));
         }
-        let mut index = IvfIndex::new(dim, meta.metric, quantizer, codec).map_err(|error| fault(error.to_string()))?;
+        quantizer.check(dim, meta.metric).map_err(|error| fault(error.to_string()))?;
+        // A trained codec speaks for itself, and may have what its specification cannot say (parts of uneven lengths).
+        if meta.trained.is_none() {
+            codec.check(dim, meta.metric).map_err(|error| fault(error.to_string()))?;
+        }
+        let mut index = IvfIndex::unchecked(dim, meta.metric, quantizer, codec);
         index.nprobe = size("nprobe", meta.nprobe)?.max(1);
         index.max_codes = size("max_codes", meta.max_codes)?;
         index.mode = meta.mode;

@@ -92,7 +92,12 @@ impl IvfIndex {
         }
         quantizer.check(dim, metric)?;
         codec.check(dim, metric)?;
-        Ok(Self {
+        Ok(Self::unchecked(dim, metric, quantizer, codec))
+    }
+
+    /// The same for kinds that are known to take the dimension and the metric.
+    fn unchecked(dim: usize, metric: Metric, quantizer: Arc<dyn QuantizerSpec>, codec: Arc<dyn CodecSpec>) -> Self {
+        Self {
             dim,
             metric,
             quantizer,
@@ -103,7 +108,7 @@ impl IvfIndex {
             max_codes: 0,
             mode: ParallelMode::Auto,
             trained: None,
-        })
+        }
     }
 
     /// The index with lists of another kind. They are made when it is trained.

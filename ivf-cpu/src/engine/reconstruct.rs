@@ -5,6 +5,9 @@ use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::ReconstructError;
 use ivf_core::{Id, ListNo, Location, Reconstruct};
 
+/// Codes copied out of the lists at a time.
+const TOGETHER: usize = 256;
+
 impl Reconstruct for IvfIndex {
     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
         let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
@@ -25,15 +28,18 @@ impl IvfIndex {
     pub(super) fn distances(&self, query: &[f32], ids: &[Id]) -> Result<Vec<f32>, ReconstructError> {
         let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
         let size = entries.layout().code_size();
-        let mut codes = AlignedBytes::zeroed(ids.len() * size);
-        let find = |&id| entries.find(id)?.ok_or(ReconstructError::NoSuchId(id));
-        let places = ids.iter().map(find).collect::<Result<Vec<Location>, ReconstructError>>()?;
-        entries.codes(&places, &mut codes)?;
+        let mut codes = AlignedBytes::zeroed(ids.len().min(TOGETHER) * size);
         let mut scanner = entries.bound.scanner();
         scanner.set_query(query);
         scanner.set_list(ListNo(0), 0.0);
         let mut distances = vec![0.0; ids.len()];
-        scanner.distances(&codes, &mut distances);
+        for (ids, distances) in ids.chunks(TOGETHER).zip(distances.chunks_mut(TOGETHER)) {
+            let find = |&id| entries.find(id)?.ok_or(ReconstructError::NoSuchId(id));
+            let places = ids.iter().map(find).collect::<Result<Vec<Location>, ReconstructError>>()?;
+            let codes = &mut codes[..ids.len() * size];
+            entries.codes(&places, codes)?;
+            scanner.distances(codes, distances);
+        }
         Ok(distances)
     }
 }

@@ -1,0 +1,70 @@
+//! A product quantizer with parts that no factory string names, in an index and through a file.
+
+use ivf::cpu::IvfIndex;
+use ivf::error::{BuildError, TrainError};
+use ivf::pq::{PqCodec, PqSpec, ProductQuantizer};
+use ivf::{Codec, CodecSpec, Index, Metric, Rows, TrainOptions, TrainReport};
+use ivf_testkit::data;
+use std::fmt;
+use std::sync::Arc;
+
+const DIM: usize = 7;
+
+/// Parts of 1, 3 and 3 dimensions, after the mean was taken away.
+#[derive(Debug)]
+struct Uneven;
+
+impl fmt::Display for Uneven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        PqSpec { parts: 3 }.fmt(f)
+    }
+}
+
+impl CodecSpec for Uneven {
+    fn check(&self, _dim: usize, _metric: Metric) -> Result<(), BuildError> {
+        Ok(())
+    }
+
+    fn by_residual(&self) -> bool {
+        true
+    }
+
+    fn training_points(&self, options: &TrainOptions<'_>) -> usize {
+        PqSpec { parts: 3 }.training_points(options)
+    }
+
+    fn train(
+        &self,
+        rows: Rows<'_, f32>,
+        metric: Metric,
+        options: &TrainOptions<'_>,
+    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        let (quantizer, report) = ProductQuantizer::train(rows, vec![0..1, 1..4, 4..7], true, options)?;
+        Ok((Arc::new(PqCodec::new(quantizer, metric)), report))
+    }
+}
+
+#[test]
+fn uneven_parts_and_a_mean_come_back_from_a_file() {
+    let vectors = data::clusters(3, 900, DIM, 4);
+    for metric in [Metric::L2, Metric::InnerProduct] {
+        let quantizer = Arc::new(ivf::cpu::coarse::FlatQuantizerSpec { nlist: 4 });
+        let mut index = IvfIndex::new(DIM, metric, quantizer, Arc::new(Uneven)).expect("a good specification");
+        let mut index: &mut dyn Index = &mut index;
+        index.train(vectors.rows()).expect("enough vectors");
+        index.add(vectors.rows()).expect("trained");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.ivf");
+        ivf::write_index(index, &path).expect("a writable folder");
+        let mut back = ivf::read_index(&path).expect("what was written");
+        let params = ivf::SearchParams::new().nprobe(4);
+        let search =
+            |index: &dyn Index| index.search(vectors.rows().slice(0..50).into(), 10, &params).expect("good").hits;
+        assert_eq!(search(&*back), search(index), "{metric}");
+        // Trained again it would have even parts, and cannot.
+        index = &mut *back;
+        index.as_reset().expect("it can").reset().expect("it can");
+        let again = index.as_train().expect("it learns").train(vectors.rows().into(), &TrainOptions::new());
+        assert!(matches!(again, Err(TrainError::Unsupported { .. })), "{again:?}");
+    }
+}
