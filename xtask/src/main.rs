@@ -38,7 +38,10 @@ const LINT: &[Step] = &[
 
 const DENY: &[Step] = &[(&["deny", "check", "licenses", "bans", "sources"], &[])];
 
-const BLESS: &[Step] = &[(&["test", "--package", "ivf-factory", "--test", "*"], &[("IVF_BLESS", "1")])];
+const BLESS: &[Step] = &[
+    (&["test", "--package", "ivf-factory", "--test", "*"], &[("IVF_BLESS", "1")]),
+    (&["test", "--package", "ivf-index", "--test", "golden"], &[("IVF_BLESS", "1")]),
+];
 
 const CHORES: &[(&str, &[Step])] =
     &[("test", TEST), ("levels", LEVELS), ("neon", NEON), ("lint", LINT), ("deny", DENY), ("bless", BLESS)];

@@ -17,7 +17,7 @@ pub enum ContainerError {
     #[error("this is not an ivf index file")]
     Magic,
     /// A version of the format that this library does not read.
-    #[error("the file has format {major}.{minor}; this library reads {}.{}", FORMAT_VERSION.0, FORMAT_VERSION.1)]
+    #[error("the file has format {major}.{minor}; this library reads {}.0 to {}.{}", FORMAT_VERSION.0, FORMAT_VERSION.0, FORMAT_VERSION.1)]
     Version {
         /// The file's major version.
         major: u16,

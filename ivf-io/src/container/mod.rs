@@ -12,7 +12,7 @@
 //! section table, and the bytes between must be zero: no byte of a file can change unseen. A tree has one file: its sections
 //! lie in the order of the table, each at the next multiple of 64.
 //!
-//! The format is not frozen yet: while the major version is 0, a file is read only by the version that wrote it.
+//! The format is frozen as version 1: files that this library writes are read by every later one of the same major version.
 //!
 //! ```
 //! use ivf_core::{Node, node::NamedArray};

@@ -4,10 +4,11 @@ use super::error::ContainerError;
 use ivf_core::error::DecodeError;
 use ivf_core::wire::{Reader, Writer};
 
-/// The version of the format, major and minor, that this library writes and reads.
+/// The version of the format, major and minor, that this library writes.
 ///
-/// While the major version is 0 both must be equal: a later minor version may mean anything.
-pub const FORMAT_VERSION: (u16, u16) = (0, 1);
+/// It reads every file of the same major version whose minor version is not later: a later one may hold what only a later
+/// library knows. The format is frozen: what is read today is read by every library of this major version.
+pub const FORMAT_VERSION: (u16, u16) = (1, 0);
 
 /// Bytes of a preamble.
 pub(super) const LEN: usize = 64;
@@ -61,7 +62,7 @@ impl Preamble {
         reader.bytes(MAGIC.len())?;
         // The version comes before the checksum: another version may have another preamble after it.
         let (major, minor) = (reader.u16()?, reader.u16()?);
-        if (major, minor) != FORMAT_VERSION {
+        if major != FORMAT_VERSION.0 || minor > FORMAT_VERSION.1 {
             return Err(ContainerError::Version { major, minor });
         }
         let preamble = Self { header_crc: reader.u32()?, header_len: reader.u64()?, file_len: reader.u64()? };
