@@ -26,6 +26,7 @@
 //! | search | [`Index::search`], [`SearchParams`], [`Hits`] |
 //! | add, remove, update, reconstruct, merge | the abilities: [`Index`] and its `as_*` |
 //! | keep an index in a file | [`write_index`], [`read_index`] |
+//! | search a file without reading all of it | [`open_index`], [`open_mapped`] with an [`io::Map`]; [`verify_index`] |
 //! | bring your own lists of probes | [`IndexIvf::search_preassigned`] |
 //! | write a codec, a store, a quantizer | [`Codec`], [`InvertedLists`], [`Level1Quantizer`], and [`registry`] |
 //! | read vector files | [`io`] |
@@ -46,8 +47,8 @@
 pub use ivf_core::*;
 pub use ivf_cpu as cpu;
 pub use ivf_factory::{
-    FactoryError, ParseError, ReadIndexError, Spec, WriteIndexError, build, build_with, default_registry, read_index,
-    read_index_with, write_index,
+    FactoryError, ParseError, ReadIndexError, Spec, WriteIndexError, build, build_with, default_registry, open_index,
+    open_index_with, open_mapped, open_mapped_with, read_index, read_index_with, verify_index, write_index,
 };
 pub use ivf_io as io;
 pub use ivf_pq as pq;

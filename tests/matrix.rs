@@ -203,11 +203,19 @@ fn files_bring_the_same_index_back_and_damage_is_an_error() {
             ivf::write_index(index, &path).unwrap_or_else(|error| panic!("{spec}: {error}"));
             ivf::read_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}"))
         });
+        indexes::check_reload(&*index, &|_| ivf::open_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}")));
         // Written again, the bytes are the same.
         let first = std::fs::read(&path).expect("the file is there");
-        let again = ivf::read_index(&path).expect("read before");
+        let again = ivf::open_index(&path).expect("opened before");
         ivf::write_index(&*again, &path).expect("written before");
         assert!(std::fs::read(&path).expect("the file is there") == first, "{spec}, {metric}: other bytes");
+        ivf::verify_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        #[cfg(target_os = "linux")]
+        indexes::check_reload(&*index, &|_| {
+            let file = ivf_testkit::sealed::SealedFile::new(&first).expect("a file in memory");
+            let map = ivf::io::Map::open_if_safe(file.path()).unwrap_or_else(|error| panic!("{spec}: {error}"));
+            ivf::open_mapped(map).unwrap_or_else(|error| panic!("{spec}: {error}"))
+        });
     });
     for spec in compositions() {
         let index = filled(&spec, Metric::L2);

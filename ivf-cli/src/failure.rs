@@ -1,7 +1,7 @@
 //! How a command ends badly.
 
 use ivf_factory::{ReadIndexError, WriteIndexError};
-use ivf_io::VectorFileError;
+use ivf_io::{ReadError, VectorFileError};
 use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -57,7 +57,7 @@ macro_rules! from_file_errors {
         }
     )*};
 }
-from_file_errors!(VectorFileError, ReadIndexError, WriteIndexError);
+from_file_errors!(VectorFileError, ReadError, ReadIndexError, WriteIndexError);
 
 /// From a write to standard output.
 impl From<io::Error> for Failure {

@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`build`], [`search`], [`eval`], [`convert`], [`demo`] | the commands |
+//! | [`build`], [`search`], [`eval`], [`info`], [`convert`], [`demo`] | the commands |
 //! | [`failure`] | how a command ends badly, and the exit code |
 //! | [`fill`] | vectors into an index, whatever way it takes them |
 //! | [`paths`] | files that must not be written over |
@@ -19,6 +19,7 @@ mod demo;
 mod eval;
 mod failure;
 mod fill;
+mod info;
 mod paths;
 mod plot;
 mod progress;
@@ -50,6 +51,8 @@ enum Command {
     Search(search::Args),
     /// Measure recall and speed of an index at several settings.
     Eval(eval::Args),
+    /// Say what stands in an index file, and whether it is whole.
+    Info(info::Args),
     /// Write a file of vectors in another format.
     Convert(convert::Args),
     /// Print completions for a shell.
@@ -81,6 +84,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Build(args) => build::run(args, &mut out),
         Command::Search(args) => search::run(args, &mut out),
         Command::Eval(args) => eval::run(args, &mut out),
+        Command::Info(args) => info::run(args, &mut out),
         Command::Convert(args) => convert::run(args, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ivf", &mut out);

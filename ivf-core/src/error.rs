@@ -463,6 +463,14 @@ pub enum DecodeError {
         /// What is wrong.
         what: String,
     },
+    /// Bytes that could not be had: a file that is read only when they are asked for has failed.
+    #[error("{what} cannot be read: {why}")]
+    Read {
+        /// The part of the file.
+        what: String,
+        /// Why not.
+        why: Source,
+    },
     /// A section whose bytes do not have the checksum that the file says.
     #[error("the checksum of {what} is wrong: the bytes are damaged")]
     Checksum {

@@ -151,6 +151,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     fn as_ivf(&self) -> Option<&dyn IndexIvf> {
         None
     }
+
+    /// The index that this one is wrapped around, if it is a wrapper.
+    fn wrapped(&self) -> Option<&dyn Index> {
+        None
+    }
 }
 
 /// The ability to learn from vectors.
@@ -273,6 +278,12 @@ pub trait AddCodes {
 
 /// The abilities with default options.
 impl dyn Index + '_ {
+    /// The inverted-file index that this is, or that stands inside its wrappers. (Faiss's `extract_index_ivf`.) Its ids and its
+    /// vectors are its own: a wrapper may have others.
+    pub fn find_ivf(&self) -> Option<&dyn IndexIvf> {
+        self.as_ivf().or_else(|| self.wrapped()?.find_ivf())
+    }
+
     /// [`Train::train`] with default options; an index without the ability has nothing to learn and says so with an empty
     /// report.
     ///

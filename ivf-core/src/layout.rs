@@ -37,7 +37,8 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
 /// ```
 ///
 /// Stores move blocks and call [`put`](Self::put), [`get`](Self::get) and [`copy`](Self::copy); they never look inside. A
-/// plane starts on a 64-byte boundary, and slots past the end of a list are zeroed.
+/// plane starts on a 64-byte boundary. Whoever writes a list zeroes the slots past its end; who reads one may find anything there,
+/// since it may lie in a file.
 ///
 /// ```
 /// use ivf_core::CodeLayout;

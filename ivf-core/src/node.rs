@@ -3,14 +3,16 @@
 //! Who needs the insides of an index, a codec or a store (a file, a GPU, Python's attributes) asks it to `export()` and gets a
 //! [`Node`]; who makes one from a file is given a [`StoredNode`]. Nobody downcasts.
 
-use crate::bytes::{AlignedBytes, SharedBytes};
+use crate::bytes::AlignedBytes;
 use crate::element::ElementType;
 use crate::error::DecodeError;
+use crate::section::Section;
 use crate::wire::meta;
 use bytemuck::Pod;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What the elements of an array are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -106,11 +108,15 @@ impl<'a> NamedArray<'a> {
 
     /// An array of one axis in pieces.
     pub fn pieces<T: ArrayElement>(name: &str, pieces: impl IntoIterator<Item = &'a [T]>) -> Self {
-        let pieces: Vec<Cow<'a, [u8]>> = pieces
-            .into_iter()
-            .filter(|piece| !piece.is_empty())
-            .map(|piece| Cow::Borrowed(bytemuck::cast_slice(piece)))
-            .collect();
+        Self::bytes::<T>(name, pieces.into_iter().map(|piece| Cow::Borrowed(bytemuck::cast_slice(piece))))
+    }
+
+    /// An array of one axis of elements of `T`, by its bytes in pieces.
+    ///
+    /// # Panics
+    /// If the bytes are not whole elements.
+    pub fn bytes<T: ArrayElement>(name: &str, pieces: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
+        let pieces: Vec<Cow<'a, [u8]>> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
         Self::new::<T>(name, &[(bytes / size_of::<T>()) as u64], pieces)
     }
@@ -183,7 +189,7 @@ impl<'a> Node<'a> {
                     name: array.name.clone(),
                     dtype: array.dtype,
                     shape: array.shape.clone(),
-                    bytes: AlignedBytes::copy_of(&array.pieces.concat()).into(),
+                    bytes: Arc::new(AlignedBytes::copy_of(&array.pieces.concat())),
                 })
                 .collect(),
             children: self.children.iter().map(|(name, child)| (name.clone(), child.to_stored())).collect(),
@@ -191,7 +197,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// An array of a [`StoredNode`]. The bytes start on a 64-byte boundary.
+/// An array of a [`StoredNode`].
 #[derive(Clone, Debug)]
 pub struct StoredArray {
     /// The name, unique in its node.
@@ -201,7 +207,7 @@ pub struct StoredArray {
     /// The lengths of its axes; a reader of files has checked that they multiply to the length of `bytes`.
     pub shape: Vec<u64>,
     /// The bytes, little-endian.
-    pub bytes: SharedBytes,
+    pub bytes: Arc<dyn Section>,
 }
 
 /// The insides of a thing as they were read: nothing in it is trusted yet.
@@ -239,18 +245,26 @@ impl StoredNode {
         meta::from_bytes(&self.tag, &self.meta)
     }
 
-    /// The array `name` as elements of `T`.
+    /// The array `name` as elements of `T`: whole, checked and in memory.
+    ///
+    /// # Errors
+    /// [`DecodeError::Missing`], [`DecodeError::Value`] if it is of another type, or what [`Section::whole`] says.
+    pub fn array<T: ArrayElement>(&self, name: &str) -> Result<&[T], DecodeError> {
+        bytemuck::try_cast_slice(self.section::<T>(name)?.whole()?)
+            .map_err(|_| DecodeError::value(&self.tag, format!("array '{name}' is cut short or not aligned")))
+    }
+
+    /// The bytes of the array `name`, of elements of `T`, where they lie: for who needs parts of it, at one time and another.
     ///
     /// # Errors
     /// [`DecodeError::Missing`], or [`DecodeError::Value`] if it is of another type.
-    pub fn array<T: ArrayElement>(&self, name: &str) -> Result<&[T], DecodeError> {
+    pub fn section<T: ArrayElement>(&self, name: &str) -> Result<&Arc<dyn Section>, DecodeError> {
         let array = self.stored_array(name)?;
         if array.dtype != T::DTYPE {
             let what = format!("array '{name}' is of {:?}, not {:?}", array.dtype, T::DTYPE);
             return Err(DecodeError::value(&self.tag, what));
         }
-        bytemuck::try_cast_slice(&array.bytes)
-            .map_err(|_| DecodeError::value(&self.tag, format!("array '{name}' is cut short or not aligned")))
+        Ok(&array.bytes)
     }
 
     /// The array `name` as it was read.

@@ -3,6 +3,7 @@
 use crate::default::default_registry;
 use ivf_core::error::{DecodeError, StoreError};
 use ivf_core::{Index, Registry};
+use ivf_io::{Container, Map};
 use std::path::{Path, PathBuf};
 
 /// Why an index file could not be read.
@@ -55,6 +56,70 @@ pub fn read_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Bo
     let path = path.as_ref();
     let node = ivf_io::read_container(path)?;
     registry.read_index(&node).map_err(|why| ReadIndexError::Decode { path: path.into(), why })
+}
+
+/// Opens an index file whose lists stay in it: each is read when a search comes to it. What a search always needs (centroids,
+/// codebooks) is read into memory now, and checked; the lists are not: [`verify_index`] does that.
+///
+/// Safe whoever writes to the file. Lists that are written to are copied into memory; the file stays as it is. An index of one
+/// list (`Flat`) reads all of it for each piece of work: map it, or read it.
+///
+/// # Errors
+/// [`ReadIndexError`], with the path.
+pub fn open_index(path: impl AsRef<Path>) -> Result<Box<dyn Index>, ReadIndexError> {
+    open_index_with(path, default_registry())
+}
+
+/// [`open_index`] with kinds of the caller's own.
+///
+/// # Errors
+/// As [`open_index`].
+pub fn open_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
+    read_opened(&Container::open(path)?, registry)
+}
+
+/// Opens an index in a mapped file, whose lists are scanned where they lie. As [`open_index`] otherwise.
+///
+/// ```no_run
+/// use ivf_io::Map;
+///
+/// // SAFETY: nobody writes into the file while the index is there; new ones replace it by rename.
+/// let map = unsafe { Map::open("base.ivf")? };
+/// let index = ivf_factory::open_mapped(map)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`ReadIndexError`], with the path.
+pub fn open_mapped(map: Map) -> Result<Box<dyn Index>, ReadIndexError> {
+    open_mapped_with(map, default_registry())
+}
+
+/// [`open_mapped`] with kinds of the caller's own.
+///
+/// # Errors
+/// As [`open_mapped`].
+pub fn open_mapped_with(map: Map, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
+    read_opened(&Container::from_map(map)?, registry)
+}
+
+fn read_opened(container: &Container, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
+    let fault = |why| ReadIndexError::Decode { path: container.path().to_owned(), why };
+    registry.read_index(&container.node()).map_err(fault)
+}
+
+/// Checks an index file, every byte of it, in little memory: that it is whole, and that it holds an index.
+///
+/// # Errors
+/// [`ReadIndexError`], with the path and what is damaged.
+pub fn verify_index(path: impl AsRef<Path>) -> Result<(), ReadIndexError> {
+    let container = Container::open(path)?;
+    let damaged = container.verify()?;
+    if !damaged.is_empty() {
+        let why = DecodeError::Checksum { what: damaged.join(", ") };
+        return Err(ReadIndexError::Decode { path: container.path().to_owned(), why });
+    }
+    read_opened(&container, default_registry()).map(drop)
 }
 
 /// Writes an index file: whole, or not at all. It takes no registry, since an index knows its insides itself.

@@ -19,7 +19,7 @@
 //! | `items`, `grammar`, `words` | parsing it: cut at commas, read each item, nest by precedence |
 //! | `error`, `hint` | [`ParseError`]: what is wrong, where, what could stand there, what was meant |
 //! | `build` | [`build`]: from a string to an index |
-//! | `files` | [`read_index`], [`write_index`] |
+//! | `files` | [`write_index`], [`read_index`], [`open_index`], [`open_mapped`], [`verify_index`] |
 //! | `default` | [`default_registry`]: the only place that knows all kinds |
 
 #![forbid(unsafe_code)]
@@ -37,6 +37,9 @@ mod words;
 pub use build::{build, build_with};
 pub use default::default_registry;
 pub use error::{FactoryError, ParseError};
-pub use files::{ReadIndexError, WriteIndexError, read_index, read_index_with, write_index};
+pub use files::{
+    ReadIndexError, WriteIndexError, open_index, open_index_with, open_mapped, open_mapped_with, read_index,
+    read_index_with, verify_index, write_index,
+};
 pub use items::{MAX_DEPTH, MAX_LEN};
 pub use spec::Spec;

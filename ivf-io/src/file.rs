@@ -17,6 +17,14 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, len))
 }
 
+/// Reads some bytes at a position, without moving the handle.
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, bytes, at);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, bytes, at);
+}
+
 /// A file in the making. Until [`commit`](Self::commit) the old file stays as it is; dropped before, the new one is removed.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
@@ -53,26 +61,26 @@ impl AtomicFile {
     /// If it fails, the old file is still there, with one exception: where the rename went well and only the folder could not
     /// be synced, the new one is.
     pub(crate) fn commit(self) -> io::Result<()> {
-        crash::step();
+        crash::step()?;
         let temp = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        crash::step();
+        crash::step()?;
         temp.as_file().sync_all()?;
-        crash::step();
+        crash::step()?;
         // Without syncing the folder the rename itself may be lost. Opened early, so that this cannot fail too late.
         #[cfg(unix)]
         let folder = File::open(folder_of(&self.target))?;
         temp.persist(&self.target).map_err(|failed| failed.error)?;
-        crash::step();
+        crash::step()?;
         #[cfg(unix)]
         folder.sync_all()?;
-        crash::step();
+        crash::step()?;
         Ok(())
     }
 }
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        crash::write(&mut self.out, bytes);
+        crash::write(&mut self.out, bytes)?;
         self.out.write(bytes)
     }
 
@@ -81,41 +89,67 @@ impl Write for AtomicFile {
     }
 }
 
-/// Where a save may be killed: nothing, but in tests of this crate, whose child processes end at a place that they are told.
+/// Where a save may be killed, or find the disk full: nowhere, but in tests of this crate.
 #[cfg(not(test))]
 mod crash {
-    pub(super) fn write(_out: &mut impl std::io::Write, _bytes: &[u8]) {}
-    pub(super) fn step() {}
+    use std::io;
+
+    pub(super) fn write(_out: &mut impl io::Write, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn step() -> io::Result<()> {
+        Ok(())
+    }
 }
 
+/// The process ends once so many bytes are written, or between two steps of a commit, if the environment says so; a thread that has
+/// asked for it finds the disk full there.
 #[cfg(test)]
 pub(crate) mod crash {
-    use std::io::Write;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::cell::Cell;
+    use std::io::{self, Write};
 
-    /// Ends the process once so many bytes are written, or between these steps of a commit.
+    /// How many bytes, and how many steps, the process lives.
     pub(crate) const BYTES: &str = "IVF_TEST_CRASH_BYTES";
     pub(crate) const STEPS: &str = "IVF_TEST_CRASH_STEPS";
 
-    fn limit(name: &str) -> Option<u64> {
-        std::env::var(name).ok().map(|limit| limit.parse().unwrap())
+    thread_local! {
+        static WRITTEN: Cell<u64> = const { Cell::new(0) };
+        static STEPPED: Cell<u64> = const { Cell::new(0) };
+        static FULL: Cell<(u64, u64)> = const { Cell::new((u64::MAX, u64::MAX)) };
     }
 
-    pub(super) fn write(out: &mut impl Write, bytes: &[u8]) {
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        let Some(limit) = limit(BYTES) else { return };
-        let before = WRITTEN.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if before + bytes.len() as u64 > limit {
-            out.write_all(&bytes[..(limit - before) as usize]).and_then(|()| out.flush()).unwrap();
+    /// The disk is full once this thread has written so many bytes, or gone so many steps.
+    pub(crate) fn fill_disk(bytes: u64, steps: u64) {
+        WRITTEN.set(0);
+        STEPPED.set(0);
+        FULL.set((bytes, steps));
+    }
+
+    fn limit(name: &str) -> u64 {
+        std::env::var(name).map_or(u64::MAX, |limit| limit.parse().unwrap())
+    }
+
+    pub(super) fn write(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+        let before = WRITTEN.replace(WRITTEN.get() + bytes.len() as u64);
+        let fits = |limit: u64| (limit.saturating_sub(before) as usize).min(bytes.len());
+        if fits(limit(BYTES)) < bytes.len() {
+            out.write_all(&bytes[..fits(limit(BYTES))]).and_then(|()| out.flush()).unwrap();
             std::process::abort();
+        }
+        match fits(FULL.get().0) {
+            fit if fit < bytes.len() => out.write_all(&bytes[..fit]).and(Err(io::ErrorKind::StorageFull.into())),
+            _ => Ok(()),
         }
     }
 
-    pub(super) fn step() {
-        static STEPPED: AtomicU64 = AtomicU64::new(0);
-        if limit(STEPS).is_some_and(|limit| STEPPED.fetch_add(1, Ordering::Relaxed) == limit) {
+    pub(super) fn step() -> io::Result<()> {
+        let before = STEPPED.replace(STEPPED.get() + 1);
+        if limit(STEPS) == before {
             std::process::abort();
         }
+        if FULL.get().1 == before { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 }
 

@@ -2,24 +2,28 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`container`] | the native index file: a tree of exported nodes, written whole and read whole |
+//! | [`container`] | the native index file: a tree of exported nodes, written whole, and read whole or where it lies |
+//! | [`mmap`] | a file mapped into memory |
 //! | [`vectors`] | fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin and npy files, read and written in blocks |
 //!
 //! This crate knows trees of nodes and matrices of numbers, not indexes: `ivf-factory` turns one into the other. Every file
 //! is replaced atomically, and every byte of an index file is covered by a checksum or compared with the one value that it
 //! may have.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[cfg(target_endian = "big")]
 compile_error!("ivf files are little-endian and are read without conversion: a big-endian target is not supported");
 
 pub mod container;
 mod file;
+#[allow(unsafe_code, reason = "a map is only as good as the promise that its file stays as it is")]
+pub mod mmap;
 pub mod vectors;
 
 pub use container::{
-    ContainerError, EncodeError, FORMAT_VERSION, NodeError, ReadError, WriteError, decode_container, read_container,
-    write_container, write_container_to,
+    Container, ContainerError, EncodeError, FORMAT_VERSION, NodeError, ReadError, SectionInfo, WriteError,
+    decode_container, read_container, write_container, write_container_to,
 };
+pub use mmap::{Map, MapError};
 pub use vectors::{VectorFileError, VectorReader, VectorType, VectorWriter, Vectors, read_vectors, write_vectors};

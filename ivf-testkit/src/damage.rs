@@ -7,6 +7,7 @@ use ivf_core::node::{DType, StoredArray};
 use rand::RngExt;
 use rand::seq::{IndexedMutRandom, IndexedRandom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// Damages a node, or one below it, in one random way and says how.
 ///
@@ -69,7 +70,7 @@ fn damage_meta(meta: &mut Vec<u8>, random: &mut Random) -> String {
 
 fn damage_array(array: &mut StoredArray, random: &mut Random) -> String {
     let size = array.dtype.size();
-    let mut content = array.bytes.to_vec();
+    let mut content = array.bytes.whole().expect("bytes in memory").to_vec();
     let elements = content.len() / size;
     let what = match random.random_range(0..9) {
         0 if elements > 0 => {
@@ -87,7 +88,7 @@ fn damage_array(array: &mut StoredArray, random: &mut Random) -> String {
         }
         3 => {
             content.clear();
-            array.bytes = AlignedBytes::new().into();
+            array.bytes = Arc::new(AlignedBytes::new());
             array.shape = vec![0, u64::MAX];
             return format!("array '{}': empty, of shape 0 x 2^64 - 1", array.name);
         }
@@ -114,7 +115,7 @@ fn damage_array(array: &mut StoredArray, random: &mut Random) -> String {
     if array.shape.iter().product::<u64>() != elements as u64 {
         array.shape = vec![elements as u64];
     }
-    array.bytes = AlignedBytes::copy_of(&content).into();
+    array.bytes = Arc::new(AlignedBytes::copy_of(&content));
     format!("array '{}': {what}", array.name)
 }
 
@@ -151,7 +152,7 @@ pub fn check_damaged_nodes(node: &StoredNode, seed: u64, count: usize, subject: 
 
 /// Bytes of a node, all its children's too.
 pub fn byte_len(node: &StoredNode) -> usize {
-    let arrays: usize = node.arrays.iter().map(|array| array.bytes.len()).sum();
+    let arrays: usize = node.arrays.iter().map(|array| array.bytes.len() as usize).sum();
     node.meta.len() + arrays + node.children.iter().map(|(_, child)| byte_len(child)).sum::<usize>()
 }
 
@@ -177,7 +178,7 @@ mod tests {
             kinds.insert(damage(&mut node, &mut random));
             for array in node.arrays.iter().chain(node.children.iter().flat_map(|(_, child)| &child.arrays)) {
                 let elements: u64 = array.shape.iter().product();
-                assert_eq!(elements as usize * array.dtype.size(), array.bytes.len(), "{array:?}");
+                assert_eq!(elements as usize * array.dtype.size(), array.bytes.len() as usize, "{array:?}");
             }
         }
         assert!(kinds.len() > 100, "{} ways only", kinds.len());

@@ -24,6 +24,8 @@
 //! | [`centroids`] | centroids to bind a codec to |
 //! | [`compare`] | results compared bit for bit |
 //! | [`damage`] | exported nodes, damaged in many ways |
+//! | [`reseal`](mod@reseal) | index files that are damaged under right checksums |
+//! | [`at_rest`], `sealed` (Linux) | nodes whose bytes are as in an open or a mapped file; files that can be mapped safely |
 //!
 //! ```
 //! use ivf_core::lists::{ArrayLists, InvertedLists};
@@ -33,6 +35,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod at_rest;
 pub mod centroids;
 pub mod codecs;
 pub mod compare;
@@ -42,5 +45,8 @@ pub mod executor;
 pub mod indexes;
 pub mod layouts;
 pub mod oracle;
+pub mod reseal;
 pub mod scanners;
+#[cfg(target_os = "linux")]
+pub mod sealed;
 pub mod stores;

@@ -4,5 +4,6 @@ mod build_and_search;
 mod convert;
 mod demo;
 mod files;
+mod info;
 mod mistakes;
 mod program;

@@ -1,5 +1,6 @@
-//! Lists in memory, each in one growing array a plane.
+//! Lists in memory, each in one growing array a plane; those of a file stay where they are until they are written to.
 
+use super::stored::StoredLists;
 use super::{
     Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves,
 };
@@ -10,16 +11,24 @@ use crate::id::{Id, Ids, ListNo, ListOffset, Location};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::{NamedArray, Node, StoredNode};
 use crate::registry::StoreRow;
-use crate::wire::Bound;
+use std::borrow::Cow;
 use std::mem;
 
 /// The store in memory: for each list its ids, and one 64-byte aligned array a plane.
 ///
-/// Ids that count up by one are not stored (see [`Ids::Run`]).
+/// Ids that count up by one are not stored (see [`Ids::Run`]). Lists that were read stay in the bytes they were read into, or in the
+/// mapped or opened file, until something is written to them: then they are copied, and what they came from is as it was.
+///
+/// ```text
+/// own     -      -      list 2     -          written to
+/// stored  list 0 list 1 (list 2)   list 3     where the file has them
+/// ```
 #[derive(Clone, Debug)]
 pub struct ArrayLists {
     layout: CodeLayout,
-    lists: Vec<ArrayList>,
+    /// The lists that lie in memory of their own: all of them, unless `stored` has the others.
+    own: Vec<Option<ArrayList>>,
+    stored: Option<StoredLists>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -28,13 +37,23 @@ struct ArrayList {
     planes: Planes<AlignedBytes>,
 }
 
+/// Of an exported node.
+pub(super) const META_VERSION: u16 = 0;
+
 /// Meta of an exported node: the shape of the lists, checked against the codec's layout by the reader.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Meta {
-    nlist: u64,
-    layout: String,
-    code_size: u64,
-    block_len: u64,
+#[derive(PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Meta {
+    pub(super) nlist: u64,
+    pub(super) layout: String,
+    pub(super) code_size: u64,
+    pub(super) block_len: u64,
+}
+
+impl Meta {
+    pub(super) fn new(nlist: u64, layout: &CodeLayout) -> Self {
+        let (code_size, block_len) = (layout.code_size() as u64, layout.block_len() as u64);
+        Self { nlist, layout: layout.name().to_owned(), code_size, block_len }
+    }
 }
 
 impl ArrayLists {
@@ -52,74 +71,63 @@ impl ArrayLists {
             ids: IdColumn::default(),
             planes: (0..layout.plane_count()).map(|_| AlignedBytes::new()).collect(),
         };
-        Self { lists: vec![empty; nlist], layout }
+        Self { own: vec![Some(empty); nlist], stored: None, layout }
     }
 
-    fn get(&self, list: ListNo) -> Result<&ArrayList, StoreError> {
-        self.lists.get(list.index()).ok_or(StoreError::NoSuchList { list, nlist: self.lists.len() })
-    }
-
-    fn get_mut(&mut self, list: ListNo) -> Result<&mut ArrayList, StoreError> {
-        let nlist = self.lists.len();
-        self.lists.get_mut(list.index()).ok_or(StoreError::NoSuchList { list, nlist })
-    }
-
-    /// The store that a node exported by [`InvertedLists::export`] holds.
+    /// The store that a node exported by [`InvertedLists::export`] holds. The lists stay in the node's sections.
     ///
     /// # Errors
-    /// [`DecodeError`] for whatever does not fit together; memory is taken only for bytes that are there.
+    /// [`DecodeError`] for whatever does not fit together.
     pub fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
-        node.expect_version(0)?;
-        let meta: Meta = node.meta()?;
-        let fault = |what: String| DecodeError::value(Self::ROW.tag, what);
-        if (meta.layout.as_str(), meta.code_size, meta.block_len)
-            != (layout.name(), layout.code_size() as u64, layout.block_len() as u64)
-        {
-            return Err(fault(format!(
-                "the codes are laid out as {} ({} bytes, blocks of {}), the codec's as {layout}",
-                meta.layout, meta.code_size, meta.block_len
-            )));
+        let stored = StoredLists::read(node, layout)?;
+        Ok(Self { layout: layout.clone(), own: vec![None; stored.nlist()], stored: Some(stored) })
+    }
+
+    /// The list in memory of its own; `None` if the file has it.
+    fn get(&self, list: ListNo) -> Result<Option<&ArrayList>, StoreError> {
+        let own = self.own.get(list.index()).ok_or(StoreError::NoSuchList { list, nlist: self.own.len() })?;
+        Ok(own.as_ref())
+    }
+
+    /// The lists of the file.
+    ///
+    /// # Panics
+    /// If there is no file: then every list is in memory of its own.
+    fn stored(&self) -> &StoredLists {
+        self.stored.as_ref().expect("lists that are not the store's own are a file's")
+    }
+
+    /// The list, in memory of its own from now on.
+    fn get_mut(&mut self, list: ListNo) -> Result<&mut ArrayList, StoreError> {
+        self.own([list])?;
+        Ok(self.own[list.index()].as_mut().expect("its own just above"))
+    }
+
+    /// Copies lists that the file has into memory of their own. Where the file was read into memory, all of them are copied at the
+    /// first write: it would stay there for the sake of a few.
+    fn own(&mut self, lists: impl IntoIterator<Item = ListNo>) -> Result<(), StoreError> {
+        let mut wanted = Vec::new();
+        for list in lists {
+            if self.get(list)?.is_none() {
+                wanted.push(list);
+            }
         }
-        let lens = node.array::<u64>("lens")?;
-        if lens.len() as u64 != meta.nlist {
-            return Err(fault(format!("{} list lengths for {} lists", lens.len(), meta.nlist)));
+        if wanted.is_empty() {
+            return Ok(());
         }
-        let runs = node.array::<i64>("runs")?;
-        if runs.len() != 2 * lens.len() {
-            return Err(fault(format!("{} id runs for {} lists", runs.len(), lens.len())));
+        if self.stored().in_memory() {
+            let numbers = (0..self.own.len()).map(|no| ListNo(no as u32));
+            wanted = numbers.filter(|list| self.own[list.index()].is_none()).collect();
         }
-        let mut ids = Bound::new("ids", node.array::<Id>("ids")?);
-        let mut planes: Planes<Bound<'_, u8>> = Planes::new();
-        for p in 0..layout.plane_count() {
-            planes.push(Bound::new("a plane", node.array::<u8>(&format!("plane{p}"))?));
+        let copy = |list: &ListNo| ArrayList::copy_of(self.stored(), *list, &self.layout);
+        let copies = wanted.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
+        for (list, copy) in wanted.into_iter().zip(copies) {
+            self.own[list.index()] = Some(copy);
         }
-        let mut lists = Vec::new();
-        for (&len, run) in lens.iter().zip(runs.chunks_exact(2)) {
-            let len = u32::try_from(len).map_err(|_| fault(format!("a list of {len} entries")))? as usize;
-            let ids = match run {
-                [1, first] if len > 0 && first.checked_add(len as i64 - 1).is_some() => {
-                    IdColumn::Run { first: Id(*first), len }
-                }
-                [0, 0] => IdColumn::from_listed(ids.take(len)?.to_vec()),
-                _ => return Err(fault("a run of ids that cannot be".into())),
-            };
-            let planes = planes
-                .iter_mut()
-                .enumerate()
-                .map(|(p, plane)| {
-                    let bytes = layout.plane_bytes(p, len);
-                    let codes = AlignedBytes::copy_of(plane.take(bytes)?);
-                    plane.take(padding(bytes))?;
-                    Ok(codes)
-                })
-                .collect::<Result<Planes<_>, DecodeError>>()?;
-            let mut list = ArrayList { ids, planes };
-            list.clear_tail(layout);
-            lists.push(list);
+        if self.own.iter().all(Option::is_some) {
+            self.stored = None;
         }
-        ids.finish()?;
-        planes.into_iter().try_for_each(Bound::finish)?;
-        Ok(Self { layout: layout.clone(), lists })
+        Ok(())
     }
 }
 
@@ -130,7 +138,7 @@ fn padding(bytes: usize) -> usize {
 
 impl InvertedLists for ArrayLists {
     fn nlist(&self) -> usize {
-        self.lists.len()
+        self.own.len()
     }
 
     fn layout(&self) -> &CodeLayout {
@@ -138,47 +146,49 @@ impl InvertedLists for ArrayLists {
     }
 
     fn list_len(&self, list: ListNo) -> Result<usize, StoreError> {
-        Ok(self.get(list)?.ids.len())
+        Ok(self.get(list)?.map_or_else(|| self.stored().len(list), |own| own.ids.len()))
     }
 
     fn list(&self, list: ListNo) -> Result<ListRef<'_>, StoreError> {
-        let list = self.get(list)?;
-        let planes = list.planes.iter().map(|plane| PlaneBytes::Borrowed(plane)).collect();
-        Ok(ListRef::new([Segment::new(&self.layout, SegmentIds::Borrowed(list.ids.view()), planes)?]))
+        let Some(own) = self.get(list)? else { return self.stored().list(list, &self.layout) };
+        let planes = own.planes.iter().map(|plane| PlaneBytes::Borrowed(plane)).collect();
+        Ok(ListRef::new([Segment::new(&self.layout, SegmentIds::Borrowed(own.ids.view()), planes)?]))
     }
 
     fn memory(&self) -> usize {
-        let list = |list: &ArrayList| list.ids.memory() + list.planes.iter().map(|p| p.len()).sum::<usize>();
-        self.lists.len() * size_of::<ArrayList>() + self.lists.iter().map(list).sum::<usize>()
+        let own = self.own.iter().flatten().map(ArrayList::memory).sum::<usize>();
+        size_of_val(&self.own[..]) + own + self.stored.as_ref().map_or(0, StoredLists::memory)
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
         const ZEROS: [u8; ALIGN] = [0; ALIGN];
-        let mut node = Node::new(
-            Self::ROW.tag,
-            0,
-            &Meta {
-                nlist: self.lists.len() as u64,
-                layout: self.layout.name().to_owned(),
-                code_size: self.layout.code_size() as u64,
-                block_len: self.layout.block_len() as u64,
-            },
-        );
-        let lens: Vec<u64> = self.lists.iter().map(|list| list.ids.len() as u64).collect();
-        let runs: Vec<i64> = self.lists.iter().flat_map(|list| list.ids.run()).collect();
+        let (mut lens, mut runs, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        let mut planes: Planes<Vec<Cow<'_, [u8]>>> = (0..self.layout.plane_count()).map(|_| Vec::new()).collect();
+        for no in 0..self.own.len() {
+            let list = ListNo(no as u32);
+            lens.push(self.list_len(list)? as u64);
+            let own = self.get(list)?;
+            let run = own.map_or_else(|| self.stored().run(list), |own| own.ids.run());
+            runs.extend(run.map_or([0, 0], |first| [1, first.0]));
+            ids.push(match own {
+                Some(own) => Cow::Borrowed(own.ids.listed_bytes()),
+                None => self.stored().listed_ids(list)?.into(),
+            });
+            for (p, plane) in planes.iter_mut().enumerate() {
+                let blocks: Cow<'_, [u8]> = match own {
+                    Some(own) => Cow::Borrowed(&own.planes[p]),
+                    None => self.stored().plane(list, p, &self.layout)?.into(),
+                };
+                let zeros = Cow::Borrowed(&ZEROS[..padding(blocks.len())]);
+                plane.extend([blocks, zeros]);
+            }
+        }
+        let mut node = Node::new(Self::ROW.tag, META_VERSION, &Meta::new(self.own.len() as u64, &self.layout));
         node.push(NamedArray::owned("lens", &[lens.len() as u64], lens));
         node.push(NamedArray::owned("runs", &[runs.len() as u64 / 2, 2], runs));
-        let listed = self.lists.iter().filter_map(|list| match &list.ids {
-            IdColumn::Listed(ids) => Some(&ids[..]),
-            IdColumn::Run { .. } => None,
-        });
-        node.push(NamedArray::pieces("ids", listed));
-        for p in 0..self.layout.plane_count() {
-            let pieces = self.lists.iter().flat_map(|list| {
-                let plane = &list.planes[p];
-                [&plane[..], &ZEROS[..padding(plane.len())]]
-            });
-            node.push(NamedArray::pieces(&format!("plane{p}"), pieces));
+        node.push(NamedArray::bytes::<Id>("ids", ids));
+        for (p, plane) in planes.into_iter().enumerate() {
+            node.push(NamedArray::bytes::<u8>(&format!("plane{p}"), plane));
         }
         Ok(node)
     }
@@ -202,14 +212,15 @@ impl InvertedListsMut for ArrayLists {
                 return Err(StoreError::ListFull { list: group.list });
             }
         }
+        self.own(batch.groups().map(|group| group.list))?;
         let layout = &self.layout;
-        let (mut rest, mut next) = (self.lists.iter_mut(), 0);
+        let (mut rest, mut next) = (self.own.iter_mut(), 0);
         let jobs: Vec<(&mut ArrayList, Group<'_>)> = batch
             .groups()
             .map(|group| {
-                let list = rest.nth(group.list.index() - next).expect("checked above");
+                let list = rest.nth(group.list.index() - next).and_then(Option::as_mut);
                 next = group.list.index() + 1;
-                (list, group)
+                (list.expect("its own just above"), group)
             })
             .collect();
         map_items(executor, jobs, |_, (list, group)| list.append(layout, &group));
@@ -275,12 +286,30 @@ impl InvertedListsMut for ArrayLists {
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        *self = Self::new(self.lists.len(), self.layout.clone());
+        *self = Self::new(self.own.len(), self.layout.clone());
         Ok(())
     }
 }
 
 impl ArrayList {
+    /// A copy of a list that a file has.
+    fn copy_of(stored: &StoredLists, list: ListNo, layout: &CodeLayout) -> Result<Self, StoreError> {
+        let entries = stored.list(list, layout)?;
+        let ids = match stored.run(list) {
+            Some(first) => IdColumn::Run { first, len: entries.len() },
+            None => IdColumn::from_listed(entries.ids().collect()),
+        };
+        let plane = |p| Ok(AlignedBytes::copy_of(&stored.plane(list, p, layout)?));
+        let planes = (0..layout.plane_count()).map(plane).collect::<Result<_, StoreError>>()?;
+        let mut own = Self { ids, planes };
+        own.clear_tail(layout);
+        Ok(own)
+    }
+
+    fn memory(&self) -> usize {
+        self.ids.memory() + self.planes.iter().map(|plane| plane.len()).sum::<usize>()
+    }
+
     fn planes_mut(&mut self) -> Planes<&mut [u8]> {
         self.planes.iter_mut().map(|plane| &mut **plane).collect()
     }
@@ -355,11 +384,19 @@ impl IdColumn {
         }
     }
 
-    /// (1, first) for a run, (0, 0) for listed ids or none: how a file says it.
-    fn run(&self) -> [i64; 2] {
+    /// The first of ids that count up; `None` for others, or if there is none.
+    fn run(&self) -> Option<Id> {
         match self {
-            Self::Run { first, len } if *len > 0 => [1, first.0],
-            _ => [0, 0],
+            Self::Run { first, len } if *len > 0 => Some(*first),
+            _ => None,
+        }
+    }
+
+    /// The bytes of ids that do not count up.
+    fn listed_bytes(&self) -> &[u8] {
+        match self {
+            Self::Run { .. } => &[],
+            Self::Listed(ids) => bytemuck::cast_slice(ids),
         }
     }
 

@@ -6,6 +6,7 @@
 mod array;
 mod batch;
 mod segment;
+mod stored;
 
 pub use array::ArrayLists;
 pub use batch::{Group, ListBatch};

@@ -4,6 +4,7 @@ use crate::bytes::{ALIGN, SharedBytes};
 use crate::error::StoreError;
 use crate::id::{Id, Ids, ListOffset};
 use crate::layout::{CodeLayout, Planes};
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -23,6 +24,15 @@ impl Deref for PlaneBytes<'_> {
         match self {
             Self::Borrowed(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> From<PlaneBytes<'a>> for Cow<'a, [u8]> {
+    fn from(bytes: PlaneBytes<'a>) -> Self {
+        match bytes {
+            PlaneBytes::Borrowed(bytes) => Self::Borrowed(bytes),
+            PlaneBytes::Shared(bytes) => Self::Owned(bytes.to_vec()),
         }
     }
 }

@@ -249,6 +249,10 @@ impl Index for IdMap {
         self.inner.memory() + self.ids.len() * (size_of::<Id>() + 1) + table
     }
 
+    fn wrapped(&self) -> Option<&dyn Index> {
+        Some(&*self.inner)
+    }
+
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let mut node = Node::new(self.kind.row().tag, 0, &self.next_id);
         let present: Vec<u8> = self.present.iter().map(|&present| present.into()).collect();

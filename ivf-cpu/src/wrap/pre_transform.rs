@@ -261,6 +261,10 @@ impl Index for PreTransform {
         self.inner.memory()
     }
 
+    fn wrapped(&self) -> Option<&dyn Index> {
+        Some(&*self.inner)
+    }
+
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let tokens: Vec<String> = self.specs.iter().map(|spec| spec.to_string()).collect();
         let mut node = Node::new(ROW.tag, 0, &(self.dim as u64, tokens, self.chain.is_some(), self.cosine));

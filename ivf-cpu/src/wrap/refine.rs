@@ -178,6 +178,10 @@ impl Index for Refine {
         self.base.memory() + self.refine.memory()
     }
 
+    fn wrapped(&self) -> Option<&dyn Index> {
+        Some(&*self.base)
+    }
+
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let mut node = Node::new(ROW.tag, 0, &self.k_factor);
         node.push_child("base", self.base.export()?);

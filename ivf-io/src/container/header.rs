@@ -10,13 +10,15 @@
 //! ```
 
 use super::error::NodeError;
-use super::preamble;
-use ivf_core::bytes::{ALIGN, SharedBytes};
+use super::preamble::{self, Preamble};
+use ivf_core::Section;
+use ivf_core::bytes::ALIGN;
 use ivf_core::error::DecodeError;
 use ivf_core::node::{DType, NamedArray, Node, StoredArray, StoredNode};
 use ivf_core::wire::meta::MAX_META;
 use ivf_core::wire::{Reader, Writer};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Levels of nodes that a container may have, the root being the first.
 pub const MAX_DEPTH: usize = 50;
@@ -33,7 +35,7 @@ const SECTION: usize = 8 + 8 + 4;
 
 /// Where a section lies, and its checksum.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Section {
+pub(super) struct Extent {
     pub(super) offset: u64,
     pub(super) len: u64,
     pub(super) crc: u32,
@@ -42,7 +44,7 @@ pub(super) struct Section {
 /// A header as it is written: its bytes, and what follows it.
 pub(super) struct Encoded<'n, 'a> {
     pub(super) bytes: Vec<u8>,
-    pub(super) sections: Vec<(Section, &'n NamedArray<'a>)>,
+    pub(super) sections: Vec<(Extent, &'n NamedArray<'a>)>,
     pub(super) file_len: u64,
 }
 
@@ -59,7 +61,7 @@ pub(super) fn encode<'n, 'a>(root: &'n Node<'a>) -> Result<Encoded<'n, 'a>, Node
     let mut sections = Vec::with_capacity(arrays.len());
     for array in arrays {
         let crc = array.pieces.iter().fold(0, |crc, piece| crc32c::crc32c_append(crc, piece));
-        let section = Section { offset: end.next_multiple_of(ALIGN as u64), len: array.byte_len(), crc };
+        let section = Extent { offset: end.next_multiple_of(ALIGN as u64), len: array.byte_len(), crc };
         table.u64(section.offset);
         table.u64(section.len);
         table.u32(section.crc);
@@ -143,7 +145,11 @@ fn unique<'s>(
 #[derive(Debug)]
 pub(super) struct Header {
     root: NodeEntry,
-    pub(super) sections: Vec<Section>,
+    pub(super) sections: Vec<Extent>,
+    /// The version of the file's format.
+    pub(super) version: (u16, u16),
+    /// Where it ends in the file.
+    pub(super) end: u64,
 }
 
 #[derive(Debug)]
@@ -164,17 +170,18 @@ struct ArrayEntry {
 }
 
 impl Header {
-    /// Parses all bytes of a header, in a file of `file_len` bytes.
-    pub(super) fn parse(bytes: &[u8], file_len: u64) -> Result<Self, DecodeError> {
+    /// Parses all bytes of a header.
+    pub(super) fn parse(bytes: &[u8], preamble: &Preamble) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(WHAT, bytes);
         let root = NodeEntry::parse(&mut reader, 1)?;
-        let sections = parse_sections(&mut reader, (preamble::LEN + bytes.len()) as u64, file_len)?;
+        let end = (preamble::LEN + bytes.len()) as u64;
+        let sections = parse_sections(&mut reader, end, preamble.file_len)?;
         reader.finish()?;
         let mut unused = vec![true; sections.len()];
         root.claim(&sections, &mut unused)?;
         match unused.iter().position(|&unused| unused) {
             Some(i) => Err(DecodeError::value(WHAT, format!("section {i} belongs to no array"))),
-            None => Ok(Self { root, sections }),
+            None => Ok(Self { root, sections, version: preamble.version, end }),
         }
     }
 
@@ -182,8 +189,22 @@ impl Header {
     ///
     /// # Panics
     /// If there are fewer bytes than sections.
-    pub(super) fn into_stored(self, bytes: &[SharedBytes]) -> StoredNode {
-        self.root.into_stored(bytes)
+    pub(super) fn to_stored(&self, sections: &[Arc<dyn Section>]) -> StoredNode {
+        self.root.to_stored(sections)
+    }
+
+    /// Each section's array: its number, where it stands in the tree (`lists/plane0`), its type and its shape. In tree order.
+    pub(super) fn arrays(&self) -> Vec<(usize, String, DType, &[u64])> {
+        let mut arrays = Vec::with_capacity(self.sections.len());
+        self.root.collect_arrays("", &mut arrays);
+        arrays
+    }
+
+    /// How errors name a section: with the array it holds.
+    pub(super) fn section_name(&self, number: usize) -> String {
+        let arrays = self.arrays();
+        let path = arrays.iter().find(|(section, ..)| *section == number).map_or("", |(_, path, ..)| path);
+        format!("section {number} ({path})")
     }
 }
 
@@ -223,7 +244,7 @@ impl NodeEntry {
     }
 
     /// Checks that each array has a section of its length for itself.
-    fn claim(&self, sections: &[Section], unused: &mut [bool]) -> Result<(), DecodeError> {
+    fn claim(&self, sections: &[Extent], unused: &mut [bool]) -> Result<(), DecodeError> {
         for array in &self.arrays {
             let fault = |what: &str| Err(DecodeError::value(&self.tag, format!("array '{}' {what}", array.name)));
             let Some(section) = sections.get(array.section) else {
@@ -239,19 +260,30 @@ impl NodeEntry {
         self.children.iter().try_for_each(|(_, child)| child.claim(sections, unused))
     }
 
-    fn into_stored(self, bytes: &[SharedBytes]) -> StoredNode {
-        let array = |entry: ArrayEntry| StoredArray {
-            name: entry.name,
+    fn to_stored(&self, sections: &[Arc<dyn Section>]) -> StoredNode {
+        let array = |entry: &ArrayEntry| StoredArray {
+            name: entry.name.clone(),
             dtype: entry.dtype,
-            shape: entry.shape,
-            bytes: bytes[entry.section].clone(),
+            shape: entry.shape.clone(),
+            bytes: sections[entry.section].clone(),
         };
+        let child = |(name, child): &(String, NodeEntry)| (name.clone(), child.to_stored(sections));
         StoredNode {
-            tag: self.tag,
+            tag: self.tag.clone(),
             version: self.version,
-            meta: self.meta,
-            arrays: self.arrays.into_iter().map(array).collect(),
-            children: self.children.into_iter().map(|(name, child)| (name, child.into_stored(bytes))).collect(),
+            meta: self.meta.clone(),
+            arrays: self.arrays.iter().map(array).collect(),
+            children: self.children.iter().map(child).collect(),
+        }
+    }
+
+    fn collect_arrays<'s>(&'s self, path: &str, found: &mut Vec<(usize, String, DType, &'s [u64])>) {
+        let arrays = self.arrays.iter();
+        found.extend(
+            arrays.map(|array| (array.section, format!("{path}{}", array.name), array.dtype, &array.shape[..])),
+        );
+        for (name, child) in &self.children {
+            child.collect_arrays(&format!("{path}{name}/"), found);
         }
     }
 }
@@ -270,12 +302,12 @@ impl ArrayEntry {
 }
 
 /// Parses the section table: each section at the next multiple of 64, the last one up to the end of the file.
-fn parse_sections(reader: &mut Reader<'_>, header_end: u64, file_len: u64) -> Result<Vec<Section>, DecodeError> {
+fn parse_sections(reader: &mut Reader<'_>, header_end: u64, file_len: u64) -> Result<Vec<Extent>, DecodeError> {
     let count = reader.count(SECTION)?;
     let mut sections = Vec::with_capacity(count);
     let mut end = header_end;
     for i in 0..count {
-        let section = Section { offset: reader.u64()?, len: reader.u64()?, crc: reader.u32()? };
+        let section = Extent { offset: reader.u64()?, len: reader.u64()?, crc: reader.u32()? };
         if Some(section.offset) != end.checked_next_multiple_of(ALIGN as u64) {
             return Err(DecodeError::value(WHAT, format!("section {i} does not begin where the one before it ends")));
         }

@@ -31,14 +31,18 @@
 
 mod error;
 mod header;
+mod open;
 mod preamble;
 mod read;
+#[cfg(test)]
+mod saves;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use error::{ContainerError, EncodeError, NodeError, ReadError, WriteError};
 pub use header::{MAX_AXES, MAX_DEPTH};
+pub use open::{Container, SectionInfo};
 pub use preamble::FORMAT_VERSION;
 pub use read::{decode_container, read_container};
 pub use write::{write_container, write_container_to};

@@ -21,7 +21,7 @@ const CHECKED: usize = LEN - size_of::<u32>();
 
 const RESERVED: [u8; 28] = [0; 28];
 
-/// What a preamble says beside the version.
+/// What a preamble says.
 ///
 /// ```text
 /// 0      8      10     12          16             24           32        60          64
@@ -29,6 +29,8 @@ const RESERVED: [u8; 28] = [0; 28];
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Preamble {
+    /// The version of the format, major and minor.
+    pub(super) version: (u16, u16),
     /// CRC32C of the header.
     pub(super) header_crc: u32,
     /// Bytes of the header, which follows the preamble.
@@ -41,8 +43,8 @@ impl Preamble {
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let mut out = Writer::new();
         out.bytes(&MAGIC);
-        out.u16(FORMAT_VERSION.0);
-        out.u16(FORMAT_VERSION.1);
+        out.u16(self.version.0);
+        out.u16(self.version.1);
         out.u32(self.header_crc);
         out.u64(self.header_len);
         out.u64(self.file_len);
@@ -65,7 +67,8 @@ impl Preamble {
         if major != FORMAT_VERSION.0 || minor > FORMAT_VERSION.1 {
             return Err(ContainerError::Version { major, minor });
         }
-        let preamble = Self { header_crc: reader.u32()?, header_len: reader.u64()?, file_len: reader.u64()? };
+        let version = (major, minor);
+        let preamble = Self { version, header_crc: reader.u32()?, header_len: reader.u64()?, file_len: reader.u64()? };
         let reserved = reader.bytes(RESERVED.len())?;
         let crc = reader.u32()?;
         reader.finish()?;

@@ -1,14 +1,15 @@
-//! Reading a container into memory.
+//! Reading a container from its first byte to its last.
 
 use super::error::{ContainerError, ReadError};
-use super::header::Header;
+use super::header::{Extent, Header};
 use super::preamble::{self, Preamble};
 use crate::file;
-use ivf_core::StoredNode;
-use ivf_core::bytes::{ALIGN, AlignedBytes, SharedBytes};
+use ivf_core::bytes::{ALIGN, AlignedBytes};
 use ivf_core::error::DecodeError;
+use ivf_core::{Section, StoredNode};
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Reads the tree of nodes of the file at `path`. All bytes are checked; each array is read straight into memory of its own
 /// that begins on a 64-byte boundary.
@@ -36,6 +37,20 @@ pub fn decode_container(bytes: &[u8]) -> Result<StoredNode, ContainerError> {
 
 /// Reads a container of `len` bytes, in order and each byte once.
 fn read_from(mut input: impl Read, len: u64) -> Result<StoredNode, ContainerError> {
+    let header = read_header(&mut input, len)?;
+    let mut sections: Vec<Arc<dyn Section>> = Vec::with_capacity(header.sections.len());
+    walk(&mut input, &header, |number, extent, input| {
+        let mut bytes = AlignedBytes::zeroed(in_memory("a section", extent.len)?);
+        input.read_exact(&mut bytes)?;
+        check(&bytes, extent.crc, || header.section_name(number))?;
+        sections.push(Arc::new(bytes));
+        Ok(())
+    })?;
+    Ok(header.to_stored(&sections))
+}
+
+/// Reads and checks what stands before the sections, in a file of `len` bytes.
+pub(super) fn read_header(mut input: impl Read, len: u64) -> Result<Header, ContainerError> {
     if len == 0 {
         return Err(ContainerError::Empty);
     }
@@ -47,30 +62,35 @@ fn read_from(mut input: impl Read, len: u64) -> Result<StoredNode, ContainerErro
     let mut bytes = vec![0; in_memory("the header", preamble.header_len)?];
     input.read_exact(&mut bytes)?;
     check(&bytes, preamble.header_crc, || "the header".to_owned())?;
-    let header = Header::parse(&bytes, len)?;
-
-    let mut end = preamble::LEN as u64 + preamble.header_len;
-    let mut sections: Vec<SharedBytes> = Vec::with_capacity(header.sections.len());
-    for (i, section) in header.sections.iter().enumerate() {
-        let mut gap = [0; ALIGN];
-        let gap = &mut gap[..(section.offset - end) as usize];
-        input.read_exact(gap)?;
-        if gap.iter().any(|&byte| byte != 0) {
-            return Err(DecodeError::value("the file", format!("the bytes before section {i} are not zero")).into());
-        }
-        let mut bytes = AlignedBytes::zeroed(in_memory("a section", section.len)?);
-        input.read_exact(&mut bytes)?;
-        check(&bytes, section.crc, || format!("section {i}"))?;
-        sections.push(bytes.into());
-        end = section.offset + section.len;
-    }
-    Ok(header.into_stored(&sections))
+    Ok(Header::parse(&bytes, &preamble)?)
 }
 
-fn check(bytes: &[u8], crc: u32, what: impl FnOnce() -> String) -> Result<(), DecodeError> {
+/// Goes through what stands behind the header: compares the bytes between sections with zero, and lets `each` read the sections.
+pub(super) fn walk<R: Read>(
+    input: &mut R,
+    header: &Header,
+    mut each: impl FnMut(usize, &Extent, &mut R) -> Result<(), ContainerError>,
+) -> Result<(), ContainerError> {
+    let mut end = header.end;
+    for (number, extent) in header.sections.iter().enumerate() {
+        let mut gap = [0; ALIGN];
+        let gap = &mut gap[..(extent.offset - end) as usize];
+        input.read_exact(gap)?;
+        if gap.iter().any(|&byte| byte != 0) {
+            return Err(
+                DecodeError::value("the file", format!("the bytes before section {number} are not zero")).into()
+            );
+        }
+        each(number, extent, input)?;
+        end = extent.offset + extent.len;
+    }
+    Ok(())
+}
+
+pub(super) fn check(bytes: &[u8], crc: u32, what: impl FnOnce() -> String) -> Result<(), DecodeError> {
     if crc32c::crc32c(bytes) == crc { Ok(()) } else { Err(DecodeError::Checksum { what: what() }) }
 }
 
-fn in_memory(what: &str, len: u64) -> Result<usize, DecodeError> {
+pub(super) fn in_memory(what: &str, len: u64) -> Result<usize, DecodeError> {
     usize::try_from(len).map_err(|_| DecodeError::value(what, format!("{len} bytes do not fit in memory")))
 }

@@ -2,7 +2,7 @@
 
 use super::error::{EncodeError, WriteError};
 use super::header;
-use super::preamble::{self, Preamble};
+use super::preamble::{self, FORMAT_VERSION, Preamble};
 use crate::file::AtomicFile;
 use ivf_core::Node;
 use ivf_core::bytes::ALIGN;
@@ -33,6 +33,7 @@ pub fn write_container(path: &Path, root: &Node<'_>) -> Result<(), WriteError> {
 pub fn write_container_to(out: &mut (impl Write + ?Sized), root: &Node<'_>) -> Result<(), EncodeError> {
     let header = header::encode(root)?;
     let preamble = Preamble {
+        version: FORMAT_VERSION,
         header_crc: crc32c::crc32c(&header.bytes),
         header_len: header.bytes.len() as u64,
         file_len: header.file_len,

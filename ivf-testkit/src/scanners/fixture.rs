@@ -2,7 +2,7 @@
 
 use crate::centroids::FixedCentroids;
 use crate::codecs::vectors;
-use crate::data::{Vectors, any_ids, random};
+use crate::data::{Vectors, any_ids, bytes, random};
 use crate::layouts::pack;
 use crate::oracle;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
@@ -121,9 +121,14 @@ impl List {
     }
 }
 
-/// A segment that owns its memory. One of 5 entries has ids that count up.
+/// A segment that owns its memory, with anything at all past its end. One of 5 entries has ids that count up.
 pub(super) fn segment(layout: &CodeLayout, ids: &[Id], codes: &[u8]) -> Segment<'static> {
-    let planes = pack(layout, codes).into_iter().map(|plane| PlaneBytes::Shared(plane.into())).collect();
+    let mut planes = pack(layout, codes);
+    let (mut random, mut views) = (random(9), planes.iter_mut().map(|plane| &mut **plane).collect::<Vec<_>>());
+    for slot in ids.len()..layout.blocks(ids.len()) * layout.block_len() {
+        layout.put(&mut views, slot, &bytes(&mut random, layout.code_size()));
+    }
+    let planes = planes.into_iter().map(|plane| PlaneBytes::Shared(plane.into())).collect();
     let ids = match ids.len() {
         5 => SegmentIds::Borrowed(Ids::Run { first: Id(-2), len: 5 }),
         _ => SegmentIds::Shared(ids.into()),

@@ -2,6 +2,8 @@
 
 use super::MakeStore;
 use super::history::History;
+use crate::at_rest::{mapped, opened};
+use crate::compare::assert_same_node;
 use crate::damage::{byte_len, check_damaged_nodes};
 use crate::data::random;
 use crate::layouts;
@@ -16,7 +18,8 @@ const DAMAGES: usize = 200;
 /// Writes tried on lists that were read back.
 const STEPS: usize = 30;
 
-/// Checks that a store which is exported and read back holds the same lists (and goes on working, if it can be written), that
+/// Checks that a store which is exported and read back, from memory and from a file that is open or mapped, holds the same lists
+/// (and goes on working, if it can be written), that
 /// codes of another layout are refused, and that a damaged node gives an error or lists that can be read whole.
 ///
 /// # Panics
@@ -32,17 +35,24 @@ pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
             history.append_some(&mut *store, most, &at);
             history.append_some(&mut *store, most, &at);
             let node = store.export().unwrap_or_else(|error| panic!("{at}: export: {error}")).to_stored();
-            let mut back = read(&node, layout).unwrap_or_else(|error| panic!("{at}: reading it back: {error}"));
-            history.check(&*back, &format!("{at}, read back"));
             assert!(read(&node, other).is_err(), "{at}: read as lists of {other}");
             check_damaged_nodes(&node, seed, DAMAGES, |damaged| {
                 if let Ok(lists) = read(damaged, layout) {
                     read_whole(&*lists, layout, damaged);
                 }
             });
-            let writable = (*back).writer().is_some();
-            if writable {
-                (0..STEPS).for_each(|step| history.step(&mut *back, &format!("{at}, read back, step {step}")));
+            // Each of them writes on from what was exported, and none may change that for the next.
+            for (place, node) in [("read back", &node), ("opened", &opened(&node)), ("mapped", &mapped(&node))] {
+                let at = format!("{at}, {place}");
+                let mut history = history.clone();
+                let mut back = read(node, layout).unwrap_or_else(|error| panic!("{at}: {error}"));
+                history.check(&*back, &at);
+                let again = back.export().unwrap_or_else(|error| panic!("{at}: export: {error}")).to_stored();
+                assert_same_node(&again, node, &at);
+                let writable = (*back).writer().is_some();
+                if writable {
+                    (0..STEPS).for_each(|step| history.step(&mut *back, &format!("{at}, step {step}")));
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use rand::RngExt;
 use std::ops::Range;
 
 /// A store's past and what it should hold now.
+#[derive(Clone)]
 pub(super) struct History {
     model: Model,
     random: Random,

@@ -1,0 +1,193 @@
+//! `ivf info`: what stands in an index file.
+
+use crate::failure::Failure;
+use crate::table::table;
+use indicatif::HumanBytes;
+use ivf_core::Index;
+use ivf_core::node::DType;
+use ivf_io::{Container, SectionInfo};
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The index file
+    file: PathBuf,
+    /// Read everything and compare the checksums
+    #[arg(long)]
+    verify: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is said of a file, in this order.
+#[derive(Serialize)]
+struct Info {
+    file: String,
+    format: String,
+    bytes: u64,
+    /// `None` if the index cannot be read because something is damaged.
+    index: Option<IndexInfo>,
+    sections: Vec<SectionLine>,
+    /// `None` if nobody has asked.
+    whole: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct IndexInfo {
+    factory: String,
+    metric: String,
+    dim: usize,
+    vectors: usize,
+    trained: bool,
+    /// Of the file, all of it, for each vector.
+    bytes_per_vector: Option<f64>,
+    knobs: Vec<String>,
+    lists: Option<ListsInfo>,
+}
+
+#[derive(Serialize)]
+struct ListsInfo {
+    lists: usize,
+    empty: usize,
+    longest: usize,
+    /// 1 if all lists are of one length; what a search of likely lists takes longer than it would then.
+    imbalance: f64,
+    code_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct SectionLine {
+    path: String,
+    element: String,
+    shape: Vec<u64>,
+    offset: u64,
+    bytes: u64,
+    crc32c: String,
+    /// `None` if nobody has asked.
+    whole: Option<bool>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    let container = Container::open(&args.file)?;
+    let damaged = args.verify.then(|| container.verify()).transpose()?;
+    let index = match ivf_factory::open_index(&args.file) {
+        Ok(index) => Some(index),
+        // The list of what is damaged says more than the first that was met.
+        Err(_) if damaged.as_ref().is_some_and(|damaged| !damaged.is_empty()) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let (major, minor) = container.version();
+    let info = Info {
+        file: args.file.display().to_string(),
+        format: format!("{major}.{minor}"),
+        bytes: container.len(),
+        index: index.map(|index| describe(&*index, container.len())).transpose()?,
+        sections: container.sections().into_iter().map(|section| line(section, damaged.as_deref())).collect(),
+        whole: damaged.as_ref().map(Vec::is_empty),
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&info).expect("names and numbers are JSON");
+        writeln!(out, "{json}")?;
+    } else {
+        print(&info, out)?;
+    }
+    match damaged {
+        Some(damaged) if !damaged.is_empty() => {
+            out.flush()?;
+            Err(Failure::Failed(format!("{} is damaged: {}", args.file.display(), damaged.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn describe(index: &dyn Index, bytes: u64) -> Result<IndexInfo, Failure> {
+    let knobs = index.parts().into_iter().flat_map(|part| part.knobs);
+    Ok(IndexInfo {
+        factory: index.spec(),
+        metric: index.metric().to_string(),
+        dim: index.dim(),
+        vectors: index.len(),
+        trained: index.is_trained(),
+        bytes_per_vector: (!index.is_empty()).then(|| bytes as f64 / index.len() as f64),
+        knobs: knobs.map(|knob| format!("{}={}", knob.name, knob.value)).collect(),
+        lists: lists(index).map_err(|error| Failure::failed("cannot read the lists", &error))?,
+    })
+}
+
+fn lists(index: &dyn Index) -> Result<Option<ListsInfo>, ivf_core::error::StoreError> {
+    let Some(lists) = index.find_ivf().and_then(|ivf| ivf.lists()) else { return Ok(None) };
+    let lens =
+        (0..lists.nlist()).map(|no| lists.list_len(ivf_core::ListNo(no as u32))).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(ListsInfo {
+        lists: lens.len(),
+        empty: lens.iter().filter(|len| **len == 0).count(),
+        longest: lens.iter().copied().max().unwrap_or_default(),
+        imbalance: lists.imbalance_factor()?,
+        code_bytes: lists.layout().code_size(),
+    }))
+}
+
+fn line(section: SectionInfo, damaged: Option<&[String]>) -> SectionLine {
+    let element = match section.dtype {
+        DType::Element(element) => format!("{element:?}"),
+        other => format!("{other:?}"),
+    };
+    SectionLine {
+        whole: damaged.map(|damaged| !damaged.contains(&section.path)),
+        path: section.path,
+        element: element.to_lowercase(),
+        shape: section.shape,
+        offset: section.offset,
+        bytes: section.len,
+        crc32c: format!("{:08x}", section.checksum),
+    }
+}
+
+fn print(info: &Info, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "{}: format {}, {} ({} bytes)", info.file, info.format, HumanBytes(info.bytes), info.bytes)?;
+    if let Some(index) = &info.index {
+        writeln!(out, "index       {}", index.factory)?;
+        writeln!(out, "metric      {}", index.metric)?;
+        writeln!(out, "vectors     {} x {} dimensions", index.vectors, index.dim)?;
+        match index.bytes_per_vector {
+            Some(bytes) => writeln!(out, "per vector  {bytes:.1} bytes of the file")?,
+            None if !index.trained => writeln!(out, "not trained")?,
+            None => {}
+        }
+        if let Some(lists) = &index.lists {
+            let ListsInfo { lists, empty, longest, imbalance, code_bytes } = lists;
+            writeln!(
+                out,
+                "lists       {lists}, {empty} of them empty, the longest of {longest}; imbalance {imbalance:.3}"
+            )?;
+            writeln!(out, "codes       {code_bytes} bytes")?;
+        }
+        if !index.knobs.is_empty() {
+            writeln!(out, "knobs       {}", index.knobs.join(", "))?;
+        }
+    }
+    let mut columns = vec!["<section", "<type", "<shape", "offset", "bytes", "<CRC32C"];
+    if info.whole.is_some() {
+        columns.push("<state");
+    }
+    let mut sections = table(&columns);
+    for section in &info.sections {
+        let shape: Vec<String> = section.shape.iter().map(u64::to_string).collect();
+        let mut row = vec![
+            section.path.clone(),
+            section.element.clone(),
+            shape.join(" x "),
+            section.offset.to_string(),
+            section.bytes.to_string(),
+            section.crc32c.clone(),
+        ];
+        row.extend(section.whole.map(|whole| if whole { "whole" } else { "DAMAGED" }.to_owned()));
+        sections.add_row(row);
+    }
+    writeln!(out, "\n{sections}")?;
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Lists where a stored node has them: nothing is copied, and nothing but the lengths is read before a list is asked for.
+
+use super::array::{META_VERSION, Meta};
+use super::{ListRef, PlaneBytes, Segment, SegmentIds};
+use crate::bytes::ALIGN;
+use crate::error::{DecodeError, StoreError};
+use crate::id::{Id, Ids, ListNo};
+use crate::layout::{CodeLayout, Planes};
+use crate::node::StoredNode;
+use crate::section::Section;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The lists of an exported [`ArrayLists`](super::ArrayLists).
+///
+/// ```text
+/// lens    3        2     0    40          lens and runs are read and checked when the lists are opened
+/// runs    1 100    0 0   0 0  0 0
+/// ids     (none)   7 9        40 ids      the others where they lie: a list begins where the ones before it end,
+/// plane0  | list 0 | list 1 | list 3 |    in a plane at the next multiple of 64
+/// ```
+#[derive(Clone, Debug)]
+pub(super) struct StoredLists {
+    lists: Vec<Place>,
+    ids: Arc<dyn Section>,
+    planes: Planes<Arc<dyn Section>>,
+}
+
+/// Where a list lies.
+#[derive(Clone, Debug)]
+struct Place {
+    len: u32,
+    ids: IdPlace,
+    /// Where its blocks begin, in each plane.
+    planes: Planes<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum IdPlace {
+    Run(Id),
+    /// Where they begin among the ids.
+    Listed(u64),
+}
+
+impl StoredLists {
+    /// The lists of a node. What it says of their places is checked here; their ids and codes may be any.
+    pub(super) fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
+        node.expect_version(META_VERSION)?;
+        let meta: Meta = node.meta()?;
+        let fault = |what: String| DecodeError::value(&node.tag, what);
+        let expected = Meta::new(meta.nlist, layout);
+        if meta != expected {
+            return Err(fault(format!(
+                "the codes are laid out as {} ({} bytes, blocks of {}), the codec's as {layout}",
+                meta.layout, meta.code_size, meta.block_len
+            )));
+        }
+        let lens = node.array::<u64>("lens")?;
+        if lens.len() as u64 != meta.nlist {
+            return Err(fault(format!("{} list lengths for {} lists", lens.len(), meta.nlist)));
+        }
+        let runs = node.array::<i64>("runs")?;
+        if runs.len() != 2 * lens.len() {
+            return Err(fault(format!("{} id runs for {} lists", runs.len(), lens.len())));
+        }
+        let mut ids = Claim::new("the ids", node.section::<Id>("ids")?);
+        let mut planes = Planes::new();
+        for p in 0..layout.plane_count() {
+            planes.push(Claim::new("a plane", node.section::<u8>(&format!("plane{p}"))?));
+        }
+        let mut lists = Vec::with_capacity(lens.len());
+        for (&len, run) in lens.iter().zip(runs.chunks_exact(2)) {
+            let len = u32::try_from(len).map_err(|_| fault(format!("a list of {len} entries")))?;
+            let ids = match run {
+                [1, first] if len > 0 && first.checked_add(i64::from(len) - 1).is_some() => IdPlace::Run(Id(*first)),
+                [0, 0] => IdPlace::Listed(ids.next(id_bytes(len))?),
+                _ => return Err(fault("a run of ids that cannot be".into())),
+            };
+            let place = |(p, plane): (usize, &mut Claim<'_>)| {
+                let bytes = layout.plane_bytes(p, len as usize);
+                plane.next(bytes.next_multiple_of(ALIGN) as u64)
+            };
+            let planes = planes.iter_mut().enumerate().map(place).collect::<Result<_, _>>()?;
+            lists.push(Place { len, ids, planes });
+        }
+        Ok(Self { lists, ids: ids.finish()?, planes: planes.into_iter().map(Claim::finish).collect::<Result<_, _>>()? })
+    }
+
+    /// How many lists.
+    pub(super) fn nlist(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// The length of a list.
+    ///
+    /// # Panics
+    /// If there is no such list; so for the others.
+    pub(super) fn len(&self, list: ListNo) -> usize {
+        self.lists[list.index()].len as usize
+    }
+
+    /// The first id of a list, if its ids count up by one.
+    pub(super) fn run(&self, list: ListNo) -> Option<Id> {
+        match self.lists[list.index()].ids {
+            IdPlace::Run(first) => Some(first),
+            IdPlace::Listed(_) => None,
+        }
+    }
+
+    /// The bytes of the ids of a list whose ids do not count up.
+    pub(super) fn listed_ids(&self, list: ListNo) -> Result<PlaneBytes<'_>, StoreError> {
+        let place = &self.lists[list.index()];
+        match place.ids {
+            IdPlace::Listed(start) if place.len > 0 => self.ids.part(start..start + id_bytes(place.len)),
+            _ => Ok(PlaneBytes::Borrowed(&[])),
+        }
+    }
+
+    /// The blocks of a list in a plane.
+    pub(super) fn plane(&self, list: ListNo, p: usize, layout: &CodeLayout) -> Result<PlaneBytes<'_>, StoreError> {
+        let place = &self.lists[list.index()];
+        let range: Range<u64> = place.planes[p]..place.planes[p] + layout.plane_bytes(p, place.len as usize) as u64;
+        if range.is_empty() { Ok(PlaneBytes::Borrowed(&[])) } else { self.planes[p].part(range) }
+    }
+
+    pub(super) fn list(&self, list: ListNo, layout: &CodeLayout) -> Result<ListRef<'_>, StoreError> {
+        let len = self.len(list);
+        if len == 0 {
+            return Ok(ListRef::default());
+        }
+        let misplaced = |_| StoreError::Segment { len, what: "its ids do not start where an id may" };
+        let ids = match self.run(list) {
+            Some(first) => SegmentIds::Borrowed(Ids::Run { first, len }),
+            None => match self.listed_ids(list)? {
+                PlaneBytes::Borrowed(bytes) => {
+                    SegmentIds::Borrowed(Ids::Listed(bytemuck::try_cast_slice(bytes).map_err(misplaced)?))
+                }
+                PlaneBytes::Shared(bytes) => {
+                    SegmentIds::Shared(bytemuck::try_cast_slice::<u8, Id>(&bytes).map_err(misplaced)?.into())
+                }
+            },
+        };
+        let planes = (0..layout.plane_count()).map(|p| self.plane(list, p, layout)).collect::<Result<_, _>>()?;
+        Ok(ListRef::new([Segment::new(layout, ids, planes)?]))
+    }
+
+    /// Bytes of memory that the lists take: none for what lies in a file.
+    pub(super) fn memory(&self) -> usize {
+        let sections = self.planes.iter().chain([&self.ids]).map(|section| section.memory());
+        self.lists.len() * size_of::<Place>() + sections.sum::<usize>()
+    }
+
+    /// Whether the lists lie in memory of the process's own, which a copy of them all would free.
+    pub(super) fn in_memory(&self) -> bool {
+        self.planes.iter().chain([&self.ids]).any(|section| section.memory() > 0)
+    }
+}
+
+fn id_bytes(len: u32) -> u64 {
+    u64::from(len) * size_of::<Id>() as u64
+}
+
+/// Hands out a section piece by piece, never past its end.
+struct Claim<'a> {
+    what: &'static str,
+    section: &'a Arc<dyn Section>,
+    next: u64,
+}
+
+impl<'a> Claim<'a> {
+    fn new(what: &'static str, section: &'a Arc<dyn Section>) -> Self {
+        Self { what, section, next: 0 }
+    }
+
+    /// Where the next piece of so many bytes begins.
+    fn next(&mut self, bytes: u64) -> Result<u64, DecodeError> {
+        let left = self.section.len() - self.next;
+        if bytes > left {
+            return Err(DecodeError::Truncated { what: self.what, needed: bytes, left });
+        }
+        self.next += bytes;
+        Ok(self.next - bytes)
+    }
+
+    fn finish(self) -> Result<Arc<dyn Section>, DecodeError> {
+        match self.section.len() - self.next {
+            0 => Ok(self.section.clone()),
+            left => Err(DecodeError::Trailing { what: self.what, left }),
+        }
+    }
+}

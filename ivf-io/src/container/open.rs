@@ -1,0 +1,265 @@
+//! A container that stays where it is: its header is read, its sections when somebody asks for them.
+
+use super::error::{ContainerError, ReadError};
+use super::header::{Extent, Header};
+use super::read::{check, in_memory, read_header, walk};
+use crate::file;
+use crate::mmap::Map;
+use ivf_core::bytes::AlignedBytes;
+use ivf_core::error::{DecodeError, StoreError};
+use ivf_core::lists::PlaneBytes;
+use ivf_core::node::DType;
+use ivf_core::{Section, StoredNode};
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Bytes of a section that are checked at a time.
+const CHUNK: usize = 1 << 18;
+
+/// A container that is open: its header is read and checked, its sections are not read yet.
+///
+/// ```no_run
+/// use ivf_io::Container;
+///
+/// let container = Container::open("base.ivf")?;
+/// for section in container.sections() {
+///     println!("{}: {} bytes", section.path, section.len);
+/// }
+/// assert!(container.verify()?.is_empty(), "something is damaged");
+/// # Ok::<(), ivf_io::ReadError>(())
+/// ```
+#[derive(Debug)]
+pub struct Container {
+    path: PathBuf,
+    place: Place,
+    header: Header,
+    len: u64,
+}
+
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+enum Place {
+    File(Arc<File>),
+    Map(Arc<Map>),
+}
+
+/// An array of a container: what it is and where its bytes lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SectionInfo {
+    /// The names of the nodes that it is in, from the root on, and its own: `lists/plane0`.
+    pub path: String,
+    /// What its elements are.
+    pub dtype: DType,
+    /// The lengths of its axes, slowest first.
+    pub shape: Vec<u64>,
+    /// Where its first byte lies in the file.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// The CRC32C that its bytes should have.
+    pub checksum: u32,
+}
+
+impl Container {
+    /// Opens a file, whose sections are then read from it piece by piece: with reads at positions, safe whoever writes to it. (What
+    /// is written there while it is open may be found in a list: any bytes, but no more than that.)
+    ///
+    /// # Errors
+    /// [`ReadError`]: the file cannot be read, is no container, has another format version, or its header is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
+        let path = path.as_ref();
+        let open = || {
+            let (file, len) = file::open(path)?;
+            let header = read_header(&file, len)?;
+            Ok(Self { path: path.to_owned(), place: Place::File(Arc::new(file)), header, len })
+        };
+        open().map_err(|why| ReadError { path: path.to_owned(), why })
+    }
+
+    /// Opens a file that is mapped into memory, whose sections are then used where they lie.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_map(map: Map) -> Result<Self, ReadError> {
+        let (path, len) = (map.path().to_owned(), map.len() as u64);
+        match read_header(&map[..], len) {
+            Ok(header) => Ok(Self { path, place: Place::Map(Arc::new(map)), header, len }),
+            Err(why) => Err(ReadError { path, why }),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The version of the file's format, major and minor.
+    pub fn version(&self) -> (u16, u16) {
+        self.header.version
+    }
+
+    /// Length of the file in bytes.
+    #[allow(clippy::len_without_is_empty, reason = "a container has a header at least")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The arrays, in the order of the tree.
+    pub fn sections(&self) -> Vec<SectionInfo> {
+        let info = |(number, path, dtype, shape): (usize, String, DType, &[u64])| {
+            let Extent { offset, len, crc } = self.header.sections[number];
+            SectionInfo { path, dtype, shape: shape.to_vec(), offset, len, checksum: crc }
+        };
+        self.header.arrays().into_iter().map(info).collect()
+    }
+
+    /// The tree of nodes. What a reader of it asks for whole is read then, and checked; what it takes in parts is not checked.
+    pub fn node(&self) -> StoredNode {
+        let section = |(number, extent): (usize, &Extent)| -> Arc<dyn Section> {
+            let (extent, name) = (*extent, self.header.section_name(number));
+            match &self.place {
+                Place::File(file) => Arc::new(FileSection { file: file.clone(), extent, name, whole: OnceLock::new() }),
+                Place::Map(map) => Arc::new(MapSection { map: map.clone(), extent, name, checked: OnceLock::new() }),
+            }
+        };
+        self.header.to_stored(&self.header.sections.iter().enumerate().map(section).collect::<Vec<_>>())
+    }
+
+    /// Reads everything once, in little memory, and gives the paths of the arrays whose bytes are damaged: none, if the file is
+    /// whole.
+    ///
+    /// # Errors
+    /// [`ReadError`]: the file cannot be read, or bytes between sections are not zero.
+    pub fn verify(&self) -> Result<Vec<String>, ReadError> {
+        let failed = |why| ReadError { path: self.path.clone(), why };
+        let damaged = match &self.place {
+            Place::File(file) => damaged(At { file, next: self.header.end }, &self.header),
+            Place::Map(map) => damaged(&map[self.header.end as usize..], &self.header),
+        };
+        let names = self.header.arrays();
+        let path =
+            |number: usize| names.iter().find(|(section, ..)| *section == number).map(|(_, path, ..)| path.clone());
+        Ok(damaged.map_err(failed)?.into_iter().filter_map(path).collect())
+    }
+}
+
+/// The numbers of the sections whose bytes do not have their checksums.
+fn damaged(mut input: impl Read, header: &Header) -> Result<Vec<usize>, ContainerError> {
+    let (mut damaged, mut chunk) = (Vec::new(), vec![0; CHUNK]);
+    walk(&mut input, header, |number, extent, input| {
+        let (mut left, mut crc) = (extent.len, 0);
+        while left > 0 {
+            let chunk = &mut chunk[..left.min(CHUNK as u64) as usize];
+            input.read_exact(chunk)?;
+            crc = crc32c::crc32c_append(crc, chunk);
+            left -= chunk.len() as u64;
+        }
+        if crc != extent.crc {
+            damaged.push(number);
+        }
+        Ok(())
+    })?;
+    Ok(damaged)
+}
+
+/// A file read from a position on, whatever the position of its handle is.
+struct At<'a> {
+    file: &'a File,
+    next: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = file::read_at(self.file, bytes, self.next)?;
+        self.next += read as u64;
+        Ok(read)
+    }
+}
+
+/// A section that is read from its file when it is asked for.
+#[derive(Debug)]
+struct FileSection {
+    file: Arc<File>,
+    extent: Extent,
+    name: String,
+    whole: OnceLock<AlignedBytes>,
+}
+
+impl FileSection {
+    fn read(&self, range: Range<u64>) -> io::Result<AlignedBytes> {
+        let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut bytes = AlignedBytes::zeroed(len);
+        At { file: &self.file, next: self.extent.offset + range.start }.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Section for FileSection {
+    fn len(&self) -> u64 {
+        self.extent.len
+    }
+
+    fn whole(&self) -> Result<&[u8], DecodeError> {
+        if self.whole.get().is_none() {
+            in_memory(&self.name, self.extent.len)?;
+            let failed = |why: io::Error| DecodeError::Read { what: self.name.clone(), why: why.into() };
+            let bytes = self.read(0..self.extent.len).map_err(failed)?;
+            check(&bytes, self.extent.crc, || self.name.clone())?;
+            // Who comes second finds the same bytes there.
+            let _ = self.whole.set(bytes);
+        }
+        Ok(self.whole.get().expect("set just above"))
+    }
+
+    fn part(&self, range: Range<u64>) -> Result<PlaneBytes<'_>, StoreError> {
+        assert!(range.end <= self.extent.len, "a part of the section");
+        let bytes = self.read(range).map_err(|why| StoreError::Backend(why.into()))?;
+        Ok(PlaneBytes::Shared(bytes.into()))
+    }
+
+    fn memory(&self) -> usize {
+        self.whole.get().map_or(0, Section::memory)
+    }
+}
+
+/// A section of a mapped file.
+#[derive(Debug)]
+struct MapSection {
+    map: Arc<Map>,
+    extent: Extent,
+    name: String,
+    /// Set once its checksum was found to be right.
+    checked: OnceLock<()>,
+}
+
+impl MapSection {
+    fn bytes(&self) -> &[u8] {
+        &self.map[self.extent.offset as usize..][..self.extent.len as usize]
+    }
+}
+
+impl Section for MapSection {
+    fn len(&self) -> u64 {
+        self.extent.len
+    }
+
+    fn whole(&self) -> Result<&[u8], DecodeError> {
+        if self.checked.get().is_none() {
+            check(self.bytes(), self.extent.crc, || self.name.clone())?;
+            let _ = self.checked.set(());
+        }
+        Ok(self.bytes())
+    }
+
+    fn part(&self, range: Range<u64>) -> Result<PlaneBytes<'_>, StoreError> {
+        Ok(PlaneBytes::Borrowed(&self.bytes()[range.start as usize..range.end as usize]))
+    }
+
+    fn memory(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,89 @@
+//! Containers that stay in their files: read in parts, verified, damaged.
+
+use ivf_core::Node;
+use ivf_core::bytes::ALIGN;
+use ivf_core::error::{DecodeError, StoreError};
+use ivf_core::node::NamedArray;
+use ivf_io::{Container, FORMAT_VERSION, decode_container, write_container_to};
+
+/// A container whose arrays are of several lengths, the last of some pages.
+fn three_arrays() -> Vec<u8> {
+    let mut root = Node::new("root", 0, &());
+    root.push(NamedArray::owned("few", &[3], vec![1_u32, 2, 3]));
+    let mut child = Node::new("lists", 0, &());
+    child.push(NamedArray::owned("many", &[100, 2], (0..200_i64).collect()));
+    child.push(NamedArray::owned("most", &[50_000], (0..50_000_u32).map(|i| (i % 251) as u8).collect()));
+    root.push_child("lists", child);
+    let mut bytes = Vec::new();
+    write_container_to(&mut bytes, &root).unwrap();
+    bytes
+}
+
+#[test]
+fn an_open_container_reads_what_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ivf");
+    let bytes = three_arrays();
+    std::fs::write(&path, &bytes).unwrap();
+    let container = Container::open(&path).unwrap();
+    assert_eq!((container.len(), container.version()), (bytes.len() as u64, FORMAT_VERSION));
+    let sections = container.sections();
+    assert_eq!(sections.iter().map(|s| s.path.as_str()).collect::<Vec<_>>(), ["few", "lists/many", "lists/most"]);
+    assert_eq!((&sections[1].shape[..], sections[1].len), (&[100, 2][..], 1600));
+
+    let (node, whole) = (container.node(), decode_container(&bytes).unwrap());
+    assert_eq!(node.array::<u32>("few").unwrap(), [1, 2, 3]);
+    let lists = node.child("lists").unwrap();
+    assert_eq!(lists.array::<i64>("many").unwrap(), whole.child("lists").unwrap().array::<i64>("many").unwrap());
+    let most = lists.section::<u8>("most").unwrap();
+    let expected = whole.child("lists").unwrap().array::<u8>("most").unwrap();
+    for range in [0..1, 64..128, 4095..9000, 49_999..50_000, 50_000..50_000, 0..50_000] {
+        let part = most.part(range.clone()).unwrap();
+        assert_eq!(&*part, &expected[range.start as usize..range.end as usize]);
+        assert!(part.is_empty() || range.start % ALIGN as u64 != 0 || part.as_ptr().addr() % ALIGN == 0);
+    }
+    assert_eq!(most.memory(), 0);
+    assert!(container.verify().unwrap().is_empty());
+}
+
+#[test]
+fn damage_is_found_when_the_whole_is_asked_for_and_by_verifying() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ivf");
+    let good = three_arrays();
+    std::fs::write(&path, &good).unwrap();
+    let sections = Container::open(&path).unwrap().sections();
+    for at in (sections[0].offset as usize..good.len()).step_by(61) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 4;
+        std::fs::write(&path, &bytes).unwrap();
+        let container = Container::open(&path).unwrap();
+        let inside = sections.iter().find(|s| (s.offset..s.offset + s.len).contains(&(at as u64)));
+        match inside {
+            Some(section) => assert_eq!(container.verify().unwrap().join(","), section.path, "byte {at}"),
+            None => assert!(container.verify().unwrap_err().to_string().contains("not zero"), "byte {at}"),
+        }
+        let few = container.node().array::<u32>("few").map(<[u32]>::to_vec);
+        match inside.is_some_and(|section| section.path == "few") {
+            true => assert!(few.unwrap_err().to_string().contains("section 0 (few)")),
+            false => assert_eq!(few.unwrap(), [1, 2, 3]),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_open_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ivf");
+    let bytes = three_arrays();
+    std::fs::write(&path, &bytes).unwrap();
+    let container = Container::open(&path).unwrap();
+    let node = container.node();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(bytes.len() as u64 - 40_000).unwrap();
+    let most = node.child("lists").unwrap().section::<u8>("most").unwrap();
+    assert_eq!(most.part(0..100).unwrap().len(), 100);
+    assert!(matches!(most.part(20_000..20_100), Err(StoreError::Backend(_))));
+    assert!(matches!(most.whole(), Err(DecodeError::Read { .. })));
+    assert!(container.verify().is_err());
+}
