@@ -6,6 +6,7 @@
     benches/beside_faiss.py search PREFIX --metric ip --factory IVF1024,Flat --nprobe 1,4,8,16,32,64
     benches/beside_faiss.py search PREFIX --metric ip --factory Flat --queries 1000
     benches/beside_faiss.py kmeans PREFIX --metric ip
+    benches/beside_faiss.py open PREFIX --metric ip --factory IVF1024,Flat --nprobe 16
 
 PREFIX_base.fvecs, PREFIX_query.fvecs and PREFIX_groundtruth.ivecs are read. One thread on one core, for both; with --threads 2
 on two. Each figure is the median of --rounds runs, a round being Faiss, then ivf.
@@ -133,9 +134,60 @@ def kmeans(args):
     print(f"median ratio {statistics.median(theirs / ours for theirs, ours in rounds):.2f}")
 
 
+FAISS_OPENS = """
+import json, sys, time
+import faiss, numpy as np
+path, queries, nprobe = sys.argv[1], np.load(sys.argv[2]), int(sys.argv[3])
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+faiss.omp_set_num_threads(1)
+before, started = resident(), time.perf_counter()
+index = faiss.read_index(path, faiss.IO_FLAG_MMAP)
+opened = time.perf_counter()
+index.nprobe = nprobe
+index.search(queries, 10)
+answered = time.perf_counter()
+print(json.dumps({"open_ms": 1e3 * (opened - started), "first_ms": 1e3 * (answered - started), "kib": resident() - before}))
+"""
+
+
+def open_files(args, queries, folder):
+    """A file of each is opened, and the first query answered: by processes of their own, in turns, cold and warm."""
+    base = vectors(f"{args.prefix}_base.fvecs", "fvecs")
+    theirs = faiss.index_factory(base.shape[1], args.factory, METRICS[args.metric])
+    theirs.train(base)
+    theirs.add(base)
+    faiss.write_index(theirs, str(folder / "index.faiss"))
+    del theirs
+    ivf("build", "--factory", args.factory, "--metric", args.metric, "--base", f"{args.prefix}_base.fvecs", "--out", folder / "index.ivf")
+    np.save(folder / "query.npy", queries[:1])
+    subprocess.run(["cargo", "build", "-q", "--release", "--bench", "open"], cwd=ROOT, check=True)
+    built = subprocess.run(["cargo", "bench", "-q", "--bench", "open", "--no-run", "--message-format", "json"], cwd=ROOT, check=True, capture_output=True, text=True)
+    program = next(m["executable"] for m in map(json.loads, built.stdout.splitlines()) if m.get("target", {}).get("name") == "open")
+    ways = {"Faiss, mapped": [sys.executable, "-c", FAISS_OPENS, folder / "index.faiss", folder / "query.npy"]}
+    ways |= {f"ivf, {way}": [program, way, folder / "index.ivf", folder / "queries.fvecs"] for way in ["map", "open", "read"]}
+    for nprobe in args.nprobe:
+        for cold in [True, False]:
+            seen = {way: [] for way in ways}
+            for _ in range(args.rounds):
+                for way, command in ways.items():
+                    if cold:
+                        for name in ["index.faiss", "index.ivf"]:
+                            with open(folder / name, "rb") as file:
+                                os.fsync(file.fileno())
+                                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                    done = subprocess.run([*map(str, command), str(nprobe)], check=True, capture_output=True, text=True)
+                    seen[way].append(json.loads(done.stdout))
+            ids = {tuple(run["ids"]) for runs in seen.values() for run in runs if "ids" in run}
+            assert len(ids) == 1, "the ways of opening a file give different answers"
+            for way, runs in seen.items():
+                opened, first, kib = (statistics.median(run[key] for run in runs) for key in ["open_ms", "first_ms", "kib"])
+                print(f"nprobe {nprobe}, {'cold' if cold else 'warm'}, {way}: open {opened:.2f} ms, with the first query {first:.2f} ms, {kib / 1024:.1f} MiB resident")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["search", "kmeans"])
+    parser.add_argument("what", choices=["search", "kmeans", "open"])
     parser.add_argument("prefix", help="path and name of a set of vectors, up to _base.fvecs")
     parser.add_argument("--metric", choices=METRICS, default="ip")
     parser.add_argument("--factory", default="IVF1024,Flat")
@@ -154,6 +206,8 @@ def main():
         folder = Path(folder)
         write_vectors(folder / "queries.fvecs", queries)
         write_vectors(folder / "truth.ivecs", truth)
+        if args.what == "open":
+            return open_files(args, queries, folder)
         search(args, queries, truth, folder)
 
 

@@ -1,6 +1,5 @@
 //! Bytes that codes live in: aligned to a cache line, owned or shared.
 
-use aligned_vec::{AVec, ConstAlign};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
@@ -8,35 +7,45 @@ use std::sync::Arc;
 /// The alignment every plane of codes starts on: a cache line, and the widest vector register.
 pub const ALIGN: usize = 64;
 
+/// What such memory is made of.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; ALIGN]);
+
 /// A growable byte buffer whose first byte stands on a 64-byte boundary.
 #[derive(Clone)]
-pub struct AlignedBytes(AVec<u8, ConstAlign<ALIGN>>);
+pub struct AlignedBytes {
+    /// The bytes past the end are zero.
+    lines: Vec<Line>,
+    len: usize,
+}
 
 impl AlignedBytes {
     /// An empty buffer.
     pub fn new() -> Self {
-        Self(AVec::new(ALIGN))
+        Self { lines: Vec::new(), len: 0 }
     }
 
     /// A copy of `bytes`.
     pub fn copy_of(bytes: &[u8]) -> Self {
-        Self(AVec::from_slice(ALIGN, bytes))
+        let mut copy = Self::zeroed(bytes.len());
+        copy.copy_from_slice(bytes);
+        copy
     }
 
-    /// `len` zero bytes.
+    /// `len` zero bytes. The system gives them, if they are many: memory that is filled right away is written once.
     pub fn zeroed(len: usize) -> Self {
-        let mut bytes = Self::new();
-        bytes.resize(len);
-        bytes
+        Self { lines: bytemuck::zeroed_vec(len.div_ceil(ALIGN)), len }
     }
 
     /// Grows with zero bytes, or cuts, to `len`.
     pub fn resize(&mut self, len: usize) {
-        if len > self.0.capacity() {
-            // Doubling, as a `Vec` does.
-            self.0.reserve(len.max(2 * self.0.capacity()) - self.0.len());
+        let end = self.len.min(len.next_multiple_of(ALIGN));
+        if len < end {
+            self[len..end].fill(0);
         }
-        self.0.resize(len, 0);
+        self.lines.resize(len.div_ceil(ALIGN), Line([0; ALIGN]));
+        self.len = len;
     }
 }
 
@@ -48,20 +57,22 @@ impl Default for AlignedBytes {
 
 impl Deref for AlignedBytes {
     type Target = [u8];
+    #[inline]
     fn deref(&self) -> &[u8] {
-        &self.0
+        &bytemuck::cast_slice(&self.lines)[..self.len]
     }
 }
 
 impl DerefMut for AlignedBytes {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
 }
 
 impl AsRef<[u8]> for AlignedBytes {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self
     }
 }
 
@@ -125,10 +136,13 @@ mod tests {
             assert_eq!(bytes.len(), len);
             assert_eq!(bytes.as_ptr() as usize % ALIGN, 0);
         }
-        bytes[499] = 7;
-        bytes.resize(10);
-        bytes.resize(500);
-        assert_eq!(bytes[499], 0);
+        bytes.fill(7);
+        for (cut, len) in [(499, 500), (70, 500), (64, 65), (10, 500)] {
+            bytes.resize(cut);
+            bytes.resize(len);
+            assert!(bytes[..cut].iter().all(|&byte| byte == 7) && bytes[cut..].iter().all(|&byte| byte == 0));
+            bytes.fill(7);
+        }
         assert_eq!(bytes.clone().as_ptr() as usize % ALIGN, 0);
     }
 

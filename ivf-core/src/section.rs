@@ -35,6 +35,9 @@ pub trait Section: Send + Sync + fmt::Debug {
     /// May panic if the range does not lie inside.
     fn part(&self, range: Range<u64>) -> Result<PlaneBytes<'_>, StoreError>;
 
+    /// This part is about to be asked for: a hint.
+    fn prefetch(&self, _range: Range<u64>) {}
+
     /// Bytes of memory that are held for as long as the section is.
     fn memory(&self) -> usize;
 }

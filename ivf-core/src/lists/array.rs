@@ -155,6 +155,15 @@ impl InvertedLists for ArrayLists {
         Ok(ListRef::new([Segment::new(&self.layout, SegmentIds::Borrowed(own.ids.view()), planes)?]))
     }
 
+    fn prefetch(&self, lists: &[ListNo]) {
+        let Some(stored) = &self.stored else { return };
+        for &list in lists {
+            if let Ok(None) = self.get(list) {
+                stored.prefetch(list, &self.layout);
+            }
+        }
+    }
+
     fn memory(&self) -> usize {
         let own = self.own.iter().flatten().map(ArrayList::memory).sum::<usize>();
         size_of_val(&self.own[..]) + own + self.stored.as_ref().map_or(0, StoredLists::memory)

@@ -10,6 +10,7 @@ use crate::node::StoredNode;
 use crate::section::Section;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The lists of an exported [`ArrayLists`](super::ArrayLists).
 ///
@@ -24,6 +25,8 @@ pub(super) struct StoredLists {
     lists: Vec<Place>,
     ids: Arc<dyn Section>,
     planes: Planes<Arc<dyn Section>>,
+    /// For each list, whether it was asked for before: the hint, some system calls, is given once.
+    asked: Arc<[AtomicBool]>,
 }
 
 /// Where a list lies.
@@ -83,7 +86,13 @@ impl StoredLists {
             let planes = planes.iter_mut().enumerate().map(place).collect::<Result<_, _>>()?;
             lists.push(Place { len, ids, planes });
         }
-        Ok(Self { lists, ids: ids.finish()?, planes: planes.into_iter().map(Claim::finish).collect::<Result<_, _>>()? })
+        let asked = lists.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(Self {
+            lists,
+            asked,
+            ids: ids.finish()?,
+            planes: planes.into_iter().map(Claim::finish).collect::<Result<_, _>>()?,
+        })
     }
 
     /// How many lists.
@@ -144,10 +153,26 @@ impl StoredLists {
         Ok(ListRef::new([Segment::new(layout, ids, planes)?]))
     }
 
+    /// The list is about to be read.
+    pub(super) fn prefetch(&self, list: ListNo, layout: &CodeLayout) {
+        let place = &self.lists[list.index()];
+        let asked = &self.asked[list.index()];
+        if place.len == 0 || asked.load(Ordering::Relaxed) {
+            return;
+        }
+        asked.store(true, Ordering::Relaxed);
+        if let IdPlace::Listed(start) = place.ids {
+            self.ids.prefetch(start..start + id_bytes(place.len));
+        }
+        for (p, (section, start)) in self.planes.iter().zip(&place.planes).enumerate() {
+            section.prefetch(*start..start + layout.plane_bytes(p, place.len as usize) as u64);
+        }
+    }
+
     /// Bytes of memory that the lists take: none for what lies in a file.
     pub(super) fn memory(&self) -> usize {
         let sections = self.planes.iter().chain([&self.ids]).map(|section| section.memory());
-        self.lists.len() * size_of::<Place>() + sections.sum::<usize>()
+        self.lists.len() * (size_of::<Place>() + size_of::<AtomicBool>()) + sections.sum::<usize>()
     }
 
     /// Whether the lists lie in memory of the process's own, which a copy of them all would free.

@@ -2,7 +2,7 @@
 
 use super::error::{ContainerError, ReadError};
 use super::header::{Extent, Header};
-use super::read::{check, in_memory, read_header, walk};
+use super::read::{CHUNK, check, in_memory, read_header, walk};
 use crate::file;
 use crate::mmap::Map;
 use ivf_core::bytes::AlignedBytes;
@@ -15,9 +15,6 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-
-/// Bytes of a section that are checked at a time.
-const CHUNK: usize = 1 << 18;
 
 /// A container that is open: its header is read and checked, its sections are not read yet.
 ///
@@ -257,6 +254,10 @@ impl Section for MapSection {
 
     fn part(&self, range: Range<u64>) -> Result<PlaneBytes<'_>, StoreError> {
         Ok(PlaneBytes::Borrowed(&self.bytes()[range.start as usize..range.end as usize]))
+    }
+
+    fn prefetch(&self, range: Range<u64>) {
+        self.map.prefetch(self.extent.offset + range.start..self.extent.offset + range.end);
     }
 
     fn memory(&self) -> usize {

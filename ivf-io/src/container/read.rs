@@ -11,6 +11,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Bytes of a section that are read, and checked while they are in the cache, at a time.
+pub(super) const CHUNK: usize = 1 << 18;
+
 /// Reads the tree of nodes of the file at `path`. All bytes are checked; each array is read straight into memory of its own
 /// that begins on a 64-byte boundary.
 ///
@@ -41,8 +44,14 @@ fn read_from(mut input: impl Read, len: u64) -> Result<StoredNode, ContainerErro
     let mut sections: Vec<Arc<dyn Section>> = Vec::with_capacity(header.sections.len());
     walk(&mut input, &header, |number, extent, input| {
         let mut bytes = AlignedBytes::zeroed(in_memory("a section", extent.len)?);
-        input.read_exact(&mut bytes)?;
-        check(&bytes, extent.crc, || header.section_name(number))?;
+        let mut crc = 0;
+        for chunk in bytes.chunks_mut(CHUNK) {
+            input.read_exact(chunk)?;
+            crc = crc32c::crc32c_append(crc, chunk);
+        }
+        if crc != extent.crc {
+            return Err(DecodeError::Checksum { what: header.section_name(number) }.into());
+        }
         sections.push(Arc::new(bytes));
         Ok(())
     })?;
