@@ -23,9 +23,9 @@ const K: usize = 10;
 /// The indexes compared, and how many lists to probe; `None` for those without lists. The first is exact search.
 const COMPARED: [(&str, &[Option<usize>]); 4] = [
     ("Flat", &[None]),
-    ("IDMap,Flat", &[None]),
     ("IVF64,Flat", &[Some(1), Some(4), Some(16)]),
     ("IVF256,Flat", &[Some(1), Some(4), Some(16)]),
+    ("IVF64,PQ50", &[Some(1), Some(4), Some(16)]),
 ];
 
 /// The index that goes to a file and back.
@@ -123,24 +123,31 @@ fn measure(index: &dyn Index, queries: Rows<'_, f16>, nprobe: Option<usize>) -> 
     }
 }
 
-/// Writes the index to a file, reads it back and compares the answers of both.
+/// Writes the index to a file, checks it, reads it and opens it where it lies, and compares the answers.
 fn save_and_load(index: &dyn Index, rows: Rows<'_, f16>, out: &mut impl Write) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::failed("cannot make a temporary folder", &error))?;
     let path = folder.path().join("words.ivf");
     ivf_factory::write_index(index, &path)?;
     let bytes = file_len(&path)?;
+    ivf_factory::verify_index(&path)?;
     let loaded = ivf_factory::read_index(&path)?;
+    let opened = ivf_factory::open_index(&path)?;
 
     let queries = rows.slice(0..1000);
-    let before = search(index, queries, K, Some(4))?;
-    let after = search(loaded.as_ref(), queries, K, Some(4))?;
-    if before.hits != after.hits {
-        return Err(Failure::Failed(format!("{SAVED} gives other answers after it was saved and loaded")));
+    let expected = search(index, queries, K, Some(4))?;
+    for (how, other) in [("read", &loaded), ("opened", &opened)] {
+        if search(other.as_ref(), queries, K, Some(4))?.hits != expected.hits {
+            return Err(Failure::Failed(format!("{SAVED} gives other answers after it was saved and {how}")));
+        }
     }
+    let megabytes = |bytes: usize| bytes as f64 / 1e6;
     writeln!(
         out,
-        "Saved {SAVED} to a file of {:.1} MB and loaded it: the answers to {} queries are equal.",
-        bytes as f64 / 1e6,
+        "Saved {SAVED} to a file of {:.1} MB. Read into {:.1} MB of memory, and opened where it lies in {:.1} MB: the answers to {} \
+         queries are equal.",
+        megabytes(bytes as usize),
+        megabytes(loaded.memory()),
+        megabytes(opened.memory()),
         queries.len()
     )?;
     Ok(())

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Candidates for each result that a refining index ranks again [default: as the index is set]
     #[arg(long, value_name = "F")]
     k_factor: Option<f32>,
+    /// Leave the lists in the file, and read those that a query comes to
+    #[arg(long)]
+    in_place: bool,
     #[command(flatten)]
     threads: ThreadsArg,
     /// Write the ids, a file (ivecs, ibin, npy) of rows of K; missing results have id -1
@@ -57,7 +60,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         taken.push(output);
     }
     let threads = args.threads.start()?;
-    let index = ivf_factory::read_index(&args.index)?;
+    let open = if args.in_place { ivf_factory::open_index } else { ivf_factory::read_index };
+    let index = open(&args.index)?;
     let queries = read_vectors::<f32>(&args.queries)?;
     let queries = queries.rows();
     let truth = args.ground_truth.as_deref().map(|path| read_truth(path, queries.len(), k)).transpose()?;

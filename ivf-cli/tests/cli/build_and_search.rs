@@ -170,3 +170,17 @@ fn more_candidates_are_ranked_again_and_a_factor_that_cannot_be_is_an_error() {
     let message = ivf(["search", &index, "--queries", &queries, "--k-factor", "0.5"]).failed(1);
     assert!(message.contains("k_factor"), "{message}");
 }
+
+#[test]
+fn an_index_is_searched_where_it_lies() {
+    let folder = Folder::new();
+    let (base, index) = (folder.fvecs("a.fvecs", 4, &vectors(200, 4, 1)), folder.arg("a.ivf"));
+    ivf(["build", "--factory", "IVF8,Flat", "--metric", "l2", "--base", &base, "--out", &index]).ok();
+    let found = |name: &str, more: &[&str]| {
+        let out = folder.arg(name);
+        let args = ["search", &index, "--queries", &base, "-k", "3", "--nprobe", "3", "--out-ids", &out];
+        ivf(args.iter().chain(more)).ok();
+        read_vecs(&folder.path(name))
+    };
+    assert_eq!(found("read.ivecs", &[]), found("opened.ivecs", &["--in-place"]));
+}
