@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// How near vectors are: l2, ip, cosine, ...
     #[arg(long, value_name = "NAME")]
     metric: Metric,
-    /// The vectors to add, a file (fvecs, bvecs, fbin, u8bin, i8bin, npy); their ids count up from 0
+    /// The vectors to add, a file (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET); their ids count up from 0
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
     /// The vectors to learn from, another such file [default: the base]

@@ -16,9 +16,10 @@ const BLOCK_BYTES: usize = 8 << 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The file to read; the ending of its name says the format (fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin, npy)
+    /// The file to read; the ending of its name says the format (fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin, npy,
+    /// hdf5:DATASET)
     input: PathBuf,
-    /// The file to write, likewise; its numbers are those of the input, and an error says which does not fit
+    /// The file to write, likewise (but for hdf5); its numbers are those of the input, and an error says which does not fit
     output: PathBuf,
     /// Vectors to leave out at the start
     #[arg(long, value_name = "N", default_value = "0")]

@@ -1,11 +1,12 @@
 //! Files that a command must not write over.
 
 use crate::failure::Failure;
+use ivf_io::vectors::file_of;
 use std::path::{Path, PathBuf};
 
 /// Refuses an output file that is also another file of the command.
 pub(crate) fn refuse_same(output: &Path, others: &[&Path]) -> Result<(), Failure> {
-    match others.iter().find(|other| place(other) == place(output)) {
+    match others.iter().find(|other| place(&file_of(other)) == place(output)) {
         Some(other) => {
             let (output, other) = (output.display(), other.display());
             Err(Failure::Usage(format!("{output} cannot be written: it is also {other}, which this command needs")))

@@ -22,7 +22,7 @@ const SHOWN_RESULTS: usize = 5;
 pub(crate) struct Args {
     /// The index file
     index: PathBuf,
-    /// The queries, a file of vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy)
+    /// The queries, a file of vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET)
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
     /// Results for each query

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`container`] | the native index file: a tree of exported nodes, written whole, and read whole or where it lies |
 //! | [`mmap`] | a file mapped into memory |
-//! | [`vectors`] | fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin and npy files, read and written in blocks |
+//! | [`vectors`] | fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin and npy files, read and written in blocks; HDF5 files, read (feature `hdf5`) |
 //!
 //! This crate knows trees of nodes and matrices of numbers, not indexes: `ivf-factory` turns one into the other. Every file
 //! is replaced atomically, and every byte of an index file is covered by a checksum or compared with the one value that it

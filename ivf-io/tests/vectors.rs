@@ -206,7 +206,7 @@ fn check_format<T: VectorElement + PartialEq>(extension: &str) {
 
 #[test]
 fn every_format_keeps_numbers_of_every_type_it_takes() {
-    for format in FORMATS {
+    for format in FORMATS.iter().filter(|format| format.is_written()) {
         check_format::<f32>(format.extension);
         check_format::<f16>(format.extension);
         check_format::<u8>(format.extension);

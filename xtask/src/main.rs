@@ -2,7 +2,7 @@
 //!
 //! | chore | what it runs |
 //! |---|---|
-//! | `test` | every test: units, integration, examples, doctests |
+//! | `test` | every test: units, integration, examples, doctests; those of optional features |
 //! | `levels` | the same on each instruction set of an x86-64 machine with AVX-512 |
 //! | `neon` | the tests of ivf-cpu for 64-bit ARM, under qemu (needs the target, `gcc-aarch64-linux-gnu`, `qemu-user`) |
 //! | `lint` | rustfmt, clippy and rustdoc, warnings as errors |
@@ -14,7 +14,10 @@ use std::process::{Command, ExitCode};
 /// A command to run: program arguments after `cargo`, and variables for it.
 type Step = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
-const TEST: &[Step] = &[(&["test", "--workspace"], &[])];
+const TEST: &[Step] = &[
+    (&["test", "--workspace"], &[]),
+    (&["test", "--package", "ivf-io", "--package", "ivf-cli", "--all-features"], &[]),
+];
 
 const LEVELS: &[Step] = &[
     (&["test", "--workspace"], &[("IVF_SIMD", "scalar")]),
@@ -33,7 +36,8 @@ const NEON: &[Step] = &[(
 const LINT: &[Step] = &[
     (&["fmt", "--all", "--check"], &[]),
     (&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
-    (&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+    (&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"], &[]),
+    (&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")]),
 ];
 
 const DENY: &[Step] = &[(&["deny", "check", "licenses", "bans", "sources"], &[])];

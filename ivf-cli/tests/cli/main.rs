@@ -4,6 +4,7 @@ mod build_and_search;
 mod convert;
 mod demo;
 mod files;
+mod hdf5;
 mod info;
 mod mistakes;
 mod program;

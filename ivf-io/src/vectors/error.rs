@@ -1,6 +1,6 @@
 //! What is wrong with a vector file.
 
-use super::{FORMATS, MAX_DIM, VectorType};
+use super::{MAX_DIM, VectorType};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -41,10 +41,36 @@ pub enum VectorFileError {
         found: i64,
     },
     /// A name that ends like none of the [formats](super::FORMATS).
-    #[error("{}: the name says no format of vectors: it should end in {}", path.display(), endings())]
+    #[error("{}: the name says no format of vectors: it should end in {known}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
+        /// How names may end.
+        known: String,
+    },
+    /// A file of a format that is only read shall be written.
+    #[error("{}: such files are only read; those to write end in {known}", path.display())]
+    OnlyRead {
+        /// The file.
+        path: PathBuf,
+        /// How names of files to write end.
+        known: String,
+    },
+    /// A format that this build leaves out.
+    #[error("{}: this build reads no such files: it was made without the feature `{feature}`", path.display())]
+    Feature {
+        /// The file.
+        path: PathBuf,
+        /// The feature of this crate.
+        feature: &'static str,
+    },
+    /// The name does not say which of the sets of vectors in the file, or says one that is not there.
+    #[error("{}: no dataset of that name; {}", path.display(), choices(there))]
+    Dataset {
+        /// The file, with the dataset if the name says one.
+        path: PathBuf,
+        /// Those there are, not counting such as lie in groups.
+        there: Vec<String>,
     },
     /// What stands before the vectors cannot be.
     #[error("{}: {what}", path.display())]
@@ -104,7 +130,10 @@ impl VectorFileError {
     }
 }
 
-/// How names of vector files may end.
-fn endings() -> String {
-    FORMATS.iter().map(|format| format!(".{}", format.extension)).collect::<Vec<_>>().join(", ")
+/// What a name may say about a file with these datasets.
+fn choices(there: &[String]) -> String {
+    match there {
+        [] => "the file has none".to_owned(),
+        there => format!("FILE:DATASET takes one of {}", there.join(", ")),
+    }
 }

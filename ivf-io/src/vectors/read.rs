@@ -1,6 +1,6 @@
 //! Reading vector files.
 
-use super::format::{Shape, Source, VectorFormat};
+use super::format::{Shape, Source, VectorFormat, split};
 use super::{VectorElement, VectorFileError, VectorType};
 use crate::file;
 use half::f16;
@@ -41,8 +41,8 @@ impl VectorReader {
     /// Opens a file; reads its head, and compares its length with what that says.
     ///
     /// # Errors
-    /// [`VectorFileError`]: the file cannot be read, its name says no format, it has no vectors, or a head that cannot be, or
-    /// another length.
+    /// [`VectorFileError`]: the file cannot be read, its name says no format, or none that this build reads, or not which of the
+    /// sets in the file; it has no vectors, or a head that cannot be, or another length.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
         Self::open_as(path, VectorFormat::of(path)?)
@@ -54,12 +54,13 @@ impl VectorReader {
     /// As [`open`](Self::open).
     pub fn open_as(path: impl AsRef<Path>, format: &'static VectorFormat) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
-        let (mut file, bytes) = file::open(path).map_err(|why| VectorFileError::read(path, why))?;
+        let (place, dataset) = split(path).map_or((path, None), |(file, dataset)| (file, Some(dataset)));
+        let (mut file, bytes) = file::open(place).map_err(|why| VectorFileError::read(place, why))?;
         let empty = || VectorFileError::Empty { path: path.to_owned() };
         if bytes == 0 {
             return Err(empty());
         }
-        let shape = (format.read_head)(&mut Source { path, file: &mut file, format, bytes })?;
+        let shape = (format.read_head)(&mut Source { path, file: &mut file, dataset, format, bytes })?;
         if shape.len == 0 {
             return Err(empty());
         }

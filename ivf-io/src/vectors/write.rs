@@ -1,6 +1,6 @@
 //! Writing vector files.
 
-use super::format::{Shape, VectorFormat};
+use super::format::{MakeHead, Shape, VectorFormat, endings};
 use super::{MAX_DIM, VectorElement, VectorFileError, VectorType};
 use crate::file::AtomicFile;
 use half::f16;
@@ -27,6 +27,7 @@ pub struct VectorWriter {
     path: PathBuf,
     out: AtomicFile,
     format: &'static VectorFormat,
+    head: MakeHead,
     /// What there is so far; `None` before the first vector.
     shape: Option<Shape>,
     record: Vec<u8>,
@@ -36,12 +37,17 @@ impl VectorWriter {
     /// Starts a file that shall stand at `path`.
     ///
     /// # Errors
-    /// [`VectorFileError::Format`] for a name that says no format, [`VectorFileError::Write`].
+    /// [`VectorFileError::Format`] for a name that says no format, [`VectorFileError::OnlyRead`] for one of a format that is not
+    /// written, [`VectorFileError::Write`].
     pub fn create(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
-        let format = VectorFormat::of(path)?;
+        let named = || (path.to_owned(), endings(VectorFormat::is_written));
+        let unknown = |(path, known)| VectorFileError::Format { path, known };
+        let only_read = |(path, known)| VectorFileError::OnlyRead { path, known };
+        let format = VectorFormat::of(path).map_err(|_| unknown(named()))?;
+        let head = format.head.ok_or_else(|| only_read(named()))?;
         let out = AtomicFile::create(path).map_err(|why| VectorFileError::write(path, why))?;
-        Ok(Self { path: path.to_owned(), out, format, shape: None, record: Vec::new() })
+        Ok(Self { path: path.to_owned(), out, format, head, shape: None, record: Vec::new() })
     }
 
     /// Appends vectors. The first ones set the dimension of the file, and, in a format of any type, that of its numbers; all are
@@ -85,7 +91,7 @@ impl VectorWriter {
             return Err(VectorFileError::Dimension { path: self.path.clone(), record: 0, found: dim as i64 });
         }
         let mut shape = Shape { element, dim, len: 0, start: 0, record_head: self.format.record_head };
-        let head = (self.format.head)(&shape).expect("any format holds no vectors");
+        let head = (self.head)(&shape).expect("any format holds no vectors");
         shape.start = head.len() as u64;
         self.out.write_all(&head).map_err(|why| VectorFileError::write(&self.path, why))?;
         self.shape = Some(shape);
@@ -122,7 +128,7 @@ impl VectorWriter {
         let Some(shape) = self.shape else {
             return Err(VectorFileError::Empty { path: self.path });
         };
-        let Some(head) = (self.format.head)(&shape) else {
+        let Some(head) = (self.head)(&shape) else {
             let what = format!("{} vectors are more than {} can count", shape.len, self.format.extension);
             return Err(VectorFileError::Head { path: self.path, what });
         };

@@ -1,0 +1,91 @@
+//! The head of a dataset in an HDF5 file: where its numbers lie, found by way of the file's tables.
+//!
+//! Only datasets that lie in one piece are taken: that is how h5py writes by default, so how the files of ann-benchmarks are, and
+//! such a piece is read as fast as any flat file, by the same code. What decompresses chunks, which nobody here needs, stays
+//! out: `hdf5-pure` reads nothing but the tables.
+
+use super::format::{Shape, Source};
+use super::{VectorFileError, VectorType};
+use hdf5_pure::{
+    Datatype, DatatypeByteOrder, Error, File, FloatingPointLayout, Layout, ReadSeekSource, make_f32_type, make_i8_type,
+    make_i32_type, make_i64_type, make_u8_type,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// HDF5's names of the types, all little-endian.
+fn types() -> [(Datatype, VectorType); 6] {
+    [
+        (make_f32_type(), VectorType::F32),
+        (half_type(), VectorType::F16),
+        (make_u8_type(), VectorType::U8),
+        (make_i8_type(), VectorType::I8),
+        (make_i32_type(), VectorType::I32),
+        (make_i64_type(), VectorType::I64),
+    ]
+}
+
+fn half_type() -> Datatype {
+    let layout = FloatingPointLayout {
+        bit_offset: 0,
+        bit_precision: 16,
+        exponent_location: 10,
+        exponent_size: 5,
+        mantissa_location: 0,
+        mantissa_size: 10,
+        exponent_bias: 15,
+    };
+    Datatype::FloatingPoint { size: 2, byte_order: DatatypeByteOrder::LittleEndian, layout }
+}
+
+pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
+    // Another's hundred thousand lines between hostile bytes and here: a panic of theirs is an error of ours.
+    let read = catch_unwind(AssertUnwindSafe(|| read_tables(source)));
+    read.unwrap_or_else(|_| Err(source.fault("its HDF5 tables cannot be: their reader gave up")))
+}
+
+fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
+    let fault = |why: Error| source.fault(why.to_string());
+    let handle = source.file.try_clone().map_err(|why| VectorFileError::read(source.path, why))?;
+    let file = ReadSeekSource::new(handle).map_err(Error::from).and_then(File::from_source).map_err(fault)?;
+    let there = || file.root().datasets().map_err(fault);
+    let missing = |there| VectorFileError::Dataset { path: source.path.to_owned(), there };
+    let Some(name) = source.dataset else { return Err(missing(there()?)) };
+    let dataset = match file.dataset(name) {
+        Ok(dataset) => dataset,
+        Err(why) => {
+            let there = there()?;
+            return Err(if there.iter().any(|other| other == name) { fault(why) } else { missing(there) });
+        }
+    };
+
+    let datatype = dataset.datatype().map_err(fault)?;
+    let element = types().into_iter().find(|(known, _)| *known == datatype).map(|(_, element)| element);
+    let known = || types().map(|(_, element)| element.to_string()).join(", ");
+    let element = element.ok_or_else(|| source.fault(format!("numbers of type {datatype}; known are {}", known())))?;
+    let axes = dataset.shape().map_err(fault)?;
+    let [len, dim] = axes[..] else {
+        return Err(source.fault(format!("it has {} axes: vectors have two, (n, dim)", axes.len())));
+    };
+    let dim = source.dim(i64::try_from(dim).unwrap_or(i64::MAX))?;
+    let mut shape = Shape { element, dim, len, start: 0, record_head: 0 };
+    if len == 0 {
+        return Ok(shape);
+    }
+    let (start, size) = match dataset.layout().map_err(fault)? {
+        Layout::Contiguous { address: Some(start), size } => (start, size),
+        Layout::Contiguous { .. } => return Err(source.fault("its numbers are not in this file")),
+        layout => {
+            let what = format!("its numbers lie {layout}, not in one piece: h5repack -l CONTI -f NONE makes them so");
+            return Err(source.fault(what));
+        }
+    };
+    shape.start = start;
+    let left = source.bytes.saturating_sub(start);
+    if u128::from(size) != shape.whole() {
+        return Err(source.fault(format!("{len} vectors of {} bytes in {size} bytes", shape.record())));
+    }
+    if size > left {
+        return Err(source.truncated(left / shape.record(), shape.record(), left % shape.record()));
+    }
+    Ok(shape)
+}

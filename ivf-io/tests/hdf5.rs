@@ -1,0 +1,168 @@
+//! HDF5 files, written by h5py (`data/make_hdf5.py`), and what happens to them on the way.
+
+use ivf_io::vectors::file_of;
+use ivf_io::{VectorFileError, VectorReader, VectorWriter, read_vectors};
+use std::path::{Path, PathBuf};
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+#[test]
+fn such_files_are_only_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.hdf5", "a.hdf5:train", "a.H5", "a.h5:b/c"] {
+        let error = VectorWriter::create(folder.path().join(name)).unwrap_err();
+        assert!(matches!(error, VectorFileError::OnlyRead { .. }), "{error}");
+        assert!(error.to_string().ends_with("such files are only read; those to write end in .fvecs, .ivecs, .bvecs, .fbin, .ibin, .u8bin, .i8bin, .npy"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_name_is_taken_apart_unless_there_is_such_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, file) in [
+        ("a.hdf5:train", "a.hdf5"),
+        ("a.H5:b/c.d", "a.H5"),
+        ("a.h5:b.h5:c", "a.h5"),
+        ("a:b.h5:c", "a:b.h5"),
+        ("a.hdf5", "a.hdf5"),
+        ("a.fvecs:train", "a.fvecs:train"),
+        ("a.h5:b.fvecs", "a.h5"),
+    ] {
+        assert_eq!(file_of(&at(name)), at(file), "{name}");
+    }
+    let name = at("a.h5:b.fvecs");
+    std::fs::write(&name, [1, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    assert_eq!(file_of(&name), name);
+    assert_eq!(read_vectors::<f32>(&name).unwrap().into_data(), [0.0]);
+    let error = VectorReader::open(at("missing.hdf5:train")).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("cannot read {}: ", at("missing.hdf5").display())), "{error}");
+}
+
+#[cfg(not(feature = "hdf5"))]
+#[test]
+fn a_build_without_the_feature_says_so() {
+    for name in ["ann.hdf5", "ann.hdf5:train"] {
+        let error = VectorReader::open(data(name)).unwrap_err();
+        assert!(matches!(error, VectorFileError::Feature { feature: "hdf5", .. }), "{error}");
+        assert!(error.to_string().ends_with("it was made without the feature `hdf5`"), "{error}");
+    }
+}
+
+#[cfg(feature = "hdf5")]
+mod with_the_feature {
+    use super::data;
+    use half::f16;
+    use ivf_io::vectors::VectorElement;
+    use ivf_io::{VectorReader, VectorType, read_vectors};
+
+    #[test]
+    fn the_sets_of_ann_benchmarks_are_read_in_blocks() {
+        let mut reader = VectorReader::open(data("ann.hdf5:train")).unwrap();
+        assert_eq!((reader.dim(), reader.len(), reader.element()), (4, 20, VectorType::F32));
+        let mut block = Vec::<f32>::new();
+        assert_eq!(reader.read_block(3, &mut block).unwrap(), 3);
+        assert_eq!(block, [0.0, 0.0, 0.0, 1.0, 1.0, -1.0, 0.5, 1.0, 2.0, -2.0, 1.0, 1.0]);
+        reader.skip(15).unwrap();
+        assert_eq!(reader.read_block(3, &mut block).unwrap(), 2);
+        assert_eq!(block, [18.0, -18.0, 9.0, 1.0, 19.0, -19.0, 9.5, 1.0]);
+        assert_eq!((reader.read_block(3, &mut block).unwrap(), reader.left()), (0, 0));
+
+        let test = read_vectors::<f32>(data("ann.hdf5:/test")).unwrap();
+        assert_eq!(test.rows().iter().nth(1), Some(&[3.125, -2.875, 1.625, 1.125][..]));
+        let neighbors = read_vectors::<i64>(data("ann.hdf5:neighbors")).unwrap();
+        let nearest: Vec<i64> = neighbors.rows().iter().flat_map(|row| &row[..3]).copied().collect();
+        assert_eq!(nearest, [0, 1, 2, 3, 4, 2, 6, 7, 5, 9, 10, 8, 12, 13, 11]);
+        let distances = read_vectors::<f32>(data("ann.hdf5:distances")).unwrap();
+        assert_eq!((distances.dim(), distances.rows().iter().nth(4).unwrap()[0]), (10, 0.25));
+    }
+
+    #[test]
+    fn every_type_of_numbers_there_is_is_read() {
+        fn check<T: VectorElement + PartialEq>(dataset: &str) {
+            let path = data(&format!("others.hdf5:{dataset}"));
+            assert_eq!(VectorReader::open(&path).unwrap().element(), T::TYPE, "{dataset}");
+            let expected: Vec<T> = (0_u8..6).map(|i| T::from_number(i.number()).unwrap()).collect();
+            let read = read_vectors::<T>(&path).unwrap();
+            assert_eq!((read.dim(), read.into_data()), (3, expected), "{dataset}");
+        }
+        check::<f16>("f2");
+        check::<f32>("f4");
+        check::<u8>("u1");
+        check::<i8>("i1");
+        check::<i32>("i4");
+        check::<i64>("i8");
+        check::<f32>("group/inner");
+        check::<f32>("a:b");
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let names = "FILE:DATASET takes one of distances, neighbors, test, train";
+        for name in ["ann.hdf5", "ann.hdf5:", "ann.hdf5:nothing", "ann.hdf5:train/nothing"] {
+            let error = VectorReader::open(data(name)).unwrap_err().to_string();
+            assert_eq!(error, format!("{}: no dataset of that name; {names}", data(name).display()));
+        }
+        let types = "known are f32, f16, u8, i8, i32, i64";
+        for (dataset, why) in [
+            ("group", "no dataset of that name"),
+            ("f8", types),
+            (">f4", types),
+            ("u4", types),
+            ("?", types),
+            ("c8", types),
+            ("S3", types),
+            ("scalar", "it has 0 axes"),
+            ("line", "it has 1 axes"),
+            ("cube", "it has 3 axes"),
+            ("empty", "has no vectors"),
+            ("flat", "dimension 0"),
+            ("never", "its numbers are not in this file"),
+            ("chunked", "h5repack -l CONTI -f NONE"),
+            ("packed", "h5repack -l CONTI -f NONE"),
+        ] {
+            let error = VectorReader::open(data(&format!("others.hdf5:{dataset}"))).unwrap_err().to_string();
+            assert!(error.contains(why), "{dataset}: {error}");
+        }
+    }
+
+    /// Reads all the sets that a file of these bytes may have.
+    fn read(path: &std::path::Path, bytes: &[u8]) -> usize {
+        std::fs::write(path, bytes).unwrap();
+        let named = |dataset: &str| format!("{}:{dataset}", path.display());
+        let sets = ["train", "test", "neighbors", "distances", "f2", "group/inner", "packed", "never"];
+        sets.iter().filter(|set| read_vectors::<f32>(named(set)).is_ok()).count()
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.hdf5");
+        let mut state = 1_u64;
+        let mut below = |n: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        };
+        for name in ["ann.hdf5", "others.hdf5"] {
+            let bytes = std::fs::read(data(name)).unwrap();
+            // The tables: zeros lie between them.
+            let used: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
+            let mut refused = 0;
+            for _ in 0..1500 {
+                let mut bytes = bytes.clone();
+                for _ in 0..=below(4) {
+                    let at = (used[below(used.len())] + below(3)).min(bytes.len() - 1);
+                    bytes[at] = [0, 1, 0x7f, 0x80, 0xff, below(256) as u8][below(6)];
+                }
+                refused += usize::from(read(&path, &bytes) < 4);
+            }
+            assert!(refused > 100, "{name}: {refused}");
+            for len in (0..bytes.len()).step_by(37) {
+                read(&path, &bytes[..len]);
+            }
+        }
+    }
+}
