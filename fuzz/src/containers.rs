@@ -1,0 +1,66 @@
+//! Index files.
+
+use super::tree::{read_tree, write_tree};
+use ivf::executor::Inline;
+use ivf::io::{decode_container, write_container_to};
+use ivf::{AddOptions, Index, Rows, SearchParams, default_registry};
+
+/// Larger dimensions take memory for queries that the file is not to blame for.
+const MAX_DIM: usize = 4096;
+
+/// Any bytes are an index or an error, and an index answers, is written, and is read again as the same.
+pub fn container(bytes: &[u8]) {
+    let Ok(node) = decode_container(bytes) else { return };
+    let Ok(mut index) = default_registry().read_index(&node) else { return };
+    let written = write(&*index);
+    let again = decode_container(&written).expect("a written container");
+    let again = default_registry().read_index(&again).expect("a written index");
+    assert!(write(&*again) == written, "the second time it is written as it was the first");
+    use_it(&mut *index);
+}
+
+/// The same, past the checksums: the bytes are a tree in the form of [`write_tree`].
+pub fn container_resealed(bytes: &[u8]) {
+    let tree = read_tree(bytes);
+    let mut file = Vec::new();
+    // Two names may be the same, or a name too long.
+    if write_container_to(&mut file, &tree).is_ok() {
+        let stored = decode_container(&file).expect("a written container");
+        assert!(write_tree(&stored) == write_tree(&tree.to_stored()), "what is written is what is read");
+        container(&file);
+    }
+}
+
+fn write(index: &dyn Index) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_container_to(&mut bytes, &index.export().expect("lists in memory")).expect("a node with a container");
+    bytes
+}
+
+/// Everything may fail, and nothing panic.
+fn use_it(index: &mut dyn Index) {
+    let dim = index.dim();
+    if dim > MAX_DIM {
+        return;
+    }
+    let queries: Vec<f32> = (0..2 * dim).map(|i| (i * 7 % 13) as f32 - 5.5).collect();
+    let queries = Rows::new(&queries, dim).expect("whole rows");
+    let inline = Inline;
+    let mut params = SearchParams::new();
+    params.executor = Some(&inline);
+    for k in [1, 5] {
+        if let Ok(found) = index.search(queries.into(), k, &params) {
+            assert!(found.hits.rows().all(|row| row.ids.len() <= k), "no more than k");
+        }
+    }
+    if let Some(ranges) = index.as_range_search() {
+        let _ = ranges.range_search(queries.into(), 1.0, &params);
+    }
+    let _ = index.reconstruct(0.into());
+    let mut options = AddOptions::new();
+    options.executor = Some(&inline);
+    let before = index.len();
+    if let Some(Ok(_)) = index.as_add().map(|add| add.add(queries.into(), &options)) {
+        assert_eq!(index.len(), before + 2, "two vectors more");
+    }
+}
