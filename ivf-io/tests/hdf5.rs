@@ -129,11 +129,44 @@ mod with_the_feature {
         }
     }
 
+    const F4: &[u8] = &[0x11, 0x20, 0x1f, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0];
+
+    /// A type of a type of a type ...: 8 bytes of the file are a level of whoever parses it, and a stack has its end.
+    #[test]
+    fn types_nested_without_end_are_an_error() {
+        const SEQUENCE: [u8; 8] = [0x19, 0, 0, 0, 16, 0, 0, 0];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.hdf5");
+        for (end, why) in [(&[][..], "need 8 bytes, have 0"), (F4, "numbers of type vlen")] {
+            let nested = [&SEQUENCE.repeat(8184)[..], end].concat();
+            std::fs::write(&path, with_type(&nested)).unwrap();
+            let error = VectorReader::open(format!("{}:train", path.display())).unwrap_err().to_string();
+            assert!(error.contains(why) && error.len() < 1000, "{error}");
+        }
+    }
+
+    /// The file of ann-benchmarks with vectors of another type.
+    fn with_type(datatype: &[u8]) -> Vec<u8> {
+        let mut bytes = std::fs::read(data("ann.hdf5")).unwrap();
+        let more = [&[3, 0][..], &(datatype.len() as u16).to_le_bytes(), &[0; 4], datatype].concat();
+        // In the place of a message that is the type, one that says where more of the header stands.
+        let message = [(bytes.len() as u64).to_le_bytes(), (more.len() as u64).to_le_bytes()].concat();
+        let places: Vec<usize> = (8..bytes.len() - F4.len()).filter(|&at| bytes[at..].starts_with(F4)).collect();
+        assert_eq!(places.len(), 3);
+        for at in places {
+            assert_eq!(bytes[at - 8..at - 6], [3, 0]);
+            bytes[at - 8] = 0x10;
+            bytes[at..at + message.len()].copy_from_slice(&message);
+        }
+        bytes.extend(more);
+        bytes
+    }
+
     /// Reads all the sets that a file of these bytes may have.
     fn read(path: &std::path::Path, bytes: &[u8]) -> usize {
         std::fs::write(path, bytes).unwrap();
         let named = |dataset: &str| format!("{}:{dataset}", path.display());
-        let sets = ["train", "test", "neighbors", "distances", "f2", "group/inner", "packed", "never"];
+        let sets = ["train", "neighbors", "f2", "group/inner"];
         sets.iter().filter(|set| read_vectors::<f32>(named(set)).is_ok()).count()
     }
 
@@ -151,13 +184,13 @@ mod with_the_feature {
             // The tables: zeros lie between them.
             let used: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
             let mut refused = 0;
-            for _ in 0..1500 {
+            for _ in 0..700 {
                 let mut bytes = bytes.clone();
                 for _ in 0..=below(4) {
                     let at = (used[below(used.len())] + below(3)).min(bytes.len() - 1);
                     bytes[at] = [0, 1, 0x7f, 0x80, 0xff, below(256) as u8][below(6)];
                 }
-                refused += usize::from(read(&path, &bytes) < 4);
+                refused += usize::from(read(&path, &bytes) < 2);
             }
             assert!(refused > 100, "{name}: {refused}");
             for len in (0..bytes.len()).step_by(37) {

@@ -130,10 +130,14 @@ impl VectorFileError {
     }
 }
 
+/// Names that are shown.
+const SHOWN: usize = 20;
+
 /// What a name may say about a file with these datasets.
 fn choices(there: &[String]) -> String {
-    match there {
-        [] => "the file has none".to_owned(),
-        there => format!("FILE:DATASET takes one of {}", there.join(", ")),
+    if there.is_empty() {
+        return "the file has none".to_owned();
     }
+    let shown: Vec<String> = there.iter().take(SHOWN).map(|name| name.escape_debug().to_string()).collect();
+    format!("FILE:DATASET takes one of {}{}", shown.join(", "), if there.len() > SHOWN { ", ..." } else { "" })
 }

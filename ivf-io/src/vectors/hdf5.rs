@@ -7,10 +7,17 @@
 use super::format::{Shape, Source};
 use super::{VectorFileError, VectorType};
 use hdf5_pure::{
-    Datatype, DatatypeByteOrder, Error, File, FloatingPointLayout, Layout, ReadSeekSource, make_f32_type, make_i8_type,
-    make_i32_type, make_i64_type, make_u8_type,
+    Datatype, DatatypeByteOrder, Error, File, FloatingPointLayout, FormatError, Layout, ReadSeekSource, make_f32_type,
+    make_i8_type, make_i32_type, make_i64_type, make_u8_type,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fs;
+use std::thread;
+
+/// Bytes of a table that are read at once: a message of one has at most 65,535.
+const MOST: usize = 128 << 10;
+
+/// A level of nested types takes 8 bytes of a table, and of the stack about 1 KiB, several in builds that are not optimised.
+const STACK: usize = MOST / 8 * (8 << 10);
 
 /// HDF5's names of the types, all little-endian.
 fn types() -> [(Datatype, VectorType); 6] {
@@ -37,16 +44,38 @@ fn half_type() -> Datatype {
     Datatype::FloatingPoint { size: 2, byte_order: DatatypeByteOrder::LittleEndian, layout }
 }
 
+/// Another's hundred thousand lines stand between hostile bytes and here. They descend as deep as types are nested, so they get a
+/// stack that is deep enough (it takes memory only as it is used), and should they panic, that is an error of ours.
 pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
-    // Another's hundred thousand lines between hostile bytes and here: a panic of theirs is an error of ours.
-    let read = catch_unwind(AssertUnwindSafe(|| read_tables(source)));
-    read.unwrap_or_else(|_| Err(source.fault("its HDF5 tables cannot be: their reader gave up")))
+    let source = &*source;
+    thread::scope(|scope| {
+        let reader = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read_tables(source));
+        let reader = reader.map_err(|why| VectorFileError::read(source.path, why))?;
+        reader.join().unwrap_or_else(|_| Err(source.fault("its HDF5 tables cannot be: their reader gave up")))
+    })
+}
+
+/// A file of which no long piece is read.
+struct Tables(ReadSeekSource<fs::File>);
+
+impl hdf5_pure::Source for Tables {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), FormatError> {
+        match bytes.len() {
+            0..=MOST => self.0.read_at(offset, bytes),
+            len => Err(FormatError::Source(format!("a table of {len} bytes"))),
+        }
+    }
 }
 
 fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
     let fault = |why: Error| source.fault(why.to_string());
     let handle = source.file.try_clone().map_err(|why| VectorFileError::read(source.path, why))?;
-    let file = ReadSeekSource::new(handle).map_err(Error::from).and_then(File::from_source).map_err(fault)?;
+    let tables = ReadSeekSource::new(handle).map(Tables).map_err(Error::from);
+    let file = tables.and_then(File::from_source).map_err(fault)?;
     let there = || file.root().datasets().map_err(fault);
     let missing = |there| VectorFileError::Dataset { path: source.path.to_owned(), there };
     let Some(name) = source.dataset else { return Err(missing(there()?)) };
@@ -60,8 +89,10 @@ fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
 
     let datatype = dataset.datatype().map_err(fault)?;
     let element = types().into_iter().find(|(known, _)| *known == datatype).map(|(_, element)| element);
+    // A type of types may have a long name.
+    let name = || datatype.to_string().chars().take(40).collect::<String>();
     let known = || types().map(|(_, element)| element.to_string()).join(", ");
-    let element = element.ok_or_else(|| source.fault(format!("numbers of type {datatype}; known are {}", known())))?;
+    let element = element.ok_or_else(|| source.fault(format!("numbers of type {}; known are {}", name(), known())))?;
     let axes = dataset.shape().map_err(fault)?;
     let [len, dim] = axes[..] else {
         return Err(source.fault(format!("it has {} axes: vectors have two, (n, dim)", axes.len())));
