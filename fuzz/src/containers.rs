@@ -3,7 +3,7 @@
 use super::tree::{read_tree, write_tree};
 use ivf::executor::Inline;
 use ivf::io::{decode_container, write_container_to};
-use ivf::{AddOptions, Index, Rows, SearchParams, default_registry};
+use ivf::{AddOptions, Id, IdSelector, Index, Rows, SearchParams, default_registry};
 
 /// Larger dimensions take memory for queries that the file is not to blame for.
 const MAX_DIM: usize = 4096;
@@ -56,11 +56,16 @@ fn use_it(index: &mut dyn Index) {
     if let Some(ranges) = index.as_range_search() {
         let _ = ranges.range_search(queries.into(), 1.0, &params);
     }
-    let _ = index.reconstruct(0.into());
     let mut options = AddOptions::new();
     options.executor = Some(&inline);
     let before = index.len();
     if let Some(Ok(_)) = index.as_add().map(|add| add.add(queries.into(), &options)) {
         assert_eq!(index.len(), before + 2, "two vectors more");
     }
+    let ids = [2, 3].map(Id);
+    let _ = index.reconstruct(ids[0]);
+    let _ = index.as_update().map(|update| update.update(&ids, queries.into(), &options));
+    let _ = index.remove(&IdSelector::range(1..4));
+    let _ = index.search(queries.into(), 5, &params);
+    let _ = index.export();
 }
