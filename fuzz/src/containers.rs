@@ -1,16 +1,26 @@
 //! Index files.
 
 use super::tree::{read_tree, write_tree};
+use super::vectors::with_file;
 use ivf::executor::Inline;
-use ivf::io::{decode_container, write_container_to};
-use ivf::{AddOptions, Id, IdSelector, Index, Rows, SearchParams, default_registry};
+use ivf::io::{Container, decode_container, write_container_to};
+use ivf::{AddOptions, Id, IdSelector, Index, Rows, SearchParams, default_registry, open_index};
 
 /// Larger dimensions take memory for queries that the file is not to blame for.
 const MAX_DIM: usize = 4096;
 
-/// Any bytes are an index or an error, and an index answers, is written, and is read again as the same.
+/// Any bytes are an index or an error, and an index answers, is written, and is read again as the same. Opened where it lies, a file
+/// is whole if it is when it is read.
 pub fn container(bytes: &[u8]) {
-    let Ok(node) = decode_container(bytes) else { return };
+    let decoded = decode_container(bytes);
+    with_file("ivf", bytes, |path| {
+        let whole = Container::open(path).is_ok_and(|file| file.verify().is_ok_and(|damaged| damaged.is_empty()));
+        assert_eq!(whole, decoded.is_ok(), "verified as it is read");
+        if let Ok(mut index) = open_index(path) {
+            use_it(&mut *index);
+        }
+    });
+    let Ok(node) = decoded else { return };
     let Ok(mut index) = default_registry().read_index(&node) else { return };
     let written = write(&*index);
     let again = decode_container(&written).expect("a written container");

@@ -39,7 +39,7 @@ fn put_node(out: &mut Vec<u8>, node: &StoredNode) -> Option<()> {
         for &axis in axes {
             out.push(axis.try_into().ok()?);
         }
-        put_blob(out, &array.bytes)?;
+        put_blob(out, array.bytes.whole().ok()?)?;
     }
     out.push(node.children.len().try_into().ok()?);
     for (name, child) in &node.children {

@@ -38,7 +38,7 @@ fn one_of(extensions: &[&str], bytes: &[u8]) {
     with_file(extension, bytes, |path| read(path, Some(extension)));
 }
 
-fn with_file(extension: &str, bytes: &[u8], check: impl FnOnce(&Path)) {
+pub(crate) fn with_file(extension: &str, bytes: &[u8], check: impl FnOnce(&Path)) {
     let shared = Path::new("/dev/shm");
     let folder = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
     let mut builder = tempfile::Builder::new();

@@ -19,8 +19,26 @@ type Step = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
 const TEST: &[Step] = &[
     (&["test", "--workspace"], &[]),
-    (&["test", "--package", "ivf-io", "--package", "ivf-cli", "--all-features"], &[]),
-    (&["test", "--package", "ivf-index", "--all-features", "--test", "fuzz_inputs"], &[]),
+    // What the feature changes: readers of vectors, the program, the targets of the fuzzers.
+    (
+        &[
+            "test",
+            "--package",
+            "ivf-io",
+            "--package",
+            "ivf-cli",
+            "--package",
+            "ivf-index",
+            "--all-features",
+            "--test",
+            "hdf5",
+            "--test",
+            "cli",
+            "--test",
+            "fuzz_inputs",
+        ],
+        &[],
+    ),
 ];
 
 const LEVELS: &[Step] = &[
