@@ -116,7 +116,7 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
 
 /// The first pass of k-means.
 struct Bytes<'a> {
-    queries: &'a ByteQueries,
+    queries: &'a ByteQueries<'a>,
     packed: &'a PackedBytes,
     bias: &'a [i32],
     thresholds: &'a [i32],

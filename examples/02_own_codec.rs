@@ -70,6 +70,15 @@ impl CodecSpec for U4 {
         65_536
     }
 
+    /// Two numbers a dimension are all that is kept of the vectors.
+    fn training_memory(&self, dim: usize, _points: usize, _options: &TrainOptions<'_>) -> usize {
+        2 * dim * size_of::<f32>()
+    }
+
+    fn code_size(&self, dim: usize) -> usize {
+        dim.div_ceil(2)
+    }
+
     fn train(
         &self,
         rows: Rows<'_, f32>,

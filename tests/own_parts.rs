@@ -33,6 +33,15 @@ impl CodecSpec for Uneven {
         PqSpec { parts: 3 }.training_points(options)
     }
 
+    fn training_memory(&self, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
+        // And the vectors less their mean.
+        PqSpec { parts: 3 }.training_memory(dim, points, options) + points * dim * size_of::<f32>()
+    }
+
+    fn code_size(&self, dim: usize) -> usize {
+        PqSpec { parts: 3 }.code_size(dim)
+    }
+
     fn train(
         &self,
         rows: Rows<'_, f32>,

@@ -31,6 +31,13 @@ pub trait CodecSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// How many training vectors it can use; 0 if it learns nothing from vectors, whatever the options.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
+    /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those vectors.
+    fn training_memory(&self, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize;
+
+    /// Bytes of the code of a vector of `dim`, a dimension that [`check`](Self::check) takes: those of the layout of the codec it
+    /// trains into.
+    fn code_size(&self, dim: usize) -> usize;
+
     /// Learns the codec. The vectors are as the codec sees them: residuals if [`by_residual`](Self::by_residual), all finite,
     /// at most [`training_points`](Self::training_points).
     ///

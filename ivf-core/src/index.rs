@@ -86,6 +86,10 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     /// Bytes of memory that vectors and tables take.
     fn memory(&self) -> usize;
 
+    /// Bytes of memory that it takes once it holds `vectors` vectors, if that is more than it holds now: [`memory`](Self::memory) then,
+    /// but for what no one can know before (blocks that are filled in part). An untrained index leaves out what it will learn.
+    fn memory_with(&self, vectors: usize) -> usize;
+
     /// The index for a file or another reader of its insides.
     ///
     /// # Errors
@@ -165,6 +169,16 @@ pub trait Train {
     /// # Errors
     /// [`TrainError`]: too few or unusable vectors, the index holds vectors already, cancelled. The index is as it was.
     fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError>;
+
+    /// How many vectors training uses at most: of more, it draws so many. `usize::MAX` if it uses all there are.
+    ///
+    /// Who has more vectors than memory draws that many alone, at random, and loses nothing by it. (An index is borrowed mutably
+    /// here because a wrapper reaches the training of what it wraps by [`Index::as_train`].)
+    fn training_points(&mut self, options: &TrainOptions<'_>) -> usize;
+
+    /// Bytes of memory that training on `points` vectors takes at its peak, beside those vectors (as `f32`) and what the index
+    /// has learnt in the end; more points take more.
+    fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize;
 }
 
 /// The ability to take vectors and count up their ids.

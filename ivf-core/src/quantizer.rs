@@ -93,6 +93,13 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// [`BuildError`].
     fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError>;
 
+    /// How many training vectors it uses at most: of more, it draws so many. 0 if it learns nothing from vectors, `usize::MAX` if it
+    /// uses all there are.
+    fn training_points(&self, options: &TrainOptions<'_>) -> usize;
+
+    /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those vectors (as `f32`).
+    fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
+
     /// Learns the lists from vectors (all finite).
     ///
     /// # Errors

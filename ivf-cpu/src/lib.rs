@@ -31,7 +31,7 @@ pub use coarse::QUANTIZERS;
 pub use codec::CODECS;
 pub use engine::{CodesIndex, IvfIndex};
 pub use executor::{RayonGlobal, RayonPool};
-pub use kmeans::{KMeans, column_means, train_parts};
+pub use kmeans::{KMeans, column_means, train_parts, train_parts_memory};
 pub use transform::TRANSFORMS;
 pub use wrap::{IdMap, PreTransform, Refine, WRAPPERS};
 

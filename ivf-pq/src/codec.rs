@@ -10,6 +10,7 @@ use ivf_core::{
     BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, MAX_DIM, Metric, Node, Rows, StoredNode, TrainOptions,
     TrainReport,
 };
+use ivf_cpu::train_parts_memory;
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,6 +85,14 @@ impl CodecSpec for PqSpec {
 
     fn training_points(&self, options: &TrainOptions<'_>) -> usize {
         CENTROIDS.saturating_mul(options.max_points_per_centroid.unwrap_or(POINTS).max(1))
+    }
+
+    fn training_memory(&self, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
+        train_parts_memory(dim, self.parts, points, CENTROIDS, options)
+    }
+
+    fn code_size(&self, _dim: usize) -> usize {
+        self.parts
     }
 
     fn train(

@@ -74,6 +74,14 @@ impl QuantizerSpec for FlatQuantizerSpec {
         Ok(())
     }
 
+    fn training_points(&self, options: &TrainOptions<'_>) -> usize {
+        KMeans::new(self.nlist, Metric::L2).training_points(options)
+    }
+
+    fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize {
+        KMeans::new(self.nlist, metric).training_memory(dim, points, options)
+    }
+
     fn train(
         &self,
         rows: AnyRows<'_>,

@@ -40,6 +40,14 @@ impl QuantizerSpec for OneListSpec {
         Ok(())
     }
 
+    fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
+        0
+    }
+
+    fn training_memory(&self, _dim: usize, _metric: Metric, _points: usize, _options: &TrainOptions<'_>) -> usize {
+        0
+    }
+
     fn train(
         &self,
         rows: AnyRows<'_>,

@@ -33,6 +33,14 @@ impl CodecSpec for RowsSpec {
         0
     }
 
+    fn training_memory(&self, _dim: usize, _points: usize, _options: &TrainOptions<'_>) -> usize {
+        0
+    }
+
+    fn code_size(&self, dim: usize) -> usize {
+        dim * size_of::<f32>()
+    }
+
     fn train(
         &self,
         rows: Rows<'_, f32>,

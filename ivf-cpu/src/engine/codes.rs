@@ -154,6 +154,10 @@ impl Index for CodesIndex {
         self.inner.memory()
     }
 
+    fn memory_with(&self, vectors: usize) -> usize {
+        self.inner.memory_with(vectors)
+    }
+
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let mut node = Node::new(ROW.tag, 0, &());
         node.push_child("inner", self.inner.export()?);

@@ -27,7 +27,7 @@ use ivf_core::index::{
 use ivf_core::lists::{ArrayLists, StoreSpec};
 use ivf_core::part::unknown_knob;
 use ivf_core::{
-    AnyRows, CodecSpec, DirectMapKind, Index, IndexIvf, Knob, KnobValue, Level1Quantizer, MAX_DIM, Metric, Node,
+    AnyRows, CodecSpec, DirectMapKind, Id, Index, IndexIvf, Knob, KnobValue, Level1Quantizer, MAX_DIM, Metric, Node,
     ParallelMode, Part, QuantizerSpec, SearchParams, SearchResult, SpecText,
 };
 use std::sync::Arc;
@@ -233,6 +233,13 @@ impl Index for IvfIndex {
         self.trained.as_ref().map_or(0, |Trained { quantizer, entries }| {
             quantizer.memory() + entries.bound.memory() + entries.lists.memory() + entries.map.memory()
         })
+    }
+
+    fn memory_with(&self, vectors: usize) -> usize {
+        // The ids of one list for everything count up, and are not stored.
+        let id = if self.is_standalone() { 0 } else { size_of::<Id>() };
+        let more = vectors.saturating_sub(self.len());
+        self.memory().saturating_add(more.saturating_mul(self.codec.code_size(self.dim) + id))
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {

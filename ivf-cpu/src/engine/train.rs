@@ -10,6 +10,9 @@ use ivf_core::{AnyRows, Centroids, Index, Rows, SearchParams, Train, TrainOption
 use rand::SeedableRng;
 use std::sync::Arc;
 
+/// Bytes that it takes to find the list of a vector.
+const LISTS: usize = 40;
+
 impl Train for IvfIndex {
     fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError> {
         if !self.is_empty() {
@@ -42,6 +45,8 @@ impl Train for IvfIndex {
         };
         let (codec, codec_report) = self.codec.train(seen, self.metric, options)?;
         report.merge(codec_report);
+        // What the lists have ahead of all queries is made now.
+        drop((residuals, scratch));
 
         let lists = self.store.create(quantizer.nlist(), codec.layout())?;
         let centroids: Arc<dyn Centroids> = quantizer.clone();
@@ -52,5 +57,22 @@ impl Train for IvfIndex {
         }
         self.trained = Some(Trained { quantizer, entries });
         Ok(report)
+    }
+
+    fn training_points(&mut self, options: &TrainOptions<'_>) -> usize {
+        self.quantizer.training_points(options).max(self.codec.training_points(options))
+    }
+
+    fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize {
+        let vector = self.dim * size_of::<f32>();
+        let lists = self.quantizer.training_memory(self.dim, self.metric, points, options);
+        let most = self.codec.training_points(options);
+        let seen = points.min(most);
+        // Those drawn from more, their lists (as the quantizer says them, and as they are handed on), and the residuals.
+        let drawn = if points > most { seen * (vector + sample::CHOSEN) } else { 0 };
+        let residuals = if self.codec.by_residual() { seen * (vector + LISTS) } else { 0 };
+        let codes = drawn + residuals + self.codec.training_memory(self.dim, seen, options);
+        // The centroids are learnt by then.
+        lists.max(self.quantizer.nlist() * vector + codes)
     }
 }

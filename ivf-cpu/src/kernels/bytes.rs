@@ -6,6 +6,7 @@
 use super::{BLOCK, Near};
 use crate::simd::{LANES, Simd};
 use ivf_core::Rows;
+use std::borrow::Cow;
 
 /// Sums of products must not overflow: `(255 + 128) * 127 * dim` and a bias together stay below 2^31.
 pub const MAX_DIM: usize = 1 << 14;
@@ -74,24 +75,38 @@ impl PackedBytes {
 
 /// Queries as unsigned bytes (128 is zero), all on one scale.
 #[derive(Clone, Debug)]
-pub struct ByteQueries {
-    groups: Vec<[u8; 4]>,
+pub struct ByteQueries<'a> {
+    groups: Cow<'a, [[u8; 4]]>,
     scale: f64,
     /// Of each query its length, and that of the difference between it and its bytes.
-    lengths: Vec<(f64, f64)>,
+    lengths: Cow<'a, [(f64, f64)]>,
     dim: usize,
 }
 
-impl ByteQueries {
+impl<'a> ByteQueries<'a> {
     /// Quantises rows.
     #[inline(always)]
-    pub fn new(rows: Rows<'_, f32>) -> Self {
+    pub fn new(rows: Rows<'_, f32>) -> ByteQueries<'static> {
+        let mut groups = vec![[0; 4]; rows.len() * rows.dim().div_ceil(4)];
+        let mut lengths = vec![(0.0, 0.0); rows.len()];
+        let (scale, dim) = (ByteQueries::within(rows, &mut groups, &mut lengths).scale, rows.dim());
+        ByteQueries { groups: groups.into(), scale, lengths: lengths.into(), dim }
+    }
+
+    /// Quantises rows into memory of the caller's: who has many chunks of rows keeps the bytes of all in one piece, which the system's
+    /// allocator gives back as a whole.
+    ///
+    /// # Panics
+    /// If there is not room for a group of every four dimensions of each row, and for as many lengths as rows.
+    #[inline(always)]
+    pub fn within(rows: Rows<'_, f32>, groups: &'a mut [[u8; 4]], lengths: &'a mut [(f64, f64)]) -> Self {
         let dim = rows.dim();
+        assert!(groups.len() == rows.len() * dim.div_ceil(4) && lengths.len() == rows.len(), "room for all rows");
         let scale = scale(rows.as_slice());
-        let mut groups = vec![[128; 4]; rows.len() * dim.div_ceil(4)];
-        let mut lengths = Vec::with_capacity(rows.len());
+        groups.fill([128; 4]);
         let (step, steps) = (scale as f32, (1.0 / scale) as f32);
-        for (row, groups) in rows.iter().zip(groups.chunks_exact_mut(dim.div_ceil(4))) {
+        let room = groups.chunks_exact_mut(dim.div_ceil(4)).zip(&mut *lengths);
+        for (row, (groups, lengths)) in rows.iter().zip(room) {
             let (mut norm, mut error) = ([0.0; 4], [0.0; 4]);
             for (xs, group) in row.chunks(4).zip(groups) {
                 for (i, &x) in xs.iter().enumerate() {
@@ -105,9 +120,9 @@ impl ByteQueries {
             let length = |parts: [f32; 4]| f64::from(parts.iter().sum::<f32>().sqrt());
             // The sums are of f32: the slack is more than they, and each difference, can be wrong by.
             let slack = 1.0 + dim as f64 * f64::from(f32::EPSILON);
-            lengths.push((length(norm) * slack, length(error) * slack + 1e-5 * dim as f64 * scale));
+            *lengths = (length(norm) * slack, length(error) * slack + 1e-5 * dim as f64 * scale);
         }
-        Self { groups, scale, lengths, dim }
+        Self { groups: Cow::Borrowed(groups), scale, lengths: Cow::Borrowed(lengths), dim }
     }
 
     /// The product of query `q` with any of the vectors differs from that of their bytes by at most this, the rounding of
@@ -150,7 +165,7 @@ fn scale(data: &[f32]) -> f64 {
 #[inline(always)]
 pub fn scan_bytes<S: Simd>(
     simd: S,
-    queries: &ByteQueries,
+    queries: &ByteQueries<'_>,
     packed: &PackedBytes,
     bias: &[i32],
     thresholds: &[i32],
@@ -227,7 +242,7 @@ mod tests {
     use crate::simd::{Kernel, Level};
 
     struct Found<'a> {
-        queries: &'a ByteQueries,
+        queries: &'a ByteQueries<'a>,
         packed: &'a PackedBytes,
         bias: &'a [i32],
         thresholds: &'a [i32],

@@ -26,18 +26,41 @@ pub(super) struct Assignment<'a> {
     metric: Metric,
     executor: &'a dyn Executor,
     /// The points as bytes, a quarter of their size: made in the second round, where a first pass pays.
-    bytes: Vec<ByteQueries>,
+    bytes: Vec<ByteQueries<'a>>,
+    room: Room<'a>,
     rounds: usize,
     /// For each point the centroid's number, and the distance.
     pub(super) numbers: Vec<u32>,
     pub(super) distances: Vec<f32>,
 }
 
+/// Where the bytes of the points go, with their lengths: one piece of memory for all, since what is in many small ones stays with
+/// the process when k-means has ended.
+#[derive(Debug, Default)]
+pub(super) struct Bytes {
+    groups: Vec<[u8; 4]>,
+    lengths: Vec<(f64, f64)>,
+}
+
+type Room<'a> = (&'a mut [[u8; 4]], &'a mut [(f64, f64)]);
+
+impl Bytes {
+    /// Room for points, where a first pass pays. It takes no memory before it is written to.
+    pub(super) fn new(points: Rows<'_, f32>, metric: Metric) -> Self {
+        if !first_pass_pays(metric, points.dim()) {
+            return Self::default();
+        }
+        let groups = points.len() * points.dim().div_ceil(4);
+        Self { groups: vec![[0; 4]; groups], lengths: vec![(0.0, 0.0); points.len()] }
+    }
+}
+
 impl<'a> Assignment<'a> {
     /// Before the first round.
-    pub(super) fn new(points: Rows<'a, f32>, metric: Metric, executor: &'a dyn Executor) -> Self {
-        let n = points.len();
-        Self { points, metric, executor, bytes: Vec::new(), rounds: 0, numbers: vec![0; n], distances: vec![0.0; n] }
+    pub(super) fn new(points: Rows<'a, f32>, metric: Metric, executor: &'a dyn Executor, bytes: &'a mut Bytes) -> Self {
+        let (n, room) = (points.len(), (&mut bytes.groups[..], &mut bytes.lengths[..]));
+        let (numbers, distances) = (vec![0; n], vec![0.0; n]);
+        Self { points, metric, executor, bytes: Vec::new(), room, rounds: 0, numbers, distances }
     }
 
     /// Assigns the points to these centroids.
@@ -49,9 +72,11 @@ impl<'a> Assignment<'a> {
             return nearest(*points, &packed, *metric, *executor, numbers, distances);
         }
         if self.bytes.is_empty() {
-            let starts = (0..points.len()).step_by(CHUNK).collect();
-            self.bytes = map_items(*executor, starts, |_, start| {
-                Level::get().run(Quantise(points.slice(start..points.len().min(start + CHUNK))))
+            let (groups, lengths) = std::mem::take(&mut self.room);
+            let groups = groups.chunks_mut(CHUNK * points.dim().div_ceil(4));
+            self.bytes = map_items(*executor, groups.zip(lengths.chunks_mut(CHUNK)).collect(), |job, room| {
+                let rows = points.slice(job * CHUNK..job * CHUNK + room.1.len());
+                Level::get().run(Quantise { rows, room })
             });
         }
         let bytes = PackedBytes::new(centroids);
@@ -68,7 +93,7 @@ impl<'a> Assignment<'a> {
 }
 
 /// True where products of bytes bound this metric, and are faster than its distances.
-fn first_pass_pays(metric: Metric, dim: usize) -> bool {
+pub(super) fn first_pass_pays(metric: Metric, dim: usize) -> bool {
     struct HasFirstPass;
     impl Visitor for HasFirstPass {
         type Output = bool;
@@ -87,21 +112,24 @@ fn first_pass_pays(metric: Metric, dim: usize) -> bool {
     with_distance(metric, HasFirstPass) && Level::get().run(HasDot4) && dim <= MAX_BYTES_DIM
 }
 
-struct Quantise<'a>(Rows<'a, f32>);
+struct Quantise<'a, 'b> {
+    rows: Rows<'b, f32>,
+    room: Room<'a>,
+}
 
-impl Kernel for Quantise<'_> {
-    type Output = ByteQueries;
+impl<'a> Kernel for Quantise<'a, '_> {
+    type Output = ByteQueries<'a>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> ByteQueries {
-        ByteQueries::new(self.0)
+    fn run<S: Simd>(self, _simd: S) -> ByteQueries<'a> {
+        ByteQueries::within(self.rows, self.room.0, self.room.1)
     }
 }
 
 /// Some points, the answers of the round before and room for this round's. Gives false where the first pass leaves too much.
 struct Chunk<'a> {
     points: Rows<'a, f32>,
-    queries: &'a ByteQueries,
+    queries: &'a ByteQueries<'a>,
     centroids: Rows<'a, f32>,
     bytes: &'a PackedBytes,
     /// The centroids' squared norms.
@@ -211,7 +239,8 @@ mod tests {
                     let (mut expected, mut exact) = (vec![0; N], vec![0.0; N]);
                     nearest(points, &PackedRows::new(centroids), metric, &Inline, &mut expected, &mut exact);
                     for guess in [0, k / 2, k - 1] {
-                        let mut assignment = Assignment::new(points, metric, &Inline);
+                        let mut bytes = Bytes::new(points, metric);
+                        let mut assignment = Assignment::new(points, metric, &Inline, &mut bytes);
                         // A guess in the first round is not looked at, in the second it is.
                         for _ in 0..2 {
                             assignment.numbers.fill(guess as u32);

@@ -5,6 +5,7 @@
 //! centroid's over its points in order, so that the result has the same bits for any number of threads.
 
 mod assign;
+mod memory;
 mod mini_batch;
 mod parts;
 pub(crate) mod sample;
@@ -12,7 +13,7 @@ mod start;
 mod update;
 
 use crate::executor::or_global;
-use assign::Assignment;
+use assign::{Assignment, Bytes};
 use ivf_core::error::TrainError;
 use ivf_core::params::KMeansStart;
 use ivf_core::report::Warning;
@@ -21,6 +22,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use update::Sums;
 
+pub use memory::parts as train_parts_memory;
 pub use parts::train_parts;
 
 /// The random numbers of training: the same ones for the same seed, on every machine and in every version.
@@ -72,6 +74,17 @@ impl KMeans {
         Self { iterations, ..self }
     }
 
+    /// How many points [`train`](Self::train) uses at most: of more, it draws so many. With [`TrainOptions::mini_batch`] it is all there are.
+    pub fn training_points(&self, options: &TrainOptions<'_>) -> usize {
+        if options.mini_batch.is_some() { usize::MAX } else { most_points(self.k, options) }
+    }
+
+    /// Bytes of memory that [`train`](Self::train) takes at its peak with `points` points of `dim`, beside those (as `f32`): what is made
+    /// of each point and of each centroid, and the sums.
+    pub fn training_memory(&self, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
+        memory::whole(self, dim, points, options)
+    }
+
     /// The centroids of `rows` (all finite), `k x dim`.
     ///
     /// At most [`TrainOptions::max_points_per_centroid`] rows for each centroid are used, drawn without repetition. A centroid
@@ -87,9 +100,8 @@ impl KMeans {
         }
         let executor = or_global(options.executor);
         let mut random = Random::seed_from_u64(options.seed.unwrap_or(SEED));
-        let most = k.saturating_mul(options.max_points_per_centroid.unwrap_or(MAX_POINTS).max(1));
         let mut scratch = Vec::new();
-        let points = sample::sample(rows, most, &mut random, &mut scratch);
+        let points = sample::sample(rows, most_points(k, options), &mut random, &mut scratch);
         let mut report = TrainReport::default();
         report.points = points.len();
         if points.len() < k.saturating_mul(MIN_POINTS) {
@@ -108,7 +120,8 @@ impl KMeans {
             return Ok((centroids, report));
         }
         let rounds = options.iterations.unwrap_or(self.iterations);
-        let mut assignment = Assignment::new(points, self.metric, executor);
+        let mut bytes = Bytes::new(points, self.metric);
+        let mut assignment = Assignment::new(points, self.metric, executor, &mut bytes);
         let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());
         // Any number of rounds may be asked for: a caller who means to cancel asks for more than there is time for.
         for round in 0..rounds {
@@ -129,6 +142,11 @@ impl KMeans {
         report.objectives.push(objectives);
         Ok((centroids, report))
     }
+}
+
+/// Points that are enough for `k` centroids.
+fn most_points(k: usize, options: &TrainOptions<'_>) -> usize {
+    k.saturating_mul(options.max_points_per_centroid.unwrap_or(MAX_POINTS).max(1))
 }
 
 /// The mean of the rows.

@@ -1,6 +1,6 @@
 //! k-means of parts of vectors, all at once: the codebooks of a product quantizer.
 
-use super::{MAX_POINTS, MIN_POINTS, Random, SEED, column_means, sample, update};
+use super::{MIN_POINTS, Random, SEED, column_means, most_points, sample, update};
 use crate::executor::or_global;
 use crate::kernels::{BLOCK, LaneCentroids, PackedRows};
 use crate::simd::{Kernel, Level, Simd};
@@ -39,9 +39,8 @@ pub fn train_parts(
     }
     let executor = or_global(options.executor);
     let mut random = Random::seed_from_u64(options.seed.unwrap_or(SEED));
-    let most = k.saturating_mul(options.max_points_per_centroid.unwrap_or(MAX_POINTS).max(1));
     let mut scratch = Vec::new();
-    let points = sample::sample(points.into(), most, &mut random, &mut scratch);
+    let points = sample::sample(points.into(), most_points(k, options), &mut random, &mut scratch);
     let mut report = TrainReport::default();
     report.points = points.len();
     if points.len() < k * MIN_POINTS {
@@ -49,7 +48,8 @@ pub fn train_parts(
     }
     // Moved to their middle, so that little cancels in products.
     let (dim, middle) = (points.dim(), column_means(points));
-    let moved: Vec<f32> = points.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
+    let mut moved = Vec::with_capacity(points.as_slice().len());
+    points.iter().for_each(|row| moved.extend(row.iter().zip(&middle).map(|(x, m)| x - m)));
     let points = Rows::new(&moved, dim).expect("as many rows");
     let packed = PackedRows::new(points);
     let blocks: Vec<&[[f32; BLOCK]]> = packed.blocks().collect();
@@ -57,8 +57,10 @@ pub fn train_parts(
     let rows: Vec<Vec<f32>> = parts
         .iter()
         .map(|part| {
-            let mut rows: Vec<f32> = points.iter().flat_map(|row| &row[part.clone()]).copied().collect();
-            rows.resize(rows.len() + update::PADDING, 0.0);
+            let len = points.len() * part.len();
+            let mut rows = Vec::with_capacity(len + update::PADDING);
+            points.iter().for_each(|row| rows.extend_from_slice(&row[part.clone()]));
+            rows.resize(len + update::PADDING, 0.0);
             rows
         })
         .collect();

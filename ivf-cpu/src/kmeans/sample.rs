@@ -4,6 +4,9 @@ use super::Random;
 use ivf_core::{AnyRows, Rows};
 use rand::RngExt;
 
+/// Bytes of a number while it is being drawn: in a set, whose nodes are two thirds full, then in an array.
+pub(crate) const CHOSEN: usize = 24;
+
 /// `k` of the numbers `0..n`, each at most once, ascending (Floyd's method: no array of n).
 pub(crate) fn choose(n: usize, k: usize, random: &mut Random) -> Vec<usize> {
     let mut chosen = std::collections::BTreeSet::new();

@@ -89,6 +89,10 @@ pub struct IdMap {
     next_id: u64,
 }
 
+/// Bytes of an id in the table: its place there (three in four are taken on average, and a byte marks each) and the numbers, for
+/// which a `Vec` takes room for four.
+const IN_TABLE: usize = (size_of::<(Id, Vec<u64>)>() + 1) * 4 / 3 + 4 * size_of::<u64>();
+
 /// The name under which the wrapped index stands among the parts.
 const INNER: &str = "index";
 
@@ -245,8 +249,13 @@ impl Index for IdMap {
     }
 
     fn memory(&self) -> usize {
-        let table = self.numbers.len() * (size_of::<(Id, Vec<u64>)>() + size_of::<u64>());
-        self.inner.memory() + self.ids.len() * (size_of::<Id>() + 1) + table
+        self.inner.memory() + self.ids.len() * (size_of::<Id>() + 1) + self.numbers.len() * IN_TABLE
+    }
+
+    fn memory_with(&self, vectors: usize) -> usize {
+        let in_table = if self.kind == Kind::Map2 { IN_TABLE } else { 0 };
+        let more = vectors.saturating_sub(self.len()).saturating_mul(size_of::<Id>() + 1 + in_table);
+        (self.memory() - self.inner.memory()).saturating_add(self.inner.memory_with(vectors)).saturating_add(more)
     }
 
     fn wrapped(&self) -> Option<&dyn Index> {

@@ -265,6 +265,10 @@ impl Index for PreTransform {
         Some(&*self.inner)
     }
 
+    fn memory_with(&self, vectors: usize) -> usize {
+        self.inner.memory_with(vectors)
+    }
+
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let tokens: Vec<String> = self.specs.iter().map(|spec| spec.to_string()).collect();
         let mut node = Node::new(ROW.tag, 0, &(self.dim as u64, tokens, self.chain.is_some(), self.cosine));
@@ -358,6 +362,25 @@ impl Train for PreTransform {
         }
         self.chain = Some(chain);
         Ok(report)
+    }
+
+    fn training_points(&mut self, options: &TrainOptions<'_>) -> usize {
+        let transforms = self.specs.iter().map(|spec| spec.training_points()).max().unwrap_or(0);
+        let inner = self.inner.as_train().map_or(0, |train| train.training_points(options));
+        transforms.max(inner)
+    }
+
+    fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize {
+        let widths = self.specs.iter().scan(self.dim, |dim, spec| {
+            *dim = spec.dim_out(*dim).unwrap_or(*dim);
+            Some(*dim)
+        });
+        // The vectors before and behind the last transform of two; what the index trains on is the last one's.
+        let widths: Vec<usize> = std::iter::once(0).chain(widths).collect();
+        let two = widths.windows(2).map(|pair| pair[0] + pair[1]).max().unwrap_or(self.dim);
+        let vectors = |width: usize| points.saturating_mul(width * size_of::<f32>());
+        let inner = self.inner.as_train().map_or(0, |train| train.training_memory(points, options));
+        vectors(two).max(inner.saturating_add(vectors(self.inner.dim())))
     }
 }
 

@@ -182,6 +182,10 @@ impl Index for Refine {
         Some(&*self.base)
     }
 
+    fn memory_with(&self, vectors: usize) -> usize {
+        self.base.memory_with(vectors).saturating_add(self.refine.memory_with(vectors))
+    }
+
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let mut node = Node::new(ROW.tag, 0, &self.k_factor);
         node.push_child("base", self.base.export()?);
@@ -224,6 +228,14 @@ impl Train for Refine {
             Some(train) => train.train(rows, options),
             None => Ok(TrainReport::default()),
         }
+    }
+
+    fn training_points(&mut self, options: &TrainOptions<'_>) -> usize {
+        self.base.as_train().map_or(0, |train| train.training_points(options))
+    }
+
+    fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize {
+        self.base.as_train().map_or(0, |train| train.training_memory(points, options))
     }
 }
 

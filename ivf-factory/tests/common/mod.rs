@@ -45,6 +45,12 @@ impl CodecSpec for Named {
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         0
     }
+    fn training_memory(&self, _: usize, _: usize, _: &TrainOptions<'_>) -> usize {
+        0
+    }
+    fn code_size(&self, _: usize) -> usize {
+        0
+    }
     fn train(
         &self,
         _: Rows<'_, f32>,
@@ -61,6 +67,12 @@ impl QuantizerSpec for Named {
     }
     fn check(&self, _: usize, _: Metric) -> Result<(), BuildError> {
         Err(self.build_error())
+    }
+    fn training_points(&self, _: &TrainOptions<'_>) -> usize {
+        0
+    }
+    fn training_memory(&self, _: usize, _: Metric, _: usize, _: &TrainOptions<'_>) -> usize {
+        0
     }
     fn train(
         &self,

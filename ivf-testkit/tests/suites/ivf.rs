@@ -76,6 +76,12 @@ impl QuantizerSpec for Spec {
     fn check(&self, _: usize, _: Metric) -> Result<(), BuildError> {
         Ok(())
     }
+    fn training_points(&self, _: &TrainOptions<'_>) -> usize {
+        usize::MAX
+    }
+    fn training_memory(&self, _: usize, _: Metric, _: usize, _: &TrainOptions<'_>) -> usize {
+        0
+    }
     fn train(
         &self,
         rows: AnyRows<'_>,
@@ -157,6 +163,9 @@ impl Index for NaiveIvf {
     }
     fn memory(&self) -> usize {
         0
+    }
+    fn memory_with(&self, vectors: usize) -> usize {
+        4 * self.dim() * vectors
     }
     fn export(&self) -> Result<Node<'_>, StoreError> {
         Ok(Node::new("naive ivf", 0, &()))

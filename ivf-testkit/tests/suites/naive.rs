@@ -184,6 +184,9 @@ impl Index for Naive {
     fn memory(&self) -> usize {
         4 * self.data.len()
     }
+    fn memory_with(&self, vectors: usize) -> usize {
+        4 * self.dim * vectors.max(self.len())
+    }
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let mut node = Node::new("naive", 0, &(self.dim as u64, self.metric, self.largest));
         let n = self.ids.len() as u64;

@@ -54,6 +54,14 @@ impl CodecSpec for ScalarSpec {
         500
     }
 
+    fn training_memory(&self, dim: usize, _points: usize, _options: &TrainOptions<'_>) -> usize {
+        2 * dim * size_of::<f32>()
+    }
+
+    fn code_size(&self, dim: usize) -> usize {
+        dim
+    }
+
     fn train(
         &self,
         rows: Rows<'_, f32>,

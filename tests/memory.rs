@@ -1,0 +1,107 @@
+//! What an index says about its memory, beside what an allocator counts.
+
+use ivf::{Index, Metric, Rows, TrainOptions};
+use ivf_testkit::data;
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+/// Few vectors for the allocator's own needs to matter, many for tables of a fixed size not to.
+const DIM: usize = 48;
+
+/// Bytes that are of no point, list or vector: jobs, boxes, what threads keep.
+const SLACK: usize = 256 << 10;
+
+/// Bytes allocated at the peak of a call, beyond what was before it.
+fn peak(call: impl FnOnce()) -> usize {
+    let before = ALLOCATED.current_usage();
+    ALLOCATED.reset_peak_usage();
+    call();
+    ALLOCATED.peak_usage() - before
+}
+
+fn made(factory: &str, metric: Metric) -> Box<dyn Index> {
+    ivf::build(factory, DIM, metric).unwrap_or_else(|error| panic!("{factory}: {error}"))
+}
+
+/// One test: what runs beside it would be counted.
+#[test]
+fn indexes_say_how_much_memory_they_take() {
+    training_takes_what_it_says();
+    training_draws_as_many_points_as_it_says();
+    vectors_take_what_is_said_before_they_are_there();
+}
+
+fn training_takes_what_it_says() {
+    let plain = TrainOptions::new().iterations(3);
+    let plus_plus = plain.start(ivf::params::KMeansStart::PlusPlus);
+    let batches = plain.mini_batch(3000);
+    let vectors = data::clusters(1, 40_000, DIM, 100);
+    let cases = [
+        ("IVF128,Flat", Metric::L2, plain),
+        ("IVF128,Flat", Metric::InnerProduct, plain),
+        ("IVF1000,Flat", Metric::L2, plain),
+        ("IVF128,Flat", Metric::L1, plain),
+        ("IVF128,Flat", Metric::Cosine, plain),
+        ("IVF16,Flat", Metric::L2, plain),
+        ("IVF100,Flat", Metric::L2, plus_plus),
+        ("IVF100,Flat", Metric::L2, batches),
+        ("L2norm,IVF16,PQ8", Metric::L2, plain),
+        ("PQ16", Metric::L2, plain),
+        ("IVF16,PQ12", Metric::InnerProduct, plain),
+        ("IVF160,PQ4,RFlat", Metric::L2, plain),
+        ("IDMap,IVF100,PQ48", Metric::L2, plain),
+    ];
+    for (factory, metric, options) in cases {
+        // The first one starts the threads.
+        made(factory, metric).as_train().expect("it learns").train(vectors.rows().into(), &options).expect("enough");
+        for rows in [vectors.rows(), vectors.rows().slice(0..9000)] {
+            let mut index = made(factory, metric);
+            let said = index.as_train().expect("it learns").training_memory(rows.len(), &options);
+            let took = peak(|| {
+                index.as_train().expect("it learns").train(rows.into(), &options).expect("enough vectors");
+            });
+            let learnt = index.memory();
+            let what = format!("{factory}, {metric}, {}: {took} bytes, {said} said, {learnt} learnt", rows.len());
+            assert!(took <= said + learnt + SLACK, "{what}");
+            assert!(said <= took + took / 2 + SLACK, "{what}");
+        }
+    }
+}
+
+fn training_draws_as_many_points_as_it_says() {
+    let vectors = data::uniform(2, 5000, DIM);
+    let options = TrainOptions::new().iterations(1).max_points_per_centroid(10);
+    for factory in ["IVF100,Flat", "IVF300,PQ8", "IVF16,PQ8", "PQ8", "IDMap2,PQ8,RFlat", "L2norm,IVF100,Flat"] {
+        let mut index = made(factory, Metric::L2);
+        let train = index.as_train().expect("it learns");
+        let points = train.training_points(&options);
+        let report = train.train(vectors.rows().into(), &options).expect("enough vectors");
+        assert_eq!((report.points, points < vectors.len()), (points, true), "{factory}");
+    }
+    let mut index = made("IVF100,Flat", Metric::L2);
+    let all = index.as_train().expect("it learns").training_points(&options.mini_batch(10));
+    assert_eq!(all, usize::MAX);
+}
+
+fn vectors_take_what_is_said_before_they_are_there() {
+    let vectors = data::clusters(3, 20_000, DIM, 30);
+    for factory in
+        ["Flat", "IVF16,Flat", "IVF16,PQ8", "PQ8", "IDMap,PQ8", "IDMap2,IVF16,Flat", "PQ8,RFlat", "L2norm,IVF16,PQ48"]
+    {
+        let mut index = made(factory, Metric::L2);
+        let untrained = index.memory_with(vectors.len());
+        index.train(vectors.rows()).expect("enough vectors");
+        let said = index.memory_with(vectors.len());
+        index.add(vectors.rows()).expect("trained");
+        let took = index.memory();
+        let what = format!("{factory}: {took} bytes, {said} said, {untrained} before training");
+        assert!(untrained <= said && said <= took && took <= said + said / 10, "{what}");
+        // Of no more vectors than there are, it is what it takes; and further ones take more.
+        assert_eq!(index.memory_with(10), took, "{what}");
+        let Some(row) = vectors.rows().as_slice().get(..DIM) else { unreachable!("many vectors") };
+        index.add(Rows::new(row, DIM).expect("a row")).expect("trained");
+        assert!(index.memory_with(vectors.len() + 2) > took, "{what}");
+    }
+}
