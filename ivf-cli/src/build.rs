@@ -2,20 +2,22 @@
 
 use crate::failure::{self, Failure};
 use crate::fill::fill;
+use crate::memory::{MemoryLimit, block_bytes};
 use crate::paths::refuse_same;
 use crate::progress::Bar;
+use crate::sample::Sample;
 use crate::threads::{Threads, ThreadsArg};
-use ivf_core::error::{AddError, InputError};
+use ivf_core::error::{AddError, InputError, TrainError};
 use ivf_core::params::Progress as _;
 use ivf_core::{AddOptions, Index, Metric, Rows, TrainOptions};
 use ivf_factory::Spec;
-use ivf_io::{VectorReader, read_vectors};
+use ivf_io::VectorReader;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Bytes of vectors read and added at a time.
-const BLOCK_BYTES: usize = 8 << 20;
+/// Bytes that adding takes for a vector, whatever its dimension: an id, a list, a place in a batch.
+const OF_ROW: usize = 64;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,12 +30,16 @@ pub(crate) struct Args {
     /// The vectors to add, a file (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET); their ids count up from 0
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
-    /// The vectors to learn from, another such file [default: the base]
+    /// The vectors to learn from, another such file [default: the base]. As many as the index uses are drawn from it at random
     #[arg(long, value_name = "FILE")]
     learn: Option<PathBuf>,
     /// The index file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// The most memory to take, such as 512M or 1.5G [default: as much as training uses]. It learns from fewer vectors if need be,
+    /// with a warning, and is an error if the index itself does not fit
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<MemoryLimit>,
     #[command(flatten)]
     threads: ThreadsArg,
     /// Seed of everything random [default: the library's]
@@ -52,7 +58,11 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let mut index =
         ivf_factory::build(&args.factory, base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
 
+    // What the string alone says is checked before the long work, and what was learnt with it before the longest.
+    let fits = |index: &dyn Index| args.memory_limit.map_or(Ok(()), |limit| limit.check_whole(index, base.len()));
+    fits(index.as_ref())?;
     let train_time = train(index.as_mut(), args, &threads)?;
+    fits(index.as_ref())?;
     let add_time = add(index.as_mut(), &mut base, args, &threads)?;
     ivf_factory::write_index(index.as_ref(), &args.out)?;
     let bytes = file_len(&args.out)?;
@@ -76,7 +86,7 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
         return Ok(Duration::ZERO);
     }
     let path = args.learn.as_ref().unwrap_or(&args.base);
-    let vectors = read_vectors::<f32>(path)?;
+    let mut reader = VectorReader::open(path)?;
     let cannot = |error: &dyn std::error::Error| {
         Failure::failed(format_args!("cannot train the index on {}", path.display()), error)
     };
@@ -86,8 +96,26 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
     let mut options = TrainOptions::new().progress(&bar);
     options.executor = threads.executor();
     options.seed = args.seed;
+    let there = usize::try_from(reader.len()).unwrap_or(usize::MAX);
+    let wanted = train.training_points(&options).min(there);
+    let limit = args.memory_limit.map(|limit| (limit, limit.training_points(train, reader.dim(), wanted, &options)));
+    let points = limit.map_or(wanted, |(_, points)| points);
+    let sample = Sample::read(&mut reader, points, args.seed)?;
     let start = Instant::now();
-    let report = train.train(vectors.rows().into(), &options).map_err(|error| cannot(&error))?;
+    if let Some((limit, points)) = limit
+        && points < wanted
+    {
+        failure::say(format_args!(
+            "warning: a memory limit of {limit} has room for {points} of the {wanted} vectors that training can use"
+        ));
+    }
+    let report = train.train(sample.rows().into(), &options).map_err(|error| match (error, limit) {
+        (TrainError::TooFew { needed, found }, Some((limit, points))) if points < wanted => Failure::Failed(format!(
+            "a memory limit of {limit} has room for {found} training vectors, and at least {needed} are needed"
+        )),
+        (TrainError::Input(error), _) => cannot(&in_file(error, |row| sample.number(row))),
+        (error, _) => cannot(&error),
+    })?;
     let time = start.elapsed();
     drop(bar);
     for warning in &report.warnings {
@@ -104,7 +132,8 @@ fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Th
     let bar = Bar::new();
     let mut time = Duration::ZERO;
     let mut block: Vec<f32> = Vec::new();
-    let max_rows = (BLOCK_BYTES / (size_of::<f32>() * dim)).max(1);
+    let max_rows = (block_bytes(args.memory_limit) / (size_of::<f32>() * dim + OF_ROW)).max(1);
+    let tables = index.memory();
     while base.read_block(max_rows, &mut block)? > 0 {
         let first = index.len();
         let cannot = |error: &dyn std::error::Error| {
@@ -112,18 +141,23 @@ fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Th
         };
         let rows = Rows::new(&block, dim).map_err(|error| cannot(&error))?;
         let start = Instant::now();
-        fill(index, rows.into(), &options).map_err(|error| cannot(&in_file(error, first)))?;
+        fill(index, rows.into(), &options).map_err(|error| match error {
+            AddError::Input(error) => cannot(&in_file(error, |row| (first + row) as u64)),
+            error => cannot(&error),
+        })?;
         time += start.elapsed();
         bar.step("add", index.len() as u64, base.len());
+        args.memory_limit.map_or(Ok(()), |limit| limit.check_grown(index, tables, base.len()))?;
     }
     Ok(time)
 }
 
-/// The same error with the number that the vector has in the file, where the block starts with number `first`.
-fn in_file(error: AddError, first: usize) -> AddError {
+/// The same error with the number that the vector has in the file.
+fn in_file(error: InputError, number: impl Fn(usize) -> u64) -> InputError {
+    let number = |row| number(row) as usize;
     match error {
-        AddError::Input(InputError::NonFinite { row }) => InputError::NonFinite { row: first + row }.into(),
-        AddError::Input(InputError::ZeroVector { row }) => InputError::ZeroVector { row: first + row }.into(),
+        InputError::NonFinite { row } => InputError::NonFinite { row: number(row) },
+        InputError::ZeroVector { row } => InputError::ZeroVector { row: number(row) },
         error => error,
     }
 }

@@ -6,5 +6,6 @@ mod demo;
 mod files;
 mod hdf5;
 mod info;
+mod memory;
 mod mistakes;
 mod program;

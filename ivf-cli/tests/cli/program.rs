@@ -32,6 +32,15 @@ impl Ran {
         self
     }
 
+    /// The last line of a run that ended with `code`, printed nothing and did not panic, after lines that warn.
+    #[track_caller]
+    pub(crate) fn failed_after_warnings(mut self, code: i32) -> String {
+        let error = self.stderr.find("error: ").unwrap_or(0);
+        let warnings = self.stderr.drain(..error).collect::<String>();
+        assert!(warnings.lines().all(|line| line.starts_with("warning: ")), "{warnings}{}", self.stderr);
+        self.failed(code)
+    }
+
     /// The message of a run that ended with `code`, printed nothing and did not panic.
     #[track_caller]
     pub(crate) fn failed(self, code: i32) -> String {

@@ -1,0 +1,192 @@
+//! `--memory-limit`: how much memory a command may take, and what fits into that.
+
+use crate::failure::Failure;
+use indicatif::BinaryBytes;
+use ivf_core::{Index, Train, TrainOptions};
+use parse_size::Config;
+use std::fmt;
+use std::str::FromStr;
+
+/// Resident before and beside all that is counted: the program, its threads' stacks, read-ahead, and what the system's allocator
+/// keeps of memory that was given back.
+const PROGRAM: usize = 32 << 20;
+
+/// Bytes of vectors read and added at a time, without a limit.
+const BLOCK: usize = 8 << 20;
+
+/// While a block is added it is in memory so many times: as read, through a transform, as codes, and as codes by list, with ids.
+const BLOCK_COPIES: usize = 5;
+
+/// A block is at most this part of the limit.
+const BLOCKS_IN_LIMIT: usize = 64;
+
+/// Lists double when they are full: they have room for up to twice what is in them, or lie in memory twice while they move.
+const GROWTH: usize = 2;
+
+/// The most memory that a command may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemoryLimit(usize);
+
+impl FromStr for MemoryLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = Config::new().with_binary().parse_size(text).ok().and_then(|bytes| usize::try_from(bytes).ok());
+        match bytes {
+            Some(0) => Err("the limit must be above 0".to_owned()),
+            Some(bytes) => Ok(Self(bytes)),
+            None => {
+                Err("a size is a number of bytes, or one with K, M, G or T (powers of 1024), as in 512M or 1.5G"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(self.0).fmt(f)
+    }
+}
+
+/// Bytes as people read them.
+fn shown(bytes: usize) -> BinaryBytes {
+    BinaryBytes(bytes as u64)
+}
+
+/// Bytes of vectors to read and add at a time.
+pub(crate) fn block_bytes(limit: Option<MemoryLimit>) -> usize {
+    limit.map_or(BLOCK, |limit| BLOCK.min(limit.0 / BLOCKS_IN_LIMIT))
+}
+
+impl MemoryLimit {
+    /// How many of `wanted` training vectors of `dim` there is room for, with what training makes of them.
+    pub(crate) fn training_points(
+        self,
+        train: &mut dyn Train,
+        dim: usize,
+        wanted: usize,
+        options: &TrainOptions<'_>,
+    ) -> usize {
+        let room = self.0.saturating_sub(PROGRAM);
+        let mut fits = |points: usize| {
+            let sample = points.saturating_mul(dim * size_of::<f32>());
+            sample.saturating_add(train.training_memory(points, options)) <= room
+        };
+        if fits(wanted) {
+            return wanted;
+        }
+        let (mut most, mut too_many) = (0, wanted);
+        while too_many - most > 1 {
+            let middle = most + (too_many - most) / 2;
+            if fits(middle) { most = middle } else { too_many = middle }
+        }
+        most
+    }
+
+    /// Says up front if an empty index cannot take so many vectors within the limit.
+    ///
+    /// # Errors
+    /// [`Failure`] with both numbers.
+    pub(crate) fn check_whole(self, index: &dyn Index, vectors: u64) -> Result<(), Failure> {
+        let vectors_here = usize::try_from(vectors).unwrap_or(usize::MAX);
+        let needed = self.needed(index.memory(), index.memory_with(vectors_here));
+        if needed <= self.0 {
+            return Ok(());
+        }
+        Err(Failure::Failed(format!(
+            "{} of {vectors} vectors takes up to {} while it is built: the memory limit is {self}",
+            index.spec(),
+            shown(needed),
+        )))
+    }
+
+    /// Says if the index, which had `tables` bytes before its first vector, has outgrown the limit.
+    ///
+    /// # Errors
+    /// [`Failure`] with how far it came.
+    pub(crate) fn check_grown(self, index: &dyn Index, tables: usize, vectors: u64) -> Result<(), Failure> {
+        let needed = self.needed(tables, index.memory());
+        if needed <= self.0 {
+            return Ok(());
+        }
+        Err(Failure::Failed(format!(
+            "stopped after {} of {vectors} vectors: {} takes up to {} by then, the memory limit is {self}; no index is written",
+            index.len(),
+            index.spec(),
+            shown(needed),
+        )))
+    }
+
+    /// The most memory that the command takes while an index grows to `memory` bytes, of which its tables are in memory once more
+    /// while they are written.
+    fn needed(self, tables: usize, memory: usize) -> usize {
+        let grown = memory.saturating_sub(tables).saturating_mul(GROWTH);
+        let blocks = BLOCK_COPIES * block_bytes(Some(self));
+        grown.saturating_add(2 * tables).saturating_add(blocks + PROGRAM)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        let bytes = |text: &str| text.parse::<MemoryLimit>().map(|limit| limit.0);
+        for (text, expected) in [
+            ("1", 1),
+            ("4096", 4096),
+            ("512M", 512 << 20),
+            ("512m", 512 << 20),
+            ("1G", 1 << 30),
+            ("1GB", 1 << 30),
+            ("1GiB", 1 << 30),
+            ("1.5G", 3 << 29),
+            ("64K", 64 << 10),
+            ("2T", 2 << 40),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for text in ["", "G", "1X", "one", "-1", "1.5.1G", "1G1", "99999999999999999999T"] {
+            assert!(bytes(text).unwrap_err().contains("512M or 1.5G"), "{text}");
+        }
+        assert!(bytes("0").unwrap_err().contains("above 0"));
+        assert_eq!(MemoryLimit(3 << 29).to_string(), "1.50 GiB");
+    }
+
+    /// Training that holds nothing, or 100 bytes for each point and 1000 whatever the points.
+    struct Takes(usize);
+
+    impl Train for Takes {
+        fn train(
+            &mut self,
+            _: ivf_core::AnyRows<'_>,
+            _: &TrainOptions<'_>,
+        ) -> Result<ivf_core::TrainReport, ivf_core::error::TrainError> {
+            Ok(ivf_core::TrainReport::default())
+        }
+
+        fn training_points(&mut self, _: &TrainOptions<'_>) -> usize {
+            usize::MAX
+        }
+
+        fn training_memory(&mut self, points: usize, _: &TrainOptions<'_>) -> usize {
+            self.0 + points * self.0 / 10
+        }
+    }
+
+    #[test]
+    fn as_many_points_as_there_is_room_for() {
+        let points = |limit: usize, wanted: usize| {
+            MemoryLimit(limit).training_points(&mut Takes(1000), 25, wanted, &TrainOptions::new())
+        };
+        // 200 bytes a point, 1000 for all.
+        assert_eq!(points(PROGRAM + 1000 + 200 * 77, 1000), 77);
+        assert_eq!(points(PROGRAM + 1000 + 200 * 77 - 1, 1000), 76);
+        assert_eq!(points(PROGRAM + 1000 + 200 * 77, 50), 50);
+        assert_eq!(points(PROGRAM + 1000, 50), 0);
+        assert_eq!(points(1, 50), 0);
+        assert_eq!(points(1, 0), 0);
+    }
+}
