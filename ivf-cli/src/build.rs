@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// The index file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The most memory to take, such as 512M or 1.5G [default: as much as training uses]. It learns from fewer vectors if need be,
+    /// The most memory to take, such as 512M or 1.5G [default: no limit]. It learns from fewer vectors if need be,
     /// with a warning, and is an error if the index itself does not fit
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<MemoryLimit>,
