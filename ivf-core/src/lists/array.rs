@@ -26,8 +26,9 @@ use std::mem;
 #[derive(Clone, Debug)]
 pub struct ArrayLists {
     layout: CodeLayout,
-    /// The lists that lie in memory of their own: all of them, unless `stored` has the others.
-    own: Vec<Option<ArrayList>>,
+    /// The lists that lie in memory of their own: all of them, unless `stored` has the others. (Boxed: a list that a file has takes a
+    /// pointer here.)
+    own: Vec<Option<Box<ArrayList>>>,
     stored: Option<StoredLists>,
 }
 
@@ -71,7 +72,7 @@ impl ArrayLists {
             ids: IdColumn::default(),
             planes: (0..layout.plane_count()).map(|_| AlignedBytes::new()).collect(),
         };
-        Self { own: vec![Some(empty); nlist], stored: None, layout }
+        Self { own: vec![Some(Box::new(empty)); nlist], stored: None, layout }
     }
 
     /// The store that a node exported by [`InvertedLists::export`] holds. The lists stay in the node's sections.
@@ -86,7 +87,7 @@ impl ArrayLists {
     /// The list in memory of its own; `None` if the file has it.
     fn get(&self, list: ListNo) -> Result<Option<&ArrayList>, StoreError> {
         let own = self.own.get(list.index()).ok_or(StoreError::NoSuchList { list, nlist: self.own.len() })?;
-        Ok(own.as_ref())
+        Ok(own.as_deref())
     }
 
     /// The lists of the file.
@@ -100,7 +101,7 @@ impl ArrayLists {
     /// The list, in memory of its own from now on.
     fn get_mut(&mut self, list: ListNo) -> Result<&mut ArrayList, StoreError> {
         self.own([list])?;
-        Ok(self.own[list.index()].as_mut().expect("its own just above"))
+        Ok(self.own[list.index()].as_deref_mut().expect("its own just above"))
     }
 
     /// Copies lists that the file has into memory of their own. Where the file was read into memory, all of them are copied at the
@@ -122,7 +123,7 @@ impl ArrayLists {
         let copy = |list: &ListNo| ArrayList::copy_of(self.stored(), *list, &self.layout);
         let copies = wanted.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
         for (list, copy) in wanted.into_iter().zip(copies) {
-            self.own[list.index()] = Some(copy);
+            self.own[list.index()] = Some(Box::new(copy));
         }
         if self.own.iter().all(Option::is_some) {
             self.stored = None;
@@ -165,7 +166,7 @@ impl InvertedLists for ArrayLists {
     }
 
     fn memory(&self) -> usize {
-        let own = self.own.iter().flatten().map(ArrayList::memory).sum::<usize>();
+        let own = self.own.iter().flatten().map(|own| size_of::<ArrayList>() + own.memory()).sum::<usize>();
         size_of_val(&self.own[..]) + own + self.stored.as_ref().map_or(0, StoredLists::memory)
     }
 
@@ -227,7 +228,7 @@ impl InvertedListsMut for ArrayLists {
         let jobs: Vec<(&mut ArrayList, Group<'_>)> = batch
             .groups()
             .map(|group| {
-                let list = rest.nth(group.list.index() - next).and_then(Option::as_mut);
+                let list = rest.nth(group.list.index() - next).and_then(Option::as_deref_mut);
                 next = group.list.index() + 1;
                 (list.expect("its own just above"), group)
             })
