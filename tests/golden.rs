@@ -3,7 +3,9 @@
 //! `IVF_BLESS=1` adds the files of new lines of [`CASES`]. A file that is there is never written over: other bytes for it
 //! would be another format.
 
+use ivf::node::{DType, StoredNode};
 use ivf::{AddOptions, Id, Index, Metric, Rows, SearchParams, read_index, write_index};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::{env, fs};
@@ -106,4 +108,48 @@ fn golden_files_are_read_answer_as_they_did_and_are_written_byte_for_byte() {
         CASES.iter().flat_map(|(name, ..)| [format!("{name}.ivf"), format!("{name}.txt")]).collect();
     cases.sort();
     assert_eq!(found, cases);
+}
+
+/// Checks that docs/format.md has a row for the node, and for those below it, that names its children and arrays.
+fn check_documented(node: &StoredNode, seen: &mut BTreeSet<String>) {
+    let rows = include_str!("../docs/format.md").lines().filter(|line| line.starts_with("| `"));
+    let tags = |row: &str| row.split(" | ").next().is_some_and(|cell| cell.contains(&format!("`{}`", node.tag)));
+    // A tag may be that of a codec and of a quantizer.
+    let rows: Vec<&str> = rows.filter(|row| tags(row)).collect();
+    assert!(!rows.is_empty(), "docs/format.md has no row for '{}'", node.tag);
+    let documented = |what: &str| rows.iter().any(|row| row.contains(what));
+    for array in &node.arrays {
+        let element = match array.dtype {
+            DType::Element(element) => format!("{element:?}"),
+            other => format!("{other:?}"),
+        };
+        let what = match array.name.strip_prefix("plane") {
+            Some(_) => "`plane0`, ... u8".to_owned(),
+            None => format!("`{}` {}", array.name, element.to_lowercase()),
+        };
+        assert!(documented(&what), "docs/format.md does not say {what} of '{}'", node.tag);
+    }
+    for (name, child) in &node.children {
+        assert!(documented(&format!("`{name}`")), "docs/format.md does not say `{name}` of '{}'", node.tag);
+        check_documented(child, seen);
+    }
+    seen.insert(node.tag.clone());
+}
+
+#[test]
+fn the_format_of_every_kind_is_documented() {
+    let mut seen = BTreeSet::new();
+    for (name, ..) in CASES {
+        check_documented(&ivf::io::read_container(&golden(&format!("{name}.ivf"))).unwrap(), &mut seen);
+    }
+    let registry = ivf::default_registry();
+    let rows = registry.codecs().iter().map(|row| row.tag).chain(registry.quantizers().iter().map(|row| row.tag));
+    let rows = rows
+        .chain(registry.transforms().iter().map(|row| row.tag))
+        .chain(registry.wrappers().iter().map(|row| row.tag));
+    let rows =
+        rows.chain(registry.stores().iter().map(|row| row.tag)).chain(registry.indexes().iter().map(|row| row.tag));
+    for tag in rows.filter(|tag| *tag != "id-map") {
+        assert!(seen.contains(tag), "no golden file holds a node '{tag}'");
+    }
 }

@@ -1,0 +1,70 @@
+//! Indexes whose lists are in a file: what is done to them is what is done to an index in memory, and the file stays as it is.
+
+use ivf::{Id, IdSelector, Index, Metric, Rows, write_index};
+use ivf_testkit::data;
+use std::fs;
+use std::path::Path;
+
+const DIM: usize = 16;
+
+/// Adds, removes and updates, each in some of the lists, and gives the bytes of the file that it then makes.
+fn change(index: &mut dyn Index, folder: &Path) -> Vec<u8> {
+    let more = data::clusters(2, 30, DIM, 2);
+    index.add(more.rows()).unwrap();
+    index.remove(&IdSelector::range(40..60)).unwrap();
+    let ids: Vec<Id> = (300..303).map(Id).collect();
+    index.as_update().unwrap().update(&ids, more.rows().slice(0..3).into(), &ivf::AddOptions::new()).unwrap();
+    let path = folder.join("changed.ivf");
+    write_index(index, &path).unwrap();
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn an_opened_index_is_changed_in_memory_and_not_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ivf");
+    for factory in ["Flat", "IVF8,Flat", "IVF8,PQ4", "IVF8,PQ4,RFlat", "L2norm,IVF8,Flat"] {
+        let vectors = data::clusters(1, 400, DIM, 8);
+        let mut index = ivf::build(factory, DIM, Metric::L2).unwrap();
+        index.train(vectors.rows()).unwrap();
+        index.add(vectors.rows()).unwrap();
+        write_index(&*index, &path).unwrap();
+        let file = fs::read(&path).unwrap();
+        let expected = change(&mut *index, folder.path());
+
+        let mut opened = ivf::open_index(&path).unwrap();
+        assert!(change(&mut *opened, folder.path()) == expected, "{factory}, opened");
+        assert!(change(&mut *ivf::read_index(&path).unwrap(), folder.path()) == expected, "{factory}, read");
+        #[cfg(target_os = "linux")]
+        {
+            let sealed = ivf_testkit::sealed::SealedFile::new(&file).unwrap();
+            let mut mapped = ivf::open_mapped(ivf::io::Map::open_if_safe(sealed.path()).unwrap()).unwrap();
+            assert!(change(&mut *mapped, folder.path()) == expected, "{factory}, mapped");
+        }
+        assert!(fs::read(&path).unwrap() == file, "{factory}: the file has changed");
+
+        // Written over the file it was opened from, an index still has its lists in the old one.
+        let other = ivf::open_index(&path).unwrap();
+        write_index(&*opened, &path).unwrap();
+        write_index(&*other, folder.path().join("other.ivf")).unwrap();
+        assert!(fs::read(folder.path().join("other.ivf")).unwrap() == file, "{factory}: another file's lists");
+    }
+}
+
+#[test]
+fn an_opened_index_holds_what_it_has_read_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ivf");
+    let vectors = data::clusters(1, 4000, DIM, 8);
+    let mut index = ivf::build("IVF8,Flat", DIM, Metric::L2).unwrap();
+    index.train(vectors.rows()).unwrap();
+    index.add(vectors.rows()).unwrap();
+    write_index(&*index, &path).unwrap();
+    let codes = 4000 * DIM * size_of::<f32>();
+    assert!(ivf::read_index(&path).unwrap().memory() > codes);
+    let mut opened = ivf::open_index(&path).unwrap();
+    assert!(opened.memory() < codes / 10, "{} bytes", opened.memory());
+    // One list is written to, and copied.
+    opened.add(vectors.rows().slice(0..1)).unwrap();
+    assert!((codes / 20..codes / 2).contains(&opened.memory()), "{} bytes", opened.memory());
+}
