@@ -1,6 +1,6 @@
 //! Indexes whose lists are in a file: what is done to them is what is done to an index in memory, and the file stays as it is.
 
-use ivf::{Id, IdSelector, Index, Metric, Rows, write_index};
+use ivf::{Id, IdSelector, Index, Metric, write_index};
 use ivf_testkit::data;
 use std::fs;
 use std::path::Path;

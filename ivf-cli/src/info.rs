@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         format: format!("{major}.{minor}"),
         bytes: container.len(),
         index: index.map(|index| describe(&*index, container.len())).transpose()?,
-        sections: container.sections().into_iter().map(|section| line(section, damaged.as_deref())).collect(),
+        sections: lines(container.sections(), damaged.as_deref()),
         whole: damaged.as_ref().map(Vec::is_empty),
     };
     if args.json {
@@ -98,7 +98,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     match damaged {
         Some(damaged) if !damaged.is_empty() => {
             out.flush()?;
-            Err(Failure::Failed(format!("{} is damaged: {}", args.file.display(), damaged.join(", "))))
+            let names: Vec<&str> = damaged.iter().map(|number| info.sections[*number].path.as_str()).collect();
+            Err(Failure::Failed(format!("{} is damaged: {}", args.file.display(), names.join(", "))))
         }
         _ => Ok(()),
     }
@@ -131,13 +132,19 @@ fn lists(index: &dyn Index) -> Result<Option<ListsInfo>, ivf_core::error::StoreE
     }))
 }
 
-fn line(section: SectionInfo, damaged: Option<&[String]>) -> SectionLine {
+fn lines(sections: Vec<SectionInfo>, damaged: Option<&[usize]>) -> Vec<SectionLine> {
+    // Both ascend.
+    let whole = |number| damaged.map(|damaged| damaged.binary_search(&number).is_err());
+    sections.into_iter().enumerate().map(|(number, section)| line(section, whole(number))).collect()
+}
+
+fn line(section: SectionInfo, whole: Option<bool>) -> SectionLine {
     let element = match section.dtype {
         DType::Element(element) => format!("{element:?}"),
         other => format!("{other:?}"),
     };
     SectionLine {
-        whole: damaged.map(|damaged| !damaged.contains(&section.path)),
+        whole,
         path: section.path,
         element: element.to_lowercase(),
         shape: section.shape,

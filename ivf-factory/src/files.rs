@@ -116,7 +116,9 @@ pub fn verify_index(path: impl AsRef<Path>) -> Result<(), ReadIndexError> {
     let container = Container::open(path)?;
     let damaged = container.verify()?;
     if !damaged.is_empty() {
-        let why = DecodeError::Checksum { what: damaged.join(", ") };
+        let sections = container.sections();
+        let names: Vec<&str> = damaged.iter().map(|number| sections[*number].path.as_str()).collect();
+        let why = DecodeError::Checksum { what: names.join(", ") };
         return Err(ReadIndexError::Decode { path: container.path().to_owned(), why });
     }
     read_opened(&container, default_registry()).map(drop)

@@ -26,6 +26,9 @@ pub const MAX_DEPTH: usize = 50;
 /// Axes that an array may have.
 pub const MAX_AXES: usize = u8::MAX as usize;
 
+/// Bytes of the path to an array that are told, beside its name.
+const MAX_PATH: usize = 100;
+
 const WHAT: &str = "the header";
 
 /// Bytes that an array, a child and a section take at least: what a count of them is checked against.
@@ -193,18 +196,18 @@ impl Header {
         self.root.to_stored(sections)
     }
 
-    /// Each section's array: its number, where it stands in the tree (`lists/plane0`), its type and its shape. In tree order.
-    pub(super) fn arrays(&self) -> Vec<(usize, String, DType, &[u64])> {
+    /// The array of each section, by number.
+    pub(super) fn arrays(&self) -> Vec<ArrayInfo<'_>> {
         let mut arrays = Vec::with_capacity(self.sections.len());
         self.root.collect_arrays("", &mut arrays);
+        arrays.sort_by_key(|array| array.section);
         arrays
     }
 
     /// How errors name a section: with the array it holds.
     pub(super) fn section_name(&self, number: usize) -> String {
         let arrays = self.arrays();
-        let path = arrays.iter().find(|(section, ..)| *section == number).map_or("", |(_, path, ..)| path);
-        format!("section {number} ({path})")
+        format!("section {number} ({})", arrays.get(number).map_or("", |array| &array.path))
     }
 }
 
@@ -277,15 +280,36 @@ impl NodeEntry {
         }
     }
 
-    fn collect_arrays<'s>(&'s self, path: &str, found: &mut Vec<(usize, String, DType, &'s [u64])>) {
-        let arrays = self.arrays.iter();
-        found.extend(
-            arrays.map(|array| (array.section, format!("{path}{}", array.name), array.dtype, &array.shape[..])),
-        );
+    fn collect_arrays<'s>(&'s self, path: &str, found: &mut Vec<ArrayInfo<'s>>) {
+        found.extend(self.arrays.iter().map(|array| ArrayInfo {
+            section: array.section,
+            path: format!("{path}{}", array.name),
+            dtype: array.dtype,
+            shape: &array.shape,
+        }));
         for (name, child) in &self.children {
-            child.collect_arrays(&format!("{path}{name}/"), found);
+            child.collect_arrays(&shortened(format!("{path}{name}/")), found);
         }
     }
+}
+
+/// A path that stands before many names: the end of a long one, so that a small file has no long list.
+fn shortened(path: String) -> String {
+    if path.len() <= MAX_PATH {
+        return path;
+    }
+    format!("...{}", &path[path.ceil_char_boundary(path.len() - MAX_PATH)..])
+}
+
+/// An array as the header says it.
+#[derive(Debug)]
+pub(super) struct ArrayInfo<'s> {
+    /// The number of its section.
+    pub(super) section: usize,
+    /// Where it stands in the tree, `lists/plane0`: the end of that, if it is long.
+    pub(super) path: String,
+    pub(super) dtype: DType,
+    pub(super) shape: &'s [u64],
 }
 
 impl ArrayEntry {

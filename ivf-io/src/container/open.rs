@@ -1,7 +1,7 @@
 //! A container that stays where it is: its header is read, its sections when somebody asks for them.
 
 use super::error::{ContainerError, ReadError};
-use super::header::{Extent, Header};
+use super::header::{ArrayInfo, Extent, Header};
 use super::read::{CHUNK, check, in_memory, read_header, walk};
 use crate::file;
 use crate::mmap::Map;
@@ -32,7 +32,7 @@ use std::sync::{Arc, OnceLock};
 pub struct Container {
     path: PathBuf,
     place: Place,
-    header: Header,
+    header: Arc<Header>,
     len: u64,
 }
 
@@ -47,7 +47,7 @@ enum Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionInfo {
-    /// The names of the nodes that it is in, from the root on, and its own: `lists/plane0`.
+    /// The names of the nodes that it is in, from the root on, and its own: `lists/plane0`. Of a long path the end.
     pub path: String,
     /// What its elements are.
     pub dtype: DType,
@@ -71,7 +71,7 @@ impl Container {
         let path = path.as_ref();
         let open = || {
             let (file, len) = file::open(path)?;
-            let header = read_header(&file, len)?;
+            let header = Arc::new(read_header(&file, len)?);
             Ok(Self { path: path.to_owned(), place: Place::File(Arc::new(file)), header, len })
         };
         open().map_err(|why| ReadError { path: path.to_owned(), why })
@@ -84,7 +84,7 @@ impl Container {
     pub fn from_map(map: Map) -> Result<Self, ReadError> {
         let (path, len) = (map.path().to_owned(), map.len() as u64);
         match read_header(&map[..], len) {
-            Ok(header) => Ok(Self { path, place: Place::Map(Arc::new(map)), header, len }),
+            Ok(header) => Ok(Self { path, place: Place::Map(Arc::new(map)), header: Arc::new(header), len }),
             Err(why) => Err(ReadError { path, why }),
         }
     }
@@ -105,10 +105,10 @@ impl Container {
         self.len
     }
 
-    /// The arrays, in the order of the tree.
+    /// The arrays, in the order in which they lie in the file.
     pub fn sections(&self) -> Vec<SectionInfo> {
-        let info = |(number, path, dtype, shape): (usize, String, DType, &[u64])| {
-            let Extent { offset, len, crc } = self.header.sections[number];
+        let info = |ArrayInfo { section, path, dtype, shape }: ArrayInfo<'_>| {
+            let Extent { offset, len, crc } = self.header.sections[section];
             SectionInfo { path, dtype, shape: shape.to_vec(), offset, len, checksum: crc }
         };
         self.header.arrays().into_iter().map(info).collect()
@@ -116,31 +116,27 @@ impl Container {
 
     /// The tree of nodes. What a reader of it asks for whole is read then, and checked; what it takes in parts is not checked.
     pub fn node(&self) -> StoredNode {
-        let section = |(number, extent): (usize, &Extent)| -> Arc<dyn Section> {
-            let (extent, name) = (*extent, self.header.section_name(number));
+        let section = |number| -> Arc<dyn Section> {
+            let of = Of { header: self.header.clone(), number };
             match &self.place {
-                Place::File(file) => Arc::new(FileSection { file: file.clone(), extent, name, whole: OnceLock::new() }),
-                Place::Map(map) => Arc::new(MapSection { map: map.clone(), extent, name, checked: OnceLock::new() }),
+                Place::File(file) => Arc::new(FileSection { file: file.clone(), of, whole: OnceLock::new() }),
+                Place::Map(map) => Arc::new(MapSection { map: map.clone(), of, checked: OnceLock::new() }),
             }
         };
-        self.header.to_stored(&self.header.sections.iter().enumerate().map(section).collect::<Vec<_>>())
+        self.header.to_stored(&(0..self.header.sections.len()).map(section).collect::<Vec<_>>())
     }
 
-    /// Reads everything once, in little memory, and gives the paths of the arrays whose bytes are damaged: none, if the file is
-    /// whole.
+    /// Reads everything once, in little memory, and gives the numbers of the [sections](Self::sections) whose bytes are damaged: none,
+    /// if the file is whole.
     ///
     /// # Errors
     /// [`ReadError`]: the file cannot be read, or bytes between sections are not zero.
-    pub fn verify(&self) -> Result<Vec<String>, ReadError> {
-        let failed = |why| ReadError { path: self.path.clone(), why };
+    pub fn verify(&self) -> Result<Vec<usize>, ReadError> {
         let damaged = match &self.place {
             Place::File(file) => damaged(At { file, next: self.header.end }, &self.header),
             Place::Map(map) => damaged(&map[self.header.end as usize..], &self.header),
         };
-        let names = self.header.arrays();
-        let path =
-            |number: usize| names.iter().find(|(section, ..)| *section == number).map(|(_, path, ..)| path.clone());
-        Ok(damaged.map_err(failed)?.into_iter().filter_map(path).collect())
+        damaged.map_err(|why| ReadError { path: self.path.clone(), why })
     }
 }
 
@@ -177,12 +173,32 @@ impl Read for At<'_> {
     }
 }
 
+/// Which section of a container it is.
+#[derive(Debug)]
+struct Of {
+    header: Arc<Header>,
+    number: usize,
+}
+
+impl Of {
+    fn extent(&self) -> Extent {
+        self.header.sections[self.number]
+    }
+
+    fn name(&self) -> String {
+        self.header.section_name(self.number)
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), DecodeError> {
+        check(bytes, self.extent().crc, || self.name())
+    }
+}
+
 /// A section that is read from its file when it is asked for.
 #[derive(Debug)]
 struct FileSection {
     file: Arc<File>,
-    extent: Extent,
-    name: String,
+    of: Of,
     whole: OnceLock<AlignedBytes>,
 }
 
@@ -190,22 +206,23 @@ impl FileSection {
     fn read(&self, range: Range<u64>) -> io::Result<AlignedBytes> {
         let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
         let mut bytes = AlignedBytes::zeroed(len);
-        At { file: &self.file, next: self.extent.offset + range.start }.read_exact(&mut bytes)?;
+        At { file: &self.file, next: self.of.extent().offset + range.start }.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 }
 
 impl Section for FileSection {
     fn len(&self) -> u64 {
-        self.extent.len
+        self.of.extent().len
     }
 
     fn whole(&self) -> Result<&[u8], DecodeError> {
         if self.whole.get().is_none() {
-            in_memory(&self.name, self.extent.len)?;
-            let failed = |why: io::Error| DecodeError::Read { what: self.name.clone(), why: why.into() };
-            let bytes = self.read(0..self.extent.len).map_err(failed)?;
-            check(&bytes, self.extent.crc, || self.name.clone())?;
+            let len = self.len();
+            in_memory("a section", len)?;
+            let failed = |why: io::Error| DecodeError::Read { what: self.of.name(), why: why.into() };
+            let bytes = self.read(0..len).map_err(failed)?;
+            self.of.check(&bytes)?;
             // Who comes second finds the same bytes there.
             let _ = self.whole.set(bytes);
         }
@@ -213,7 +230,7 @@ impl Section for FileSection {
     }
 
     fn part(&self, range: Range<u64>) -> Result<PlaneBytes<'_>, StoreError> {
-        assert!(range.end <= self.extent.len, "a part of the section");
+        assert!(range.end <= self.len(), "a part of the section");
         let bytes = self.read(range).map_err(|why| StoreError::Backend(why.into()))?;
         Ok(PlaneBytes::Shared(bytes.into()))
     }
@@ -227,26 +244,26 @@ impl Section for FileSection {
 #[derive(Debug)]
 struct MapSection {
     map: Arc<Map>,
-    extent: Extent,
-    name: String,
+    of: Of,
     /// Set once its checksum was found to be right.
     checked: OnceLock<()>,
 }
 
 impl MapSection {
     fn bytes(&self) -> &[u8] {
-        &self.map[self.extent.offset as usize..][..self.extent.len as usize]
+        let Extent { offset, len, .. } = self.of.extent();
+        &self.map[offset as usize..][..len as usize]
     }
 }
 
 impl Section for MapSection {
     fn len(&self) -> u64 {
-        self.extent.len
+        self.of.extent().len
     }
 
     fn whole(&self) -> Result<&[u8], DecodeError> {
         if self.checked.get().is_none() {
-            check(self.bytes(), self.extent.crc, || self.name.clone())?;
+            self.of.check(self.bytes())?;
             let _ = self.checked.set(());
         }
         Ok(self.bytes())
@@ -257,7 +274,8 @@ impl Section for MapSection {
     }
 
     fn prefetch(&self, range: Range<u64>) {
-        self.map.prefetch(self.extent.offset + range.start..self.extent.offset + range.end);
+        let offset = self.of.extent().offset;
+        self.map.prefetch(offset + range.start..offset + range.end);
     }
 
     fn memory(&self) -> usize {
