@@ -47,8 +47,9 @@
 pub use ivf_core::*;
 pub use ivf_cpu as cpu;
 pub use ivf_factory::{
-    FactoryError, ParseError, ReadIndexError, Spec, WriteIndexError, build, build_with, default_registry, open_index,
-    open_index_with, open_mapped, open_mapped_with, read_index, read_index_with, verify_index, write_index,
+    FactoryError, ParseError, ReadIndexError, Spec, WriteIndexError, build, build_with, default_registry,
+    open_container, open_index, open_index_with, open_mapped, open_mapped_with, read_index, read_index_with,
+    verify_index, verify_index_with, write_index,
 };
 pub use ivf_io as io;
 pub use ivf_pq as pq;

@@ -4,7 +4,7 @@
 
 use ivf::executor::Inline;
 use ivf::io::{Map, decode_container};
-use ivf::{AddOptions, Index, Rows, SearchParams, default_registry};
+use ivf::{AddOptions, Id, IdSelector, Index, Rows, SearchParams, default_registry};
 use ivf_testkit::data::{Random, random};
 use ivf_testkit::reseal::reseal;
 use ivf_testkit::sealed::SealedFile;
@@ -66,6 +66,10 @@ fn use_it(mut index: Box<dyn Index>) {
     if let Some(add) = index.as_add() {
         let _ = add.add(rows.into(), &AddOptions::new().executor(&Inline));
     }
+    let _ = index
+        .as_update()
+        .map(|update| update.update(&[Id(2), Id(5)], rows.into(), &AddOptions::new().executor(&Inline)));
+    let _ = index.remove(&IdSelector::range(1..40));
     let _ = index.search(rows.into(), 5, &params());
     let _ = index.export();
 }
@@ -104,7 +108,7 @@ fn a_damaged_file_is_an_error_or_an_index_that_answers() {
             count(0, read(&file).filter(|_| file != *whole));
             count(1, map(&file));
             reseal(&mut file, *sections);
-            count(2, read(&file));
+            count(2, if turn % 2 == 0 { read(&file) } else { map(&file) });
         }));
         assert!(tried.is_ok(), "turn {turn}: a panic");
     }

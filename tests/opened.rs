@@ -2,6 +2,7 @@
 
 use ivf::{Id, IdSelector, Index, Metric, write_index};
 use ivf_testkit::data;
+use rand::RngExt;
 use std::fs;
 use std::path::Path;
 
@@ -67,4 +68,71 @@ fn an_opened_index_holds_what_it_has_read_and_no_more() {
     // One list is written to, and copied.
     opened.add(vectors.rows().slice(0..1)).unwrap();
     assert!((codes / 20..codes / 2).contains(&opened.memory()), "{} bytes", opened.memory());
+}
+
+/// What happens to a file while an index is open in it: a stretch of bytes is overwritten, or the end cut off.
+fn vandalise(path: &Path, good: &[u8], random: &mut data::Random) {
+    use std::io::{Seek, SeekFrom, Write};
+    let mut file = fs::File::options().write(true).open(path).unwrap();
+    if random.random_ratio(1, 4) {
+        return file.set_len(good.len() as u64 * 3 / 4).unwrap();
+    }
+    // In place, as a program does that has the file open: not by a new one of its name.
+    let start = random.random_range(1000..good.len() - 200);
+    file.seek(SeekFrom::Start(start as u64)).unwrap();
+    let len = random.random_range(1..200);
+    file.write_all(&data::bytes(random, len)).unwrap();
+}
+
+#[test]
+fn a_file_that_is_written_to_while_it_is_open_gives_answers_or_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ivf");
+    let vectors = data::clusters(1, 400, DIM, 8);
+    let (mut answers, mut errors) = (0, 0);
+    for factory in ["Flat", "IVF8,Flat", "IVF8,PQ4", "IVF8,PQ4,RFlat", "IDMap2,IVF8,Flat"] {
+        for map in ["direct_map=0", "direct_map=1", "direct_map=2"] {
+            let mut index = ivf::build(factory, DIM, Metric::L2).unwrap();
+            index.train(vectors.rows()).unwrap();
+            index.add(vectors.rows()).unwrap();
+            let has_map = ivf::part::set_knobs(&mut *index, map).is_ok();
+            write_index(&*index, &path).unwrap();
+            let good = fs::read(&path).unwrap();
+            for seed in 0..20 {
+                let mut random = data::random(seed);
+                fs::write(&path, &good).unwrap();
+                let mut opened = ivf::open_index(&path).unwrap();
+                vandalise(&path, &good, &mut random);
+                let len = opened.len();
+                let queries = vectors.rows().slice(0..3);
+                let mut count = |done: bool| if done { answers += 1 } else { errors += 1 };
+                count(opened.search(queries.into(), 5, &ivf::SearchParams::new()).is_ok());
+                count(opened.reconstruct(Id(7)).is_ok());
+                let removed = opened.remove(&IdSelector::range(0..50));
+                // Wrappers remove from two indexes, and say that they may stop half way.
+                assert!(
+                    removed.is_ok() || opened.len() == len || factory.contains("RFlat"),
+                    "{factory}, {map}, {seed}: {removed:?}"
+                );
+                count(removed.is_ok());
+                let len = opened.len();
+                if let Some(update) = opened.as_update() {
+                    let updated = update.update(&[Id(60), Id(61), Id(62)], queries.into(), &ivf::AddOptions::new());
+                    assert!(updated.is_ok() || opened.len() == len, "{factory}, {map}, {seed}: {updated:?}");
+                    count(updated.is_ok());
+                }
+                count(opened.add(queries).is_ok());
+                count(write_index(&*opened, folder.path().join("b.ivf")).is_ok());
+                if folder.path().join("b.ivf").exists() {
+                    ivf::read_index(folder.path().join("b.ivf"))
+                        .unwrap_or_else(|error| panic!("{factory}, {map}, {seed}: {error}"));
+                    fs::remove_file(folder.path().join("b.ivf")).unwrap();
+                }
+            }
+            if !has_map {
+                break;
+            }
+        }
+    }
+    assert!(answers > 500 && errors > 50, "{answers} answers, {errors} errors");
 }

@@ -143,7 +143,7 @@ fn save_and_load(index: &dyn Index, rows: Rows<'_, f16>, out: &mut impl Write) -
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     writeln!(
         out,
-        "Saved {SAVED} to a file of {:.1} MB. Read into {:.1} MB of memory, and opened where it lies in {:.1} MB: the answers to {} \
+        "Saved {SAVED} to a file of {:.1} MB. Read into {:.1} MB of memory, and opened where it lies in {:.2} MB: the answers to {} \
          queries are equal.",
         megabytes(bytes as usize),
         megabytes(loaded.memory()),

@@ -74,7 +74,7 @@ struct SectionLine {
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let container = Container::open(&args.file)?;
     let damaged = args.verify.then(|| container.verify()).transpose()?;
-    let index = match ivf_factory::open_index(&args.file) {
+    let index = match ivf_factory::open_container(&container) {
         Ok(index) => Some(index),
         // The list of what is damaged says more than the first that was met.
         Err(_) if damaged.as_ref().is_some_and(|damaged| !damaged.is_empty()) => None,

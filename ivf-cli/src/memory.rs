@@ -20,7 +20,7 @@ const BLOCK_COPIES: usize = 5;
 /// A block is at most this part of the limit.
 const BLOCKS_IN_LIMIT: usize = 64;
 
-/// Lists double when they are full: they have room for up to twice what is in them, or lie in memory twice while they move.
+/// A list that is full grows by half, and lies in memory twice while it moves; ids double.
 const GROWTH: usize = 2;
 
 /// The most memory that a command may take.
@@ -97,7 +97,7 @@ impl MemoryLimit {
         Err(Failure::Failed(format!(
             "{} of {vectors} vectors takes up to {} while it is built: the memory limit is {self}",
             index.spec(),
-            shown(needed),
+            self.enough(needed),
         )))
     }
 
@@ -124,6 +124,14 @@ impl MemoryLimit {
         let grown = memory.saturating_sub(tables).saturating_mul(GROWTH);
         let blocks = BLOCK_COPIES * block_bytes(Some(self));
         grown.saturating_add(2 * tables).saturating_add(blocks + PROGRAM)
+    }
+
+    /// The least limit that would do, where this one needs more: of a larger limit the blocks take more too, up to what they take
+    /// without one.
+    fn enough(self, needed: usize) -> Self {
+        let without = needed - BLOCK_COPIES * block_bytes(Some(self));
+        let blocks = without.saturating_mul(BLOCK_COPIES) / (BLOCKS_IN_LIMIT - BLOCK_COPIES) + BLOCKS_IN_LIMIT;
+        Self(without.saturating_add(blocks.min(BLOCK_COPIES * BLOCK)))
     }
 }
 

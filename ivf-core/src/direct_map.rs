@@ -113,9 +113,10 @@ impl DirectMap {
         }
     }
 
-    /// Notes that an entry of an id changed its offset.
+    /// Notes that an entry of an id changed its offset. What is no place of the id does not move: in a file that somebody writes to,
+    /// an entry may have got another id since.
     pub fn moved(&mut self, id: Id, from: Location, to: ListOffset) {
-        if self.kind() != DirectMapKind::None {
+        if self.places(id).any(|place| place == from) {
             self.remove(id, from);
             self.insert(id, Location { list: from.list, offset: to });
         }

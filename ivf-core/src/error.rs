@@ -97,6 +97,9 @@ pub enum StoreError {
         /// The list.
         list: ListNo,
     },
+    /// Parts of an index that do not fit together: what they were opened from was damaged.
+    #[error("the index is inconsistent: {0}")]
+    Inconsistent(String),
     /// The store is read-only.
     #[error("these lists are read-only")]
     ReadOnly,

@@ -87,7 +87,7 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     fn memory(&self) -> usize;
 
     /// Bytes of memory that it takes once it holds `vectors` vectors, if that is more than it holds now: [`memory`](Self::memory) then,
-    /// but for what no one can know before (blocks that are filled in part). An untrained index leaves out what it will learn.
+    /// about: no one can know before how far the last blocks of lists are filled. An untrained index leaves out what it will learn.
     fn memory_with(&self, vectors: usize) -> usize;
 
     /// The index for a file or another reader of its insides.

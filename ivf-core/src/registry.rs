@@ -396,6 +396,8 @@ impl Registry {
 }
 
 fn known<T: ?Sized>(tag: &str, token: &str, parsed: Parsed<T>) -> Result<Arc<T>, DecodeError> {
+    // It comes from a file: nothing of it may command a terminal, or fill one.
+    let token: String = token.chars().take(60).flat_map(char::escape_debug).collect();
     match parsed {
         Some(Ok(spec)) => Ok(spec),
         Some(Err(error)) => Err(DecodeError::value(tag, format!("the stored token '{token}': {}", error.what))),

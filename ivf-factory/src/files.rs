@@ -62,7 +62,8 @@ pub fn read_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Bo
 /// codebooks) is read into memory now, and checked; the lists are not: [`verify_index`] does that.
 ///
 /// Safe whoever writes to the file. Lists that are written to are copied into memory; the file stays as it is. An index of one
-/// list (`Flat`) reads all of it for each piece of work: map it, or read it.
+/// list (`Flat`) reads all of it for each piece of work: map it, or read it. A direct map is made of all ids, which are read for it; and
+/// [`write_index`] of an opened index takes all its lists through memory.
 ///
 /// # Errors
 /// [`ReadIndexError`], with the path.
@@ -103,16 +104,32 @@ pub fn open_mapped_with(map: Map, registry: &Registry) -> Result<Box<dyn Index>,
     read_opened(&Container::from_map(map)?, registry)
 }
 
+/// The index in a container that is open, as [`open_index`] and [`open_mapped`] give it.
+///
+/// # Errors
+/// As [`open_index`].
+pub fn open_container(container: &Container) -> Result<Box<dyn Index>, ReadIndexError> {
+    read_opened(container, default_registry())
+}
+
 fn read_opened(container: &Container, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
     let fault = |why| ReadIndexError::Decode { path: container.path().to_owned(), why };
     registry.read_index(&container.node()).map_err(fault)
 }
 
-/// Checks an index file, every byte of it, in little memory: that it is whole, and that it holds an index.
+/// Checks an index file: every byte of it, and that it holds an index, which is opened for that (in the memory of [`open_index`]).
 ///
 /// # Errors
 /// [`ReadIndexError`], with the path and what is damaged.
 pub fn verify_index(path: impl AsRef<Path>) -> Result<(), ReadIndexError> {
+    verify_index_with(path, default_registry())
+}
+
+/// [`verify_index`] with kinds of the caller's own.
+///
+/// # Errors
+/// As [`verify_index`].
+pub fn verify_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<(), ReadIndexError> {
     let container = Container::open(path)?;
     let damaged = container.verify()?;
     if !damaged.is_empty() {
@@ -121,7 +138,7 @@ pub fn verify_index(path: impl AsRef<Path>) -> Result<(), ReadIndexError> {
         let why = DecodeError::Checksum { what: names.join(", ") };
         return Err(ReadIndexError::Decode { path: container.path().to_owned(), why });
     }
-    read_opened(&container, default_registry()).map(drop)
+    read_opened(&container, registry).map(drop)
 }
 
 /// Writes an index file: whole, or not at all. It takes no registry, since an index knows its insides itself.

@@ -38,8 +38,8 @@ pub use build::{build, build_with};
 pub use default::default_registry;
 pub use error::{FactoryError, ParseError};
 pub use files::{
-    ReadIndexError, WriteIndexError, open_index, open_index_with, open_mapped, open_mapped_with, read_index,
-    read_index_with, verify_index, write_index,
+    ReadIndexError, WriteIndexError, open_container, open_index, open_index_with, open_mapped, open_mapped_with,
+    read_index, read_index_with, verify_index, verify_index_with, write_index,
 };
 pub use items::{MAX_DEPTH, MAX_LEN};
 pub use spec::Spec;

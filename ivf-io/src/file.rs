@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 /// Bytes kept back before a write: the lists of an index come in many small pieces.
 const BUFFER: usize = 1 << 18;
@@ -28,12 +28,14 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usiz
 /// A file in the making. Until [`commit`](Self::commit) the old file stays as it is; dropped before, the new one is removed.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
-    out: BufWriter<NamedTempFile>,
+    out: BufWriter<File>,
+    /// The file's name for now; removed when this is dropped.
+    temp: TempPath,
     target: PathBuf,
 }
 
 impl AtomicFile {
-    /// Starts a file that shall stand at `path`. A symbolic link there is followed; the mode of an old file is kept.
+    /// Starts a file that shall stand at `path`. A symbolic link there is followed, one to nothing is replaced; the mode of an old file is kept.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let target = resolve(path)?;
         let mut builder = tempfile::Builder::new();
@@ -41,12 +43,14 @@ impl AtomicFile {
         // Temporary files are private by default; a finished file is as open as the umask lets any new file be.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temp = builder.tempfile_in(folder_of(&target))?;
+        // An error with the name of a file that is gone again helps nobody.
+        let temp = builder.tempfile_in(folder_of(&target)).map_err(|error| error.kind())?;
         #[cfg(unix)]
         if let Ok(old) = fs::metadata(&target) {
             temp.as_file().set_permissions(old.permissions())?;
         }
-        Ok(Self { out: BufWriter::with_capacity(BUFFER, temp), target })
+        let (file, temp) = temp.into_parts();
+        Ok(Self { out: BufWriter::with_capacity(BUFFER, file), temp, target })
     }
 
     /// Replaces the first bytes of the new file.
@@ -62,14 +66,14 @@ impl AtomicFile {
     /// be synced, the new one is.
     pub(crate) fn commit(self) -> io::Result<()> {
         crash::step()?;
-        let temp = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         crash::step()?;
-        temp.as_file().sync_all()?;
+        file.sync_all()?;
         crash::step()?;
         // Without syncing the folder the rename itself may be lost. Opened early, so that this cannot fail too late.
         #[cfg(unix)]
         let folder = File::open(folder_of(&self.target))?;
-        temp.persist(&self.target).map_err(|failed| failed.error)?;
+        self.temp.persist(&self.target).map_err(|failed| failed.error)?;
         crash::step()?;
         #[cfg(unix)]
         folder.sync_all()?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 ///
 /// | you know | take |
 /// |---|---|
-/// | the system makes the file immutable: fs-verity, a sealed memfd | [`Map::open_if_safe`] |
+/// | the system makes the file immutable: fs-verity, a sealed memfd | [`Map::open_if_safe`] (a disk that fails under it ends the process) |
 /// | nobody writes to the file, or cuts it, while it is open | [`Map::open`], which is `unsafe` for that |
 /// | neither | [`Container::open`](crate::Container::open), which reads at positions instead |
 ///

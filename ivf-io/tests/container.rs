@@ -85,7 +85,7 @@ fn unique(name: &str, i: usize) -> String {
 
 fn arrays() -> impl Strategy<Value = Array> {
     let shape = prop::collection::vec(0_u64..6, 0..4);
-    (any::<String>(), select(&DType::ALL[..]), shape, any::<Index>(), any::<u8>()).prop_map(
+    ("[a-z \u{e9}\u{4e00}]{0,40}", select(&DType::ALL[..]), shape, any::<Index>(), any::<u8>()).prop_map(
         |(name, (_, dtype), shape, cut, seed)| {
             let len = shape.iter().product::<u64>() as usize * dtype.size();
             let bytes = (0..len).map(|i| (i as u8).wrapping_mul(31) ^ seed).collect();
@@ -98,7 +98,7 @@ fn trees() -> impl Strategy<Value = Tree> {
     let node = |children: BoxedStrategy<Vec<Tree>>| {
         let meta = prop::collection::vec(any::<u8>(), 0..40);
         let arrays = prop::collection::vec(arrays(), 0..4);
-        (any::<String>(), any::<u16>(), meta, arrays, children)
+        ("[a-z \u{e9}\u{4e00}]{0,40}", any::<u16>(), meta, arrays, children)
             .prop_map(|(tag, version, meta, arrays, children)| Tree { tag, version, meta, arrays, children })
     };
     node(Just(vec![]).boxed()).prop_recursive(5, 20, 3, move |inner| node(prop::collection::vec(inner, 0..4).boxed()))

@@ -209,6 +209,11 @@ impl InvertedLists for ArrayLists {
 }
 
 impl InvertedListsMut for ArrayLists {
+    fn prepare(&mut self, lists: &[ListNo]) -> Result<(), StoreError> {
+        let nlist = self.own.len();
+        self.own(lists.iter().copied().filter(|list| list.index() < nlist))
+    }
+
     fn append(&mut self, batch: &ListBatch<'_>, executor: &dyn Executor) -> Result<(), StoreError> {
         if batch.code_size() != self.layout.code_size() {
             return Err(StoreError::Layout {

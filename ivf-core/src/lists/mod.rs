@@ -59,6 +59,12 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
 /// A write that fails may leave part of a batch behind; the caller, who knows the lengths from before, cuts it off with
 /// [`truncate`](Self::truncate). No other call runs beside a write (`&mut self` says so).
 pub trait InvertedListsMut: InvertedLists {
+    /// These lists are about to be written to. What can fail of that because of where they are now (in a file, which has to be read
+    /// first) fails here, before anything is changed. Unknown numbers are ignored.
+    fn prepare(&mut self, _lists: &[ListNo]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Appends each group of the batch to its list, in the group's order.
     ///
     /// # Errors

@@ -54,8 +54,10 @@ impl StoredLists {
         let expected = Meta::new(meta.nlist, layout);
         if meta != expected {
             return Err(fault(format!(
-                "the codes are laid out as {} ({} bytes, blocks of {}), the codec's as {layout}",
-                meta.layout, meta.code_size, meta.block_len
+                "the codes are laid out as {:?} ({} bytes, blocks of {}), the codec's as {layout}",
+                meta.layout.chars().take(60).collect::<String>(),
+                meta.code_size,
+                meta.block_len
             )));
         }
         let lens = node.array::<u64>("lens")?;

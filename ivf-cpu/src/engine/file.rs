@@ -2,7 +2,7 @@
 
 use super::{Entries, IvfIndex, Trained};
 use crate::coarse::OneListSpec;
-use ivf_core::error::{DecodeError, StoreError};
+use ivf_core::error::{DecodeError, EditError, StoreError};
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
     Centroids, DirectMapKind, InvertedLists, Level1Quantizer, MAX_DIM, Metric, Node, ParallelMode, QuantizerSpec,
@@ -134,10 +134,13 @@ impl IvfIndex {
         let mut entries = Entries::new(codec.bind(centroids), lists, DirectMapKind::None);
         entries.len = len;
         entries.next_id = meta.next_id;
-        // An array map over ids most of which are gone takes too much memory to believe a file: a table serves as well.
-        let sparse = self.map == DirectMapKind::Array && entries.is_sparse();
-        let map = if sparse { DirectMapKind::Hash } else { self.map };
-        entries.map = entries.mapped(map).map_err(|error| fault(error.to_string()))?;
+        // An array map over ids most of which are gone takes too much memory to believe a file, and damaged lists may have ids that
+        // are for no array: a table serves as well.
+        entries.map = match entries.mapped(self.map) {
+            Err(EditError::NotForArray(_)) => entries.mapped(DirectMapKind::Hash),
+            made => made,
+        }
+        .map_err(|error| fault(error.to_string()))?;
         Ok(Trained { quantizer, entries })
     }
 }

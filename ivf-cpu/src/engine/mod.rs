@@ -239,7 +239,13 @@ impl Index for IvfIndex {
         // The ids of one list for everything count up, and are not stored.
         let id = if self.is_standalone() { 0 } else { size_of::<Id>() };
         let more = vectors.saturating_sub(self.len());
-        self.memory().saturating_add(more.saturating_mul(self.codec.code_size(self.dim) + id))
+        let codes = more.saturating_mul(self.codec.code_size(self.dim) + id);
+        // The last block of a list is half full on average.
+        let blocks = self.trained.as_ref().filter(|_| more > 0).map_or(0, |Trained { entries, .. }| {
+            let layout = entries.layout();
+            entries.lists.nlist().saturating_mul(layout.block_len() / 2 * layout.code_size())
+        });
+        self.memory().saturating_add(codes).saturating_add(blocks)
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {

@@ -44,9 +44,15 @@ impl Entries {
         Ok(places)
     }
 
+    /// Makes sure that a removal does not fail half way for a list that cannot be read.
+    pub(super) fn prepare(&mut self, places: &Places) -> Result<(), StoreError> {
+        let lists: Vec<ListNo> = places.keys().copied().collect();
+        self.writer()?.prepare(&lists)
+    }
+
     /// Removes entries by place and says how many.
     pub(super) fn remove_at(&mut self, doomed: Places) -> Result<usize, StoreError> {
-        self.writer()?;
+        self.prepare(&doomed)?;
         let mut removed = 0;
         for (list, offsets) in doomed {
             let mut ids: Vec<(Id, ListOffset)> = Vec::new();

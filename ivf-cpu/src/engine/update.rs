@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 impl Update for IvfIndex {
     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
-        let Trained { entries, .. } = self.trained.as_ref().ok_or(EditError::NotTrained)?;
+        let Trained { entries, .. } = self.trained.as_mut().ok_or(EditError::NotTrained)?;
         if ids.len() != rows.len() {
             return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
         }
@@ -26,7 +26,8 @@ impl Update for IvfIndex {
         }
 
         // The new entries come first: if they cannot be written, nothing has changed. They stand behind the old ones, and so
-        // do not move those.
+        // do not move those. The lists of the old ones are at hand before that.
+        entries.prepare(&places)?;
         let options = options.non_finite(NonFinite::Reject);
         self.add_checked(rows, ids, &options)?;
         let entries = &mut self.trained.as_mut().ok_or(EditError::NotTrained)?.entries;

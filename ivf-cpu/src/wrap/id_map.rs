@@ -263,6 +263,11 @@ impl Index for IdMap {
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
+        let (there, inner) = (self.present.iter().filter(|&&present| present).count(), self.inner.len());
+        if there != inner {
+            // No file that cannot be read again takes the place of one that can.
+            return Err(StoreError::Inconsistent(format!("{there} ids for {inner} vectors")));
+        }
         let mut node = Node::new(self.kind.row().tag, 0, &self.next_id);
         let present: Vec<u8> = self.present.iter().map(|&present| present.into()).collect();
         node.push(NamedArray::borrowed("ids", &[self.ids.len() as u64], &self.ids));

@@ -187,6 +187,11 @@ impl Index for Refine {
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
+        let (base, refine) = (self.base.len(), self.refine.len());
+        if base != refine {
+            // No file that cannot be read again takes the place of one that can.
+            return Err(StoreError::Inconsistent(format!("{base} vectors in the base, {refine} to rank them by")));
+        }
         let mut node = Node::new(ROW.tag, 0, &self.k_factor);
         node.push_child("base", self.base.export()?);
         node.push_child("refine", self.refine.export()?);

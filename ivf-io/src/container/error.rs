@@ -52,6 +52,12 @@ pub enum NodeError {
         /// The tag of the first node beyond the limit.
         tag: String,
     },
+    /// A tag or a name has a control character.
+    #[error("the name {name:?} has a control character")]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// Two arrays or two children have the same name.
     #[error("the node '{tag}' has two {what} named '{name}'")]
     Duplicate {

@@ -29,6 +29,9 @@ pub const MAX_AXES: usize = u8::MAX as usize;
 /// Bytes of the path to an array that are told, beside its name.
 const MAX_PATH: usize = 100;
 
+/// Bytes of a name (a tag, an array's, a child's).
+pub const MAX_NAME: usize = 255;
+
 const WHAT: &str = "the header";
 
 /// Bytes that an array, a child and a section take at least: what a count of them is checked against.
@@ -116,7 +119,10 @@ fn put_node<'n, 'a>(
 }
 
 fn put_str(out: &mut Writer, what: &'static str, text: &str) -> Result<(), NodeError> {
-    limit(what, text.len(), u16::MAX as usize)?;
+    limit(what, text.len(), MAX_NAME)?;
+    if text.chars().any(char::is_control) {
+        return Err(NodeError::Name { name: text.to_owned() });
+    }
     out.str(text);
     Ok(())
 }
@@ -216,7 +222,7 @@ impl NodeEntry {
         if depth > MAX_DEPTH {
             return Err(DecodeError::value(WHAT, format!("nodes are nested deeper than {MAX_DEPTH} levels")));
         }
-        let tag = reader.str()?.to_owned();
+        let tag = read_name(reader)?.to_owned();
         let version = reader.u16()?;
         let meta_len = reader.count(1)?;
         if meta_len > MAX_META {
@@ -228,7 +234,7 @@ impl NodeEntry {
         let mut arrays = Vec::new();
         let mut names = HashSet::new();
         for _ in 0..reader.count(LEAST_ARRAY)? {
-            let name = reader.str()?;
+            let name = read_name(reader)?;
             if !names.insert(name) {
                 return Err(DecodeError::value(tag, format!("two arrays are named '{name}'")));
             }
@@ -237,7 +243,7 @@ impl NodeEntry {
         let mut children = Vec::new();
         names.clear();
         for _ in 0..reader.count(LEAST_CHILD)? {
-            let name = reader.str()?;
+            let name = read_name(reader)?;
             if !names.insert(name) {
                 return Err(DecodeError::value(tag, format!("two children are named '{name}'")));
             }
@@ -291,6 +297,18 @@ impl NodeEntry {
             child.collect_arrays(&shortened(format!("{path}{name}/")), found);
         }
     }
+}
+
+/// A name that can be shown: whoever prints an error must not print a terminal's commands.
+fn read_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+    let name = reader.str()?;
+    if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(DecodeError::value(
+            WHAT,
+            format!("a name of more than {MAX_NAME} bytes, or with control characters"),
+        ));
+    }
+    Ok(name)
 }
 
 /// A path that stands before many names: the end of a long one, so that a small file has no long list.

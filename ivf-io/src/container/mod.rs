@@ -41,7 +41,7 @@ mod tests;
 mod write;
 
 pub use error::{ContainerError, EncodeError, NodeError, ReadError, WriteError};
-pub use header::{MAX_AXES, MAX_DEPTH};
+pub use header::{MAX_AXES, MAX_DEPTH, MAX_NAME};
 pub use open::{Container, SectionInfo};
 pub use preamble::FORMAT_VERSION;
 pub use read::{decode_container, read_container};

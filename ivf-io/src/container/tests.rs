@@ -237,7 +237,8 @@ fn a_tree_that_no_reader_would_take_is_not_written() {
     assert!(matches!(refused(&with(vec![array("a", &[u64::MAX, 2])])), NodeError::Shape { .. }));
     assert!(matches!(refused(&with(vec![array("a", &[[2].as_slice(), &[1; 255]].concat())])), NodeError::Limit { .. }));
     assert!(matches!(refused(&with(vec![array(&"a".repeat(1 << 16), &[2])])), NodeError::Limit { .. }));
-    assert!(matches!(refused(&Node::new(&"t".repeat(1 << 16), 0, &())), NodeError::Limit { .. }));
+    assert!(matches!(refused(&Node::new(&"t".repeat(256), 0, &())), NodeError::Limit { .. }));
+    assert!(matches!(refused(&Node::new("\u{1b}[2J", 0, &())), NodeError::Name { .. }));
     assert!(matches!(refused(&Node { meta: vec![0; (1 << 20) + 1], ..with(vec![]) }), NodeError::Limit { .. }));
     let mut twins = with(vec![]);
     twins.push_child("c", Node::new("c", 0, &()));
