@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_that_is_said_to_be_enough_is() {
+        for tables in [0, 1 << 10, 50 << 20] {
+            for memory in [tables, tables + 1, tables + (3 << 20), tables + (1 << 30), tables + (40 << 30)] {
+                let limit = MemoryLimit(1 << 20);
+                let enough = limit.enough(limit.needed(tables, memory));
+                assert!(enough.needed(tables, memory) <= enough.0, "{tables}, {memory}: {}", enough.0);
+                assert!(enough.0 <= limit.needed(tables, memory) + BLOCK_COPIES * BLOCK, "{tables}, {memory}");
+            }
+        }
+    }
+
+    #[test]
     fn as_many_points_as_there_is_room_for() {
         let points = |limit: usize, wanted: usize| {
             MemoryLimit(limit).training_points(&mut Takes(1000), 25, wanted, &TrainOptions::new())
