@@ -314,9 +314,10 @@ impl ArrayList {
             Some(first) => IdColumn::Run { first, len: entries.len() },
             None => IdColumn::from_listed(entries.ids().collect()),
         };
-        let plane = |p| Ok(AlignedBytes::copy_of(&stored.plane(list, p, layout)?));
-        let planes = (0..layout.plane_count()).map(plane).collect::<Result<_, StoreError>>()?;
-        let mut own = Self { ids, planes };
+        // What was read for the ids is at hand: a file is not read twice.
+        let segment = entries.segments().next();
+        let plane = |p| AlignedBytes::copy_of(segment.map_or(&[], |segment| segment.plane(p)));
+        let mut own = Self { ids, planes: (0..layout.plane_count()).map(plane).collect() };
         own.clear_tail(layout);
         Ok(own)
     }
