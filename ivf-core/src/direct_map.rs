@@ -1,6 +1,6 @@
 //! Where an id stands, without looking for it.
 
-use crate::id::{Id, ListOffset, Location};
+use crate::id::{Id, ListNo, ListOffset, Location};
 use std::collections::HashMap;
 
 /// Which direct map an index keeps.
@@ -122,6 +122,38 @@ impl DirectMap {
         }
     }
 
+    /// Notes that the lists got other numbers: list `i` is now list `to[i]`.
+    ///
+    /// # Panics
+    /// If a place names a list that `to` does not have.
+    pub fn renumber(&mut self, to: &[ListNo]) {
+        let renamed = |place: &mut Location| place.list = to[place.list.index()];
+        match &mut self.first {
+            First::None => {}
+            First::Array(places) => places.iter_mut().flatten().for_each(renamed),
+            First::Hash(places) => places.values_mut().for_each(renamed),
+        }
+        // The lowest place of an id is in front.
+        for (id, mut more) in std::mem::take(&mut self.more) {
+            more.iter_mut().for_each(renamed);
+            more.extend(self.get(id));
+            more.sort_unstable();
+            let first = more.remove(0);
+            self.set(id, Some(first));
+            self.more.insert(id, more);
+        }
+    }
+
+    /// Notes that the entries of a list, whose ids were `before`, stand in another order, that of the ids `after`.
+    pub fn reordered(&mut self, list: ListNo, before: &[Id], after: &[Id]) {
+        if self.kind() == DirectMapKind::None {
+            return;
+        }
+        let place = |offset: usize| Location { list, offset: ListOffset(offset as u32) };
+        before.iter().enumerate().for_each(|(offset, id)| self.remove(*id, place(offset)));
+        after.iter().enumerate().for_each(|(offset, id)| self.insert(*id, place(offset)));
+    }
+
     /// Bytes of memory, about.
     pub fn memory(&self) -> usize {
         match &self.first {
@@ -174,6 +206,12 @@ mod tests {
             map.remove(Id(3), at(9));
             map.remove(Id(3), at(7));
             assert_eq!((places(&map), map.get(Id(0))), (vec![], Some(at(0))));
+            map.insert(Id(3), Location::new(0, 4));
+            map.insert(Id(3), Location::new(2, 1));
+            map.renumber(&[ListNo(2), ListNo(1), ListNo(0)]);
+            assert_eq!(map.places(Id(3)).collect::<Vec<_>>(), [Location::new(0, 1), Location::new(2, 4)]);
+            map.reordered(ListNo(0), &[Id(7), Id(3)], &[Id(3), Id(7)]);
+            assert_eq!((map.get(Id(3)), map.get(Id(7))), (Some(Location::new(0, 0)), Some(Location::new(0, 1))));
         }
         assert!(!DirectMap::new(DirectMapKind::Array).takes(Id(-1)));
         assert_eq!(DirectMap::default().get(Id(0)), None);

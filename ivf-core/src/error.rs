@@ -175,6 +175,24 @@ pub enum AddError {
         /// Number of the vector in the caller's rows.
         row: usize,
     },
+    /// A list named for a vector is not there.
+    #[error("vector {row} is for list {list}, but there are {nlist} lists")]
+    NoSuchList {
+        /// Number of the vector in the caller's rows.
+        row: usize,
+        /// The list named.
+        list: ListNo,
+        /// How many lists there are.
+        nlist: usize,
+    },
+    /// As many list numbers as vectors are needed.
+    #[error("{lists} list numbers for {rows} vectors")]
+    ListCount {
+        /// Vectors passed.
+        rows: usize,
+        /// List numbers passed.
+        lists: usize,
+    },
     /// The coarse quantizer failed.
     #[error("assigning the vectors to lists failed")]
     Assign(#[source] Box<SearchError>),
@@ -311,6 +329,14 @@ pub enum MergeError {
     /// The indexes differ in something that decides what a code means.
     #[error("the indexes differ in {0}")]
     Incompatible(&'static str),
+    /// A subset that cannot be.
+    #[error("no such part of an index: {what}, not {found}")]
+    Subset {
+        /// What it must be.
+        what: &'static str,
+        /// What was asked for.
+        found: String,
+    },
     /// An id of the other index plus the shift is no `i64`.
     #[error("id {id} plus {shift} overflows")]
     IdOverflow {
@@ -328,6 +354,67 @@ pub enum MergeError {
     /// The index, or one inside it, cannot merge.
     #[error(transparent)]
     Unable(#[from] Unable),
+}
+
+/// Why a part of an index could not be put in the place of another. The index is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplaceError {
+    /// The index has learnt nothing yet.
+    #[error("the index is not trained")]
+    NotTrained,
+    /// Another number of lists.
+    #[error("{found} lists for an index of {expected}")]
+    ListCount {
+        /// Lists of the index.
+        expected: usize,
+        /// Lists of the other part.
+        found: usize,
+    },
+    /// A quantizer of other vectors.
+    #[error("a quantizer of {found} dimensions for an index of {expected}")]
+    Dim {
+        /// The index's dimension.
+        expected: usize,
+        /// The quantizer's.
+        found: usize,
+    },
+    /// A quantizer that was trained for another metric.
+    #[error("a quantizer for {found} in an index for {expected}")]
+    Metric {
+        /// The index's metric.
+        expected: Metric,
+        /// The quantizer's.
+        found: Metric,
+    },
+    /// The index holds vectors that stand in lists around other centroids.
+    #[error("the index holds {len} vectors, and the centroid of list {list} is another one: reset it first")]
+    Centroid {
+        /// Vectors in the index.
+        len: usize,
+        /// The first list whose centroid differs.
+        list: ListNo,
+    },
+    /// Not every list named once.
+    #[error("the order names list {list} more than once, or one that is not there: {nlist} lists, each once")]
+    Order {
+        /// The list.
+        list: ListNo,
+        /// How many lists there are.
+        nlist: usize,
+    },
+    /// The index has an array direct map, and the ids in the lists are not for one.
+    #[error("an array direct map is for ids that count up from 0, not for {0}")]
+    NotForArray(Id),
+    /// The kind of the part does not work with the index.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The index, or one inside it, has no such part.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+    /// The lists could not be read or written, or are laid out for another codec.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why standalone codes could not be made or read.

@@ -90,6 +90,22 @@ impl Hits {
         self
     }
 
+    /// The same results without places.
+    pub fn without_locations(mut self) -> Self {
+        self.locations.clear();
+        self
+    }
+
+    /// The places of all results, row after row; empty unless [`SearchParams::locations`](crate::SearchParams::locations) asked for them.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
+    /// The ids of all results, row after row.
+    pub fn ids(&self) -> &[Id] {
+        &self.ids
+    }
+
     /// As `n x k` matrices for callers that want them: missing results have id -1 and the worst distance (as Faiss).
     pub fn padded(&self, k: usize, metric: Metric) -> (Vec<i64>, Vec<f32>) {
         let mut ids = vec![-1; self.len() * k];

@@ -119,6 +119,8 @@ impl From<i64> for Id {
 pub enum Ids<'a> {
     /// One id an entry.
     Listed(&'a [Id]),
+    /// One id an entry, none less than the one before it: a range of ids is found by bisection.
+    Ascending(&'a [Id]),
     /// `first`, `first + 1`, ..., `len` of them.
     Run {
         /// The id of entry 0.
@@ -132,7 +134,7 @@ impl<'a> Ids<'a> {
     /// How many entries.
     pub fn len(&self) -> usize {
         match self {
-            Self::Listed(ids) => ids.len(),
+            Self::Listed(ids) | Self::Ascending(ids) => ids.len(),
             Self::Run { len, .. } => *len,
         }
     }
@@ -149,7 +151,7 @@ impl<'a> Ids<'a> {
     #[inline]
     pub fn get(&self, i: usize) -> Id {
         match self {
-            Self::Listed(ids) => ids[i],
+            Self::Listed(ids) | Self::Ascending(ids) => ids[i],
             Self::Run { first, len } => {
                 assert!(i < *len, "entry {i} of {len}");
                 Id(first.0.wrapping_add(i as i64))
@@ -157,10 +159,14 @@ impl<'a> Ids<'a> {
         }
     }
 
-    /// The first entry with the id: at once for a run, by looking at each for listed ids.
+    /// The first entry with the id: at once for a run, by bisection for ascending ids, by looking at each for others.
     pub fn position(&self, id: Id) -> Option<usize> {
         match self {
             Self::Listed(ids) => ids.iter().position(|&listed| listed == id),
+            Self::Ascending(ids) => {
+                let place = ids.partition_point(|&listed| listed < id);
+                (ids.get(place) == Some(&id)).then_some(place)
+            }
             Self::Run { first, len } => {
                 id.0.checked_sub(first.0).and_then(|i| usize::try_from(i).ok()).filter(|i| i < len)
             }

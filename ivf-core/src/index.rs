@@ -6,17 +6,18 @@ use crate::error::{
 };
 use crate::hits::SearchResult;
 use crate::id::Id;
-use crate::index_ivf::IndexIvf;
+use crate::index_ivf::{IndexIvf, IndexIvfMut};
 use crate::metric::Metric;
 use crate::node::Node;
 use crate::params::{AddOptions, SearchParams, TrainOptions};
 use crate::part::{KnobValue, Part};
-use crate::report::{AddReport, TrainReport};
+use crate::report::{AddReport, TrainReport, UpsertReport};
 use crate::rows::AnyRows;
 use crate::selector::IdSelector;
 use crate::spec::SpecText;
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 
 /// A searchable collection of vectors.
 ///
@@ -131,6 +132,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
         None
     }
 
+    /// The ability to replace vectors and add those that are not there.
+    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
+        None
+    }
+
     /// The ability to give vectors back.
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
         None
@@ -138,6 +144,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
 
     /// The ability to take over another index.
     fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        None
+    }
+
+    /// The ability to copy some of its vectors into another index.
+    fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
         None
     }
 
@@ -153,6 +164,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
 
     /// The index as an inverted-file index, if it is one.
     fn as_ivf(&self) -> Option<&dyn IndexIvf> {
+        None
+    }
+
+    /// The write half of an inverted-file index.
+    fn as_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
         None
     }
 
@@ -242,6 +258,16 @@ pub trait Update {
     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError>;
 }
 
+/// The ability to replace vectors and add those that are not there.
+pub trait Upsert {
+    /// Replaces the vectors of those of `ids` that are there, as [`Update::update`], and adds the others, as
+    /// [`AddWithIds::add_with_ids`].
+    ///
+    /// # Errors
+    /// As both; an id that stands twice in `ids`. The index is as it was.
+    fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError>;
+}
+
 /// The ability to give vectors back.
 pub trait Reconstruct {
     /// Writes the vector of `id`, as near as its code has it, to `vector` (`dim` places). If the id stands several times, the
@@ -250,6 +276,43 @@ pub trait Reconstruct {
     /// # Errors
     /// [`ReconstructError`]: no such id, another length.
     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError>;
+
+    /// Writes the vectors of `ids`, row after row (`ids.len() x dim` places). An index without a direct map looks for all of them in one
+    /// pass over its lists.
+    ///
+    /// # Errors
+    /// [`ReconstructError`]: an id that is not there (the rows before it may be written), another length.
+    fn reconstruct_many(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
+        let dim = vectors.len().checked_div(ids.len()).unwrap_or(0);
+        check_output(ids.len(), dim, vectors)?;
+        ids.iter().zip(vectors.chunks_exact_mut(dim.max(1))).try_for_each(|(id, vector)| self.reconstruct(*id, vector))
+    }
+
+    /// [`Index::search`], and the vectors of the results in the same order, row after row (`hits.total() x dim`): those of the entries that
+    /// were found, where several have one id.
+    ///
+    /// # Errors
+    /// As [`Index::search`]; the lists cannot be read.
+    fn search_and_reconstruct(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<(SearchResult, Vec<f32>), SearchError>;
+}
+
+/// Refuses an output of another length than `rows` vectors of `dim`.
+///
+/// # Errors
+/// [`ReconstructError::OutputLength`].
+pub fn check_output(rows: usize, dim: usize, output: &[f32]) -> Result<(), ReconstructError> {
+    match rows.checked_mul(dim) {
+        Some(expected) if expected == output.len() => Ok(()),
+        expected => {
+            let expected = expected.unwrap_or(usize::MAX);
+            Err(ReconstructError::OutputLength { expected, found: output.len() })
+        }
+    }
 }
 
 /// The ability to take over another index.
@@ -259,6 +322,51 @@ pub trait Merge {
     /// # Errors
     /// [`MergeError`]: the indexes do not fit together, or an id overflows. Both are as they were.
     fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError>;
+}
+
+/// The ability to copy some of its vectors into another index.
+pub trait CopySubset {
+    /// Adds the entries of a subset to `other`, an index of the same kind that learnt the same, with the ids they have here, and says how
+    /// many. This index stays as it is.
+    ///
+    /// # Errors
+    /// [`MergeError`]: the indexes do not fit together, or a subset that cannot be ([`MergeError::Subset`]). The other is as it was.
+    fn copy_subset_to(
+        &self,
+        other: &mut dyn Index,
+        subset: &Subset<'_>,
+        options: &AddOptions<'_>,
+    ) -> Result<usize, MergeError>;
+}
+
+/// Some of the entries of an index. (Faiss's `subset_type` 0 to 4, and one of any ids.)
+///
+/// The parts of a partition ([`IdModulo`](Self::IdModulo) with every remainder, [`Elements`](Self::Elements) whose ranges adjoin,
+/// [`ListFraction`](Self::ListFraction) with every part, [`Lists`](Self::Lists)) have every entry once.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Subset<'a> {
+    /// Those whose ids are selected; `IdSelector::range` for Faiss's `ID_RANGE`.
+    Ids(&'a IdSelector<'a>),
+    /// Those whose id leaves `remainder` (0 to `modulus - 1`, of negative ids too) when it is divided by `modulus`.
+    IdModulo {
+        /// What ids are divided by, at least 1.
+        modulus: i64,
+        /// What is left.
+        remainder: i64,
+    },
+    /// Of all entries these many, spread over the lists: each list gives of its entries, in order, the same share, rounded so that the
+    /// lists up to it together have given `entries so far * place / entries`.
+    Elements(Range<usize>),
+    /// Of each list, in order, the `part`-th of `of` pieces.
+    ListFraction {
+        /// Which piece, counted from 0.
+        part: usize,
+        /// How many pieces.
+        of: usize,
+    },
+    /// All of these lists.
+    Lists(Range<usize>),
 }
 
 /// The ability to code vectors without keeping them. (Faiss's `sa_encode`, `sa_decode`.)
@@ -353,6 +461,63 @@ impl dyn Index + '_ {
     pub fn update<'r>(&mut self, ids: &[Id], rows: impl Into<AnyRows<'r>>) -> Result<(), EditError> {
         let unable = self.unable("update");
         self.as_update().ok_or(unable)?.update(ids, rows.into(), &AddOptions::new())
+    }
+
+    /// [`Upsert::upsert`] with default options.
+    ///
+    /// # Errors
+    /// As [`Upsert::upsert`]; [`Unable`] without the ability.
+    pub fn upsert<'r>(&mut self, ids: &[Id], rows: impl Into<AnyRows<'r>>) -> Result<UpsertReport, EditError> {
+        let unable = self.unable("upsert");
+        self.as_upsert().ok_or(unable)?.upsert(ids, rows.into(), &AddOptions::new())
+    }
+
+    /// [`CopySubset::copy_subset_to`] with default options.
+    ///
+    /// # Errors
+    /// As [`CopySubset::copy_subset_to`]; [`Unable`] without the ability.
+    pub fn copy_subset_to(&self, other: &mut dyn Index, subset: &Subset<'_>) -> Result<usize, MergeError> {
+        let copy = self.as_copy_subset().ok_or_else(|| self.unable("copy a part of it"))?;
+        copy.copy_subset_to(other, subset, &AddOptions::new())
+    }
+
+    /// The vectors of the ids from `ids.start` on, below `ids.end`, row after row.
+    ///
+    /// # Errors
+    /// As [`Reconstruct::reconstruct_many`]: each of them has to be there. [`Unable`] without the ability.
+    pub fn reconstruct_n(&self, ids: Range<i64>) -> Result<Vec<f32>, ReconstructError> {
+        // No more can be there than there are.
+        if ids.start < ids.end && ids.end.abs_diff(ids.start) > self.len() as u64 {
+            let missing = |id: &i64| self.reconstruct(Id(*id)).is_err();
+            let missing = ids.clone().find(missing).unwrap_or(ids.start);
+            return Err(ReconstructError::NoSuchId(Id(missing)));
+        }
+        let ids: Vec<Id> = ids.map(Id).collect();
+        self.reconstruct_many(&ids)
+    }
+
+    /// [`Reconstruct::reconstruct_many`] into new vectors, row after row.
+    ///
+    /// # Errors
+    /// As [`Reconstruct::reconstruct_many`]; [`Unable`] without the ability.
+    pub fn reconstruct_many(&self, ids: &[Id]) -> Result<Vec<f32>, ReconstructError> {
+        let reconstruct = self.as_reconstruct().ok_or_else(|| self.unable("reconstruct"))?;
+        let mut vectors = vec![0.0; ids.len() * self.dim()];
+        reconstruct.reconstruct_many(ids, &mut vectors)?;
+        Ok(vectors)
+    }
+
+    /// [`Reconstruct::search_and_reconstruct`] with default parameters.
+    ///
+    /// # Errors
+    /// As [`Reconstruct::search_and_reconstruct`]; [`Unable`] without the ability.
+    pub fn search_and_reconstruct<'r>(
+        &self,
+        queries: impl Into<AnyRows<'r>>,
+        k: usize,
+    ) -> Result<(SearchResult, Vec<f32>), SearchError> {
+        let reconstruct = self.as_reconstruct().ok_or_else(|| self.unable("reconstruct"))?;
+        reconstruct.search_and_reconstruct(queries.into(), k, &SearchParams::new())
     }
 
     /// [`Reconstruct::reconstruct`] into a new vector.

@@ -58,23 +58,24 @@ pub use executor::Executor;
 pub use hits::{Hits, HitsRow, SearchResult};
 pub use id::{Id, Ids, ListNo, ListOffset, Location};
 pub use index::{
-    Add, AddCodes, AddWithIds, Index, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
+    Add, AddCodes, AddWithIds, CopySubset, Index, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec,
+    Subset, Train, Update, Upsert,
 };
-pub use index_ivf::IndexIvf;
+pub use index_ivf::{IndexIvf, IndexIvfMut};
 pub use layout::CodeLayout;
 pub use lists::{ArrayLists, InvertedLists, InvertedListsMut};
 pub use metric::Metric;
 pub use node::{Node, StoredNode};
-pub use params::{AddOptions, Cancel, ParallelMode, SearchParams, TrainOptions};
+pub use params::{AddOptions, Cancel, ParallelMode, QueryParams, SearchParams, TrainOptions};
 pub use part::{Knob, KnobValue, Part};
-pub use plan::{Probes, SearchPlan};
+pub use plan::{Limits, Probes, SearchPlan};
 pub use quantizer::{Centroids, Level1Quantizer, QuantizerSpec};
 pub use registry::Registry;
-pub use report::{AddReport, SearchStats, TrainReport};
+pub use report::{AddReport, SearchStats, TrainReport, UpsertReport};
 pub use rows::{AnyRows, MAX_DIM, Rows, RowsError};
 pub use scanner::InvertedListScanner;
 pub use section::Section;
 pub use selector::IdSelector;
-pub use sink::{Neighbor, Sink};
+pub use sink::{Collector, Neighbor, Sink};
 pub use spec::SpecText;
 pub use transform::{Transform, TransformSpec};

@@ -1,5 +1,7 @@
 //! One bit an entry: who may be found.
 
+use std::ops::Range;
+
 /// A bit for each entry of a segment: the form a selector takes before a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
@@ -23,6 +25,83 @@ impl Mask {
             let bits = (len - w * 64).min(64);
             (0..bits).fold(0u64, |word, b| word | (u64::from(keep(w * 64 + b)) << b))
         }));
+    }
+
+    /// A mask of `len` bits, those in `range` set.
+    ///
+    /// # Panics
+    /// If the range passes `len`.
+    pub fn of_range(len: usize, range: Range<usize>) -> Self {
+        let mut mask = Self { words: vec![0; len.div_ceil(64)], len };
+        mask.set_range(range);
+        mask
+    }
+
+    /// Writes the bits 64 at a time: word `w` has the bits of entries `64 w` and on.
+    pub fn fill_words(&mut self, mut word: impl FnMut(usize) -> u64) {
+        self.words.iter_mut().enumerate().for_each(|(w, bits)| *bits = word(w));
+        self.clip(0..self.len);
+    }
+
+    /// Sets bit `i`.
+    ///
+    /// # Panics
+    /// If `i >= len`.
+    #[inline]
+    pub fn set(&mut self, i: usize) {
+        assert!(i < self.len, "bit {i} of {}", self.len);
+        self.words[i / 64] |= 1 << (i % 64);
+    }
+
+    /// Sets the bits in `range`.
+    ///
+    /// # Panics
+    /// If the range passes the end.
+    pub fn set_range(&mut self, range: Range<usize>) {
+        assert!(range.is_empty() || range.end <= self.len, "bits {range:?} of {}", self.len);
+        for w in range.start / 64..range.end.div_ceil(64) {
+            self.words[w] |= word_of(w, &range);
+        }
+    }
+
+    /// Clears the bits outside of `range`.
+    pub fn clip(&mut self, range: Range<usize>) {
+        self.words.iter_mut().enumerate().for_each(|(w, word)| *word &= word_of(w, &range));
+    }
+
+    /// Combines this mask with another of the same length, word by word: `op` of two words of 64 bits each.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn combine(&mut self, other: &Mask, op: impl Fn(u64, u64) -> u64) {
+        assert_eq!(self.len, other.len, "masks of the same entries");
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word = op(*word, *other));
+        self.clip(0..self.len);
+    }
+
+    /// Makes every set bit clear and every clear one set.
+    pub fn invert(&mut self) {
+        self.words.iter_mut().for_each(|word| *word = !*word);
+        self.clip(0..self.len);
+    }
+
+    /// The numbers of the bits that are set in `range`, ascending.
+    pub fn ones(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
+        let words = range.start / 64..range.end.min(self.len).div_ceil(64);
+        words.flat_map(move |w| {
+            let mut left = self.words[w] & word_of(w, &range);
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as usize;
+                left &= left.wrapping_sub(1);
+                (bit < 64).then_some(w * 64 + bit)
+            })
+        })
+    }
+
+    /// How many bits in `range` are set.
+    pub fn count_in(&self, range: Range<usize>) -> usize {
+        let words = range.start / 64..range.end.min(self.len).div_ceil(64);
+        words.map(|w| (self.words[w] & word_of(w, &range)).count_ones() as usize).sum()
     }
 
     /// Number of bits.
@@ -67,9 +146,38 @@ impl Mask {
     }
 }
 
+/// The bits of word `w` that lie in `range`.
+fn word_of(w: usize, range: &Range<usize>) -> u64 {
+    let ones = |n: usize| if n >= 64 { u64::MAX } else { (1 << n) - 1 };
+    ones(range.end.saturating_sub(w * 64)) & !ones(range.start.saturating_sub(w * 64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_and_combinations_are_those_of_single_bits() {
+        let keep = |i: usize| i % 5 != 1;
+        for len in [1, 64, 65, 200] {
+            let plain = Mask::from_fn(len, keep);
+            for range in [0..0, 0..len, 1..len, len / 3..len / 2, 63.min(len)..len] {
+                let within = |i: usize| range.contains(&i);
+                let mask = Mask::of_range(len, range.clone());
+                assert_eq!(mask, Mask::from_fn(len, within), "{len} {range:?}");
+                let mut clipped = plain.clone();
+                clipped.clip(range.clone());
+                assert_eq!(clipped, Mask::from_fn(len, |i| keep(i) && within(i)));
+                assert_eq!(plain.count_in(range.clone()), clipped.count());
+                assert_eq!(plain.ones(range.clone()).collect::<Vec<_>>(), clipped.ones(0..len).collect::<Vec<_>>());
+                let mut other = plain.clone();
+                other.combine(&mask, |a, b| !(a ^ b));
+                assert_eq!(other, Mask::from_fn(len, |i| keep(i) == within(i)));
+                other.invert();
+                assert_eq!(other, Mask::from_fn(len, |i| keep(i) != within(i)));
+            }
+        }
+    }
 
     #[test]
     fn bits_are_the_single_bits_everywhere() {

@@ -27,8 +27,16 @@ pub struct SearchParams<'a> {
     pub nprobe: Option<usize>,
     /// At most this many codes are scanned for each query, counted in probe order and before the filter; 0 means no limit.
     pub max_codes: Option<usize>,
-    /// Probe more lists, in rounds, for the queries that found fewer than k, until all lists are probed.
+    /// At most this many lists are scanned for each query, counted in probe order (those without codes do not count); 0 means no limit.
+    pub max_lists: Option<usize>,
+    /// Probe more lists, in rounds, for the queries that found fewer than k, until all lists are probed, or as many as
+    /// [`max_lists`](Self::max_lists) or codes as [`max_codes`](Self::max_codes) allow.
     pub ensure_k: Option<bool>,
+    /// A range search keeps at most this many results for each query, the nearest; 0 means no limit.
+    pub max_results: Option<usize>,
+    /// A range search ends for a query once this many lists in a row, in probe order, had no result (those without codes do not count);
+    /// 0 means that it scans all it probes. (Faiss's `max_empty_result_buckets`.)
+    pub max_empty_lists: Option<usize>,
     /// Only these ids may be found.
     pub selector: Option<&'a IdSelector<'a>>,
     /// How the work is cut up. Results are the same in every mode.
@@ -37,6 +45,8 @@ pub struct SearchParams<'a> {
     pub k_factor: Option<f32>,
     /// Give the place of each result in the lists too.
     pub locations: Option<bool>,
+    /// What single queries ask for otherwise than the call, one item a query.
+    pub per_query: Option<&'a [QueryParams<'a>]>,
     /// Parameters of the search for lists in the coarse quantizer.
     pub quantizer: Option<&'a SearchParams<'a>>,
     /// Who runs the loops; rayon's global pool by default.
@@ -67,8 +77,14 @@ impl<'a> SearchParams<'a> {
         nprobe: usize,
         /// Sets [`max_codes`](field@Self::max_codes).
         max_codes: usize,
+        /// Sets [`max_lists`](field@Self::max_lists).
+        max_lists: usize,
         /// Sets [`ensure_k`](field@Self::ensure_k).
         ensure_k: bool,
+        /// Sets [`max_results`](field@Self::max_results).
+        max_results: usize,
+        /// Sets [`max_empty_lists`](field@Self::max_empty_lists).
+        max_empty_lists: usize,
         /// Sets [`selector`](field@Self::selector).
         selector: &'a IdSelector<'a>,
         /// Sets [`mode`](field@Self::mode).
@@ -77,6 +93,8 @@ impl<'a> SearchParams<'a> {
         k_factor: f32,
         /// Sets [`locations`](field@Self::locations).
         locations: bool,
+        /// Sets [`per_query`](field@Self::per_query).
+        per_query: &'a [QueryParams<'a>],
         /// Sets [`quantizer`](field@Self::quantizer).
         quantizer: &'a SearchParams<'a>,
         /// Sets [`executor`](field@Self::executor).
@@ -85,16 +103,22 @@ impl<'a> SearchParams<'a> {
         cancel: &'a Cancel,
     }
 
-    /// The fields that are set, by name. `executor` and `cancel`, which every index takes, are not among them.
+    /// The fields that are set, by name; those that a single query sets too. `executor` and `cancel`, which every index takes, are not
+    /// among them.
     pub fn asked(&self) -> impl Iterator<Item = &'static str> {
+        let any = |is_set: fn(&QueryParams<'a>) -> bool| self.per_query.is_some_and(|all| all.iter().any(is_set));
         [
-            self.nprobe.map(|_| "nprobe"),
-            self.max_codes.map(|_| "max_codes"),
+            (self.nprobe.is_some() || any(|one| one.nprobe.is_some())).then_some("nprobe"),
+            (self.max_codes.is_some() || any(|one| one.max_codes.is_some())).then_some("max_codes"),
+            (self.max_lists.is_some() || any(|one| one.max_lists.is_some())).then_some("max_lists"),
+            (self.selector.is_some() || any(|one| one.selector.is_some())).then_some("selector"),
             self.ensure_k.map(|_| "ensure_k"),
-            self.selector.map(|_| "selector"),
+            self.max_results.map(|_| "max_results"),
+            self.max_empty_lists.map(|_| "max_empty_lists"),
             self.mode.map(|_| "mode"),
             self.k_factor.map(|_| "k_factor"),
             self.locations.map(|_| "locations"),
+            self.per_query.map(|_| "per_query"),
             self.quantizer.map(|_| "quantizer"),
         ]
         .into_iter()
@@ -112,6 +136,38 @@ impl<'a> SearchParams<'a> {
         }
     }
 
+    /// The parameters of the search for lists: [`quantizer`](field@Self::quantizer), and the call's executor and cancel where it has none.
+    pub fn for_quantizer(&self) -> SearchParams<'a> {
+        let mut params = self.quantizer.copied().unwrap_or_default();
+        params.executor = params.executor.or(self.executor);
+        params.cancel = params.cancel.or(self.cancel);
+        params
+    }
+
+    /// What query `i` asks for: its own fields, and the call's where it has none.
+    pub fn of_query(&self, i: usize) -> QueryParams<'a> {
+        let own = self.per_query.and_then(|all| all.get(i)).copied().unwrap_or_default();
+        QueryParams {
+            nprobe: own.nprobe.or(self.nprobe),
+            max_codes: own.max_codes.or(self.max_codes),
+            max_lists: own.max_lists.or(self.max_lists),
+            selector: own.selector.or(self.selector),
+        }
+    }
+
+    /// Refuses another number of [`per_query`](field@Self::per_query) than of queries.
+    ///
+    /// # Errors
+    /// [`SearchError::Count`].
+    pub fn check_per_query(&self, queries: usize) -> Result<(), SearchError> {
+        match self.per_query {
+            Some(all) if all.len() != queries => {
+                Err(SearchError::Count { what: "per_query", found: all.len(), queries })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Says whether the caller has cancelled.
     ///
     /// # Errors
@@ -124,16 +180,61 @@ impl<'a> SearchParams<'a> {
     }
 }
 
+/// What one query of a call asks for; absent fields mean what the call asks for, and then as the index is set.
+///
+/// ```
+/// use ivf_core::{IdSelector, QueryParams, SearchParams};
+/// let (ours, theirs) = (IdSelector::range(0..1000), IdSelector::range(1000..2000));
+/// let tenants = [QueryParams::new().selector(&ours), QueryParams::new().selector(&theirs).nprobe(64)];
+/// let params = SearchParams::new().nprobe(16).per_query(&tenants);
+/// assert_eq!(params.of_query(0).nprobe, Some(16));
+/// assert_eq!(params.of_query(1).nprobe, Some(64));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct QueryParams<'a> {
+    /// As [`SearchParams::nprobe`].
+    pub nprobe: Option<usize>,
+    /// As [`SearchParams::max_codes`].
+    pub max_codes: Option<usize>,
+    /// As [`SearchParams::max_lists`].
+    pub max_lists: Option<usize>,
+    /// As [`SearchParams::selector`].
+    pub selector: Option<&'a IdSelector<'a>>,
+}
+
+impl<'a> QueryParams<'a> {
+    /// Nothing asked for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        /// Sets [`nprobe`](field@Self::nprobe).
+        nprobe: usize,
+        /// Sets [`max_codes`](field@Self::max_codes).
+        max_codes: usize,
+        /// Sets [`max_lists`](field@Self::max_lists).
+        max_lists: usize,
+        /// Sets [`selector`](field@Self::selector).
+        selector: &'a IdSelector<'a>,
+    }
+}
+
 impl fmt::Debug for SearchParams<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SearchParams")
             .field("nprobe", &self.nprobe)
             .field("max_codes", &self.max_codes)
+            .field("max_lists", &self.max_lists)
             .field("ensure_k", &self.ensure_k)
+            .field("max_results", &self.max_results)
+            .field("max_empty_lists", &self.max_empty_lists)
             .field("selector", &self.selector)
             .field("mode", &self.mode)
             .field("k_factor", &self.k_factor)
             .field("locations", &self.locations)
+            .field("per_query", &self.per_query)
             .field("quantizer", &self.quantizer)
             .finish_non_exhaustive()
     }

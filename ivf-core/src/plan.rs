@@ -72,7 +72,7 @@ pub struct PlannedProbe {
 /// For each query the lists to scan and how much of each, fixed before any scanning: query-major search, list-major batches,
 /// GPUs, disks and shards all work from it, so that they agree. It can be sent (serde).
 ///
-/// `max_codes` is spent here, in probe order and before any filter: the last list is cut to what is left.
+/// [`Limits`] are spent here, in probe order and before any filter: the last list is cut to what is left of the codes.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Untrusted")]
 pub struct SearchPlan {
@@ -102,34 +102,67 @@ impl TryFrom<Untrusted> for SearchPlan {
     }
 }
 
+/// How much of its probes a query scans. Nothing is limited by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// So many of the first probes.
+    pub nprobe: usize,
+    /// So many lists with codes.
+    pub lists: usize,
+    /// So many codes, filtered out or not.
+    pub codes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { nprobe: usize::MAX, lists: usize::MAX, codes: usize::MAX }
+    }
+}
+
 impl SearchPlan {
-    /// Plans `probes` over lists whose lengths `list_len` tells; empty lists and absent probes are left out.
+    /// Plans `probes` over lists whose lengths `list_len` tells, each query within its `limits`; empty lists and absent probes are left
+    /// out.
     ///
     /// # Errors
-    /// [`SearchError::NoSuchList`] for a probe past the last list, or what `list_len` says.
+    /// [`SearchError::NoSuchList`] for a probe past the last list (also one past the limits), or what `list_len` says.
     pub fn new(
         probes: &Probes,
         nlist: usize,
-        max_codes: Option<usize>,
+        limits: impl Fn(usize) -> Limits,
         mut list_len: impl FnMut(ListNo) -> Result<usize, SearchError>,
     ) -> Result<Self, SearchError> {
         let mut plan = Self { starts: vec![0], probes: Vec::new() };
         for row in 0..probes.len() {
-            let mut left = max_codes.unwrap_or(usize::MAX);
-            for (list, coarse_distance) in probes.row(row) {
+            let limits = limits(row);
+            let (mut lists, mut codes) = (limits.lists, limits.codes);
+            for (place, (list, coarse_distance)) in probes.row(row).enumerate() {
                 let Some(list) = list else { continue };
                 if list.index() >= nlist {
                     return Err(SearchError::NoSuchList { row, list, nlist });
                 }
-                let prefix = list_len(list)?.min(left);
-                left -= prefix;
+                if place >= limits.nprobe || lists == 0 || codes == 0 {
+                    continue;
+                }
+                let prefix = list_len(list)?.min(codes);
                 if prefix > 0 {
+                    codes -= prefix;
+                    lists -= 1;
                     plan.probes.push(PlannedProbe { list, prefix: prefix as u32, coarse_distance });
                 }
             }
             plan.starts.push(plan.probes.len());
         }
         Ok(plan)
+    }
+
+    /// A plan of rows: for each query what it scans, in order.
+    pub fn from_rows<'r>(rows: impl IntoIterator<Item = &'r [PlannedProbe]>) -> Self {
+        let mut plan = Self { starts: vec![0], probes: Vec::new() };
+        for row in rows {
+            plan.probes.extend_from_slice(row);
+            plan.starts.push(plan.probes.len());
+        }
+        plan
     }
 
     /// Number of queries.
@@ -170,12 +203,19 @@ mod tests {
         let lists = [Some(2), None, Some(0), Some(1)].map(|no| no.map(ListNo));
         let probes = Probes::new(4, lists.to_vec(), vec![0.0; 4]).unwrap();
         let lens = [10, 0, 5];
-        let plan = |max_codes| SearchPlan::new(&probes, 3, max_codes, |list| Ok(lens[list.index()])).unwrap();
-        let prefixes = |max_codes| plan(max_codes).row(0).iter().map(|p| (p.list.0, p.prefix)).collect::<Vec<_>>();
-        assert_eq!(prefixes(None), [(2, 5), (0, 10)]);
-        assert_eq!(prefixes(Some(7)), [(2, 5), (0, 2)]);
-        assert_eq!(prefixes(Some(5)), [(2, 5)]);
-        assert_eq!(plan(Some(7)).codes(), 7);
+        let plan = |limits| SearchPlan::new(&probes, 3, |_| limits, |list| Ok(lens[list.index()])).unwrap();
+        let prefixes = |limits| plan(limits).row(0).iter().map(|p| (p.list.0, p.prefix)).collect::<Vec<_>>();
+        let codes = |codes| Limits { codes, ..Limits::default() };
+        assert_eq!(prefixes(Limits::default()), [(2, 5), (0, 10)]);
+        assert_eq!(prefixes(codes(7)), [(2, 5), (0, 2)]);
+        assert_eq!(prefixes(codes(5)), [(2, 5)]);
+        assert_eq!(plan(codes(7)).codes(), 7);
+        assert_eq!(prefixes(Limits { lists: 1, ..Limits::default() }), [(2, 5)]);
+        assert_eq!(prefixes(Limits { nprobe: 2, ..Limits::default() }), [(2, 5)]);
+        assert_eq!(prefixes(Limits { nprobe: 0, ..Limits::default() }), []);
+        let whole = plan(Limits::default());
+        let tail = SearchPlan::from_rows([&whole.row(0)[1..], &[]]);
+        assert_eq!((tail.len(), tail.row(0), tail.codes()), (2, &whole.row(0)[1..], 10));
     }
 
     #[test]
@@ -184,7 +224,7 @@ mod tests {
         assert!(Probes::new(2, vec![None; 3], vec![0.0; 3]).is_err());
         assert!(Probes::new(1, vec![None; 3], vec![0.0; 2]).is_err());
         let past = Probes::new(1, vec![Some(ListNo(0)), Some(ListNo(3))], vec![0.0; 2]).unwrap();
-        let error = SearchPlan::new(&past, 3, None, |_| Ok(1)).unwrap_err();
+        let error = SearchPlan::new(&past, 3, |_| Limits { nprobe: 0, ..Limits::default() }, |_| Ok(1)).unwrap_err();
         assert!(matches!(error, SearchError::NoSuchList { row: 1, list: ListNo(3), nlist: 3 }));
     }
 }

@@ -64,6 +64,15 @@ pub trait Level1Quantizer: Centroids {
     /// The specification it was trained from.
     fn spec(&self) -> Arc<dyn QuantizerSpec>;
 
+    /// The metric it was trained for; `None` if its answers are the same for every metric.
+    fn metric(&self) -> Option<Metric>;
+
+    /// The same lists under other numbers: list `i` is what is list `order[i]` here.
+    ///
+    /// # Panics
+    /// If `order` does not name every list once.
+    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer>;
+
     /// Bytes of memory it takes.
     fn memory(&self) -> usize;
 
@@ -110,6 +119,16 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
         metric: Metric,
         options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError>;
+}
+
+/// The first list that an order of `nlist` lists names twice, or that is not there; `None` if it names every list once. An order of
+/// another length is at fault with the number of lists that it has.
+pub fn order_fault(nlist: usize, order: &[ListNo]) -> Option<ListNo> {
+    if order.len() != nlist {
+        return Some(ListNo(order.len() as u32));
+    }
+    let mut seen = vec![false; nlist];
+    order.iter().copied().find(|list| seen.get_mut(list.index()).is_none_or(|seen| std::mem::replace(seen, true)))
 }
 
 /// Bytes that name a list in a standalone code: as many as `nlist - 1` needs, none for one list. (Faiss's

@@ -13,18 +13,27 @@ pub struct SearchStats {
     pub lists: u64,
     /// Codes passed over, filtered out or not.
     pub codes: u64,
+    /// Results taken in, those pushed out by better ones later too; it depends on the order of the scan, and so on the mode. (Faiss's
+    /// `nheap_updates`.)
+    pub updates: u64,
     /// Time spent to find the lists.
     pub coarse_time: Duration,
-    /// Time spent to scan them.
+    /// Time spent to scan them. (In Faiss `search_time` has the other in it too.)
     pub scan_time: Duration,
 }
 
 impl SearchStats {
+    /// Nothing done yet, for so many queries.
+    pub fn of_queries(queries: usize) -> Self {
+        Self { queries: queries as u64, ..Self::default() }
+    }
+
     /// Adds another search's numbers.
     pub fn add(&mut self, other: &SearchStats) {
         self.queries += other.queries;
         self.lists += other.lists;
         self.codes += other.codes;
+        self.updates += other.updates;
         self.coarse_time += other.coarse_time;
         self.scan_time += other.scan_time;
     }
@@ -96,5 +105,22 @@ impl AddReport {
     /// A report of its two parts.
     pub fn new(added: usize, skipped: Vec<usize>) -> Self {
         Self { added, skipped }
+    }
+}
+
+/// What an upsert did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UpsertReport {
+    /// Ids that were there, whose vectors were replaced.
+    pub updated: usize,
+    /// Ids that were not.
+    pub added: usize,
+}
+
+impl UpsertReport {
+    /// A report of its two parts.
+    pub fn new(updated: usize, added: usize) -> Self {
+        Self { updated, added }
     }
 }

@@ -12,11 +12,14 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub struct Piece<'a> {
     segment: &'a Segment<'a>,
+    number: usize,
     layout: &'a CodeLayout,
     list: ListNo,
     first: usize,
     range: Range<usize>,
     mask: Option<&'a Mask>,
+    /// Where the entries stand in the list, if not one after the other.
+    slots: Option<&'a [u32]>,
 }
 
 impl<'a> Piece<'a> {
@@ -27,11 +30,28 @@ impl<'a> Piece<'a> {
         layout: &'a CodeLayout,
         range: Range<usize>,
     ) -> impl Iterator<Item = Piece<'a>> {
-        entries.placed().filter_map(move |(first, segment)| {
+        entries.placed().enumerate().filter_map(move |(number, (first, segment))| {
             let start = range.start.saturating_sub(first);
             let end = range.end.saturating_sub(first).min(segment.len());
-            (start < end).then_some(Piece { segment, layout, list, first, range: start..end, mask: None })
+            let range = start..end;
+            (start < end).then_some(Piece { segment, number, layout, list, first, range, mask: None, slots: None })
         })
+    }
+
+    /// All of a segment of entries that were taken out of another one: entry `i` stands at `slots[i]` there, and the other at offset
+    /// `first` in its list.
+    ///
+    /// # Panics
+    /// If there is not one slot an entry.
+    pub fn taken_out(
+        list: ListNo,
+        segment: &'a Segment<'a>,
+        layout: &'a CodeLayout,
+        first: usize,
+        slots: &'a [u32],
+    ) -> Self {
+        assert_eq!(slots.len(), segment.len(), "a slot an entry");
+        Piece { segment, number: 0, layout, list, first, range: 0..segment.len(), mask: None, slots: Some(slots) }
     }
 
     /// The same entries, of which only those with a bit in `mask` (one for each entry of the segment) count.
@@ -56,6 +76,11 @@ impl<'a> Piece<'a> {
     /// The segment.
     pub fn segment(&self) -> &'a Segment<'a> {
         self.segment
+    }
+
+    /// Which of the list's segments it is.
+    pub fn segment_number(&self) -> usize {
+        self.number
     }
 
     /// How its codes lie.
@@ -102,6 +127,11 @@ impl<'a> Piece<'a> {
         }
     }
 
+    /// How many entries there are to scan.
+    pub fn selected_len(&self) -> usize {
+        self.mask.map_or(self.range.len(), |mask| mask.count_in(self.range.clone()))
+    }
+
     /// The entries to scan, one by one.
     pub fn slots(&self) -> impl Iterator<Item = usize> {
         self.range.clone().filter(|&slot| self.mask.is_none_or(|mask| mask.get(slot)))
@@ -110,7 +140,8 @@ impl<'a> Piece<'a> {
     /// The entry at `slot`, found at `distance`.
     #[inline]
     pub fn neighbor(&self, slot: usize, distance: f32) -> Neighbor {
-        let offset = ListOffset((self.first + slot) as u32);
+        let place = self.slots.map_or(slot, |slots| slots[slot] as usize);
+        let offset = ListOffset((self.first + place) as u32);
         Neighbor { distance, id: self.segment.ids().get(slot), location: Location { list: self.list, offset } }
     }
 }

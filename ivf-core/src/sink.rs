@@ -2,6 +2,7 @@
 
 use crate::id::{Id, Location};
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 /// An entry that a scan found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +46,7 @@ pub struct Sink {
     /// Few results are kept in order, so that the threshold is always that of the k-th; of more, twice as many are collected
     /// and then cut back.
     buffer: Vec<Neighbor>,
+    updates: u64,
 }
 
 /// Up to so many results are kept in order: moving them aside for a new one costs less than what a late threshold lets in.
@@ -54,13 +56,25 @@ impl Sink {
     /// Collects the `k` nearest; memory is taken as results arrive.
     pub fn top_k(k: usize) -> Self {
         let threshold = if k == 0 { f32::NEG_INFINITY } else { f32::INFINITY };
-        Self { threshold, k, buffer: Vec::new() }
+        Self { threshold, k, buffer: Vec::new(), updates: 0 }
+    }
+
+    /// Collects the `k` nearest of those nearer than `radius` (strictly), an inner distance.
+    pub fn top_k_within(k: usize, radius: f32) -> Self {
+        // (`usize::MAX`: all of them.)
+        let sink = Self::top_k(k);
+        Self { threshold: sink.threshold.min(radius.next_down()), ..sink }
     }
 
     /// Collects everything nearer than `radius` (strictly, as in Faiss), an inner distance.
     pub fn range(radius: f32) -> Self {
         // The greatest float below: scans compare with <=.
-        Self { threshold: radius.next_down(), k: usize::MAX, buffer: Vec::new() }
+        Self::within(radius.next_down())
+    }
+
+    /// Collects everything at an inner distance of at most `threshold`.
+    pub fn within(threshold: f32) -> Self {
+        Self { threshold, k: usize::MAX, buffer: Vec::new(), updates: 0 }
     }
 
     /// Nothing with a greater distance can enter any more.
@@ -82,6 +96,7 @@ impl Sink {
             self.insert(neighbor);
             return;
         }
+        self.updates += 1;
         self.buffer.push(neighbor);
         if self.buffer.len() >= self.k.saturating_mul(2) {
             self.cut();
@@ -97,6 +112,7 @@ impl Sink {
             Some(last) if full && neighbor.order(last).is_ge() => return,
             _ => {}
         }
+        self.updates += 1;
         if self.buffer.capacity() == 0 {
             self.buffer.reserve_exact(self.k);
         }
@@ -131,16 +147,33 @@ impl Sink {
 
     /// Takes over what another sink of the same query found.
     pub fn merge(&mut self, other: Sink) {
+        let updates = self.updates + other.updates;
         if self.buffer.is_empty() && self.k == other.k && other.threshold <= self.threshold {
             *self = other;
-            return;
+        } else {
+            other.buffer.into_iter().for_each(|neighbor| self.push(neighbor));
         }
-        other.buffer.into_iter().for_each(|neighbor| self.push(neighbor));
+        self.updates = updates;
+    }
+
+    /// What is held now, in no order: the results so far, and perhaps some that better ones have pushed out already.
+    pub fn held(&self) -> &[Neighbor] {
+        &self.buffer
+    }
+
+    /// How many results were taken in, those pushed out later too. (Faiss's `nheap_updates`.)
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Forgets the results; the threshold stays.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
     }
 
     /// An empty sink that collects the same: as many, within what is left of the threshold.
     pub fn fork(&self) -> Self {
-        Self { threshold: self.threshold, k: self.k, buffer: Vec::new() }
+        Self { threshold: self.threshold, k: self.k, buffer: Vec::new(), updates: 0 }
     }
 
     /// The results, nearest first.
@@ -157,6 +190,51 @@ impl Sink {
             self.threshold = kth.distance;
             self.buffer.truncate(self.k);
         }
+    }
+}
+
+/// A caller's own way to collect the results of one query: told of them as they are found.
+///
+/// A search hands over what it found in a stretch of a list (some thousand codes), so that a collector costs a call a stretch, not a
+/// call a hit. (Faiss's `ResultHandler`.)
+///
+/// ```
+/// use ivf_core::{Collector, Id, Neighbor};
+/// use std::{collections::HashMap, ops::ControlFlow};
+/// /// The nearest vector of each group of a hundred ids.
+/// #[derive(Default)]
+/// struct NearestOfGroups(HashMap<i64, (f32, Id)>);
+/// impl Collector for NearestOfGroups {
+///     fn threshold(&self) -> f32 {
+///         f32::INFINITY
+///     }
+///     fn collect(&mut self, found: &[Neighbor]) -> ControlFlow<()> {
+///         for hit in found {
+///             let nearest = self.0.entry(hit.id.0 / 100).or_insert((hit.distance, hit.id));
+///             if hit.distance < nearest.0 {
+///                 *nearest = (hit.distance, hit.id);
+///             }
+///         }
+///         ControlFlow::Continue(())
+///     }
+/// }
+/// ```
+pub trait Collector {
+    /// Results beyond this inner distance (smaller is closer) are of no use any more. Asked before each stretch.
+    fn threshold(&self) -> f32;
+
+    /// Takes the results of a stretch, none of them beyond the threshold, in no order. [`ControlFlow::Break`] ends the search.
+    fn collect(&mut self, found: &[Neighbor]) -> ControlFlow<()>;
+}
+
+impl Collector for Sink {
+    fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    fn collect(&mut self, found: &[Neighbor]) -> ControlFlow<()> {
+        found.iter().for_each(|neighbor| self.push(*neighbor));
+        ControlFlow::Continue(())
     }
 }
 
@@ -206,6 +284,22 @@ mod tests {
             assert_eq!(forward.into_sorted(), expected, "{k}");
             assert_eq!(backward.into_sorted(), expected, "{k}");
         }
+    }
+
+    #[test]
+    fn a_capped_range_keeps_the_nearest_and_updates_are_counted() {
+        for (k, radius) in [(0, 5.0), (1, 5.0), (10, 5.0), (100, 5.0), (100, f32::INFINITY), (600, 3.0)] {
+            let mut sink = Sink::top_k_within(k, radius);
+            stream().into_iter().for_each(|n| sink.push(n));
+            assert!(sink.updates() >= sink.len() as u64 && sink.held().len() >= sink.len());
+            let expected: Vec<_> = sorted(|d| d < radius).into_iter().take(k).collect();
+            assert_eq!(sink.into_sorted(), expected, "{k} {radius}");
+        }
+        let (mut whole, mut part) = (Sink::top_k(3), Sink::top_k(3));
+        whole.push(neighbor(1.0, 1));
+        part.push(neighbor(0.5, 2));
+        whole.merge(part);
+        assert_eq!(whole.updates(), 2);
     }
 
     #[test]

@@ -312,13 +312,14 @@ impl ArrayList {
         let entries = stored.list(list, layout)?;
         let ids = match stored.run(list) {
             Some(first) => IdColumn::Run { first, len: entries.len() },
-            None => IdColumn::from_listed(entries.ids().collect()),
+            None => IdColumn::of(entries.ids().collect()),
         };
         // What was read for the ids is at hand: a file is not read twice.
         let segment = entries.segments().next();
         let plane = |p| AlignedBytes::copy_of(segment.map_or(&[], |segment| segment.plane(p)));
         let mut own = Self { ids, planes: (0..layout.plane_count()).map(plane).collect() };
-        own.clear_tail(layout);
+        // In a file anything may stand there.
+        own.clear_tail(layout, usize::MAX);
         Ok(own)
     }
 
@@ -343,22 +344,23 @@ impl ArrayList {
     }
 
     fn truncate(&mut self, layout: &CodeLayout, len: usize) {
-        if len >= self.ids.len() {
+        let before = self.ids.len();
+        if len >= before {
             return;
         }
         self.ids.truncate(len);
         for (p, plane) in self.planes.iter_mut().enumerate() {
             plane.resize(layout.plane_bytes(p, len));
         }
-        self.clear_tail(layout);
+        self.clear_tail(layout, before);
     }
 
-    /// Zeroes the slots past the end in the last block, as the layout's contract says.
-    fn clear_tail(&mut self, layout: &CodeLayout) {
+    /// Zeroes the slots past the end in the last block, as the layout's contract says, up to slot `end`.
+    fn clear_tail(&mut self, layout: &CodeLayout, end: usize) {
         let len = self.ids.len();
         let zero = vec![0; layout.code_size()];
         let mut planes = self.planes_mut();
-        for slot in len..layout.blocks(len) * layout.block_len() {
+        for slot in len..end.min(layout.blocks(len) * layout.block_len()) {
             layout.put(&mut planes, slot, &zero);
         }
     }
@@ -367,8 +369,15 @@ impl ArrayList {
 /// Ids of a list: not stored while they count up by one.
 #[derive(Clone, Debug)]
 enum IdColumn {
-    Run { first: Id, len: usize },
-    Listed(Vec<Id>),
+    Run {
+        first: Id,
+        len: usize,
+    },
+    /// `ascending`: known to be in order, so that a range is found by bisection.
+    Listed {
+        ids: Vec<Id>,
+        ascending: bool,
+    },
 }
 
 impl Default for IdColumn {
@@ -378,14 +387,16 @@ impl Default for IdColumn {
 }
 
 impl IdColumn {
-    fn from_listed(ids: Vec<Id>) -> Self {
-        if ids.is_empty() { Self::default() } else { Self::Listed(ids) }
+    fn of(ids: Vec<Id>) -> Self {
+        let ascending = ids.is_sorted();
+        if ids.is_empty() { Self::default() } else { Self::Listed { ids, ascending } }
     }
 
     fn view(&self) -> Ids<'_> {
         match self {
             Self::Run { first, len } => Ids::Run { first: *first, len: *len },
-            Self::Listed(ids) => Ids::Listed(ids),
+            Self::Listed { ids, ascending: true } => Ids::Ascending(ids),
+            Self::Listed { ids, ascending: false } => Ids::Listed(ids),
         }
     }
 
@@ -396,7 +407,7 @@ impl IdColumn {
     fn memory(&self) -> usize {
         match self {
             Self::Run { .. } => 0,
-            Self::Listed(ids) => size_of_val(&ids[..]),
+            Self::Listed { ids, .. } => size_of_val(&ids[..]),
         }
     }
 
@@ -412,7 +423,7 @@ impl IdColumn {
     fn listed_bytes(&self) -> &[u8] {
         match self {
             Self::Run { .. } => &[],
-            Self::Listed(ids) => bytemuck::cast_slice(ids),
+            Self::Listed { ids, .. } => bytemuck::cast_slice(ids),
         }
     }
 
@@ -421,34 +432,40 @@ impl IdColumn {
             match self {
                 Self::Run { first, len } if *len == 0 => (*first, *len) = (id, 1),
                 Self::Run { first, len } if first.0.checked_add(*len as i64) == Some(id.0) => *len += 1,
-                _ => self.listed().push(id),
+                _ => {
+                    let (ids, ascending) = self.listed();
+                    *ascending &= ids.last().is_none_or(|last| *last <= id);
+                    ids.push(id);
+                }
             }
         }
     }
 
     fn set(&mut self, i: usize, id: Id) {
         if self.view().get(i) != id {
-            self.listed()[i] = id;
+            let (ids, ascending) = self.listed();
+            ids[i] = id;
+            *ascending &= ids[i.saturating_sub(1)..ids.len().min(i + 2)].is_sorted();
         }
     }
 
     fn truncate(&mut self, to: usize) {
         match self {
             Self::Run { len, .. } => *len = to,
-            Self::Listed(ids) => ids.truncate(to),
+            Self::Listed { ids, .. } => ids.truncate(to),
         }
         if to == 0 {
             *self = Self::default();
         }
     }
 
-    fn listed(&mut self) -> &mut Vec<Id> {
+    fn listed(&mut self) -> (&mut Vec<Id>, &mut bool) {
         if let Self::Run { .. } = self {
             let column = mem::take(self);
-            *self = Self::Listed(column.view().iter().collect());
+            *self = Self::Listed { ids: column.view().iter().collect(), ascending: true };
         }
         match self {
-            Self::Listed(ids) => ids,
+            Self::Listed { ids, ascending } => (ids, ascending),
             Self::Run { .. } => unreachable!("listed just above"),
         }
     }
@@ -476,5 +493,18 @@ mod tests {
         let mut run = ArrayLists::new(1, CodeLayout::rows(1));
         add(&mut run, &[Id(i64::MAX - 1), Id(i64::MAX), Id(i64::MIN)]);
         assert_eq!(run.list(ListNo(0)).unwrap().ids().last(), Some(Id(i64::MIN)));
+    }
+    #[test]
+    fn ids_in_order_are_known_to_be() {
+        let mut column = IdColumn::default();
+        let is_ascending = |column: &IdColumn| matches!(column.view(), Ids::Ascending(_));
+        column.extend([3, 5, 5, 9].into_iter().map(Id).collect::<Vec<_>>().into_iter());
+        assert!(is_ascending(&column));
+        column.set(1, Id(4));
+        assert!(is_ascending(&column));
+        column.truncate(3);
+        column.set(2, Id(1));
+        assert!(!is_ascending(&column));
+        assert!(is_ascending(&IdColumn::of(vec![Id(1), Id(1)])) && !is_ascending(&IdColumn::of(vec![Id(2), Id(1)])));
     }
 }

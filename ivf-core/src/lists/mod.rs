@@ -141,6 +141,30 @@ pub trait StoreSpec: Send + Sync + fmt::Debug {
 }
 
 impl dyn InvertedLists + '_ {
+    /// Reads the codes at some places, one after the other (`places.len() x code_size` bytes), and gives the ids that stand there. A list
+    /// of which several are read is read once.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchEntry`] for a place past the end of its list, or the list cannot be read.
+    ///
+    /// # Panics
+    /// If `codes` has another length.
+    pub fn codes_at(&self, places: &[Location], codes: &mut [u8]) -> Result<Vec<Id>, StoreError> {
+        let size = self.layout().code_size();
+        assert_eq!(codes.len(), places.len() * size, "room for a code a place");
+        let mut ids = vec![Id(0); places.len()];
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        order.sort_by_key(|&i| places[i]);
+        for run in order.chunk_by(|&a, &b| places[a].list == places[b].list) {
+            let entries = self.list(places[run[0]].list)?;
+            for &i in run {
+                let id = entries.entry(self.layout(), places[i].offset, &mut codes[i * size..][..size]);
+                ids[i] = id.ok_or(StoreError::NoSuchEntry { at: places[i], len: entries.len() })?;
+            }
+        }
+        Ok(ids)
+    }
+
     /// Entries in all lists.
     pub fn total_len(&self) -> Result<usize, StoreError> {
         (0..self.nlist()).map(|no| self.list_len(ListNo(no as u32))).sum()

@@ -182,6 +182,17 @@ impl<'a> ListRef<'a> {
         })
     }
 
+    /// The entries in order: each id with its code.
+    pub fn entries(&self, layout: &CodeLayout) -> impl Iterator<Item = (Id, Vec<u8>)> {
+        self.segments().flat_map(move |segment| {
+            (0..segment.len()).map(move |slot| {
+                let mut code = vec![0; layout.code_size()];
+                segment.code(layout, slot, &mut code);
+                (segment.ids().get(slot), code)
+            })
+        })
+    }
+
     /// All codes as rows, `len x code_size` bytes, in order.
     pub fn unpack(&self, layout: &CodeLayout) -> Vec<u8> {
         let mut codes = vec![0; self.len * layout.code_size()];

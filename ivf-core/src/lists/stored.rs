@@ -9,8 +9,8 @@ use crate::layout::{CodeLayout, Planes};
 use crate::node::StoredNode;
 use crate::section::Section;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The lists of an exported [`ArrayLists`](super::ArrayLists).
 ///
@@ -27,6 +27,8 @@ pub(super) struct StoredLists {
     planes: Planes<Arc<dyn Section>>,
     /// For each list, whether it was asked for before: the hint, some system calls, is given once.
     asked: Arc<[AtomicBool]>,
+    /// For each list of a file that was read, whether its ids are in order, once that is known.
+    order: Arc<[OnceLock<bool>]>,
 }
 
 /// Where a list lies.
@@ -89,10 +91,14 @@ impl StoredLists {
             lists.push(Place { len, ids, planes });
         }
         let asked = lists.iter().map(|_| AtomicBool::new(false)).collect();
+        let ids = ids.finish()?;
+        // To look through the ids of a file that is only open would read them.
+        let known = if ids.memory() > 0 { lists.len() } else { 0 };
         Ok(Self {
+            order: (0..known).map(|_| OnceLock::new()).collect(),
             lists,
             asked,
-            ids: ids.finish()?,
+            ids,
             planes: planes.into_iter().map(Claim::finish).collect::<Result<_, _>>()?,
         })
     }
@@ -144,7 +150,10 @@ impl StoredLists {
             Some(first) => SegmentIds::Borrowed(Ids::Run { first, len }),
             None => match self.listed_ids(list)? {
                 PlaneBytes::Borrowed(bytes) => {
-                    SegmentIds::Borrowed(Ids::Listed(bytemuck::try_cast_slice(bytes).map_err(misplaced)?))
+                    let ids: &[Id] = bytemuck::try_cast_slice(bytes).map_err(misplaced)?;
+                    let order = self.order.get(list.index());
+                    let is_ascending = order.is_some_and(|order| *order.get_or_init(|| ids.is_sorted()));
+                    SegmentIds::Borrowed(if is_ascending { Ids::Ascending(ids) } else { Ids::Listed(ids) })
                 }
                 PlaneBytes::Shared(bytes) => {
                     SegmentIds::Shared(bytemuck::try_cast_slice::<u8, Id>(&bytes).map_err(misplaced)?.into())
@@ -174,7 +183,9 @@ impl StoredLists {
     /// Bytes of memory that the lists take: none for what lies in a file.
     pub(super) fn memory(&self) -> usize {
         let sections = self.planes.iter().chain([&self.ids]).map(|section| section.memory());
-        self.lists.len() * (size_of::<Place>() + size_of::<AtomicBool>()) + sections.sum::<usize>()
+        self.lists.len() * (size_of::<Place>() + size_of::<AtomicBool>())
+            + size_of_val(&self.order[..])
+            + sections.sum::<usize>()
     }
 
     /// Whether the lists lie in memory of the process's own, which a copy of them all would free.

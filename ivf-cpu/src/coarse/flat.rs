@@ -7,6 +7,7 @@ use crate::kmeans::KMeans;
 use ivf_core::error::{BuildError, DecodeError, InputError, KnobError, SearchError, TrainError};
 use ivf_core::node::NamedArray;
 use ivf_core::part::unknown_knob;
+use ivf_core::quantizer::order_fault;
 use ivf_core::registry::{Parsed, QuantizerRow, Registry, TokenError};
 use ivf_core::{
     AnyRows, Centroids, KnobValue, Level1Quantizer, ListNo, MAX_DIM, Metric, Node, Probes, QuantizerSpec, Rows,
@@ -167,6 +168,20 @@ impl Level1Quantizer for FlatQuantizer {
 
     fn spec(&self) -> Arc<dyn QuantizerSpec> {
         Arc::new(FlatQuantizerSpec { nlist: self.nlist() })
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        Some(self.metric)
+    }
+
+    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
+        assert_eq!(order_fault(self.nlist(), order), None, "every list once");
+        let mut centroids = vec![0.0; self.nlist() * self.dim()];
+        for (list, centroid) in order.iter().zip(centroids.chunks_exact_mut(self.dim())) {
+            self.centroids.row(list.index(), centroid);
+        }
+        let rows = Rows::new(&centroids, self.dim()).expect("whole centroids");
+        Arc::new(Self::new(rows, self.metric))
     }
 
     fn memory(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use ivf_core::error::{BuildError, DecodeError, KnobError, SearchError, TrainError};
 use ivf_core::part::unknown_knob;
-use ivf_core::quantizer::Origin;
+use ivf_core::quantizer::{Origin, order_fault};
 use ivf_core::registry::{QuantizerRow, Registry};
 use ivf_core::{
     AnyRows, Centroids, KnobValue, Level1Quantizer, ListNo, MAX_DIM, Metric, Node, Probes, QuantizerSpec, Rows,
@@ -99,6 +99,15 @@ impl Level1Quantizer for OneList {
 
     fn spec(&self) -> Arc<dyn QuantizerSpec> {
         Arc::new(OneListSpec)
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        None
+    }
+
+    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
+        assert_eq!(order_fault(1, order), None, "one list");
+        Arc::new(*self)
     }
 
     fn memory(&self) -> usize {

@@ -7,6 +7,7 @@ use crate::executor::or_global;
 use ivf_core::error::{AddError, InputError, SearchError};
 use ivf_core::params::NonFinite;
 use ivf_core::{Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, Level1Quantizer, ListNo, Rows, SearchParams};
+use std::borrow::Cow;
 
 /// Vectors that are converted, assigned and encoded at a time (Faiss's).
 const BLOCK: usize = 65536;
@@ -30,11 +31,22 @@ impl AddWithIds for IvfIndex {
 }
 
 impl IvfIndex {
-    /// Adds rows with one id each.
+    /// Adds rows with one id each to their nearest lists.
     pub(super) fn add_checked(
         &mut self,
         rows: AnyRows<'_>,
         ids: &[Id],
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, AddError> {
+        self.add_to(rows, ids, None, options)
+    }
+
+    /// Adds rows with one id each to their nearest lists, or to given ones.
+    pub(super) fn add_to(
+        &mut self,
+        rows: AnyRows<'_>,
+        ids: &[Id],
+        lists: Option<&[Option<ListNo>]>,
         options: &AddOptions<'_>,
     ) -> Result<AddReport, AddError> {
         if rows.dim() != self.dim {
@@ -47,7 +59,7 @@ impl IvfIndex {
         }
         let trained = self.trained.as_mut().ok_or(AddError::NotTrained)?;
         let mut write = Write::default();
-        match trained.append_blocks(&mut write, rows, ids, options) {
+        match trained.append_blocks(&mut write, rows, ids, lists, options) {
             Ok(skipped) => {
                 let added = rows.len() - skipped.len();
                 trained.entries.commit(write, added, ids.iter().copied().max());
@@ -62,12 +74,13 @@ impl IvfIndex {
 }
 
 impl Trained {
-    /// Appends all finite rows; gives the numbers of the others.
+    /// Appends all finite rows that have a list; gives the numbers of the others.
     fn append_blocks(
         &mut self,
         write: &mut Write,
         rows: AnyRows<'_>,
         ids: &[Id],
+        given: Option<&[Option<ListNo>]>,
         options: &AddOptions<'_>,
     ) -> Result<Vec<usize>, AddError> {
         let executor = or_global(options.executor);
@@ -78,17 +91,26 @@ impl Trained {
             params.check_cancel().map_err(|_| AddError::Cancelled)?;
             let end = rows.len().min(start + BLOCK);
             let mut block = rows.slice(start..end).to_f32(&mut scratch);
-            let mut ids = std::borrow::Cow::Borrowed(&ids[start..end]);
-            if AnyRows::from(block).first_non_finite().is_some() {
-                let finite = |i: &usize| block.row(*i).iter().all(|x| x.is_finite());
-                let (good, bad): (Vec<usize>, Vec<usize>) = (0..block.len()).partition(finite);
+            let mut ids = Cow::Borrowed(&ids[start..end]);
+            let mut given = given.map(|lists| Cow::Borrowed(&lists[start..end]));
+            let is_listless = given.as_ref().is_some_and(|lists| lists.contains(&None));
+            if is_listless || AnyRows::from(block).first_non_finite().is_some() {
+                let keep = |&i: &usize| {
+                    let has_list = given.as_ref().is_none_or(|lists| lists[i].is_some());
+                    has_list && block.row(i).iter().all(|x| x.is_finite())
+                };
+                let (good, bad): (Vec<usize>, Vec<usize>) = (0..block.len()).partition(keep);
                 skipped.extend(bad.into_iter().map(|i| start + i));
                 kept.clear();
                 good.iter().for_each(|&i| kept.extend_from_slice(block.row(i)));
                 ids = good.iter().map(|&i| ids[i]).collect();
+                given = given.map(|lists| good.iter().map(|&i| lists[i]).collect());
                 block = Rows::new(&kept, block.dim()).expect("whole rows");
             }
-            let lists = assign_all(&*self.quantizer, block, &params, start)?;
+            let lists = match given {
+                Some(lists) => lists.iter().copied().flatten().collect(),
+                None => assign_all(&*self.quantizer, block, &params, start)?,
+            };
             let codes = self.entries.encode(block, &lists, executor);
             self.entries.append(write, &lists, &ids, &codes, executor)?;
             if let Some(progress) = options.progress {

@@ -7,7 +7,8 @@ use ivf_core::error::{
     BuildError, DecodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError,
 };
 use ivf_core::index::{
-    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
+    Train, Update, Upsert,
 };
 use ivf_core::part::unknown_knob;
 use ivf_core::registry::{IndexRow, Registry};
@@ -24,7 +25,10 @@ pub(crate) const ROW: IndexRow =
         Ok(Box::new(CodesIndex::read(node, registry)?))
     });
 
-const PARAMS: &[&str] = &["selector", "mode", "locations"];
+const PARAMS: &[&str] = &["selector", "mode", "locations", "per_query"];
+
+/// Those of a range search.
+const RANGE_PARAMS: &[&str] = &["selector", "mode", "locations", "per_query", "max_results"];
 
 /// A codec's standalone index: every code is compared with every query. With the codec `Flat` the answers are exact.
 ///
@@ -192,11 +196,19 @@ impl Index for CodesIndex {
         self.inner.as_update()
     }
 
+    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
+        self.inner.as_upsert()
+    }
+
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
         self.inner.as_reconstruct()
     }
 
     fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        Some(self)
+    }
+
+    fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
         Some(self)
     }
 
@@ -216,7 +228,7 @@ impl RangeSearch for CodesIndex {
         radius: f32,
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
-        params.only("a range search of an index without lists", PARAMS)?;
+        params.only("a range search of an index without lists", RANGE_PARAMS)?;
         self.inner.range_search(queries, radius, params)
     }
 }
@@ -226,5 +238,18 @@ impl Merge for CodesIndex {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<CodesIndex>().ok_or(MergeError::Incompatible("kind"))?;
         self.inner.merge_ivf(&mut other.inner, shift, options)
+    }
+}
+
+impl CopySubset for CodesIndex {
+    fn copy_subset_to(
+        &self,
+        other: &mut dyn Index,
+        subset: &Subset<'_>,
+        options: &AddOptions<'_>,
+    ) -> Result<usize, MergeError> {
+        let other: &mut dyn Any = other;
+        let other = other.downcast_mut::<CodesIndex>().ok_or(MergeError::Incompatible("kind"))?;
+        self.inner.copy_ivf(&mut other.inner, subset, options)
     }
 }

@@ -3,10 +3,10 @@
 use super::{IvfIndex, Trained};
 use ivf_core::error::{AddError, EditError, StoreError};
 use ivf_core::executor::{Executor, map_items};
-use ivf_core::lists::{ListBatch, ListRef};
+use ivf_core::lists::ListBatch;
 use ivf_core::{
-    BoundCodec, CodeLayout, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset,
-    Location, Rows,
+    BoundCodec, Centroids, CodeLayout, Codec, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut, ListNo,
+    ListOffset, Location, Rows,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ const MAX_SPARSENESS: u64 = 4;
 
 #[derive(Debug)]
 pub(super) struct Entries {
+    codec: Arc<dyn Codec>,
     pub(super) bound: Arc<dyn BoundCodec>,
     pub(super) lists: Box<dyn InvertedLists>,
     pub(super) map: DirectMap,
@@ -64,8 +65,19 @@ impl IvfIndex {
 }
 
 impl Entries {
-    pub(super) fn new(bound: Arc<dyn BoundCodec>, lists: Box<dyn InvertedLists>, map: DirectMapKind) -> Self {
-        Self { bound, lists, map: DirectMap::new(map), next_id: 0, len: 0 }
+    pub(super) fn new(
+        codec: Arc<dyn Codec>,
+        centroids: Arc<dyn Centroids>,
+        lists: Box<dyn InvertedLists>,
+        map: DirectMapKind,
+    ) -> Self {
+        let bound = codec.clone().bind(centroids);
+        Self { codec, bound, lists, map: DirectMap::new(map), next_id: 0, len: 0 }
+    }
+
+    /// Binds the codec to other centroids.
+    pub(super) fn bind(&mut self, centroids: Arc<dyn Centroids>) {
+        self.bound = self.codec.clone().bind(centroids);
     }
 
     /// The ids that the next `n` vectors get if the caller names none.
@@ -161,50 +173,35 @@ impl Entries {
         Ok(None)
     }
 
-    /// Reads the code at a place.
-    pub(super) fn code(&self, at: Location, code: &mut [u8]) -> Result<Id, StoreError> {
-        let entries: ListRef<'_> = self.lists.list(at.list)?;
-        let len = entries.len();
-        entries.entry(self.layout(), at.offset, code).ok_or(StoreError::NoSuchEntry { at, len })
-    }
-
-    /// Reads the codes at some places, one after the other.
-    pub(super) fn codes(&self, places: &[Location], codes: &mut [u8]) -> Result<(), StoreError> {
-        let mut codes = codes.chunks_exact_mut(self.layout().code_size());
-        for run in places.chunk_by(|a, b| a.list == b.list) {
-            let entries = self.lists.list(run[0].list)?;
-            for (&at, code) in run.iter().zip(&mut codes) {
-                let found = entries.entry(self.layout(), at.offset, code);
-                found.ok_or(StoreError::NoSuchEntry { at, len: entries.len() })?;
-            }
-        }
-        Ok(())
-    }
-
     /// Another kind of direct map over the entries there are.
     pub(super) fn mapped(&self, kind: DirectMapKind) -> Result<DirectMap, EditError> {
-        let mut map = DirectMap::new(kind);
-        if kind == DirectMapKind::None {
-            return Ok(map);
-        }
-        let is_array = kind == DirectMapKind::Array;
-        if is_array && self.is_sparse() {
-            return Err(EditError::NotForArray(Id(self.next_id.saturating_sub(1) as i64)));
-        }
-        for list in self.list_numbers() {
-            let entries = self.lists.list(list)?;
-            for (offset, id) in entries.ids().enumerate() {
-                if is_array && !u64::try_from(id.0).is_ok_and(|id| id < self.next_id) {
-                    return Err(EditError::NotForArray(id));
-                }
-                map.insert(id, Location { list, offset: ListOffset(offset as u32) });
-            }
-        }
-        Ok(map)
+        made_map(&*self.lists, kind, self.len, self.next_id)
     }
+}
 
-    /// True if an array over all ids ever given out would be mostly empty.
-    pub(super) fn is_sparse(&self) -> bool {
-        self.next_id > (self.len as u64 + 1024).saturating_mul(MAX_SPARSENESS)
+/// A direct map over the `len` entries of these lists, whose ids are below `next_id`.
+pub(super) fn made_map(
+    lists: &dyn InvertedLists,
+    kind: DirectMapKind,
+    len: usize,
+    next_id: u64,
+) -> Result<DirectMap, EditError> {
+    let mut map = DirectMap::new(kind);
+    if kind == DirectMapKind::None {
+        return Ok(map);
     }
+    let is_array = kind == DirectMapKind::Array;
+    // An array over all ids ever given out would be mostly empty.
+    if is_array && next_id > (len as u64 + 1024).saturating_mul(MAX_SPARSENESS) {
+        return Err(EditError::NotForArray(Id(next_id.saturating_sub(1) as i64)));
+    }
+    for list in (0..lists.nlist()).map(|no| ListNo(no as u32)) {
+        for (offset, id) in lists.list(list)?.ids().enumerate() {
+            if is_array && !u64::try_from(id.0).is_ok_and(|id| id < next_id) {
+                return Err(EditError::NotForArray(id));
+            }
+            map.insert(id, Location { list, offset: ListOffset(offset as u32) });
+        }
+    }
+    Ok(map)
 }

@@ -107,6 +107,9 @@ impl IvfIndex {
             let dims = (quantizer.dim(), codec.dim());
             return Err(fault(format!("the quantizer's and the codec's dimensions are {dims:?}, not {}", self.dim)));
         }
+        if let Some(metric) = quantizer.metric().filter(|metric| *metric != self.metric) {
+            return Err(fault(format!("the quantizer is for the metric {metric}, not {}", self.metric)));
+        }
         if codec.metric() != self.metric {
             return Err(fault(format!("the codec is for the metric {}, not {}", codec.metric(), self.metric)));
         }
@@ -131,7 +134,7 @@ impl IvfIndex {
             return Err(fault(format!("the next id is {}", meta.next_id)));
         }
         let centroids: Arc<dyn Centroids> = quantizer.clone();
-        let mut entries = Entries::new(codec.bind(centroids), lists, DirectMapKind::None);
+        let mut entries = Entries::new(codec, centroids, lists, DirectMapKind::None);
         entries.len = len;
         entries.next_id = meta.next_id;
         // An array map over ids most of which are gone takes too much memory to believe a file, and damaged lists may have ids that

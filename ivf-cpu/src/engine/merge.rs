@@ -1,10 +1,10 @@
-//! Taking over another index's entries.
+//! Taking over another index's entries, or some of them.
 
-use super::IvfIndex;
 use super::entries::{Entries, Write};
+use super::{IvfIndex, Trained};
 use crate::executor::or_global;
 use ivf_core::error::{MergeError, StoreError};
-use ivf_core::{AddOptions, Executor, Id, Index, Merge, Reset};
+use ivf_core::{AddOptions, CopySubset, Executor, Id, Index, ListNo, Merge, Reset, Subset};
 use std::any::Any;
 
 impl Merge for IvfIndex {
@@ -15,6 +15,19 @@ impl Merge for IvfIndex {
     }
 }
 
+impl CopySubset for IvfIndex {
+    fn copy_subset_to(
+        &self,
+        other: &mut dyn Index,
+        subset: &Subset<'_>,
+        options: &AddOptions<'_>,
+    ) -> Result<usize, MergeError> {
+        let other: &mut dyn Any = other;
+        let other = other.downcast_mut::<IvfIndex>().ok_or(MergeError::Incompatible("kind"))?;
+        self.copy_ivf(other, subset, options)
+    }
+}
+
 impl IvfIndex {
     pub(super) fn merge_ivf(
         &mut self,
@@ -22,58 +35,179 @@ impl IvfIndex {
         shift: i64,
         options: &AddOptions<'_>,
     ) -> Result<(), MergeError> {
-        if (self.dim, self.spec()) != (other.dim, other.spec()) || self.metric != other.metric {
-            return Err(MergeError::Incompatible("dimension, metric or kind"));
-        }
-        let (Some(ours), Some(theirs)) = (&mut self.trained, &other.trained) else {
-            return Err(MergeError::Incompatible("training: both must be trained"));
-        };
-        if !ours.quantizer.export().same(&theirs.quantizer.export()) {
-            return Err(MergeError::Incompatible("their coarse quantizers"));
-        }
-        if !ours.entries.bound.codec().export().same(&theirs.entries.bound.codec().export()) {
-            return Err(MergeError::Incompatible("their codecs"));
-        }
-        let entries = &mut ours.entries;
-        let shifted = |id: Id| id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id, shift });
-        let mut ids = Vec::with_capacity(theirs.entries.len);
-        for list in theirs.entries.list_numbers() {
-            for id in theirs.entries.lists.list(list)?.ids() {
-                ids.push(shifted(id)?);
-            }
-        }
-        ids.sort_unstable();
-        entries.check_ids(ids.iter().copied())?;
-        let mut write = Write::default();
-        if let Err(error) = entries.append_all(&mut write, &theirs.entries, shift, or_global(options.executor)) {
-            entries.roll_back(&write)?;
-            return Err(error.into());
-        }
+        self.check_fits(other)?;
+        let (entries, theirs) = (self.entries_mut()?, other.entries()?);
+        let part = Part::all(theirs)?.shifted(shift)?;
+        let write = entries.append_part(theirs, &part, or_global(options.executor))?;
         // The other lets go first: if it cannot, both are as they were.
-        let added = theirs.entries.len;
         if let Err(error) = other.reset() {
             entries.roll_back(&write)?;
             return Err(MergeError::Store(error));
         }
-        entries.commit(write, added, ids.last().copied());
+        entries.commit(write, part.len(), part.largest());
+        Ok(())
+    }
+
+    pub(super) fn copy_ivf(
+        &self,
+        other: &mut IvfIndex,
+        subset: &Subset<'_>,
+        options: &AddOptions<'_>,
+    ) -> Result<usize, MergeError> {
+        other.check_fits(self)?;
+        let (entries, ours) = (other.entries_mut()?, self.entries()?);
+        let part = Part::of(ours, subset)?;
+        let write = entries.append_part(ours, &part, or_global(options.executor))?;
+        entries.commit(write, part.len(), part.largest());
+        Ok(part.len())
+    }
+
+    fn entries(&self) -> Result<&Entries, MergeError> {
+        Ok(&self.trained.as_ref().ok_or(UNTRAINED)?.entries)
+    }
+
+    fn entries_mut(&mut self) -> Result<&mut Entries, MergeError> {
+        Ok(&mut self.trained.as_mut().ok_or(UNTRAINED)?.entries)
+    }
+
+    /// Refuses an index in which codes mean something else.
+    fn check_fits(&self, other: &IvfIndex) -> Result<(), MergeError> {
+        if (self.dim, self.spec()) != (other.dim, other.spec()) || self.metric != other.metric {
+            return Err(MergeError::Incompatible("dimension, metric or kind"));
+        }
+        let (Some(ours), Some(theirs)) = (&self.trained, &other.trained) else { return Err(UNTRAINED) };
+        let Trained { quantizer, entries } = ours;
+        if !quantizer.export().same(&theirs.quantizer.export()) {
+            return Err(MergeError::Incompatible("their coarse quantizers"));
+        }
+        if !entries.bound.codec().export().same(&theirs.entries.bound.codec().export()) {
+            return Err(MergeError::Incompatible("their codecs"));
+        }
         Ok(())
     }
 }
 
+const UNTRAINED: MergeError = MergeError::Incompatible("training: both must be trained");
+
+/// Entries of an index on their way into another: for each list which ones, ascending, and their ids there.
+struct Part {
+    lists: Vec<(Vec<usize>, Vec<Id>)>,
+}
+
+impl Part {
+    /// The entries that `keep` says, by list, how many entries the list has, number in the list, and id.
+    fn chosen(entries: &Entries, mut keep: impl FnMut(ListNo, usize, usize, Id) -> bool) -> Result<Self, StoreError> {
+        let mut lists = Vec::with_capacity(entries.lists.nlist());
+        for no in entries.list_numbers() {
+            let list = entries.lists.list(no)?;
+            lists.push(list.ids().enumerate().filter(|&(i, id)| keep(no, list.len(), i, id)).unzip());
+        }
+        Ok(Self { lists })
+    }
+
+    fn all(entries: &Entries) -> Result<Self, StoreError> {
+        Self::chosen(entries, |_, _, _, _| true)
+    }
+
+    fn of(entries: &Entries, subset: &Subset<'_>) -> Result<Self, MergeError> {
+        let fault = |what| Err(MergeError::Subset { what, found: format!("{subset:?}") });
+        let chosen = match subset {
+            Subset::Ids(selector) => Self::chosen(entries, |_, _, _, id| selector.contains(id)),
+            Subset::IdModulo { modulus, remainder } => {
+                if *modulus < 1 || !(0..*modulus).contains(remainder) {
+                    return fault("a modulus of at least 1 and a remainder below it");
+                }
+                Self::chosen(entries, |_, _, _, id| id.0.rem_euclid(*modulus) == *remainder)
+            }
+            Subset::Elements(range) => {
+                let total = entries.len;
+                if range.start > range.end || range.end > total {
+                    return fault("a range of the entries");
+                }
+                // What the lists before this one, and this one too, have to give up to each end of the range.
+                let share = |upto: usize, end: usize| (upto as u128 * end as u128 / total.max(1) as u128) as usize;
+                let (mut list, mut before, mut upto) = (None, 0, 0);
+                Self::chosen(entries, |no, len, i, _| {
+                    if list != Some(no) {
+                        (list, before, upto) = (Some(no), upto, upto + len);
+                    }
+                    let place = |end| share(upto, end) - share(before, end);
+                    (place(range.start)..place(range.end)).contains(&i)
+                })
+            }
+            Subset::ListFraction { part, of } => {
+                if part >= of {
+                    return fault("a part below the number of parts");
+                }
+                let place = |len: usize, part: usize| (len as u128 * part as u128 / *of as u128) as usize;
+                Self::chosen(entries, |_, len, i, _| (place(len, *part)..place(len, *part + 1)).contains(&i))
+            }
+            Subset::Lists(range) => {
+                if range.start > range.end || range.end > entries.lists.nlist() {
+                    return fault("a range of the lists");
+                }
+                Self::chosen(entries, |list, _, _, _| range.contains(&list.index()))
+            }
+            _ => return fault("a subset that this index knows"),
+        };
+        Ok(chosen?)
+    }
+
+    /// The same with `shift` added to each id.
+    fn shifted(mut self, shift: i64) -> Result<Self, MergeError> {
+        for id in self.lists.iter_mut().flat_map(|(_, ids)| ids) {
+            let overflow = MergeError::IdOverflow { id: *id, shift };
+            id.0 = id.0.checked_add(shift).ok_or(overflow)?;
+        }
+        Ok(self)
+    }
+
+    fn len(&self) -> usize {
+        self.lists.iter().map(|(_, ids)| ids.len()).sum()
+    }
+
+    fn ids(&self) -> impl Iterator<Item = Id> {
+        self.lists.iter().flat_map(|(_, ids)| ids).copied()
+    }
+
+    fn largest(&self) -> Option<Id> {
+        self.ids().max()
+    }
+}
+
 impl Entries {
-    /// Appends the other's entries list by list, their ids shifted.
-    fn append_all(
+    /// Appends a part of another index's entries, list by list: all of it or nothing.
+    fn append_part(&mut self, other: &Entries, part: &Part, executor: &dyn Executor) -> Result<Write, MergeError> {
+        let mut ids: Vec<Id> = part.ids().collect();
+        ids.sort_unstable();
+        self.check_ids(ids.into_iter())?;
+        let mut write = Write::default();
+        match self.append_lists(&mut write, other, part, executor) {
+            Ok(()) => Ok(write),
+            Err(error) => {
+                self.roll_back(&write)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn append_lists(
         &mut self,
         write: &mut Write,
         other: &Entries,
-        shift: i64,
+        part: &Part,
         executor: &dyn Executor,
     ) -> Result<(), StoreError> {
-        for list in other.list_numbers() {
-            let entries = other.lists.list(list)?;
-            let ids: Vec<Id> = entries.ids().map(|id| Id(id.0 + shift)).collect();
-            let codes = entries.unpack(other.layout());
-            self.append(write, &vec![list; ids.len()], &ids, &codes, executor)?;
+        let size = other.layout().code_size();
+        for (list, (chosen, ids)) in other.list_numbers().zip(&part.lists) {
+            if ids.is_empty() {
+                continue;
+            }
+            let mut codes = other.lists.list(list)?.unpack(other.layout());
+            if chosen.len() * size < codes.len() {
+                codes = chosen.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
+            }
+            self.append(write, &vec![list; ids.len()], ids, &codes, executor)?;
         }
         Ok(())
     }

@@ -4,9 +4,14 @@ mod add;
 mod codes;
 mod entries;
 mod file;
+mod filter;
+mod lists;
 mod merge;
+mod packed;
+mod preassigned;
 mod reconstruct;
 mod remove;
+mod rounds;
 mod scan;
 mod search;
 mod standalone;
@@ -22,13 +27,14 @@ use entries::Entries;
 use ivf_core::error::SearchError;
 use ivf_core::error::{BuildError, EditError, KnobError, StoreError};
 use ivf_core::index::{
-    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train,
+    Update, Upsert,
 };
 use ivf_core::lists::{ArrayLists, StoreSpec};
 use ivf_core::part::unknown_knob;
 use ivf_core::{
-    AnyRows, CodecSpec, DirectMapKind, Id, Index, IndexIvf, Knob, KnobValue, Level1Quantizer, MAX_DIM, Metric, Node,
-    ParallelMode, Part, QuantizerSpec, SearchParams, SearchResult, SpecText,
+    AnyRows, CodecSpec, DirectMapKind, Id, Index, IndexIvf, IndexIvfMut, Knob, KnobValue, Level1Quantizer, MAX_DIM,
+    Metric, Node, ParallelMode, Part, QuantizerSpec, SearchParams, SearchResult, SpecText,
 };
 use std::sync::Arc;
 
@@ -280,11 +286,19 @@ impl Index for IvfIndex {
         Some(self)
     }
 
+    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
+        Some(self)
+    }
+
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
         Some(self)
     }
 
     fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        Some(self)
+    }
+
+    fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
         Some(self)
     }
 
@@ -297,6 +311,10 @@ impl Index for IvfIndex {
     }
 
     fn as_ivf(&self) -> Option<&dyn IndexIvf> {
+        Some(self)
+    }
+
+    fn as_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
         Some(self)
     }
 }

@@ -1,9 +1,14 @@
 //! Giving vectors back, and their exact distances.
 
 use super::IvfIndex;
+use super::entries::Entries;
 use ivf_core::bytes::AlignedBytes;
-use ivf_core::error::ReconstructError;
-use ivf_core::{Id, ListNo, Location, Reconstruct};
+use ivf_core::error::{ReconstructError, SearchError, StoreError};
+use ivf_core::index::check_output;
+use ivf_core::{
+    AnyRows, DirectMapKind, Id, IdSelector, Index, ListNo, Location, Reconstruct, SearchParams, SearchResult,
+};
+use std::collections::HashMap;
 
 /// Codes copied out of the lists at a time.
 const TOGETHER: usize = 256;
@@ -11,14 +16,71 @@ const TOGETHER: usize = 256;
 impl Reconstruct for IvfIndex {
     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
         let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
-        if vector.len() != self.dim {
-            return Err(ReconstructError::OutputLength { expected: self.dim, found: vector.len() });
-        }
+        check_output(1, self.dim, vector)?;
         let at = entries.find(id)?.ok_or(ReconstructError::NoSuchId(id))?;
-        let mut code = vec![0; entries.layout().code_size()];
-        entries.code(at, &mut code)?;
-        entries.bound.decode(at.list, &code, vector);
+        Ok(entries.decode_at(&[at], vector)?)
+    }
+
+    fn reconstruct_many(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
+        let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
+        check_output(ids.len(), self.dim, vectors)?;
+        let places = entries.find_all(ids)?;
+        Ok(entries.decode_at(&places, vectors)?)
+    }
+
+    fn search_and_reconstruct(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<(SearchResult, Vec<f32>), SearchError> {
+        let mut found = self.search(queries, k, &params.locations(true))?;
+        let entries = &self.trained.as_ref().ok_or(SearchError::NotTrained)?.entries;
+        let mut vectors = vec![0.0; found.hits.total() * self.dim];
+        entries.decode_at(found.hits.locations(), &mut vectors)?;
+        if params.locations != Some(true) {
+            found.hits = found.hits.without_locations();
+        }
+        Ok((found, vectors))
+    }
+}
+
+impl Entries {
+    /// The vectors that stand at some places, row after row.
+    pub(super) fn decode_at(&self, places: &[Location], vectors: &mut [f32]) -> Result<(), StoreError> {
+        let size = self.layout().code_size();
+        let dim = self.bound.codec().dim();
+        let mut codes = AlignedBytes::zeroed(places.len().min(TOGETHER) * size);
+        // In the order of the lists, each is read once or few times.
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        order.sort_by_key(|&i| places[i]);
+        for order in order.chunks(TOGETHER) {
+            let places: Vec<Location> = order.iter().map(|&i| places[i]).collect();
+            let codes = &mut codes[..places.len() * size];
+            self.lists.codes_at(&places, codes)?;
+            for ((&i, place), code) in order.iter().zip(&places).zip(codes.chunks_exact(size)) {
+                self.bound.decode(place.list, code, &mut vectors[i * dim..][..dim]);
+            }
+        }
         Ok(())
+    }
+
+    /// The first place of each id, in list order.
+    fn find_all(&self, ids: &[Id]) -> Result<Vec<Location>, ReconstructError> {
+        let mut found = HashMap::new();
+        if self.map.kind() == DirectMapKind::None && ids.len() > 1 {
+            let wanted = IdSelector::set(ids.iter().copied());
+            for (list, offsets) in self.places(&wanted, |_| ())? {
+                let entries = self.lists.list(list)?;
+                for offset in offsets {
+                    if let Some(id) = entries.id(offset) {
+                        found.entry(id).or_insert(Location { list, offset });
+                    }
+                }
+            }
+            return ids.iter().map(|id| found.get(id).copied().ok_or(ReconstructError::NoSuchId(*id))).collect();
+        }
+        ids.iter().map(|&id| self.find(id)?.ok_or(ReconstructError::NoSuchId(id))).collect()
     }
 }
 
@@ -37,7 +99,7 @@ impl IvfIndex {
             let find = |&id| entries.find(id)?.ok_or(ReconstructError::NoSuchId(id));
             let places = ids.iter().map(find).collect::<Result<Vec<Location>, ReconstructError>>()?;
             let codes = &mut codes[..ids.len() * size];
-            entries.codes(&places, codes)?;
+            entries.lists.codes_at(&places, codes)?;
             scanner.distances(codes, distances);
         }
         Ok(distances)

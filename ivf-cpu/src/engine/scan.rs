@@ -1,14 +1,21 @@
 //! Scanning a plan: the parallel modes, which differ only in how they cut one row of tasks.
 
+use super::entries::Entries;
+use super::filter::{Filters, Last};
+use super::packed::{self, Packed};
 use crate::executor::or_global;
 use ivf_core::error::SearchError;
 use ivf_core::executor::{map_items, split};
+use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
 use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::selector::Selected;
 use ivf_core::{
-    BoundCodec, Cancel, Executor, IdSelector, InvertedLists, ListNo, ParallelMode, Rows, SearchParams, SearchPlan, Sink,
+    BoundCodec, Cancel, Executor, InvertedListScanner, InvertedLists, ListNo, ParallelMode, Rows, SearchParams,
+    SearchPlan, SearchStats, Sink,
 };
 use std::ops::Range;
+use std::time::Instant;
 
 /// Longer lists are scanned in several tasks, so that one query over one list still feeds every thread.
 const TASK_CODES: u32 = 1 << 15;
@@ -24,7 +31,7 @@ const SHARED: usize = 4;
 pub(super) struct Scan<'a> {
     pub(super) bound: &'a dyn BoundCodec,
     pub(super) lists: &'a dyn InvertedLists,
-    selector: Option<&'a IdSelector<'a>>,
+    filters: Filters<'a>,
     executor: &'a dyn Executor,
     cancel: Option<&'a Cancel>,
     mode: ParallelMode,
@@ -40,35 +47,65 @@ struct Task {
     end: u32,
 }
 
+/// Queries to scan for.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'b> {
+    pub(super) queries: Rows<'b, f32>,
+    /// What each of them scans, a row a query.
+    pub(super) plan: &'b SearchPlan,
+    /// The first of the plan's rows that are theirs.
+    pub(super) first: usize,
+    /// The number that each has in the call, by which its filter is found.
+    pub(super) numbers: &'b [usize],
+}
+
 impl<'a> Scan<'a> {
+    /// A scan in a search of `queries` that scans about `lists` lists for each.
     pub(super) fn new(
-        bound: &'a dyn BoundCodec,
-        lists: &'a dyn InvertedLists,
+        entries: &'a Entries,
         mode: ParallelMode,
         params: &SearchParams<'a>,
+        queries: usize,
+        lists: usize,
     ) -> Self {
         Self {
-            bound,
-            lists,
-            selector: params.selector,
+            bound: &*entries.bound,
+            lists: &*entries.lists,
+            filters: Filters::new(params, entries, queries, lists),
             executor: or_global(params.executor),
             cancel: params.cancel,
             mode: params.mode.unwrap_or(mode),
         }
     }
 
-    /// Scans rows `planned` of the plan for `queries`, one each, into `sinks`, one each.
-    pub(super) fn run(
+    /// [`run`](Self::run), counted and timed.
+    pub(super) fn run_counted(
         &self,
-        queries: Rows<'_, f32>,
-        plan: &SearchPlan,
-        planned: Range<usize>,
+        batch: Batch<'_>,
         sinks: &mut [Sink],
+        stats: &mut SearchStats,
     ) -> Result<(), SearchError> {
+        let started = Instant::now();
+        let updates = |sinks: &[Sink]| sinks.iter().map(Sink::updates).sum::<u64>();
+        let before = updates(sinks);
+        self.run(batch, sinks)?;
+        for row in batch.first..batch.first + batch.queries.len() {
+            let probes = batch.plan.row(row);
+            stats.lists += probes.len() as u64;
+            stats.codes += probes.iter().map(|probe| u64::from(probe.prefix)).sum::<u64>();
+        }
+        stats.updates += updates(sinks) - before;
+        stats.scan_time += started.elapsed();
+        Ok(())
+    }
+
+    /// Scans for a batch of queries into `sinks`, one each.
+    fn run(&self, batch: Batch<'_>, sinks: &mut [Sink]) -> Result<(), SearchError> {
+        let Batch { plan, first, .. } = batch;
         let mut tasks = Vec::new();
         let mut starts = vec![0];
         let mut probes = 0;
-        for (query, row) in planned.enumerate() {
+        for (query, row) in (first..first + batch.queries.len()).enumerate() {
             probes += plan.row(row).len();
             for probe in plan.row(row) {
                 for start in (0..probe.prefix).step_by(TASK_CODES as usize) {
@@ -89,7 +126,7 @@ impl<'a> Scan<'a> {
         let list_major = mode == ParallelMode::ListMajor;
         let found = map_items(self.executor, parts, |_, part| {
             let tasks = &tasks[part];
-            if list_major { self.by_list(queries, tasks, sinks) } else { self.by_query(queries, tasks, sinks) }
+            if list_major { self.by_list(batch, tasks, sinks) } else { self.by_query(batch, tasks, sinks) }
         });
         // Parts end in any order, but are merged in this one; and a sink's content does not depend on it anyway.
         for part in found.into_iter().collect::<Result<Vec<_>, _>>()? {
@@ -138,89 +175,117 @@ impl<'a> Scan<'a> {
     }
 
     /// Query after query.
-    fn by_query(
-        &self,
-        queries: Rows<'_, f32>,
-        tasks: &[Task],
-        sinks: &[Sink],
-    ) -> Result<Vec<(u32, Sink)>, SearchError> {
+    fn by_query(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner();
-        let mut masks = Masks::new(self.selector);
+        let mut last = Last::default();
         let mut found = Vec::new();
         let mut lists = Vec::new();
         for tasks in tasks.chunk_by(|a, b| a.query == b.query) {
             self.check_cancel()?;
+            let query = tasks[0].query as usize;
+            let filter = self.filters.of(batch.numbers[query]);
+            if let Filters::Each(_) = self.filters {
+                last.forget();
+            }
+            let is_wanted = |list: ListNo| filter.is_none_or(|filter| filter.may_choose_of(list));
             lists.clear();
-            lists.extend(tasks.iter().map(|task| task.list));
+            lists.extend(tasks.iter().map(|task| task.list).filter(|list| is_wanted(*list)));
             self.lists.prefetch(&lists);
-            let query = tasks[0].query;
-            let mut sink = sinks[query as usize].fork();
-            scanner.set_query(queries.row(query as usize));
-            for task in tasks {
+            let mut sink = sinks[query].fork();
+            scanner.set_query(batch.queries.row(query));
+            for task in tasks.iter().filter(|task| is_wanted(task.list)) {
                 let entries = self.lists.list(task.list)?;
                 scanner.set_list(task.list, task.coarse_distance);
                 let range = task.start as usize..task.end as usize;
+                let selected = filter.map(|filter| filter.select(task.list, &entries, &mut last));
                 for piece in Piece::of_list(task.list, &entries, self.lists.layout(), range) {
-                    let mask = masks.of(&piece);
-                    scanner.scan(&piece.masked(mask), &mut sink);
+                    match selected.map(|selected| &selected[piece.segment_number()]) {
+                        None => scanner.scan(&piece, &mut sink),
+                        Some(Selected::None) => {}
+                        Some(Selected::Run(run)) => scanner.scan(&piece.within(run.clone()), &mut sink),
+                        Some(Selected::Some(mask)) => scanner.scan(&piece.masked(Some(mask)), &mut sink),
+                    }
                 }
             }
-            found.push((query, sink));
+            found.push((tasks[0].query, sink));
         }
         Ok(found)
     }
 
     /// List after list, each for all the queries that probe it.
-    fn by_list(&self, queries: Rows<'_, f32>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
+    fn by_list(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner();
-        let mut masks = Masks::new(self.selector);
-        let (Some(first), Some(last)) = (tasks.first(), tasks.last()) else { return Ok(Vec::new()) };
+        let (mut last, mut packed) = (Last::default(), Packed::default());
+        let (Some(first), Some(end)) = (tasks.first(), tasks.last()) else { return Ok(Vec::new()) };
         let first = first.query;
         let mut found: Vec<(u32, Sink)> =
-            (first..=last.query).map(|query| (query, sinks[query as usize].fork())).collect();
+            (first..=end.query).map(|query| (query, sinks[query as usize].fork())).collect();
 
-        scanner.set_queries(queries.slice(first as usize..last.query as usize + 1));
+        scanner.set_queries(batch.queries.slice(first as usize..end.query as usize + 1));
         let rounds = nearest_first(tasks);
         let ordered: Vec<Task> = rounds.iter().flat_map(|round| list_after_list(round, self.lists.nlist())).collect();
-        let groups: Vec<&[Task]> = ordered.chunk_by(|a, b| (a.list, a.start) == (b.list, b.start)).collect();
+        let common = if let Filters::Common(filter) = &self.filters { Some(filter) } else { None };
+        let mut groups: Vec<&[Task]> = ordered.chunk_by(|a, b| (a.list, a.start) == (b.list, b.start)).collect();
+        groups.retain(|group| common.is_none_or(|filter| filter.may_choose_of(group[0].list)));
         let lists: Vec<ListNo> = groups.iter().map(|group| group[0].list).collect();
         self.lists.prefetch(&lists);
-        for group in groups {
+        for tasks in groups {
             self.check_cancel()?;
-            let (list, start) = (group[0].list, group[0].start as usize);
-            let end = group.iter().map(|task| task.end).max().expect("a group has tasks") as usize;
+            let (list, start) = (tasks[0].list, tasks[0].start as usize);
+            let end = tasks.iter().map(|task| task.end).max().expect("a group has tasks") as usize;
             let entries = self.lists.list(list)?;
+            let selected = common.map(|filter| filter.select(list, &entries, &mut last));
+            // With filters of their own, what each query may see: for each task, of each segment.
+            let own: Vec<Vec<Option<Mask>>> = match &self.filters {
+                Filters::Each(_) => tasks.iter().map(|task| self.own_masks(batch, task, &entries)).collect(),
+                _ => Vec::new(),
+            };
             for piece in Piece::of_list(list, &entries, self.lists.layout(), start..end) {
-                let mask = masks.of(&piece);
-                // A caller's probes may name a list twice for a query: the second time is a round of its own.
-                let mut pending = group.to_vec();
-                while !pending.is_empty() {
-                    let mut again = Vec::new();
-                    let mut batch: Vec<ScanQuery<'_>> = Vec::with_capacity(pending.len());
-                    let mut rest = found.iter_mut();
-                    let mut next = first;
-                    for task in pending {
-                        if task.query < next {
-                            again.push(task);
-                            continue;
-                        }
-                        let (_, sink) = rest.nth((task.query - next) as usize).expect("a sink for every query");
-                        next = task.query + 1;
-                        batch.push(ScanQuery {
-                            number: (task.query - first) as usize,
-                            query: queries.row(task.query as usize),
-                            coarse_distance: task.coarse_distance,
-                            limit: (task.end as usize).saturating_sub(piece.first_offset()),
-                            mask,
-                            sink,
-                        });
+                let limit = |task: &Task| (task.end as usize).saturating_sub(piece.first_offset());
+                let group = Group { batch, first, tasks };
+                match selected.map(|selected| &selected[piece.segment_number()]) {
+                    Some(Selected::None) => {}
+                    Some(Selected::Run(run)) => {
+                        group.scan(
+                            &mut *scanner,
+                            &piece.clone().within(run.clone()),
+                            |i| (limit(&tasks[i]), None),
+                            &mut found,
+                        );
                     }
-                    scanner.scan_batch(&piece, &mut batch);
-                    pending = again;
+                    Some(Selected::Some(mask)) => {
+                        let range = piece.range();
+                        let chosen = mask.count_in(range.clone());
+                        if packed::pays(chosen, range.len(), tasks.len()) {
+                            packed.take_out(&piece, mask);
+                            let taken = packed.segment(self.lists.layout())?;
+                            let first = piece.first_offset();
+                            let taken = Piece::taken_out(list, &taken, self.lists.layout(), first, packed.slots());
+                            let below = |i: usize| (packed.below(limit(&tasks[i])), None);
+                            group.scan(&mut *scanner, &taken, below, &mut found);
+                        } else {
+                            group.scan(&mut *scanner, &piece, |i| (limit(&tasks[i]), Some(mask)), &mut found);
+                        }
+                    }
+                    None => {
+                        let mask = |i: usize| own.get(i).and_then(|masks| masks[piece.segment_number()].as_ref());
+                        group.scan(&mut *scanner, &piece, |i| (limit(&tasks[i]), mask(i)), &mut found);
+                    }
                 }
             }
         }
         Ok(found)
+    }
+
+    /// What a query with a filter of its own may see of each segment of a list; `None` for everything.
+    fn own_masks(&self, batch: Batch<'_>, task: &Task, entries: &ListRef<'_>) -> Vec<Option<Mask>> {
+        let Some(filter) = self.filters.of(batch.numbers[task.query as usize]) else {
+            return vec![None; entries.segments().count()];
+        };
+        let mut last = Last::default();
+        let selected = filter.select(task.list, entries, &mut last).iter().cloned();
+        let masks = selected.zip(entries.segments()).map(|(selected, segment)| selected.into_mask(segment.len()));
+        masks.map(Some).collect()
     }
 
     fn check_cancel(&self) -> Result<(), SearchError> {
@@ -262,26 +327,49 @@ fn list_after_list(tasks: &[Task], nlist: usize) -> Vec<Task> {
     sorted
 }
 
-/// The masks of a selector, segment by segment; the last one is kept, since tasks of one segment follow one another.
-struct Masks<'a> {
-    selector: Option<&'a IdSelector<'a>>,
-    of: Option<(ListNo, usize)>,
-    mask: Mask,
+/// The tasks of a list, in a batch whose part begins with query `first`.
+struct Group<'g> {
+    batch: Batch<'g>,
+    first: u32,
+    tasks: &'g [Task],
 }
 
-impl<'a> Masks<'a> {
-    fn new(selector: Option<&'a IdSelector<'a>>) -> Self {
-        Self { selector, of: None, mask: Mask::default() }
-    }
-
-    /// The mask over the segment of a piece.
-    fn of(&mut self, piece: &Piece<'_>) -> Option<&Mask> {
-        let selector = self.selector?;
-        let key = (piece.list(), piece.first_offset());
-        if self.of != Some(key) {
-            selector.mask(piece.segment().ids(), &mut self.mask);
-            self.of = Some(key);
+impl Group<'_> {
+    /// Scans a piece for the query of each task: task `i` sees, as `view(i)` says, so many of the entries, with a mask or without.
+    fn scan<'m>(
+        &self,
+        scanner: &mut dyn InvertedListScanner,
+        piece: &Piece<'_>,
+        view: impl Fn(usize) -> (usize, Option<&'m Mask>),
+        found: &mut [(u32, Sink)],
+    ) {
+        // A caller's probes may name a list twice for a query: the second time is a round of its own.
+        let mut pending: Vec<usize> = (0..self.tasks.len()).collect();
+        while !pending.is_empty() {
+            let mut again = Vec::new();
+            let mut queries: Vec<ScanQuery<'_>> = Vec::with_capacity(pending.len());
+            let mut rest = found.iter_mut();
+            let mut next = self.first;
+            for i in pending {
+                let task = &self.tasks[i];
+                if task.query < next {
+                    again.push(i);
+                    continue;
+                }
+                let (_, sink) = rest.nth((task.query - next) as usize).expect("a sink for every query");
+                next = task.query + 1;
+                let (limit, mask) = view(i);
+                queries.push(ScanQuery {
+                    number: (task.query - self.first) as usize,
+                    query: self.batch.queries.row(task.query as usize),
+                    coarse_distance: task.coarse_distance,
+                    limit,
+                    mask,
+                    sink,
+                });
+            }
+            scanner.scan_batch(piece, &mut queries);
+            pending = again;
         }
-        Some(&self.mask)
     }
 }

@@ -1,33 +1,35 @@
 //! Searching: find the lists, plan, scan.
 
-use super::scan::Scan;
+use super::rounds::{Batches, Rounds};
+use super::scan::{Batch, Scan};
 use super::{IvfIndex, Trained};
 use ivf_core::error::{InputError, SearchError};
-use ivf_core::executor::split;
 use ivf_core::index_ivf::{check_k, check_radius};
+use ivf_core::plan::PlannedProbe;
 use ivf_core::{
-    AnyRows, Hits, IndexIvf, InvertedLists, Level1Quantizer, ParallelMode, Probes, RangeSearch, SearchParams,
-    SearchPlan, SearchResult, SearchStats, Sink,
+    AnyRows, Hits, InvertedLists, Limits, Probes, RangeSearch, Rows, SearchParams, SearchPlan, SearchResult,
+    SearchStats, Sink,
 };
-use std::ops::Range;
-use std::sync::Arc;
+use std::mem;
 use std::time::Instant;
 
-/// Blocks of queries that are converted, assigned, planned and scanned at a time, all of about the same size: as many as have about
-/// a million probes, so that a search of all lists does not write down all pairs of queries and lists.
-fn blocks(queries: usize, nprobe: usize) -> Vec<Range<usize>> {
-    let most = ((1 << 20) / nprobe.max(1)).clamp(64, 16384);
-    split(queries, queries.div_ceil(most))
-}
-
 /// The parameters of a search.
-pub(super) const PARAMS: &[&str] = &["nprobe", "max_codes", "ensure_k", "selector", "mode", "locations", "quantizer"];
+const PARAMS: &[&str] =
+    &["nprobe", "max_codes", "max_lists", "ensure_k", "selector", "mode", "locations", "per_query", "quantizer"];
 
-/// The same without the ones that only make sense for a top-k.
-const RANGE_PARAMS: &[&str] = &["nprobe", "max_codes", "selector", "mode", "locations", "quantizer"];
-
-/// The parameters of a search whose lists are given.
-const PREASSIGNED_PARAMS: &[&str] = &["max_codes", "selector", "mode", "locations"];
+/// Those of a range search.
+const RANGE_PARAMS: &[&str] = &[
+    "nprobe",
+    "max_codes",
+    "max_lists",
+    "max_results",
+    "max_empty_lists",
+    "selector",
+    "mode",
+    "locations",
+    "per_query",
+    "quantizer",
+];
 
 impl IvfIndex {
     pub(super) fn search_nearest(
@@ -38,27 +40,35 @@ impl IvfIndex {
     ) -> Result<SearchResult, SearchError> {
         check_k(k)?;
         params.only("an IVF index", PARAMS)?;
-        let trained = self.checked(queries)?;
-        let mut search = Search::new(self, trained, params)?;
+        let mut search = Search::new(self, queries, params)?;
         let mut sinks = vec![Sink::top_k(k); queries.len()];
-        for block in blocks(queries.len(), search.nprobe) {
-            search.run(queries.slice(block.clone()), &mut sinks[block.clone()])?;
+        for block in Batches::new(queries.len(), search.nprobe) {
+            let rows = queries.slice(block.range());
+            let plan = search.run(rows, block.numbers(), &mut sinks[block.range()])?;
             if params.ensure_k == Some(true) {
-                search.widen(queries.slice(block.clone()), k, &mut sinks[block])?;
+                search.widen(queries, block.numbers(), &plan, k, &mut sinks)?;
             }
         }
-        Ok(search.finish(queries.len(), sinks, params))
+        Ok(search.finish(sinks))
     }
 
     /// The index, if it can answer these queries.
-    fn checked(&self, queries: AnyRows<'_>) -> Result<&Trained, SearchError> {
+    pub(super) fn checked(&self, queries: AnyRows<'_>, params: &SearchParams<'_>) -> Result<&Trained, SearchError> {
         let trained = self.trained.as_ref().ok_or(SearchError::NotTrained)?;
         queries.check(self.dim)?;
+        params.check_per_query(queries.len())?;
         Ok(trained)
     }
 
-    fn max_codes_of(&self, params: &SearchParams<'_>) -> Option<usize> {
-        Some(params.max_codes.unwrap_or(self.max_codes)).filter(|&max| max > 0)
+    /// How much of its probes query `i` of a call scans.
+    pub(super) fn limits(&self, params: &SearchParams<'_>, i: usize) -> Limits {
+        let asked = params.of_query(i);
+        let limit = |asked: Option<usize>| asked.filter(|&most| most > 0).unwrap_or(usize::MAX);
+        Limits {
+            nprobe: asked.nprobe.unwrap_or(self.nprobe),
+            lists: limit(asked.max_lists),
+            codes: limit(Some(asked.max_codes.unwrap_or(self.max_codes))),
+        }
     }
 }
 
@@ -71,154 +81,142 @@ impl RangeSearch for IvfIndex {
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
         params.only("a range search of an IVF index", RANGE_PARAMS)?;
-        let trained = self.checked(queries)?;
-        let mut search = Search::new(self, trained, params)?;
-        let mut sinks = vec![Sink::range(self.metric.public(radius)); queries.len()];
-        for block in blocks(queries.len(), search.nprobe) {
-            search.run(queries.slice(block.clone()), &mut sinks[block])?;
+        let mut search = Search::new(self, queries, params)?;
+        let rounds = Rounds::new(self.metric.public(radius), params);
+        let mut sinks = vec![rounds.sink(); queries.len()];
+        for block in Batches::new(queries.len(), search.nprobe) {
+            let mut scratch = Vec::new();
+            let rows = queries.slice(block.range()).to_f32(&mut scratch);
+            let plan = search.plan(rows, block.numbers())?;
+            let batch = Batch { queries: rows, plan: &plan, first: 0, numbers: block.numbers() };
+            rounds.run(&search.scan, batch, &mut sinks[block.range()], &mut search.stats)?;
         }
-        Ok(search.finish(queries.len(), sinks, params))
+        Ok(search.finish(sinks))
     }
 }
 
-impl IndexIvf for IvfIndex {
-    fn nlist(&self) -> usize {
-        self.quantizer.nlist()
-    }
-
-    fn nprobe(&self) -> usize {
-        self.nprobe
-    }
-
-    fn max_codes(&self) -> usize {
-        self.max_codes
-    }
-
-    fn parallel_mode(&self) -> ParallelMode {
-        self.mode
-    }
-
-    fn quantizer(&self) -> Option<&Arc<dyn Level1Quantizer>> {
-        self.trained.as_ref().map(|trained| &trained.quantizer)
-    }
-
-    fn lists(&self) -> Option<&dyn InvertedLists> {
-        self.trained.as_ref().map(|trained| &*trained.entries.lists)
-    }
-
-    fn search_preassigned_into(
-        &self,
-        queries: AnyRows<'_>,
-        probes: &Probes,
-        sinks: &mut [Sink],
-        params: &SearchParams<'_>,
-    ) -> Result<SearchStats, SearchError> {
-        params.only("a search of given lists", PREASSIGNED_PARAMS)?;
-        let Trained { entries, .. } = self.checked(queries)?;
-        for (what, found) in [("probes", probes.len()), ("sinks", sinks.len())] {
-            if found != queries.len() {
-                return Err(SearchError::Count { what, found, queries: queries.len() });
-            }
-        }
-        let started = Instant::now();
-        let plan = plan(&*entries.lists, probes, self.max_codes_of(params))?;
-        let scan = Scan::new(&*entries.bound, &*entries.lists, self.mode, params);
-        let mut scratch = Vec::new();
-        for block in blocks(queries.len(), probes.nprobe()) {
-            let rows = queries.slice(block.clone()).to_f32(&mut scratch);
-            scan.run(rows, &plan, block.clone(), &mut sinks[block])?;
-        }
-        let mut stats = SearchStats::default();
-        stats.queries = queries.len() as u64;
-        stats.lists = plan.probes().len() as u64;
-        stats.codes = plan.codes();
-        stats.scan_time = started.elapsed();
-        Ok(stats)
-    }
-}
-
-fn plan(lists: &dyn InvertedLists, probes: &Probes, max_codes: Option<usize>) -> Result<SearchPlan, SearchError> {
-    SearchPlan::new(probes, lists.nlist(), max_codes, |list| Ok(lists.list_len(list)?))
+pub(super) fn plan(
+    lists: &dyn InvertedLists,
+    probes: &Probes,
+    limits: impl Fn(usize) -> Limits,
+) -> Result<SearchPlan, SearchError> {
+    SearchPlan::new(probes, lists.nlist(), limits, |list| Ok(lists.list_len(list)?))
 }
 
 /// A search under way.
 struct Search<'a> {
+    index: &'a IvfIndex,
     trained: &'a Trained,
     scan: Scan<'a>,
+    params: SearchParams<'a>,
     quantizer_params: SearchParams<'a>,
+    /// The most that a query probes.
     nprobe: usize,
-    max_codes: Option<usize>,
-    /// Codes planned for each query of the last run.
-    planned: Vec<u64>,
     stats: SearchStats,
 }
 
 impl<'a> Search<'a> {
-    fn new(index: &'a IvfIndex, trained: &'a Trained, params: &SearchParams<'a>) -> Result<Self, SearchError> {
-        let nprobe = params.nprobe.unwrap_or(index.nprobe);
-        if nprobe == 0 {
+    fn new(index: &'a IvfIndex, queries: AnyRows<'_>, params: &SearchParams<'a>) -> Result<Self, SearchError> {
+        let trained = index.checked(queries, params)?;
+        let own = params.per_query.map_or(0, <[_]>::len);
+        let nprobes = (0..own.max(1)).map(|i| index.limits(params, i).nprobe);
+        if nprobes.clone().any(|nprobe| nprobe == 0) {
             return Err(SearchError::InvalidParam { param: "nprobe", must: "at least 1", found: "0".into() });
         }
-        let mut quantizer_params = params.quantizer.copied().unwrap_or_default();
-        quantizer_params.executor = quantizer_params.executor.or(params.executor);
-        quantizer_params.cancel = quantizer_params.cancel.or(params.cancel);
+        let nprobe = nprobes.max().unwrap_or(1).min(trained.quantizer.nlist());
         Ok(Self {
+            index,
             trained,
-            scan: Scan::new(&*trained.entries.bound, &*trained.entries.lists, index.mode, params),
-            quantizer_params,
-            nprobe: nprobe.min(trained.quantizer.nlist()),
-            max_codes: index.max_codes_of(params),
-            planned: Vec::new(),
-            stats: SearchStats::default(),
+            scan: Scan::new(&trained.entries, index.mode, params, queries.len(), nprobe),
+            params: *params,
+            quantizer_params: params.for_quantizer(),
+            nprobe,
+            stats: SearchStats::of_queries(queries.len()),
         })
     }
 
-    fn run(&mut self, queries: AnyRows<'_>, sinks: &mut [Sink]) -> Result<(), SearchError> {
-        let mut scratch = Vec::new();
-        let rows = queries.to_f32(&mut scratch);
+    /// What the queries with these numbers scan.
+    fn plan(&mut self, rows: Rows<'_, f32>, numbers: &[usize]) -> Result<SearchPlan, SearchError> {
+        let (index, params) = (self.index, self.params);
+        self.plan_within(rows, |i| index.limits(&params, numbers[i]))
+    }
+
+    fn plan_within(
+        &mut self,
+        rows: Rows<'_, f32>,
+        limits: impl Fn(usize) -> Limits,
+    ) -> Result<SearchPlan, SearchError> {
         let started = Instant::now();
-        let probes = self.trained.quantizer.assign(rows, self.nprobe, &self.quantizer_params)?;
-        let assigned = Instant::now();
-        let plan = plan(self.scan.lists, &probes, self.max_codes)?;
-        self.scan.run(rows, &plan, 0..rows.len(), sinks)?;
-        self.stats.lists += plan.probes().len() as u64;
-        self.stats.codes += plan.codes();
-        self.stats.coarse_time += assigned - started;
-        self.stats.scan_time += assigned.elapsed();
-        self.planned.clear();
-        self.planned.extend((0..rows.len()).map(|q| plan.row(q).iter().map(|p| u64::from(p.prefix)).sum::<u64>()));
+        let nprobe = (0..rows.len()).map(|i| limits(i).nprobe).max().unwrap_or(1).min(self.trained.quantizer.nlist());
+        let probes = self.trained.quantizer.assign(rows, nprobe, &self.quantizer_params)?;
+        self.stats.coarse_time += started.elapsed();
+        plan(self.scan.lists, &probes, limits)
+    }
+
+    /// Plans and scans for the queries with these numbers.
+    fn run(&mut self, rows: AnyRows<'_>, numbers: &[usize], sinks: &mut [Sink]) -> Result<SearchPlan, SearchError> {
+        let mut scratch = Vec::new();
+        let queries = rows.to_f32(&mut scratch);
+        let plan = self.plan(queries, numbers)?;
+        self.scan.run_counted(Batch { queries, plan: &plan, first: 0, numbers }, sinks, &mut self.stats)?;
+        Ok(plan)
+    }
+
+    /// Doubles the probes of those of the queries that have found fewer than `k`, until they have, or all lists are probed, or a limit of
+    /// theirs is reached. Where a quantizer names the same lists first again, only the others are scanned.
+    fn widen(
+        &mut self,
+        queries: AnyRows<'_>,
+        numbers: &[usize],
+        plan: &SearchPlan,
+        k: usize,
+        sinks: &mut [Sink],
+    ) -> Result<(), SearchError> {
+        let nlist = self.trained.quantizer.nlist();
+        let mut short: Vec<(usize, Vec<PlannedProbe>)> =
+            numbers.iter().enumerate().map(|(row, &q)| (q, plan.row(row).to_vec())).collect();
+        for factor in std::iter::successors(Some(2_usize), |factor| factor.checked_mul(2)) {
+            let wide = |q: usize, factor: usize| self.index.limits(&self.params, q).nprobe.saturating_mul(factor);
+            short.retain(|(q, scanned)| {
+                let limits = self.index.limits(&self.params, *q);
+                let codes: u64 = scanned.iter().map(|probe| u64::from(probe.prefix)).sum();
+                let is_spent = codes >= limits.codes as u64 || scanned.len() >= limits.lists;
+                sinks[*q].len() < k && !is_spent && wide(*q, factor / 2) < nlist
+            });
+            if short.is_empty() {
+                break;
+            }
+            let (mut one, mut rows) = (Vec::new(), Vec::with_capacity(short.len() * queries.dim()));
+            for (q, _) in &short {
+                rows.extend_from_slice(queries.slice(*q..*q + 1).to_f32(&mut one).as_slice());
+            }
+            let rows = Rows::new(&rows, queries.dim()).map_err(InputError::from)?;
+            let limits: Vec<Limits> = short
+                .iter()
+                .map(|(q, _)| Limits { nprobe: wide(*q, factor), ..self.index.limits(&self.params, *q) })
+                .collect();
+            let plan = self.plan_within(rows, |i| limits[i])?;
+
+            let numbers: Vec<usize> = short.iter().map(|(q, _)| *q).collect();
+            let (mut rest, mut wider) = (Vec::new(), Vec::new());
+            for (row, (q, scanned)) in short.iter_mut().enumerate() {
+                let planned = plan.row(row);
+                let known = if planned.starts_with(scanned) { scanned.len() } else { 0 };
+                let sink = mem::replace(&mut sinks[*q], Sink::top_k(k));
+                wider.push(if known > 0 { sink } else { Sink::top_k(k) });
+                rest.push(&planned[known..]);
+                *scanned = planned.to_vec();
+            }
+            let plan = SearchPlan::from_rows(rest);
+            let batch = Batch { queries: rows, plan: &plan, first: 0, numbers: &numbers };
+            self.scan.run_counted(batch, &mut wider, &mut self.stats)?;
+            numbers.iter().zip(wider).for_each(|(&q, sink)| sinks[q] = sink);
+        }
         Ok(())
     }
 
-    /// Doubles the probes of the queries that have found fewer than `k`, until they have or all lists are probed. A query that
-    /// has spent its `max_codes` is not widened. A round starts from nothing: a quantizer need not name the same lists first.
-    fn widen(&mut self, queries: AnyRows<'_>, k: usize, sinks: &mut [Sink]) -> Result<(), SearchError> {
-        let asked = self.nprobe;
-        let mut short: Vec<usize> = (0..queries.len()).collect();
-        loop {
-            let spent = |codes: u64| self.max_codes.is_some_and(|max| codes >= max as u64);
-            let planned = std::mem::take(&mut self.planned);
-            let pairs = short.iter().zip(&planned);
-            short = pairs.filter(|&(&q, &codes)| sinks[q].len() < k && !spent(codes)).map(|(&q, _)| q).collect();
-            if short.is_empty() || self.nprobe == self.trained.quantizer.nlist() {
-                self.nprobe = asked;
-                return Ok(());
-            }
-            self.nprobe = (self.nprobe * 2).min(self.trained.quantizer.nlist());
-            let (mut one, mut rows) = (Vec::new(), Vec::new());
-            for &q in &short {
-                rows.extend_from_slice(queries.slice(q..q + 1).to_f32(&mut one).as_slice());
-            }
-            let rows = ivf_core::Rows::new(&rows, queries.dim()).map_err(InputError::from)?;
-            let mut again = vec![Sink::top_k(k); short.len()];
-            self.run(rows.into(), &mut again)?;
-            short.iter().zip(again).for_each(|(&q, sink)| sinks[q] = sink);
-        }
-    }
-
-    fn finish(mut self, queries: usize, sinks: Vec<Sink>, params: &SearchParams<'_>) -> SearchResult {
-        self.stats.queries = queries as u64;
-        let metric = self.trained.entries.bound.codec().metric();
-        SearchResult::new(Hits::from_sinks(metric, sinks, params.locations.unwrap_or(false)), self.stats)
+    fn finish(self, sinks: Vec<Sink>) -> SearchResult {
+        let metric = self.index.metric;
+        SearchResult::new(Hits::from_sinks(metric, sinks, self.params.locations.unwrap_or(false)), self.stats)
     }
 }

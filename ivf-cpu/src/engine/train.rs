@@ -50,7 +50,7 @@ impl Train for IvfIndex {
 
         let lists = self.store.create(quantizer.nlist(), codec.layout())?;
         let centroids: Arc<dyn Centroids> = quantizer.clone();
-        let mut entries = Entries::new(codec.bind(centroids), lists, self.map);
+        let mut entries = Entries::new(codec, centroids, lists, self.map);
         if let Some(before) = &self.trained {
             // Ids go on from the largest ever added, whatever was learnt in between.
             entries.next_id = before.entries.next_id;

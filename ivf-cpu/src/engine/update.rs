@@ -1,13 +1,34 @@
-//! Replacing vectors by id.
+//! Replacing vectors by id, and adding those that are not there.
 
 use super::{IvfIndex, Trained};
 use ivf_core::error::{EditError, InputError};
 use ivf_core::params::NonFinite;
-use ivf_core::{AddOptions, AnyRows, Id, IdSelector, Update};
+use ivf_core::{AddOptions, AnyRows, Id, IdSelector, Update, Upsert, UpsertReport};
 use std::collections::HashSet;
 
 impl Update for IvfIndex {
     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
+        self.replace(ids, rows, options, |missing| Err(EditError::NoSuchId(missing)))?;
+        Ok(())
+    }
+}
+
+impl Upsert for IvfIndex {
+    fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError> {
+        let updated = self.replace(ids, rows, options, |_| Ok(()))?;
+        Ok(UpsertReport::new(updated, ids.len() - updated))
+    }
+}
+
+impl IvfIndex {
+    /// Puts new vectors in the place of all entries of `ids`, adds those of ids that are `missing`, and says how many were not.
+    fn replace(
+        &mut self,
+        ids: &[Id],
+        rows: AnyRows<'_>,
+        options: &AddOptions<'_>,
+        mut missing: impl FnMut(Id) -> Result<(), EditError>,
+    ) -> Result<usize, EditError> {
         let Trained { entries, .. } = self.trained.as_mut().ok_or(EditError::NotTrained)?;
         if ids.len() != rows.len() {
             return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
@@ -21,9 +42,9 @@ impl Update for IvfIndex {
         let places = entries.places(&IdSelector::Set(wanted), |id| {
             found.insert(id);
         })?;
-        if let Some(&missing) = ids.iter().find(|id| !found.contains(id)) {
-            return Err(EditError::NoSuchId(missing));
-        }
+        let new: Vec<Id> = ids.iter().copied().filter(|id| !found.contains(id)).collect();
+        new.iter().try_for_each(|id| missing(*id))?;
+        entries.check_ids(new.into_iter())?;
 
         // The new entries come first: if they cannot be written, nothing has changed. They stand behind the old ones, and so
         // do not move those. The lists of the old ones are at hand before that.
@@ -32,6 +53,6 @@ impl Update for IvfIndex {
         self.add_checked(rows, ids, &options)?;
         let entries = &mut self.trained.as_mut().ok_or(EditError::NotTrained)?.entries;
         entries.remove_at(places)?;
-        Ok(())
+        Ok(found.len())
     }
 }

@@ -313,4 +313,24 @@ impl Reconstruct for Refine {
             None => Err(self.refine_unable("reconstruct").into()),
         }
     }
+
+    fn reconstruct_many(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
+        match self.refine.as_reconstruct() {
+            Some(reconstruct) => reconstruct.reconstruct_many(ids, vectors),
+            None => Err(self.refine_unable("reconstruct").into()),
+        }
+    }
+
+    fn search_and_reconstruct(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<(SearchResult, Vec<f32>), SearchError> {
+        let found = self.search(queries, k, params)?;
+        // An id stands once in an index that counts its own.
+        let mut vectors = vec![0.0; found.hits.total() * self.dim()];
+        self.reconstruct_many(found.hits.ids(), &mut vectors)?;
+        Ok((found, vectors))
+    }
 }

@@ -3,10 +3,9 @@
 use super::middle_radius;
 use crate::compare::{assert_same_hits, pairs};
 use crate::executor::Threads;
-use crate::oracle;
 use ivf_core::error::SearchError;
 use ivf_core::executor::Inline;
-use ivf_core::{Hits, IndexIvf, ListNo, Metric, ParallelMode, Probes, Rows, SearchParams, Sink};
+use ivf_core::{Hits, IndexIvf, ListNo, ParallelMode, Probes, Rows, SearchParams, Sink};
 
 const K: usize = 10;
 
@@ -18,14 +17,7 @@ const K: usize = 10;
 /// If a result differs or a call fails; the message says which.
 pub fn check_preassigned(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: usize) {
     let at = format!("{}, nprobe {nprobe}", index.spec());
-    let quantizer = index.quantizer().unwrap_or_else(|| panic!("{at}: the index to check is trained"));
-    // What a quantizer sees of queries by cosine is their direction.
-    let directions: Vec<f32> = queries.iter().flat_map(oracle::unit).collect();
-    let seen = match index.metric() {
-        Metric::Cosine => Rows::new(&directions, queries.dim()).expect("as the queries"),
-        _ => queries,
-    };
-    let probes = quantizer.assign(seen, nprobe, &SearchParams::new());
+    let probes = index.assign(queries.into(), nprobe, &SearchParams::new());
     let probes = probes.unwrap_or_else(|error| panic!("{at}: assigning the queries: {error}"));
     assert_eq!(probes.len(), queries.len(), "{at}: a row of probes for each query");
 

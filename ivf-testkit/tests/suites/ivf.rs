@@ -1,13 +1,13 @@
 //! A plain inverted-file index: fixed centroids, vectors in lists, searched by the oracle's distances.
 
 use crate::assert_caught;
-use ivf_core::error::{BuildError, KnobError, SearchError, StoreError, TrainError};
+use ivf_core::error::{BuildError, KnobError, ReconstructError, SearchError, StoreError, TrainError};
 use ivf_core::index::RangeSearch;
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::part::unknown_knob;
 use ivf_core::{
-    AnyRows, Centroids, Id, Index, IndexIvf, InvertedLists, KnobValue, Level1Quantizer, ListNo, Location, Metric,
-    Neighbor, Node, ParallelMode, Part, Probes, QuantizerSpec, Rows, SearchParams, SearchPlan, SearchResult,
+    AnyRows, Centroids, Hits, Id, Index, IndexIvf, InvertedLists, KnobValue, Level1Quantizer, Limits, ListNo, Location,
+    Metric, Neighbor, Node, ParallelMode, Part, Probes, QuantizerSpec, Rows, SearchParams, SearchPlan, SearchResult,
     SearchStats, Sink, SpecText, TrainOptions, TrainReport,
 };
 use ivf_testkit::centroids::FixedCentroids;
@@ -48,6 +48,12 @@ impl Level1Quantizer for Quantizer {
     }
     fn spec(&self) -> Arc<dyn QuantizerSpec> {
         Arc::new(Spec(self.nlist()))
+    }
+    fn metric(&self) -> Option<Metric> {
+        Some(Metric::L2)
+    }
+    fn permuted(&self, _: &[ListNo]) -> Arc<dyn Level1Quantizer> {
+        unimplemented!("no suite permutes")
     }
     fn memory(&self) -> usize {
         0
@@ -121,17 +127,15 @@ impl NaiveIvf {
         Self { quantizer: Arc::new(quantizer), lists, fault }
     }
 
-    fn assign(&self, queries: AnyRows<'_>, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        let mut scratch = Vec::new();
-        self.quantizer.assign(queries.to_f32(&mut scratch), params.nprobe.unwrap_or(1), &SearchParams::new())
-    }
-
     fn find(&self, queries: AnyRows<'_>, empty: Sink, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
         params.only("naive ivf", &["nprobe", "max_codes", "selector", "mode", "locations"])?;
-        let probes = self.assign(queries, params)?;
+        let probes = self.assign(queries, params.nprobe.unwrap_or(1), &SearchParams::new())?;
         let mut rest = *params;
         rest.nprobe = None;
-        self.collect(queries, &probes, empty, &rest)
+        let mut sinks = vec![empty; queries.len()];
+        let stats = self.search_preassigned_into(queries, &probes, &mut sinks, &rest)?;
+        let hits = Hits::from_sinks(self.metric(), sinks, params.locations.unwrap_or(false));
+        Ok(SearchResult::new(hits, stats))
     }
 }
 
@@ -210,6 +214,16 @@ impl IndexIvf for NaiveIvf {
         None
     }
 
+    fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
+        let mut scratch = Vec::new();
+        self.quantizer.assign(queries.to_f32(&mut scratch), nprobe, params)
+    }
+
+    fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError> {
+        vector.copy_from_slice(&self.lists[at.list.index()][at.offset.index()].1);
+        Ok(())
+    }
+
     fn search_preassigned_into(
         &self,
         queries: AnyRows<'_>,
@@ -225,7 +239,8 @@ impl IndexIvf for NaiveIvf {
                 return Err(SearchError::Count { what, found, queries: queries.len() });
             }
         }
-        let limit = params.max_codes.filter(|&limit| limit > 0);
+        let codes = params.max_codes.filter(|&limit| limit > 0).unwrap_or(usize::MAX);
+        let limit = |_| Limits { codes, ..Limits::default() };
         let len = |list: ListNo| Ok(self.lists[list.index()].len());
         let plan = match self.fault {
             Fault::SkipsBadProbes => {

@@ -304,6 +304,17 @@ impl Reconstruct for Naive {
         vector.copy_from_slice(&self.data[at * self.dim..][..self.dim]);
         Ok(())
     }
+    fn search_and_reconstruct(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<(SearchResult, Vec<f32>), SearchError> {
+        let found = self.search(queries, k, params)?;
+        let mut vectors = vec![0.0; found.hits.total() * self.dim];
+        self.reconstruct_many(found.hits.ids(), &mut vectors)?;
+        Ok((found, vectors))
+    }
 }
 
 impl Merge for Naive {

@@ -1,5 +1,7 @@
 //! Transforms before an index: `L2norm,Flat`; and the cosine, which is a normalising transform before an inner product.
 
+mod ivf;
+
 use crate::executor::or_global;
 use crate::transform::NormalizeSpec;
 use ivf_core::error::{
@@ -8,12 +10,14 @@ use ivf_core::error::{
 };
 use ivf_core::executor::map_items;
 use ivf_core::index::{
-    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update,
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
+    Train, Update, Upsert, check_output,
 };
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    AddOptions, AddReport, AnyRows, Executor, Id, Index, KnobValue, Metric, Node, Part, Rows, SearchParams,
-    SearchResult, SpecText, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec,
+    AddOptions, AddReport, AnyRows, Executor, Id, Index, IndexIvf, IndexIvfMut, KnobValue, Metric, Node, Part, Rows,
+    SearchParams, SearchResult, SpecText, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec,
+    UpsertReport,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -150,6 +154,21 @@ impl PreTransform {
             }
         }
         current
+    }
+
+    /// Vectors of the inner index back through the chain, row after row.
+    fn reversed_rows(&self, vectors: &[f32]) -> Vec<f32> {
+        vectors.chunks_exact(self.inner.dim()).flat_map(|vector| self.reversed(vector)).collect()
+    }
+
+    /// Refuses an index before which other transforms stand.
+    fn check_fits(&self, other: &Self) -> Result<(), MergeError> {
+        if (self.dim, self.tokens(), self.cosine) != (other.dim, other.tokens(), other.cosine) {
+            return Err(MergeError::Incompatible("dimension or transforms"));
+        }
+        let same = self.transforms().len() == other.transforms().len()
+            && self.transforms().iter().zip(other.transforms()).all(|(a, b)| a.export().same(&b.export()));
+        if same { Ok(()) } else { Err(MergeError::Incompatible("their transforms")) }
     }
 
     fn standalone(&self) -> Result<&dyn StandaloneCodec, CodeError> {
@@ -312,6 +331,16 @@ impl Index for PreTransform {
         Some(self)
     }
 
+    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
+        self.inner.as_upsert()?;
+        Some(self)
+    }
+
+    fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
+        self.inner.as_copy_subset()?;
+        Some(self)
+    }
+
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
         self.inner.as_reconstruct()?;
         if self.is_reversible() { Some(self) } else { None }
@@ -319,6 +348,16 @@ impl Index for PreTransform {
 
     fn as_merge(&mut self) -> Option<&mut dyn Merge> {
         self.inner.as_merge()?;
+        Some(self)
+    }
+
+    fn as_ivf(&self) -> Option<&dyn IndexIvf> {
+        self.inner.as_ivf()?;
+        Some(self)
+    }
+
+    fn as_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
+        self.inner.as_ivf_mut()?;
         Some(self)
     }
 
@@ -345,7 +384,7 @@ impl StandaloneCodec for PreTransform {
 
     fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError> {
         let vectors = self.standalone()?.sa_decode(codes)?;
-        Ok(vectors.chunks_exact(self.inner.dim()).flat_map(|vector| self.reversed(vector)).collect())
+        Ok(self.reversed_rows(&vectors))
     }
 }
 
@@ -427,11 +466,52 @@ impl Update for PreTransform {
 
 impl Reconstruct for PreTransform {
     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
-        if vector.len() != self.dim {
-            return Err(ReconstructError::OutputLength { expected: self.dim, found: vector.len() });
-        }
+        check_output(1, self.dim, vector)?;
         vector.copy_from_slice(&self.reversed(&self.inner.reconstruct(id)?));
         Ok(())
+    }
+
+    fn reconstruct_many(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
+        check_output(ids.len(), self.dim, vectors)?;
+        vectors.copy_from_slice(&self.reversed_rows(&self.inner.reconstruct_many(ids)?));
+        Ok(())
+    }
+
+    fn search_and_reconstruct(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<(SearchResult, Vec<f32>), SearchError> {
+        let queries = self.queries(queries, params)?;
+        let reconstruct = self.inner.as_reconstruct().ok_or_else(|| self.inner.unable("reconstruct"))?;
+        let (found, vectors) = reconstruct.search_and_reconstruct(self.behind(&queries).into(), k, params)?;
+        Ok((found, self.reversed_rows(&vectors)))
+    }
+}
+
+impl Upsert for PreTransform {
+    fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError> {
+        rows.check(self.dim)?;
+        let vectors = self.transformed(rows, options.executor)?.ok_or(EditError::NotTrained)?;
+        let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
+        let unable = self.inner.unable("upsert");
+        self.inner.as_upsert().ok_or(unable)?.upsert(ids, rows.into(), options)
+    }
+}
+
+impl CopySubset for PreTransform {
+    fn copy_subset_to(
+        &self,
+        other: &mut dyn Index,
+        subset: &Subset<'_>,
+        options: &AddOptions<'_>,
+    ) -> Result<usize, MergeError> {
+        let other: &mut dyn Any = other;
+        let other = other.downcast_mut::<PreTransform>().ok_or(MergeError::Incompatible("kind"))?;
+        self.check_fits(other)?;
+        let copy = self.inner.as_copy_subset().ok_or_else(|| self.inner.unable("copy a part of it"))?;
+        copy.copy_subset_to(&mut *other.inner, subset, options)
     }
 }
 
@@ -439,14 +519,7 @@ impl Merge for PreTransform {
     fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError> {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<PreTransform>().ok_or(MergeError::Incompatible("kind"))?;
-        if (self.dim, self.tokens(), self.cosine) != (other.dim, other.tokens(), other.cosine) {
-            return Err(MergeError::Incompatible("dimension or transforms"));
-        }
-        let same = self.transforms().len() == other.transforms().len()
-            && self.transforms().iter().zip(other.transforms()).all(|(a, b)| a.export().same(&b.export()));
-        if !same {
-            return Err(MergeError::Incompatible("their transforms"));
-        }
+        self.check_fits(other)?;
         let unable = self.inner.unable("merge");
         self.inner.as_merge().ok_or(unable)?.merge_from(&mut *other.inner, shift, options)
     }

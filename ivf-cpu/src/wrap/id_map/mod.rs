@@ -1,15 +1,14 @@
 //! `IDMap` and `IDMap2`: the caller's ids around an index that counts its own.
 
-use ivf_core::error::{
-    AddError, BuildError, DecodeError, EditError, InputError, KnobError, ReconstructError, SearchError, StoreError,
-    Unable,
-};
-use ivf_core::index::{Add, AddWithIds, RangeSearch, Reconstruct, Remove, Reset, Train, Update};
+mod edit;
+mod search;
+
+use ivf_core::error::{BuildError, DecodeError, KnobError, SearchError, StoreError};
+use ivf_core::index::{Add, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, Train, Update, Upsert};
 use ivf_core::node::NamedArray;
 use ivf_core::registry::{Parsed, Registry, Side, WrapperRow, WrapperSpec};
 use ivf_core::{
-    AddOptions, AddReport, AnyRows, Id, IdSelector, Index, KnobValue, Metric, Node, Part, SearchParams, SearchResult,
-    SpecText, StoredNode,
+    AddReport, AnyRows, Id, Index, KnobValue, Metric, Node, Part, SearchParams, SearchResult, SpecText, StoredNode,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -129,6 +128,13 @@ impl IdMap {
         &*self.inner
     }
 
+    /// Forgets all ids, since the wrapped index counts from 0 again.
+    fn forget(&mut self) {
+        self.ids.clear();
+        self.present.clear();
+        self.numbers.clear();
+    }
+
     fn id_of(&self, number: Id) -> Option<Id> {
         usize::try_from(number.0).ok().and_then(|number| self.ids.get(number)).copied()
     }
@@ -148,24 +154,6 @@ impl IdMap {
                 numbers
             }
         }
-    }
-
-    /// Runs a search of the wrapped index with the caller's selector seen through the map, and names its results.
-    fn through(
-        &self,
-        params: &SearchParams<'_>,
-        search: impl FnOnce(&SearchParams<'_>) -> Result<SearchResult, SearchError>,
-    ) -> Result<SearchResult, SearchError> {
-        let mut result = match params.selector {
-            None => search(params)?,
-            Some(selector) => {
-                let keep = |number: Id| self.id_of(number).is_some_and(|id| selector.contains(id));
-                let translated = IdSelector::Fn(&keep);
-                search(&params.selector(&translated))?
-            }
-        };
-        result.hits = result.hits.map_ids(|number| self.id_of(number).unwrap_or(number));
-        Ok(result)
     }
 
     /// Notes the ids of rows that the wrapped index has just taken.
@@ -236,7 +224,8 @@ impl Index for IdMap {
     }
 
     fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
-        self.through(params, |params| self.inner.search(queries, k, params))
+        let search = |params: &SearchParams<'_>| self.inner.search(queries, k, params);
+        Ok(self.named(self.through(params, search)?))
     }
 
     fn parts(&self) -> Vec<Part> {
@@ -309,116 +298,18 @@ impl Index for IdMap {
         Some(self)
     }
 
+    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
+        self.as_update()?;
+        Some(self)
+    }
+
+    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
+        self.inner.as_merge()?;
+        Some(self)
+    }
+
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
         self.inner.as_reconstruct()?;
         Some(self)
-    }
-}
-
-impl Add for IdMap {
-    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let end = self.next_id.checked_add(rows.len() as u64).filter(|end| *end <= 1 << 63);
-        let ids: Vec<Id> = (self.next_id..end.ok_or(AddError::IdsExhausted)?).map(|id| Id(id as i64)).collect();
-        self.add_with_ids(rows, &ids, options)
-    }
-}
-
-impl AddWithIds for IdMap {
-    fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        if ids.len() != rows.len() {
-            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
-        }
-        let unable = self.inner.unable("add");
-        let report = self.inner.as_add().ok_or(unable)?.add(rows, options)?;
-        self.note(ids, &report);
-        Ok(report)
-    }
-}
-
-impl Reset for IdMap {
-    fn reset(&mut self) -> Result<(), StoreError> {
-        if let Some(reset) = self.inner.as_reset() {
-            reset.reset()?;
-            self.ids.clear();
-            self.present.clear();
-            self.numbers.clear();
-            self.next_id = 0;
-        }
-        Ok(())
-    }
-}
-
-impl RangeSearch for IdMap {
-    fn range_search(
-        &self,
-        queries: AnyRows<'_>,
-        radius: f32,
-        params: &SearchParams<'_>,
-    ) -> Result<SearchResult, SearchError> {
-        let search = self.inner.as_range_search().ok_or_else(|| self.inner.unable("search within a radius"))?;
-        self.through(params, |params| search.range_search(queries, radius, params))
-    }
-}
-
-impl Remove for IdMap {
-    fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
-        let ids = &self.ids;
-        let keep = |number: Id| {
-            usize::try_from(number.0).ok().and_then(|number| ids.get(number)).is_some_and(|id| selector.contains(*id))
-        };
-        let removed = self.inner.remove(&IdSelector::Fn(&keep))?;
-        for (id, present) in self.ids.iter().zip(&mut self.present) {
-            *present &= !selector.contains(*id);
-        }
-        self.numbers.retain(|id, _| !selector.contains(*id));
-        if let (true, Some(reset)) = (self.inner.is_empty(), self.inner.as_reset()) {
-            // Nothing is left that the old numbers could name: count from 0 again, in no memory.
-            reset.reset()?;
-            self.ids.clear();
-            self.present.clear();
-        }
-        Ok(removed)
-    }
-}
-
-impl Update for IdMap {
-    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
-        if ids.len() != rows.len() {
-            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
-        }
-        let known = self.numbers_of(ids);
-        let (mut first, mut others) = (Vec::with_capacity(ids.len()), Vec::new());
-        for id in ids {
-            let numbers = known.get(id).map(Vec::as_slice).unwrap_or_default();
-            let (&number, rest) = numbers.split_first().ok_or(EditError::NoSuchId(*id))?;
-            first.push(Id(number as i64));
-            others.extend(rest.iter().map(|&number| Id(number as i64)));
-        }
-        let unable = self.inner.unable("update");
-        let updated = self.inner.as_update().ok_or(unable)?.update(&first, rows, options);
-        // An id named twice has the same number twice: say it in the caller's words.
-        updated.map_err(|error| match error {
-            EditError::TwiceNamed(number) => EditError::TwiceNamed(self.id_of(number).unwrap_or(number)),
-            other => other,
-        })?;
-        if !others.is_empty() {
-            self.inner.remove(&IdSelector::set(others.iter().copied()))?;
-            others.iter().for_each(|number| self.present[number.0 as usize] = false);
-            for id in ids {
-                if let Some(numbers) = self.numbers.get_mut(id) {
-                    numbers.truncate(1);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Reconstruct for IdMap {
-    fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
-        let known = self.numbers_of(&[id]);
-        let number = *known.get(&id).and_then(|numbers| numbers.first()).ok_or(ReconstructError::NoSuchId(id))?;
-        let unable = || -> Unable { self.inner.unable("reconstruct") };
-        self.inner.as_reconstruct().ok_or_else(unable)?.reconstruct(Id(number as i64), vector)
     }
 }

@@ -1,0 +1,312 @@
+//! A selector at work: whole stretches of ids at a time.
+
+use super::IdSelector;
+use crate::id::{Id, Ids};
+use crate::mask::Mask;
+use roaring::RoaringTreemap;
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// A selector made ready to be asked about many ids; made by [`IdSelector::prepare`].
+///
+/// ```
+/// use ivf_core::{Id, IdSelector, Ids, selector::Selected};
+/// let selector = IdSelector::range(10..20);
+/// let prepared = selector.prepare(1);
+/// // Ids in order are bisected.
+/// assert_eq!(prepared.select(Ids::Ascending(&[Id(2), Id(11), Id(12), Id(40)])), Selected::Run(1..3));
+/// ```
+#[derive(Debug)]
+pub struct Prepared<'a>(Kind<'a>);
+
+/// Which entries of a stretch a selector chooses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selected {
+    /// None of them.
+    None,
+    /// Those of a range, which is not empty.
+    Run(Range<usize>),
+    /// Those with a bit, at least one and not all.
+    Some(Mask),
+}
+
+#[derive(Debug)]
+enum Kind<'a> {
+    All,
+    Range {
+        start: Id,
+        end: Id,
+    },
+    Sorted {
+        ids: &'a [Id],
+        bits: Option<HashBits>,
+    },
+    Set {
+        ids: &'a HashSet<Id>,
+        bits: Option<HashBits>,
+    },
+    Bitmap(&'a [u8]),
+    Roaring(&'a RoaringTreemap),
+    Not(Box<Kind<'a>>),
+    And(Box<Kind<'a>>, Box<Kind<'a>>),
+    Or(Box<Kind<'a>>, Box<Kind<'a>>),
+    Xor(Box<Kind<'a>>, Box<Kind<'a>>),
+    /// A closure, or what else is asked one by one.
+    Each(&'a IdSelector<'a>),
+}
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(selector: &'a IdSelector<'a>, tests: usize) -> Self {
+        Self(Kind::new(selector, tests))
+    }
+
+    /// Which of these entries the selector chooses.
+    pub fn select(&self, ids: Ids<'_>) -> Selected {
+        if ids.is_empty() { Selected::None } else { self.0.select(ids) }
+    }
+}
+
+impl Selected {
+    /// How many of the entries in `range` are chosen.
+    pub fn count_in(&self, range: Range<usize>) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Run(run) => run.end.min(range.end).saturating_sub(run.start.max(range.start)),
+            Self::Some(mask) => mask.count_in(range),
+        }
+    }
+
+    /// The same as a bit for each of `len` entries.
+    pub fn into_mask(self, len: usize) -> Mask {
+        match self {
+            Self::None => Mask::of_range(len, 0..0),
+            Self::Run(run) => Mask::of_range(len, run),
+            Self::Some(mask) => mask,
+        }
+    }
+
+    fn of_run(run: Range<usize>) -> Self {
+        if run.is_empty() { Self::None } else { Self::Run(run) }
+    }
+
+    /// Those with a bit.
+    pub fn of_mask(mask: Mask) -> Self {
+        match mask.count() {
+            0 => Self::None,
+            all if all == mask.len() => Self::Run(0..all),
+            _ => Self::Some(mask),
+        }
+    }
+}
+
+impl<'a> Kind<'a> {
+    fn new(selector: &'a IdSelector<'a>, tests: usize) -> Self {
+        let inner = |selector: &'a IdSelector<'a>| Box::new(Self::new(selector, tests));
+        match selector {
+            IdSelector::All => Self::All,
+            IdSelector::Range { start, end } => Self::Range { start: *start, end: *end },
+            IdSelector::Sorted(ids) => {
+                let ids = ids.as_slice();
+                Self::Sorted { ids, bits: HashBits::new(ids.iter(), ids.len(), tests) }
+            }
+            IdSelector::Set(ids) => Self::Set { ids, bits: HashBits::new(ids.iter(), ids.len(), tests) },
+            IdSelector::Bitmap(bytes) => Self::Bitmap(bytes),
+            IdSelector::Roaring(ids) => Self::Roaring(ids),
+            IdSelector::Not(a) => Self::Not(inner(a)),
+            IdSelector::And(a, b) => Self::And(inner(a), inner(b)),
+            IdSelector::Or(a, b) => Self::Or(inner(a), inner(b)),
+            IdSelector::Xor(a, b) => Self::Xor(inner(a), inner(b)),
+            IdSelector::Fn(_) => Self::Each(selector),
+        }
+    }
+
+    fn select(&self, ids: Ids<'_>) -> Selected {
+        let len = ids.len();
+        match self {
+            Self::All => Selected::Run(0..len),
+            Self::Range { start, end } => select_range(*start, *end, ids),
+            Self::Sorted { ids: chosen, bits } => match ids {
+                Ids::Run { .. } | Ids::Ascending(_) => select_sorted(chosen, ids),
+                Ids::Listed(ids) => each(ids, |id| {
+                    bits.as_ref().is_none_or(|bits| bits.may_have(id)) && chosen.binary_search(&id).is_ok()
+                }),
+            },
+            Self::Set { ids: chosen, bits } => {
+                of_any(ids, |id| bits.as_ref().is_none_or(|bits| bits.may_have(id)) && chosen.contains(&id))
+            }
+            Self::Bitmap(bytes) => match ids {
+                Ids::Run { first: Id(first @ 0..), len } => {
+                    let mut mask = Mask::of_range(len, 0..0);
+                    mask.fill_words(|w| bits_of(bytes, first as usize + w * 64));
+                    Selected::of_mask(mask)
+                }
+                _ => of_any(ids, |id| {
+                    // A negative id is a place past the end.
+                    let byte = usize::try_from(id.0 as u64 / 8).ok().and_then(|byte| bytes.get(byte));
+                    byte.is_some_and(|byte| byte >> (id.0 & 7) & 1 == 1)
+                }),
+            },
+            Self::Roaring(chosen) => of_any(ids, |id| u64::try_from(id.0).is_ok_and(|id| chosen.contains(id))),
+            Self::Each(selector) => of_any(ids, |id| selector.contains(id)),
+            Self::Not(inner) => match inner.select(ids) {
+                Selected::None => Selected::Run(0..len),
+                Selected::Run(run) if run.start == 0 => Selected::of_run(run.end..len),
+                Selected::Run(run) if run.end == len => Selected::of_run(0..run.start),
+                other => {
+                    let mut mask = other.into_mask(len);
+                    mask.invert();
+                    Selected::of_mask(mask)
+                }
+            },
+            Self::And(a, b) => match a.select(ids) {
+                Selected::None => Selected::None,
+                a => match (a, b.select(ids)) {
+                    (_, Selected::None) => Selected::None,
+                    (Selected::Run(a), Selected::Run(b)) => Selected::of_run(a.start.max(b.start)..a.end.min(b.end)),
+                    (Selected::Run(run), Selected::Some(mut mask)) | (Selected::Some(mut mask), Selected::Run(run)) => {
+                        mask.clip(run);
+                        Selected::of_mask(mask)
+                    }
+                    (a, b) => combined(a, b, len, |a, b| a & b),
+                },
+            },
+            Self::Or(a, b) => match (a.select(ids), b.select(ids)) {
+                (Selected::None, other) | (other, Selected::None) => other,
+                (a, b) => combined(a, b, len, |a, b| a | b),
+            },
+            Self::Xor(a, b) => match (a.select(ids), b.select(ids)) {
+                (Selected::None, other) | (other, Selected::None) => other,
+                (a, b) => combined(a, b, len, |a, b| a ^ b),
+            },
+        }
+    }
+}
+
+fn combined(a: Selected, b: Selected, len: usize, op: impl Fn(u64, u64) -> u64) -> Selected {
+    let mut mask = a.into_mask(len);
+    mask.combine(&b.into_mask(len), op);
+    Selected::of_mask(mask)
+}
+
+fn each(ids: &[Id], keep: impl Fn(Id) -> bool) -> Selected {
+    let mut mask = Mask::of_range(ids.len(), 0..0);
+    let mut words = ids.chunks(64);
+    mask.fill_words(|_| {
+        let ids = words.next().unwrap_or_default();
+        ids.iter().enumerate().fold(0, |word, (bit, &id)| word | u64::from(keep(id)) << bit)
+    });
+    Selected::of_mask(mask)
+}
+
+fn of_any(ids: Ids<'_>, keep: impl Fn(Id) -> bool) -> Selected {
+    match ids {
+        Ids::Listed(ids) | Ids::Ascending(ids) => each(ids, keep),
+        Ids::Run { .. } => Selected::of_mask(Mask::from_fn(ids.len(), |i| keep(ids.get(i)))),
+    }
+}
+
+fn select_range(start: Id, end: Id, ids: Ids<'_>) -> Selected {
+    match ids {
+        _ if start >= end => Selected::None,
+        Ids::Run { first, len } => {
+            let place = |id: Id| usize::try_from(id.0.saturating_sub(first.0)).map_or(0, |place| place.min(len));
+            // A run up to the largest id of all ends before an id that there is not.
+            Selected::of_run(place(start)..place(end))
+        }
+        Ids::Ascending(ids) => {
+            Selected::of_run(ids.partition_point(|id| *id < start)..ids.partition_point(|id| *id < end))
+        }
+        Ids::Listed(ids) => {
+            // One comparison: what is below the start wraps around.
+            let width = end.0.wrapping_sub(start.0) as u64;
+            each(ids, |id| (id.0.wrapping_sub(start.0) as u64) < width)
+        }
+    }
+}
+
+/// Ids in order among ids in order: the fewer look for their places among the others.
+fn select_sorted(chosen: &[Id], ids: Ids<'_>) -> Selected {
+    let len = ids.len();
+    let (first, last) = (ids.get(0), ids.get(len - 1));
+    let chosen = &chosen[chosen.partition_point(|id| *id < first)..chosen.partition_point(|id| *id <= last)];
+    if chosen.is_empty() {
+        return Selected::None;
+    }
+    let mut mask = Mask::of_range(len, 0..0);
+    match ids {
+        Ids::Run { first, .. } => {
+            chosen.iter().for_each(|id| mask.set(id.0.wrapping_sub(first.0) as usize));
+        }
+        Ids::Listed(ids) | Ids::Ascending(ids) => {
+            let mut from = 0;
+            for id in chosen {
+                from += gallop(&ids[from..], |other| other < id);
+                while ids.get(from) == Some(id) {
+                    mask.set(from);
+                    from += 1;
+                }
+            }
+        }
+    }
+    Selected::of_mask(mask)
+}
+
+/// How many at the front are `before`: found in steps that double, then by bisection, so that near places are found soon.
+fn gallop(ids: &[Id], before: impl Fn(&Id) -> bool) -> usize {
+    let mut step = 1;
+    while step < ids.len() && before(&ids[step]) {
+        step *= 2;
+    }
+    let start = step / 2;
+    start + ids[start..ids.len().min(step + 1)].partition_point(before)
+}
+
+/// The 64 bits of a bitmap from bit `start` on.
+fn bits_of(bytes: &[u8], start: usize) -> u64 {
+    let word = |byte: usize| match bytes.get(byte..byte + 8) {
+        Some(eight) => u64::from_le_bytes(eight.try_into().expect("eight bytes")),
+        None => {
+            let rest = bytes.get(byte..).unwrap_or_default();
+            rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+        }
+    };
+    let (byte, shift) = (start / 8, start % 8);
+    let low = word(byte) >> shift;
+    if shift == 0 { low } else { low | u64::from(bytes.get(byte + 8).copied().unwrap_or(0)) << (64 - shift) }
+}
+
+/// A bit for the hash of each id: says at once of most ids that are not in a set that they are not.
+#[derive(Debug)]
+struct HashBits {
+    words: Vec<u64>,
+    shift: u32,
+}
+
+impl HashBits {
+    /// Bits for each id of a set: one in sixteen other ids passes for one of them.
+    const BITS: usize = 16;
+
+    /// `None` if making it takes longer than the `tests` do.
+    fn new<'i>(ids: impl Iterator<Item = &'i Id>, len: usize, tests: usize) -> Option<Self> {
+        if tests < len {
+            return None;
+        }
+        let bits = (len.max(4) * Self::BITS).next_power_of_two();
+        let mut made = Self { words: vec![0; bits / 64], shift: 64 - bits.trailing_zeros() };
+        for id in ids {
+            let bit = made.bit(*id);
+            made.words[bit / 64] |= 1 << (bit % 64);
+        }
+        Some(made)
+    }
+
+    /// Fibonacci hashing (Knuth, TAOCP 3, 6.4): the upper bits of a product.
+    fn bit(&self, id: Id) -> usize {
+        ((id.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
+    }
+
+    fn may_have(&self, id: Id) -> bool {
+        let bit = self.bit(id);
+        self.words[bit / 64] >> (bit % 64) & 1 == 1
+    }
+}

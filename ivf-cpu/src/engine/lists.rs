@@ -1,0 +1,150 @@
+//! What a writer may do with the lists: give them other numbers, put others in their place, fill chosen ones.
+
+use super::entries::made_map;
+use super::{IvfIndex, Trained};
+use ivf_core::error::{AddError, EditError, InputError, ReplaceError, StoreError};
+use ivf_core::quantizer::order_fault;
+use ivf_core::{AddOptions, AddReport, AnyRows, Centroids, Id, IndexIvfMut, InvertedLists, Level1Quantizer, ListNo};
+use std::sync::Arc;
+
+impl IndexIvfMut for IvfIndex {
+    fn add_preassigned(
+        &mut self,
+        rows: AnyRows<'_>,
+        lists: &[Option<ListNo>],
+        ids: Option<&[Id]>,
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, AddError> {
+        let Trained { quantizer, entries } = self.trained.as_ref().ok_or(AddError::NotTrained)?;
+        if lists.len() != rows.len() {
+            return Err(AddError::ListCount { rows: rows.len(), lists: lists.len() });
+        }
+        let nlist = quantizer.nlist();
+        for (row, list) in lists.iter().enumerate() {
+            if let Some(list) = list.filter(|list| list.index() >= nlist) {
+                return Err(AddError::NoSuchList { row, list, nlist });
+            }
+        }
+        match ids {
+            None => {
+                let ids = entries.count_ids(rows.len())?;
+                self.add_to(rows, &ids, Some(lists), options)
+            }
+            Some(ids) if ids.len() != rows.len() => {
+                Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into())
+            }
+            Some(ids) => {
+                entries.check_ids(ids.iter().copied())?;
+                self.add_to(rows, ids, Some(lists), options)
+            }
+        }
+    }
+
+    fn replace_quantizer(&mut self, quantizer: Arc<dyn Level1Quantizer>) -> Result<(), ReplaceError> {
+        let Trained { quantizer: old, entries } = self.trained.as_mut().ok_or(ReplaceError::NotTrained)?;
+        if quantizer.dim() != self.dim {
+            return Err(ReplaceError::Dim { expected: self.dim, found: quantizer.dim() });
+        }
+        if quantizer.nlist() != old.nlist() {
+            return Err(ReplaceError::ListCount { expected: old.nlist(), found: quantizer.nlist() });
+        }
+        if let Some(found) = quantizer.metric().filter(|metric| *metric != self.metric) {
+            return Err(ReplaceError::Metric { expected: self.metric, found });
+        }
+        let spec = quantizer.spec();
+        spec.check(self.dim, self.metric)?;
+        if entries.len > 0
+            && let Some(list) = other_centroid(&**old, &*quantizer)
+        {
+            return Err(ReplaceError::Centroid { len: entries.len, list });
+        }
+        entries.bind(quantizer.clone());
+        *old = quantizer;
+        self.quantizer = spec;
+        Ok(())
+    }
+
+    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Box<dyn InvertedLists>, ReplaceError> {
+        let Trained { quantizer, entries } = self.trained.as_mut().ok_or(ReplaceError::NotTrained)?;
+        if lists.nlist() != quantizer.nlist() {
+            return Err(ReplaceError::ListCount { expected: quantizer.nlist(), found: lists.nlist() });
+        }
+        if lists.layout() != entries.layout() {
+            let (expected, found) = (entries.layout().to_string(), lists.layout().to_string());
+            return Err(StoreError::Layout { expected, found }.into());
+        }
+        let len = lists.total_len()?;
+        let mut largest = None;
+        for list in entries.list_numbers() {
+            largest = largest.max(lists.list(list)?.ids().max());
+        }
+        let after = largest.and_then(|id| u64::try_from(id.0).ok()).map_or(0, |id| id + 1);
+        let next_id = entries.next_id.max(after);
+        let map = made_map(&*lists, entries.map.kind(), len, next_id).map_err(|error| match error {
+            EditError::NotForArray(id) => ReplaceError::NotForArray(id),
+            EditError::Store(error) => error.into(),
+            other => StoreError::Inconsistent(other.to_string()).into(),
+        })?;
+        (entries.map, entries.len, entries.next_id) = (map, len, next_id);
+        Ok(std::mem::replace(&mut entries.lists, lists))
+    }
+
+    fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError> {
+        let Trained { quantizer, entries } = self.trained.as_mut().ok_or(ReplaceError::NotTrained)?;
+        if let Some(list) = order_fault(quantizer.nlist(), order) {
+            return Err(ReplaceError::Order { list, nlist: quantizer.nlist() });
+        }
+        let mut contents = Vec::with_capacity(order.len());
+        for list in entries.list_numbers() {
+            let list = entries.lists.list(list)?;
+            contents.push((list.ids().collect::<Vec<Id>>(), list.unpack(entries.layout())));
+        }
+        let numbers: Vec<ListNo> = entries.list_numbers().collect();
+        let writer = entries.writer()?;
+        writer.prepare(&numbers)?;
+        for (done, (&to, from)) in numbers.iter().zip(order).enumerate() {
+            let (ids, codes) = &contents[from.index()];
+            if let Err(error) = writer.replace(to, ids, codes) {
+                for &list in &numbers[..=done] {
+                    let (ids, codes) = &contents[list.index()];
+                    writer.replace(list, ids, codes)?;
+                }
+                return Err(error.into());
+            }
+        }
+        *quantizer = quantizer.permuted(order);
+        entries.bind(quantizer.clone());
+        let mut places = vec![ListNo(0); order.len()];
+        numbers.iter().zip(order).for_each(|(&to, from)| places[from.index()] = to);
+        entries.map.renumber(&places);
+        Ok(())
+    }
+
+    fn sort_entries(&mut self) -> Result<(), StoreError> {
+        let Some(Trained { entries, .. }) = &mut self.trained else { return Ok(()) };
+        for list in entries.list_numbers() {
+            let before: Vec<Id> = entries.lists.list(list)?.ids().collect();
+            if before.is_sorted() {
+                continue;
+            }
+            let (size, codes) = (entries.layout().code_size(), entries.lists.list(list)?.unpack(entries.layout()));
+            let mut order: Vec<usize> = (0..before.len()).collect();
+            order.sort_by_key(|&i| before[i]);
+            let ids: Vec<Id> = order.iter().map(|&i| before[i]).collect();
+            let codes: Vec<u8> = order.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
+            entries.writer()?.replace(list, &ids, &codes)?;
+            entries.map.reordered(list, &before, &ids);
+        }
+        Ok(())
+    }
+}
+
+/// The first list around another centroid, to the bit.
+fn other_centroid(ours: &dyn Centroids, theirs: &dyn Centroids) -> Option<ListNo> {
+    let (mut our, mut their) = (vec![0.0; ours.dim()], vec![0.0; theirs.dim()]);
+    (0..ours.nlist()).map(|no| ListNo(no as u32)).find(|&list| {
+        ours.centroid(list, &mut our);
+        theirs.centroid(list, &mut their);
+        our.iter().zip(&their).any(|(a, b)| a.to_bits() != b.to_bits())
+    })
+}

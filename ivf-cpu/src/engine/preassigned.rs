@@ -1,0 +1,186 @@
+//! What only an inverted file has: searches of given lists, and entries by their places.
+
+use super::rounds::{Batches, Rounds};
+use super::scan::{Batch, Scan};
+use super::search::plan;
+use super::{IvfIndex, Trained};
+use ivf_core::error::{ReconstructError, SearchError};
+use ivf_core::index::check_output;
+use ivf_core::index_ivf::check_radius;
+use ivf_core::scanner::Piece;
+use ivf_core::selector::Selected;
+use ivf_core::{
+    AnyRows, Collector, Hits, IndexIvf, InvertedLists, Level1Quantizer, Limits, Location, ParallelMode, Probes,
+    SearchParams, SearchPlan, SearchResult, SearchStats, Sink,
+};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The parameters of a search whose lists are given.
+const PARAMS: &[&str] = &["max_codes", "max_lists", "selector", "mode", "locations", "per_query"];
+
+/// Those of a range search.
+const RANGE_PARAMS: &[&str] =
+    &["max_codes", "max_lists", "max_results", "max_empty_lists", "selector", "mode", "locations", "per_query"];
+
+/// Those of a search for one query with a collector.
+const ONE_PARAMS: &[&str] = &["max_codes", "max_lists", "selector", "per_query"];
+
+/// Codes that a collector hears of at a time, at most.
+const STRETCH: usize = 4096;
+
+impl IndexIvf for IvfIndex {
+    fn nlist(&self) -> usize {
+        self.quantizer.nlist()
+    }
+
+    fn nprobe(&self) -> usize {
+        self.nprobe
+    }
+
+    fn max_codes(&self) -> usize {
+        self.max_codes
+    }
+
+    fn parallel_mode(&self) -> ParallelMode {
+        self.mode
+    }
+
+    fn quantizer(&self) -> Option<&Arc<dyn Level1Quantizer>> {
+        self.trained.as_ref().map(|trained| &trained.quantizer)
+    }
+
+    fn lists(&self) -> Option<&dyn InvertedLists> {
+        self.trained.as_ref().map(|trained| &*trained.entries.lists)
+    }
+
+    fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
+        let trained = self.checked(queries, &SearchParams::new())?;
+        let mut scratch = Vec::new();
+        trained.quantizer.assign(queries.to_f32(&mut scratch), nprobe.min(trained.quantizer.nlist()), params)
+    }
+
+    fn search_preassigned_into(
+        &self,
+        queries: AnyRows<'_>,
+        probes: &Probes,
+        sinks: &mut [Sink],
+        params: &SearchParams<'_>,
+    ) -> Result<SearchStats, SearchError> {
+        params.only("a search of given lists", PARAMS)?;
+        if sinks.len() != queries.len() {
+            return Err(SearchError::Count { what: "sinks", found: sinks.len(), queries: queries.len() });
+        }
+        self.scan_planned(queries, probes, params, |scan, batch, block, stats| {
+            scan.run_counted(batch, &mut sinks[block], stats)
+        })
+    }
+
+    fn range_search_preassigned(
+        &self,
+        queries: AnyRows<'_>,
+        probes: &Probes,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        check_radius(radius)?;
+        params.only("a range search of given lists", RANGE_PARAMS)?;
+        let rounds = Rounds::new(self.metric.public(radius), params);
+        let mut sinks = vec![rounds.sink(); queries.len()];
+        let stats = self.scan_planned(queries, probes, params, |scan, batch, block, stats| {
+            rounds.run(scan, batch, &mut sinks[block], stats)
+        })?;
+        Ok(SearchResult::new(Hits::from_sinks(self.metric, sinks, params.locations.unwrap_or(false)), stats))
+    }
+
+    fn search_one_preassigned(
+        &self,
+        query: AnyRows<'_>,
+        probes: &Probes,
+        collector: &mut dyn Collector,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchStats, SearchError> {
+        params.only("a search of one query with a collector", ONE_PARAMS)?;
+        if query.len() != 1 {
+            return Err(SearchError::Count { what: "queries", found: query.len(), queries: 1 });
+        }
+        let (Trained { entries, .. }, plan) = self.planned(query, probes, params)?;
+        let started = Instant::now();
+        let mut stats = SearchStats::of_queries(1);
+        let mut scratch = Vec::new();
+        let selector = params.of_query(0).selector.map(|selector| selector.prepare(plan.codes() as usize));
+        let mut scanner = entries.bound.scanner();
+        scanner.set_query(query.to_f32(&mut scratch).row(0));
+        'lists: for probe in plan.row(0) {
+            params.check_cancel()?;
+            let list = entries.lists.list(probe.list)?;
+            scanner.set_list(probe.list, probe.coarse_distance);
+            stats.lists += 1;
+            for piece in Piece::of_list(probe.list, &list, entries.layout(), 0..probe.prefix as usize) {
+                let selected = selector.as_ref().map(|selector| selector.select(piece.segment().ids()));
+                for start in piece.range().step_by(STRETCH) {
+                    let stretch = piece.clone().within(start..start + STRETCH);
+                    stats.codes += stretch.range().len() as u64;
+                    let mut sink = Sink::within(collector.threshold());
+                    match &selected {
+                        None => scanner.scan(&stretch, &mut sink),
+                        Some(Selected::None) => {}
+                        Some(Selected::Run(run)) => scanner.scan(&stretch.within(run.clone()), &mut sink),
+                        Some(Selected::Some(mask)) => scanner.scan(&stretch.masked(Some(mask)), &mut sink),
+                    }
+                    stats.updates += sink.updates();
+                    if !sink.is_empty() && collector.collect(sink.held()).is_break() {
+                        break 'lists;
+                    }
+                }
+            }
+        }
+        stats.scan_time = started.elapsed();
+        Ok(stats)
+    }
+
+    fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError> {
+        let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
+        check_output(1, self.dim, vector)?;
+        entries.decode_at(&[at], vector)?;
+        Ok(())
+    }
+}
+
+impl IvfIndex {
+    /// What queries with given probes scan.
+    fn planned(
+        &self,
+        queries: AnyRows<'_>,
+        probes: &Probes,
+        params: &SearchParams<'_>,
+    ) -> Result<(&Trained, SearchPlan), SearchError> {
+        let trained = self.checked(queries, params)?;
+        if probes.len() != queries.len() {
+            return Err(SearchError::Count { what: "probes", found: probes.len(), queries: queries.len() });
+        }
+        let limits = |i| Limits { nprobe: usize::MAX, ..self.limits(params, i) };
+        Ok((trained, plan(&*trained.entries.lists, probes, limits)?))
+    }
+
+    /// Scans given lists, block of queries after block, each as `run` says.
+    fn scan_planned(
+        &self,
+        queries: AnyRows<'_>,
+        probes: &Probes,
+        params: &SearchParams<'_>,
+        mut run: impl FnMut(&Scan<'_>, Batch<'_>, std::ops::Range<usize>, &mut SearchStats) -> Result<(), SearchError>,
+    ) -> Result<SearchStats, SearchError> {
+        let (Trained { entries, .. }, plan) = self.planned(queries, probes, params)?;
+        let scan = Scan::new(entries, self.mode, params, queries.len(), probes.nprobe());
+        let mut stats = SearchStats::of_queries(queries.len());
+        let mut scratch = Vec::new();
+        for block in Batches::new(queries.len(), probes.nprobe()) {
+            let range = block.range();
+            let rows = queries.slice(range.clone()).to_f32(&mut scratch);
+            let batch = Batch { queries: rows, plan: &plan, first: range.start, numbers: block.numbers() };
+            run(&scan, batch, range, &mut stats)?;
+        }
+        Ok(stats)
+    }
+}

@@ -1,0 +1,163 @@
+//! Adding, removing, replacing and merging under the caller's ids.
+
+use super::IdMap;
+use ivf_core::error::{AddError, EditError, InputError, MergeError, StoreError};
+use ivf_core::index::{Add, AddWithIds, Merge, Remove, Reset, Update, Upsert};
+use ivf_core::params::NonFinite;
+use ivf_core::{AddOptions, AddReport, AnyRows, Id, IdSelector, Index, Rows, UpsertReport};
+use std::any::Any;
+use std::collections::HashSet;
+
+impl Add for IdMap {
+    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let end = self.next_id.checked_add(rows.len() as u64).filter(|end| *end <= 1 << 63);
+        let ids: Vec<Id> = (self.next_id..end.ok_or(AddError::IdsExhausted)?).map(|id| Id(id as i64)).collect();
+        self.add_with_ids(rows, &ids, options)
+    }
+}
+
+impl AddWithIds for IdMap {
+    fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        if ids.len() != rows.len() {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        let unable = self.inner.unable("add");
+        let report = self.inner.as_add().ok_or(unable)?.add(rows, options)?;
+        self.note(ids, &report);
+        Ok(report)
+    }
+}
+
+impl Reset for IdMap {
+    fn reset(&mut self) -> Result<(), StoreError> {
+        if let Some(reset) = self.inner.as_reset() {
+            reset.reset()?;
+            self.forget();
+            self.next_id = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Remove for IdMap {
+    fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
+        let removed = match self.numbers_named(selector, self.len()) {
+            Some(numbers) => {
+                let removed = self.inner.remove(&IdSelector::sorted(numbers.clone()))?;
+                for number in numbers {
+                    self.present[number.0 as usize] = false;
+                    self.numbers.remove(&self.ids[number.0 as usize]);
+                }
+                removed
+            }
+            None => {
+                let ids = &self.ids;
+                let keep = |number: Id| {
+                    let id = usize::try_from(number.0).ok().and_then(|number| ids.get(number));
+                    id.is_some_and(|id| selector.contains(*id))
+                };
+                let removed = self.inner.remove(&IdSelector::Fn(&keep))?;
+                for (id, present) in self.ids.iter().zip(&mut self.present) {
+                    *present &= !selector.contains(*id);
+                }
+                self.numbers.retain(|id, _| !selector.contains(*id));
+                removed
+            }
+        };
+        if let (true, Some(reset)) = (self.inner.is_empty(), self.inner.as_reset()) {
+            // Nothing is left that the old numbers could name: count from 0 again, in no memory.
+            reset.reset()?;
+            self.forget();
+        }
+        Ok(removed)
+    }
+}
+
+impl Update for IdMap {
+    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
+        if ids.len() != rows.len() {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        let known = self.numbers_of(ids);
+        let (mut first, mut others) = (Vec::with_capacity(ids.len()), Vec::new());
+        for id in ids {
+            let numbers = known.get(id).map(Vec::as_slice).unwrap_or_default();
+            let (&number, rest) = numbers.split_first().ok_or(EditError::NoSuchId(*id))?;
+            first.push(Id(number as i64));
+            others.extend(rest.iter().map(|&number| Id(number as i64)));
+        }
+        let unable = self.inner.unable("update");
+        let updated = self.inner.as_update().ok_or(unable)?.update(&first, rows, options);
+        // An id named twice has the same number twice: say it in the caller's words.
+        updated.map_err(|error| match error {
+            EditError::TwiceNamed(number) => EditError::TwiceNamed(self.id_of(number).unwrap_or(number)),
+            other => other,
+        })?;
+        if !others.is_empty() {
+            self.inner.remove(&IdSelector::set(others.iter().copied()))?;
+            others.iter().for_each(|number| self.present[number.0 as usize] = false);
+            for id in ids {
+                if let Some(numbers) = self.numbers.get_mut(id) {
+                    numbers.truncate(1);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Merge for IdMap {
+    fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError> {
+        let other: &mut dyn Any = other;
+        let other = other.downcast_mut::<IdMap>().ok_or(MergeError::Incompatible("kind"))?;
+        if self.kind != other.kind {
+            return Err(MergeError::Incompatible("kind"));
+        }
+        // What the other gave out last and removed since, the merged index gives out again.
+        let numbers = other.present.iter().rposition(|present| *present).map_or(0, |last| last + 1);
+        let shifted = |id: &Id| id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id: *id, shift });
+        let there = other.ids[..numbers].iter().zip(&other.present);
+        let ids = there.map(|(id, present)| if *present { shifted(id) } else { Ok(Id(-1)) });
+        let ids = ids.collect::<Result<Vec<Id>, MergeError>>()?;
+        let unable = self.inner.unable("merge");
+        self.inner.as_merge().ok_or(unable)?.merge_from(&mut *other.inner, self.ids.len() as i64, options)?;
+        let skipped = (0..numbers).filter(|&number| !other.present[number]).collect();
+        self.note(&ids, &AddReport::new(other.inner.len(), skipped));
+        other.forget();
+        other.next_id = 0;
+        Ok(())
+    }
+}
+
+impl Upsert for IdMap {
+    fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError> {
+        if ids.len() != rows.len() {
+            return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
+        }
+        rows.check(self.dim())?;
+        let mut seen = HashSet::with_capacity(ids.len());
+        if let Some(twice) = ids.iter().find(|id| !seen.insert(**id)) {
+            return Err(EditError::TwiceNamed(*twice));
+        }
+        let known = self.numbers_of(ids);
+        let (old, new): (Vec<usize>, Vec<usize>) = (0..ids.len()).partition(|&row| known.contains_key(&ids[row]));
+        let mut scratch = Vec::new();
+        let vectors = rows.to_f32(&mut scratch);
+        let some = |chosen: &[usize]| -> (Vec<Id>, Vec<f32>) {
+            (
+                chosen.iter().map(|&row| ids[row]).collect(),
+                chosen.iter().flat_map(|&row| vectors.row(row)).copied().collect(),
+            )
+        };
+        let ((old_ids, old_rows), (new_ids, new_rows)) = (some(&old), some(&new));
+        let rows_of = |vectors| Rows::<f32>::new(vectors, rows.dim()).map_err(InputError::from);
+        let options = options.non_finite(NonFinite::Reject);
+        // New ones first: they can be taken away again if the others cannot be replaced.
+        self.add_with_ids(rows_of(&new_rows)?.into(), &new_ids, &options)?;
+        if let Err(error) = self.update(&old_ids, rows_of(&old_rows)?.into(), &options) {
+            self.remove(&IdSelector::sorted(new_ids))?;
+            return Err(error);
+        }
+        Ok(UpsertReport::new(old.len(), new.len()))
+    }
+}

@@ -1,0 +1,128 @@
+//! An inverted file behind transforms: lists and probes are the wrapped index's, vectors pass through the chain.
+
+use super::PreTransform;
+use ivf_core::error::{AddError, InputError, ReconstructError, ReplaceError, SearchError, StoreError};
+use ivf_core::index::check_output;
+use ivf_core::{
+    AddOptions, AddReport, AnyRows, Collector, Id, Index, IndexIvf, IndexIvfMut, InvertedLists, Level1Quantizer,
+    ListNo, Location, ParallelMode, Probes, SearchParams, SearchResult, SearchStats, Sink, error::Unable,
+};
+use std::sync::Arc;
+
+impl PreTransform {
+    fn inverted(&self) -> Result<&dyn IndexIvf, Unable> {
+        self.inner.as_ivf().ok_or_else(|| self.inner.unable("search given lists"))
+    }
+
+    fn inverted_mut(&mut self) -> Result<&mut dyn IndexIvfMut, Unable> {
+        let unable = self.inner.unable("change its lists");
+        self.inner.as_ivf_mut().ok_or(unable)
+    }
+}
+
+/// The quantizer and its centroids are those of the vectors behind the transforms: [`IndexIvf::assign`] takes those before them.
+impl IndexIvf for PreTransform {
+    fn nlist(&self) -> usize {
+        self.inner.as_ivf().map_or(0, |ivf| ivf.nlist())
+    }
+
+    fn nprobe(&self) -> usize {
+        self.inner.as_ivf().map_or(0, |ivf| ivf.nprobe())
+    }
+
+    fn max_codes(&self) -> usize {
+        self.inner.as_ivf().map_or(0, |ivf| ivf.max_codes())
+    }
+
+    fn parallel_mode(&self) -> ParallelMode {
+        self.inner.as_ivf().map_or(ParallelMode::Auto, |ivf| ivf.parallel_mode())
+    }
+
+    fn quantizer(&self) -> Option<&Arc<dyn Level1Quantizer>> {
+        self.inner.as_ivf()?.quantizer()
+    }
+
+    fn lists(&self) -> Option<&dyn InvertedLists> {
+        self.inner.as_ivf()?.lists()
+    }
+
+    fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
+        let queries = self.queries(queries, params)?;
+        self.inverted()?.assign(self.behind(&queries).into(), nprobe, params)
+    }
+
+    fn search_preassigned_into(
+        &self,
+        queries: AnyRows<'_>,
+        probes: &Probes,
+        sinks: &mut [Sink],
+        params: &SearchParams<'_>,
+    ) -> Result<SearchStats, SearchError> {
+        let queries = self.queries(queries, params)?;
+        self.inverted()?.search_preassigned_into(self.behind(&queries).into(), probes, sinks, params)
+    }
+
+    fn range_search_preassigned(
+        &self,
+        queries: AnyRows<'_>,
+        probes: &Probes,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        let queries = self.queries(queries, params)?;
+        self.inverted()?.range_search_preassigned(self.behind(&queries).into(), probes, radius, params)
+    }
+
+    fn search_one_preassigned(
+        &self,
+        query: AnyRows<'_>,
+        probes: &Probes,
+        collector: &mut dyn Collector,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchStats, SearchError> {
+        let query = self.queries(query, params)?;
+        self.inverted()?.search_one_preassigned(self.behind(&query).into(), probes, collector, params)
+    }
+
+    fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError> {
+        check_output(1, self.dim, vector)?;
+        if !self.is_reversible() {
+            let index: &dyn Index = self;
+            return Err(index.unable("reconstruct").into());
+        }
+        let mut behind = vec![0.0; self.inner.dim()];
+        self.inverted()?.reconstruct_at(at, &mut behind)?;
+        vector.copy_from_slice(&self.reversed(&behind));
+        Ok(())
+    }
+}
+
+impl IndexIvfMut for PreTransform {
+    fn add_preassigned(
+        &mut self,
+        rows: AnyRows<'_>,
+        lists: &[Option<ListNo>],
+        ids: Option<&[Id]>,
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, AddError> {
+        let vectors = self.transformed(rows, options.executor)?.ok_or(AddError::NotTrained)?;
+        let rows = ivf_core::Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
+        self.inverted_mut()?.add_preassigned(rows.into(), lists, ids, options)
+    }
+
+    fn replace_quantizer(&mut self, quantizer: Arc<dyn Level1Quantizer>) -> Result<(), ReplaceError> {
+        self.inverted_mut()?.replace_quantizer(quantizer)
+    }
+
+    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Box<dyn InvertedLists>, ReplaceError> {
+        self.inverted_mut()?.replace_lists(lists)
+    }
+
+    fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError> {
+        self.inverted_mut()?.permute_lists(order)
+    }
+
+    fn sort_entries(&mut self) -> Result<(), StoreError> {
+        self.inner.as_ivf_mut().map_or(Ok(()), |ivf| ivf.sort_entries())
+    }
+}
