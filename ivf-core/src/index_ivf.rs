@@ -12,7 +12,6 @@ use crate::report::{AddReport, SearchStats};
 use crate::rows::AnyRows;
 use crate::sink::{Collector, Sink};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// An inverted-file index: a coarse quantizer that names lists, and lists that are scanned. Implemented by the CPU engine and by
 /// the CUDA engine alike. (Faiss's `IndexIVFInterface`.)
@@ -92,15 +91,10 @@ pub trait IndexIvf: Index {
         collector: &mut dyn Collector,
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError> {
-        let started = Instant::now();
-        let quantizer_params = params.for_quantizer();
-        let probes = self.assign(query, params.nprobe.unwrap_or(self.nprobe()), &quantizer_params)?;
-        let coarse_time = started.elapsed();
+        let probes = self.assign(query, params.nprobe.unwrap_or(self.nprobe()), &params.for_quantizer())?;
         let mut rest = *params;
         (rest.nprobe, rest.quantizer) = (None, None);
-        let mut stats = self.search_one_preassigned(query, &probes, collector, &rest)?;
-        stats.coarse_time = coarse_time;
-        Ok(stats)
+        self.search_one_preassigned(query, &probes, collector, &rest)
     }
 
     /// The `k` nearest vectors of each query in the lists of its probes.

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ability;
 pub mod bytes;
 pub mod codec;
 pub mod direct_map;
@@ -51,16 +52,17 @@ pub mod spec;
 pub mod transform;
 pub mod wire;
 
+pub use ability::{
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
+    Train, Update, Upsert,
+};
 pub use codec::{BoundCodec, Codec, CodecSpec};
 pub use direct_map::{DirectMap, DirectMapKind};
 pub use element::{Element, ElementType};
 pub use executor::Executor;
 pub use hits::{Hits, HitsRow, SearchResult};
 pub use id::{Id, Ids, ListNo, ListOffset, Location};
-pub use index::{
-    Add, AddCodes, AddWithIds, CopySubset, Index, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec,
-    Subset, Train, Update, Upsert,
-};
+pub use index::Index;
 pub use index_ivf::{IndexIvf, IndexIvfMut};
 pub use layout::CodeLayout;
 pub use lists::{ArrayLists, InvertedLists, InvertedListsMut};

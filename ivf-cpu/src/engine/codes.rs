@@ -3,12 +3,12 @@
 use super::entries::Mark;
 use super::{DIRECT_MAP, IvfIndex};
 use crate::coarse::OneListSpec;
-use ivf_core::error::{
-    BuildError, DecodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError,
-};
-use ivf_core::index::{
+use ivf_core::ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
     Train, Update, Upsert,
+};
+use ivf_core::error::{
+    BuildError, DecodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError,
 };
 use ivf_core::part::unknown_knob;
 use ivf_core::registry::{IndexRow, Registry};

@@ -24,12 +24,12 @@ pub(crate) use file::ROW as IVF;
 
 use crate::coarse::OneListSpec;
 use entries::Entries;
-use ivf_core::error::SearchError;
-use ivf_core::error::{BuildError, EditError, KnobError, StoreError};
-use ivf_core::index::{
+use ivf_core::ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train,
     Update, Upsert,
 };
+use ivf_core::error::SearchError;
+use ivf_core::error::{BuildError, EditError, KnobError, StoreError};
 use ivf_core::lists::{ArrayLists, StoreSpec};
 use ivf_core::part::unknown_knob;
 use ivf_core::{

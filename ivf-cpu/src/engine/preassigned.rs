@@ -4,8 +4,8 @@ use super::rounds::{Batches, Rounds};
 use super::scan::{Batch, Scan};
 use super::search::plan;
 use super::{IvfIndex, Trained};
+use ivf_core::ability::check_output;
 use ivf_core::error::{ReconstructError, SearchError};
-use ivf_core::index::check_output;
 use ivf_core::index_ivf::check_radius;
 use ivf_core::scanner::Piece;
 use ivf_core::selector::Selected;
@@ -24,7 +24,7 @@ const RANGE_PARAMS: &[&str] =
     &["max_codes", "max_lists", "max_results", "max_empty_lists", "selector", "mode", "locations", "per_query"];
 
 /// Those of a search for one query with a collector.
-const ONE_PARAMS: &[&str] = &["max_codes", "max_lists", "selector", "per_query"];
+const ONE_PARAMS: &[&str] = &["max_codes", "max_lists", "selector"];
 
 /// Codes that a collector hears of at a time, at most.
 const STRETCH: usize = 4096;
@@ -108,7 +108,7 @@ impl IndexIvf for IvfIndex {
         let started = Instant::now();
         let mut stats = SearchStats::of_queries(1);
         let mut scratch = Vec::new();
-        let selector = params.of_query(0).selector.map(|selector| selector.prepare(plan.codes() as usize));
+        let selector = params.selector.map(|selector| selector.prepare(plan.codes() as usize));
         let mut scanner = entries.bound.scanner();
         scanner.set_query(query.to_f32(&mut scratch).row(0));
         'lists: for probe in plan.row(0) {
@@ -136,6 +136,23 @@ impl IndexIvf for IvfIndex {
             }
         }
         stats.scan_time = started.elapsed();
+        Ok(stats)
+    }
+
+    fn search_one(
+        &self,
+        query: AnyRows<'_>,
+        collector: &mut dyn Collector,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchStats, SearchError> {
+        let mut rest = *params;
+        (rest.nprobe, rest.quantizer) = (None, None);
+        rest.only("a search of one query with a collector", ONE_PARAMS)?;
+        let started = Instant::now();
+        let probes = self.assign(query, params.nprobe.unwrap_or(self.nprobe), &params.for_quantizer())?;
+        let coarse_time = started.elapsed();
+        let mut stats = self.search_one_preassigned(query, &probes, collector, &rest)?;
+        stats.coarse_time = coarse_time;
         Ok(stats)
     }
 

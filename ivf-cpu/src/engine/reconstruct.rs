@@ -2,9 +2,9 @@
 
 use super::IvfIndex;
 use super::entries::Entries;
+use ivf_core::ability::check_output;
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::{ReconstructError, SearchError, StoreError};
-use ivf_core::index::check_output;
 use ivf_core::{
     AnyRows, DirectMapKind, Id, IdSelector, Index, ListNo, Location, Reconstruct, SearchParams, SearchResult,
 };

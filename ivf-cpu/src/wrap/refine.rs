@@ -2,12 +2,12 @@
 
 use crate::codec::RowsSpec;
 use crate::engine::CodesIndex;
+use ivf_core::ability::{Add, Reconstruct, Remove, Reset, Train, Update};
 use ivf_core::error::{
     AddError, BuildError, DecodeError, EditError, KnobError, ReconstructError, SearchError, StoreError, TrainError,
     Unable,
 };
 use ivf_core::executor::map;
-use ivf_core::index::{Add, Reconstruct, Remove, Reset, Train, Update};
 use ivf_core::index_ivf::check_k;
 use ivf_core::registry::{Registry, Side, WrapperRow, WrapperSpec};
 use ivf_core::{

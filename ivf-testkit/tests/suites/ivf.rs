@@ -1,8 +1,8 @@
 //! A plain inverted-file index: fixed centroids, vectors in lists, searched by the oracle's distances.
 
 use crate::assert_caught;
+use ivf_core::ability::RangeSearch;
 use ivf_core::error::{BuildError, KnobError, ReconstructError, SearchError, StoreError, TrainError};
-use ivf_core::index::RangeSearch;
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::part::unknown_knob;
 use ivf_core::{
@@ -11,7 +11,7 @@ use ivf_core::{
     SearchStats, Sink, SpecText, TrainOptions, TrainReport,
 };
 use ivf_testkit::centroids::FixedCentroids;
-use ivf_testkit::data::clusters;
+use ivf_testkit::data::{Vectors, clusters};
 use ivf_testkit::indexes::{check_modes, check_preassigned};
 use ivf_testkit::oracle::distance;
 use std::fmt;
@@ -52,8 +52,10 @@ impl Level1Quantizer for Quantizer {
     fn metric(&self) -> Option<Metric> {
         Some(Metric::L2)
     }
-    fn permuted(&self, _: &[ListNo]) -> Arc<dyn Level1Quantizer> {
-        unimplemented!("no suite permutes")
+    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
+        let rows = self.0.0.rows();
+        let data = order.iter().flat_map(|list| rows.row(list.index())).copied().collect();
+        Arc::new(Self(FixedCentroids(Vectors { data, dim: self.dim() })))
     }
     fn memory(&self) -> usize {
         0

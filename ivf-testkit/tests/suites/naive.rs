@@ -1,11 +1,11 @@
 //! A plain index with every ability: a vector of vectors, searched by the oracle's distances.
 
+use ivf_core::ability::{
+    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Update,
+};
 use ivf_core::error::{
     AddError, CodeError, DecodeError, EditError, InputError, KnobError, MergeError, ReconstructError, SearchError,
     StoreError,
-};
-use ivf_core::index::{
-    Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Update,
 };
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::node::NamedArray;

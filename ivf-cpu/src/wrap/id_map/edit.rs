@@ -1,8 +1,8 @@
 //! Adding, removing, replacing and merging under the caller's ids.
 
 use super::IdMap;
+use ivf_core::ability::{Add, AddWithIds, Merge, Remove, Reset, Update, Upsert};
 use ivf_core::error::{AddError, EditError, InputError, MergeError, StoreError};
-use ivf_core::index::{Add, AddWithIds, Merge, Remove, Reset, Update, Upsert};
 use ivf_core::params::NonFinite;
 use ivf_core::{AddOptions, AddReport, AnyRows, Id, IdSelector, Index, Rows, UpsertReport};
 use std::any::Any;

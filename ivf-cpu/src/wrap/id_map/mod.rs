@@ -3,8 +3,8 @@
 mod edit;
 mod search;
 
+use ivf_core::ability::{Add, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, Train, Update, Upsert};
 use ivf_core::error::{BuildError, DecodeError, KnobError, SearchError, StoreError};
-use ivf_core::index::{Add, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, Train, Update, Upsert};
 use ivf_core::node::NamedArray;
 use ivf_core::registry::{Parsed, Registry, Side, WrapperRow, WrapperSpec};
 use ivf_core::{

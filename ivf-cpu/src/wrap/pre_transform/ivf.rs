@@ -1,8 +1,8 @@
 //! An inverted file behind transforms: lists and probes are the wrapped index's, vectors pass through the chain.
 
 use super::PreTransform;
+use ivf_core::ability::check_output;
 use ivf_core::error::{AddError, InputError, ReconstructError, ReplaceError, SearchError, StoreError};
-use ivf_core::index::check_output;
 use ivf_core::{
     AddOptions, AddReport, AnyRows, Collector, Id, Index, IndexIvf, IndexIvfMut, InvertedLists, Level1Quantizer,
     ListNo, Location, ParallelMode, Probes, SearchParams, SearchResult, SearchStats, Sink, error::Unable,
@@ -82,6 +82,16 @@ impl IndexIvf for PreTransform {
     ) -> Result<SearchStats, SearchError> {
         let query = self.queries(query, params)?;
         self.inverted()?.search_one_preassigned(self.behind(&query).into(), probes, collector, params)
+    }
+
+    fn search_one(
+        &self,
+        query: AnyRows<'_>,
+        collector: &mut dyn Collector,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchStats, SearchError> {
+        let query = self.queries(query, params)?;
+        self.inverted()?.search_one(self.behind(&query).into(), collector, params)
     }
 
     fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError> {
