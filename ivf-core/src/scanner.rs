@@ -127,6 +127,11 @@ impl<'a> Piece<'a> {
         }
     }
 
+    /// Whether a mask leaves out some of the entries.
+    pub fn is_masked(&self) -> bool {
+        self.mask.is_some()
+    }
+
     /// How many entries there are to scan.
     pub fn selected_len(&self) -> usize {
         self.mask.map_or(self.range.len(), |mask| mask.count_in(self.range.clone()))

@@ -171,7 +171,7 @@ fn scan(
     if let (Some(terms), Some(of_query)) = (&bound.terms, &query.terms) {
         let (start, source) = (list.start, Some(terms.source(piece.list(), of_query)));
         level.run(Scan { exact: Lazy(list), start, source, bytes, piece, sink });
-    } else if piece.range().len() > SINGLES {
+    } else if piece.selected_len() > SINGLES {
         level.run(Make(list));
         let tables = &list.tables;
         let exact = Sums { start: 0.0, tables };

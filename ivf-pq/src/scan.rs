@@ -4,9 +4,13 @@ use crate::tables::{ByteTables, Near, Source};
 use ivf_core::Sink;
 use ivf_core::scanner::Piece;
 use ivf_cpu::simd::{Kernel, Simd};
+use std::ops::Range;
 
 /// Codes in a block.
 pub(crate) const BLOCK: usize = 64;
+
+/// A filter that leaves at most so many codes of a list leaves too few for a first pass.
+const FEW: usize = 8;
 
 /// Distances of codes.
 pub(crate) trait Exact {
@@ -45,6 +49,30 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
     fn run<S: Simd>(mut self, simd: S) {
         let columns = bytemuck::cast_slice::<u8, [u8; BLOCK]>(self.piece.segment().plane(0));
         let mut left = self.piece.blocks();
+        if !self.piece.is_masked() {
+            return self.run_of_blocks(simd, columns, left);
+        }
+        if self.piece.selected_len() <= FEW {
+            for block in left {
+                let selected = self.piece.selected(block * BLOCK, BLOCK);
+                self.exact_distances(simd, columns, block, selected);
+            }
+            return;
+        }
+        // Runs of blocks of which something is wanted: what a filter leaves out costs nothing.
+        let piece = self.piece;
+        let wanted = |block: usize| piece.selected(block * BLOCK, BLOCK) != 0;
+        while let Some(first) = left.find(|&block| wanted(block)) {
+            let end = left.find(|&block| !wanted(block)).unwrap_or(left.end);
+            self.run_of_blocks(simd, columns, first..end);
+        }
+    }
+}
+
+impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
+    /// Blocks one after the other.
+    #[inline(always)]
+    fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut left: Range<usize>) {
         while !left.is_empty() {
             // The fewer are looked at before there is a threshold, the better.
             let together = if self.sink.threshold() < f32::MAX { left.len() } else { 1 };
@@ -60,9 +88,7 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
             };
         }
     }
-}
 
-impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
     /// Blocks `first..first + B`. Gives `B`.
     #[inline(always)]
     fn blocks<S: Simd, const B: usize>(&mut self, simd: S, columns: &[[u8; BLOCK]], first: usize) -> usize {
@@ -77,18 +103,26 @@ impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
             Near::AtMost(limit) => simd.lookups_at_most(&self.bytes.bytes, blocks, limit),
             Near::None => return B,
         };
-        for (b, (block, near)) in blocks.into_iter().zip(near).enumerate() {
-            let start = (first + b) * BLOCK;
-            let mut left = if near == 0 { 0 } else { near & self.piece.selected(start, BLOCK) };
-            while left != 0 {
-                let lane = left.trailing_zeros() as usize;
-                left &= left - 1;
-                let distance = self.exact.distance(simd, block.iter().map(|column| column[lane]));
-                if distance <= self.sink.threshold() {
-                    self.sink.push(self.piece.neighbor(start + lane, distance));
-                }
-            }
+        for (b, near) in near.into_iter().enumerate() {
+            let block = first + b;
+            let selected = if near == 0 { 0 } else { near & self.piece.selected(block * BLOCK, BLOCK) };
+            self.exact_distances(simd, columns, block, selected);
         }
         B
+    }
+
+    /// The distances of some codes of a block, a bit each.
+    #[inline(always)]
+    fn exact_distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], block: usize, mut left: u64) {
+        let parts = self.exact.parts();
+        let block_columns = &columns[block * parts..][..parts];
+        while left != 0 {
+            let lane = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let distance = self.exact.distance(simd, block_columns.iter().map(|column| column[lane]));
+            if distance <= self.sink.threshold() {
+                self.sink.push(self.piece.neighbor(block * BLOCK + lane, distance));
+            }
+        }
     }
 }

@@ -18,7 +18,6 @@ use ivf_core::{
     AnyRows, Executor, Index, IndexIvf, IndexIvfMut, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult,
     SpecText, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec,
 };
-use std::any::Any;
 use std::sync::Arc;
 
 /// The row of this index.
