@@ -7,6 +7,8 @@
     benches/beside_faiss.py search PREFIX --metric ip --factory Flat --queries 1000
     benches/beside_faiss.py kmeans PREFIX --metric ip
     benches/beside_faiss.py open PREFIX --metric ip --factory IVF1024,Flat --nprobe 16
+    benches/beside_faiss.py filter PREFIX --metric l2 --factory IVF1024,Flat --nprobe 32
+    benches/beside_faiss.py edits PREFIX --metric l2 --factory IVF1024,Flat
 
 PREFIX_base.fvecs, PREFIX_query.fvecs and PREFIX_groundtruth.ivecs are read. One thread on one core, for both; with --threads 2
 on two. Each figure is the median of --rounds runs, a round being Faiss, then ivf.
@@ -30,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 METRICS = {"ip": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 K = 10
 SINGLES = 400
+SHARES = [1, 0.5, 0.1, 0.01, 0.001]
+MOST, REMOVED, REMOVED_AT_ONCE = 1_000_000, 1000, 100_000
 
 
 def vectors(path, kind):
@@ -54,6 +58,24 @@ def ivf_and_peak(*args):
     command = [sys.executable, "-c", code, ROOT / "target/release/ivf", *map(str, args)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return lines[0], int(lines[-1])
+
+
+def program(name):
+    """The built benchmark of that name."""
+    built = subprocess.run(["cargo", "bench", "-q", "--bench", name, "--no-run", "--message-format", "json"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return next(m["executable"] for m in map(json.loads, built.stdout.splitlines()) if m.get("target", {}).get("name") == name)
+
+
+def one_by_one(index, queries, params=None):
+    """Seconds a call, the median of three runs over the queries that `ivf eval` takes."""
+    some = min(SINGLES, len(queries))
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        for i in range(some):
+            index.search(queries[i : i + 1], K, params=params)
+        times.append(time.perf_counter() - started)
+    return sorted(times)[1] / some
 
 
 def search(args, queries, truth, folder):
@@ -81,23 +103,12 @@ def search(args, queries, truth, folder):
         started = time.perf_counter()
         _, ids = theirs.search(queries, K)
         batch = len(queries) / (time.perf_counter() - started)
-        single = 1 / one_by_one(theirs)
+        single = 1 / one_by_one(theirs, queries)
         recall = np.mean([len(set(found) & set(true)) / K for found, true in zip(ids, truth[:, :K])])
         return recall, batch, single
 
-    def one_by_one(index):
-        """Seconds a call, the median of three runs over the queries that `ivf eval` takes."""
-        some = min(SINGLES, len(queries))
-        times = []
-        for _ in range(3):
-            started = time.perf_counter()
-            for i in range(some):
-                index.search(queries[i : i + 1], K)
-            times.append(time.perf_counter() - started)
-        return sorted(times)[1] / some
-
     # What a call costs in Python, whatever is searched: it is in Faiss's figures for single queries, and not in ivf's.
-    print(f"a search of an empty index from Python: {one_by_one(faiss.IndexFlat(base.shape[1])) * 1e6:.1f} microseconds")
+    print(f"a search of an empty index from Python: {one_by_one(faiss.IndexFlat(base.shape[1]), queries) * 1e6:.1f} microseconds")
 
     def ivf_round(nprobe):
         setting = ["--nprobe", nprobe] if with_lists else []
@@ -161,11 +172,8 @@ def open_files(args, queries, folder):
     del theirs
     ivf("build", "--factory", args.factory, "--metric", args.metric, "--base", f"{args.prefix}_base.fvecs", "--out", folder / "index.ivf")
     np.save(folder / "query.npy", queries[:1])
-    subprocess.run(["cargo", "build", "-q", "--release", "--bench", "open"], cwd=ROOT, check=True)
-    built = subprocess.run(["cargo", "bench", "-q", "--bench", "open", "--no-run", "--message-format", "json"], cwd=ROOT, check=True, capture_output=True, text=True)
-    program = next(m["executable"] for m in map(json.loads, built.stdout.splitlines()) if m.get("target", {}).get("name") == "open")
     ways = {"Faiss, mapped": [sys.executable, "-c", FAISS_OPENS, folder / "index.faiss", folder / "query.npy"]}
-    ways |= {f"ivf, {way}": [program, way, folder / "index.ivf", folder / "queries.fvecs"] for way in ["map", "open", "read"]}
+    ways |= {f"ivf, {way}": [program("open"), way, folder / "index.ivf", folder / "queries.fvecs"] for way in ["map", "open", "read"]}
     for nprobe in args.nprobe:
         for cold in [True, False]:
             seen = {way: [] for way in ways}
@@ -185,9 +193,141 @@ def open_files(args, queries, folder):
                 print(f"nprobe {nprobe}, {'cold' if cold else 'warm'}, {way}: open {opened:.2f} ms, with the first query {first:.2f} ms, {kib / 1024:.1f} MiB resident")
 
 
+def filtered(args, queries, folder):
+    """Searches that may find a share of the ids, drawn at random, and without a filter."""
+    base = vectors(f"{args.prefix}_base.fvecs", "fvecs")
+    faiss.omp_set_num_threads(args.threads)
+    theirs = faiss.index_factory(base.shape[1], args.factory, METRICS[args.metric])
+    theirs.train(base)
+    theirs.add(base)
+    ivf("build", "--factory", args.factory, "--metric", args.metric, "--base", f"{args.prefix}_base.fvecs", "--out",
+        folder / "index.ivf", "--threads", args.threads)
+    ours = [program("filter"), folder / "index.ivf", folder / "queries.fvecs"]
+
+    def exact(kept):
+        """The true neighbours among the ids that are kept: as many as there are, up to K."""
+        flat = faiss.IndexFlat(base.shape[1], METRICS[args.metric])
+        flat.add(base[kept])
+        return [set(kept[found]) for found in flat.search(queries, min(K, len(kept)))[1]]
+
+    def faiss_round(params):
+        times = []
+        while len(times) < 3 and sum(times) < 1:
+            started = time.perf_counter()
+            _, ids = theirs.search(queries, K, params=params)
+            times.append(time.perf_counter() - started)
+        batch = len(queries) / sorted(times)[len(times) // 2]
+        return ids[:, :K], batch, 1 / one_by_one(theirs, queries, params)
+
+    def ivf_round(*setting):
+        done = subprocess.run([*map(str, ours), *map(str, setting)], check=True, capture_output=True, text=True)
+        out = json.loads(done.stdout)
+        return out["ids"], out["qps"], out["qps_single"]
+
+    def recall(ids, truth):
+        return sum(len(true.intersection(found)) for found, true in zip(ids, truth)) / sum(map(len, truth))
+
+    rng = np.random.default_rng(1234)
+    everything = np.arange(len(base))
+    kept = {share: np.sort(rng.choice(everything, max(1, round(share * len(base))), replace=False)) for share in SHARES}
+    truth = {share: exact(ids) for share, ids in kept.items()}
+    kept["none"], truth["none"] = everything, truth[1]
+    print(f"Faiss {faiss.__version__}: {args.factory}, {len(base)} vectors, {len(queries)} queries")
+    print(f"{'nprobe':>6} {'kept':>7} {'recall':>7} {'Faiss':>7} | {'batch':>8} {'Faiss':>8} {'ratio':>6} | {'single':>8} {'Faiss':>8} {'ratio':>6}")
+    for nprobe in args.nprobe:
+        for share in ["none", *SHARES]:
+            is_kept = np.zeros(len(base), bool)
+            is_kept[kept[share]] = True
+            bitmap = np.packbits(is_kept, bitorder="little")
+            bitmap.tofile(folder / "bitmap")
+            selector = {} if share == "none" else {"sel": faiss.IDSelectorBitmap(bitmap)}
+            params = faiss.SearchParametersIVF(nprobe=nprobe, **selector)
+            setting = [nprobe, args.threads] + ([] if share == "none" else [folder / "bitmap"])
+            rounds = [(faiss_round(params), ivf_round(*setting)) for _ in range(args.rounds)]
+            for found in rounds[0]:
+                assert all(id == -1 or is_kept[id] for ids in found[0] for id in ids), "an id was found that the filter does not keep"
+            recall_theirs, recall_ours = (recall(found[0], truth[share]) for found in rounds[0])
+            assert recall_ours > recall_theirs - 0.01, f"recall {recall_ours} against {recall_theirs}: the times mean nothing"
+            middle = lambda side, what: statistics.median(r[side][what] for r in rounds)
+            ratio = lambda what: statistics.median(r[1][what] / r[0][what] for r in rounds)
+            shown = share if share == "none" else f"{share:.1%}"
+            print(f"{nprobe:>6} {shown:>7} {recall_ours:>7.4f} {recall_theirs:>7.4f} | {middle(1, 1):>8.0f} {middle(0, 1):>8.0f} {ratio(1):>6.2f}"
+                  f" | {middle(1, 2):>8.0f} {middle(0, 2):>8.0f} {ratio(2):>6.2f}", flush=True)
+
+
+def edits(args, folder):
+    """Single ids and many at once are removed from an index with a hash map of ids, others replaced and upserted."""
+    base = vectors(f"{args.prefix}_base.fvecs", "fvecs")[:MOST]
+    drawn = np.random.default_rng(1234).permutation(len(base))
+    at_once = min(REMOVED_AT_ONCE, len(base) // 2)
+    gone, left = drawn[: REMOVED + at_once], np.sort(drawn[REMOVED + at_once :])
+    write_vectors(folder / "ids.ivecs", gone[:, None].astype(np.int32))
+    faiss.omp_set_num_threads(args.threads)
+    built = faiss.index_factory(base.shape[1], args.factory, METRICS[args.metric])
+    built.train(base)
+    # A plain `add` notes wrong ids in the map of an index that has one.
+    built.add_with_ids(base, np.arange(len(base)))
+    # The ids are held here, because a selector only points to them.
+    held = [np.array([id], np.int64) for id in gone[:REMOVED]] + [gone[REMOVED:].astype(np.int64)]
+    selectors = [faiss.IDSelectorArray(ids) for ids in held]
+    absent = faiss.IDSelectorArray(np.array([len(base)], np.int64))
+
+    def each(items, edit):
+        times = []
+        for item in items:
+            started = time.perf_counter()
+            edit(item)
+            times.append(time.perf_counter() - started)
+        return {"median_us": statistics.median(times) * 1e6, "worst_us": max(times) * 1e6}
+
+    def faiss_round():
+        theirs = faiss.clone_index(built)
+        theirs.set_direct_map_type(faiss.DirectMap.Hashtable)
+        other = lambda ids: np.ascontiguousarray(base[(ids + 1) % len(base)])
+        out = {"nothing": each([absent] * REMOVED, theirs.remove_ids)}
+        out["remove"] = each(selectors[:REMOVED], theirs.remove_ids)
+        started = time.perf_counter()
+        theirs.remove_ids(selectors[REMOVED])
+        out["batch_ms"] = 1e3 * (time.perf_counter() - started)
+        assert theirs.ntotal == len(left)
+        one = [np.array([id], np.int64) for id in left[:REMOVED]]
+        out["update"] = each([(ids, other(ids)) for ids in one], lambda item: theirs.update_vectors(*item))
+
+        def upsert(item):
+            ids, vector, selector = item
+            theirs.remove_ids(selector)
+            theirs.add_with_ids(vector, ids)
+
+        # Every other one was removed.
+        one = [ids for pair in zip(held[: REMOVED // 2], ([id] for id in left[REMOVED : REMOVED + REMOVED // 2])) for ids in pair]
+        one = [np.array(ids, np.int64) for ids in one]
+        out["upsert"] = each([(ids, other(ids), faiss.IDSelectorArray(ids)) for ids in one], upsert)
+        assert theirs.ntotal == len(left) + REMOVED // 2
+        return out
+
+    ours = [program("edits"), f"{args.prefix}_base.fvecs", folder / "ids.ivecs", args.factory, args.metric, args.threads]
+    rounds = []
+    for _ in range(args.rounds):
+        done = faiss_round()
+        rounds.append((done, json.loads(subprocess.run([*map(str, ours)], check=True, capture_output=True, text=True).stdout)))
+
+    def line(what, of):
+        theirs, ours = (statistics.median(of(r[side]) for r in rounds) for side in [0, 1])
+        ratio = statistics.median(of(theirs) / of(ours) for theirs, ours in rounds)
+        print(f"{what:>34}: ivf {ours:>9.2f}, Faiss {theirs:>9.2f}, ratio {ratio:.2f}")
+
+    print(f"Faiss {faiss.__version__}: {args.factory}, {len(base)} vectors; times of one call")
+    nothing = statistics.median(r[0]["nothing"]["median_us"] for r in rounds)
+    print(f"a removal of nothing from Python: {nothing:.2f} microseconds, which are in Faiss's figures for single ids, and not in ivf's")
+    for what in ["remove", "update", "upsert"]:
+        line(f"{what} one, microseconds", lambda r: r[what]["median_us"])
+        line(f"{what} one, the slowest", lambda r: r[what]["worst_us"])
+    line(f"remove {at_once:,}, milliseconds", lambda r: r["batch_ms"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["search", "kmeans", "open"])
+    parser.add_argument("what", choices=["search", "kmeans", "open", "filter", "edits"])
     parser.add_argument("prefix", help="path and name of a set of vectors, up to _base.fvecs")
     parser.add_argument("--metric", choices=METRICS, default="ip")
     parser.add_argument("--factory", default="IVF1024,Flat")
@@ -208,6 +348,10 @@ def main():
         write_vectors(folder / "truth.ivecs", truth)
         if args.what == "open":
             return open_files(args, queries, folder)
+        if args.what == "filter":
+            return filtered(args, queries, folder)
+        if args.what == "edits":
+            return edits(args, folder)
         search(args, queries, truth, folder)
 
 
