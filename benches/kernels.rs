@@ -106,10 +106,11 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
         let mut thresholds = [-1e30; 64];
         let thresholds = &mut thresholds[..self.queries.len()];
         let mut found = 0.0;
-        scan_halves(simd, self.distance, self.queries, thresholds, self.blocks, self.columns, |near: Near<'_>| {
+        let near = |near: Near<'_>| {
             found += near.distances[0];
             -1e30
-        });
+        };
+        scan_halves(simd, self.distance, self.queries, thresholds, self.blocks, self.columns, |_| u32::MAX, near);
         found
     }
 }

@@ -24,10 +24,12 @@
 //! |---|---|
 //! | make an index from a string | [`build`], [`Spec`] and the table of tokens in `docs/factory.md` |
 //! | search | [`Index::search`], [`SearchParams`], [`Hits`] |
-//! | add, remove, update, reconstruct, merge | the abilities: [`Index`] and its `as_*` |
+//! | let only some ids be found | [`IdSelector`], [`SearchParams::selector`], for each query its own: [`QueryParams`] |
+//! | add, remove, update, reconstruct, merge | the abilities: [`ability`], [`Index`] and its `as_*` |
 //! | keep an index in a file | [`write_index`], [`read_index`] |
 //! | search a file without reading all of it | [`open_index`], [`open_mapped`] with an [`io::Map`]; [`verify_index`] |
-//! | bring your own lists of probes | [`IndexIvf::search_preassigned`] |
+//! | bring your own lists of probes, or take results as they are found | [`IndexIvf::search_preassigned`], [`IndexIvf::search_one`] |
+//! | add to given lists, replace or renumber them | [`IndexIvfMut`] |
 //! | write a codec, a store, a quantizer | [`Codec`], [`InvertedLists`], [`Level1Quantizer`], and [`registry`] |
 //! | read vector files | [`io`] |
 //!

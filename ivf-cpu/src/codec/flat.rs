@@ -274,10 +274,23 @@ impl<D: Distance, T: Target> Kernel for Scan<'_, D, T> {
         let blocks = Halves::new(piece.segment().plane(0), piece.segment().plane(1), dim);
         let mut thresholds: Vec<f32> = targets.iter_mut().map(|target| target.sink().threshold()).collect();
         let (mut left, mut columns) = (piece.blocks(), Vec::new());
+        if let [target] = &mut *targets {
+            let seen: Vec<u32> = left.clone().map(|b| target.selected(piece, b * BLOCK)).collect();
+            let (first, seen) = (left.start, |b: usize| seen[b]);
+            let blocks = blocks.blocks(left);
+            return scan_halves(simd, distance, queries, &mut thresholds, blocks, &mut columns, seen, |near| {
+                for (lane, distance) in near.hits(u32::MAX) {
+                    target.sink().push(piece.neighbor((first + near.block) * BLOCK + lane, distance));
+                }
+                target.sink().threshold()
+            });
+        }
         // Runs of blocks of which somebody wants something: what a filter leaves out costs nothing.
         while let Some(first) = left.find(|&b| wanted(piece, targets, b)) {
             let end = left.find(|&b| !wanted(piece, targets, b)).unwrap_or(left.end);
-            scan_halves(simd, distance, queries, &mut thresholds, blocks.blocks(first..end), &mut columns, |near| {
+            let blocks = blocks.blocks(first..end);
+            let all = |_| u32::MAX;
+            scan_halves(simd, distance, queries, &mut thresholds, blocks, &mut columns, all, |near| {
                 let start = (first + near.block) * BLOCK;
                 let target = &mut targets[near.query];
                 for (lane, distance) in near.hits(target.selected(piece, start)) {

@@ -100,6 +100,9 @@ impl BlockPacker for Packer {
 
 /// [`scan`], over floats in halves; `columns` is room for some blocks of whole ones, to be used again.
 ///
+/// A query alone is not told of blocks in which it sees no lane (`seen`, a bit a lane), and those are not read; nor is it told of other lanes.
+/// Several queries are told of all lanes that are near.
+///
 /// # Panics
 /// As [`scan`].
 #[inline(always)]
@@ -110,10 +113,11 @@ pub fn scan_halves<S: Simd, D: Distance>(
     thresholds: &mut [f32],
     blocks: Halves<'_>,
     columns: &mut Vec<[f32; BLOCK]>,
+    seen: impl Fn(usize) -> u32,
     mut near: impl FnMut(Near<'_>) -> f32,
 ) {
     if let ([query], [threshold]) = (queries, &mut *thresholds) {
-        return scan_one(simd, distance, query, threshold, blocks, columns, near);
+        return scan_one(simd, distance, query, threshold, blocks, columns, seen, near);
     }
     let count = blocks.upper.len() / blocks.dim;
     let cached = (CACHED / (blocks.dim * size_of::<[f32; BLOCK]>())).max(1);
@@ -125,8 +129,9 @@ pub fn scan_halves<S: Simd, D: Distance>(
     }
 }
 
-/// For one query: the lower halves of those blocks alone of which a lane may be near.
+/// For one query: the lower halves of those blocks alone of which a lane that it sees may be near.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "those of `scan_halves`")]
 fn scan_one<S: Simd, D: Distance>(
     simd: S,
     distance: D,
@@ -134,23 +139,35 @@ fn scan_one<S: Simd, D: Distance>(
     threshold: &mut f32,
     blocks: Halves<'_>,
     columns: &mut Vec<[f32; BLOCK]>,
+    seen: impl Fn(usize) -> u32,
     mut near: impl FnMut(Near<'_>) -> f32,
 ) {
     assert!(query.len() == blocks.dim, "a query of the blocks' dimension");
     // What underflows is beyond any relative bound.
     let tiny = f32::MIN_POSITIVE * (1.0 + query.iter().map(|q| q.abs()).sum::<f32>());
-    for (b, upper) in blocks.upper.chunks_exact(blocks.dim).enumerate() {
+    let mut left = 0..blocks.upper.len() / blocks.dim;
+    let mut next = left.find(|&b| seen(b) != 0);
+    while let Some(b) = next {
+        next = left.find(|&b| seen(b) != 0);
+        if let Some(next) = next.filter(|&next| next > b + 1) {
+            // No stream of blocks that a processor would read ahead.
+            simd.prefetch(&blocks.upper[next * blocks.dim..][..blocks.dim]);
+        }
+        let upper = &blocks.upper[b * blocks.dim..][..blocks.dim];
         // Without a threshold everything is near; and beyond these, an overflow could look like a distance on the other side.
         let bounded = S::FAST_FMA && threshold.abs() < f32::MAX / 4.0;
         if let Some(most) = bounded.then(|| distance.most_negated(simd, query, upper)).flatten() {
             let limit = (-*threshold - tiny).next_down();
             // A bound that is NaN excludes nothing.
-            if most.iter().all(|&most| simd.at_most(most, limit) == (1 << LANES) - 1) {
+            let [low, high] = most.map(|most| simd.at_most(most, limit));
+            if !(low | high << LANES) & seen(b) == 0 {
                 continue;
             }
         }
         blocks.blocks(b..b + 1).join_into(simd, columns);
         let thresholds = std::slice::from_mut(threshold);
-        scan(simd, distance, blocks.dim, &[query], thresholds, columns, |found| near(Near { block: b, ..found }));
+        scan(simd, distance, blocks.dim, &[query], thresholds, columns, |found| {
+            near(Near { block: b, lanes: found.lanes & seen(b), ..found })
+        });
     }
 }

@@ -168,6 +168,7 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
             &mut self.thresholds,
             self.blocks,
             &mut Vec::new(),
+            |_| u32::MAX,
             |near: Near<'_>| {
                 let hits = near.hits(u32::MAX);
                 found.extend(hits.map(|(lane, d)| (near.query, near.block * BLOCK + lane, d.to_bits())));

@@ -11,8 +11,8 @@ use ivf_core::{Executor, Hits, Id, IdSelector, Index, ParallelMode, Rows, Search
 const SINGLE: usize = 3;
 
 /// Checks that k-NN and range search give the same ids and distances in every [`ParallelMode`] that the index takes, on 1, 2 and
-/// 8 threads, for all queries at once, in batches of 7 and one at a time; without and with a filter, a limit on codes, widening
-/// until k are found, and locations, so far as the index takes these parameters.
+/// 8 threads, for all queries at once, in batches of 7 and one at a time; without and with a filter, limits on codes, lists and results,
+/// widening until k are found, and locations, so far as the index takes these parameters.
 ///
 /// `nprobe` is passed on with every search, unless it is `None` (for an index without lists).
 ///
@@ -29,6 +29,9 @@ pub fn check_modes(index: &dyn Index, queries: Rows<'_, f32>, nprobe: Option<usi
         ("plain", plain),
         ("filtered", plain.selector(&odd)),
         ("at most 37 codes", plain.max_codes(37)),
+        ("at most 3 lists", plain.max_lists(3)),
+        ("at most 4 results", plain.max_results(4)),
+        ("until a list is empty", plain.selector(&rare).max_empty_lists(1)),
         ("widened", plain.selector(&rare).ensure_k(true)),
         ("with locations", plain.locations(true)),
     ] {

@@ -1,0 +1,92 @@
+//! Filters, limits of single queries, results as they are found, and changes by id.
+//!
+//! Run it with `cargo run --release --example 04_filters_and_edits`.
+
+use ivf::ability::Subset;
+use ivf::{Collector, Id, IdSelector, Metric, Neighbor, QueryParams, Rows, SearchParams};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ops::ControlFlow;
+
+const DIM: usize = 16;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let data = random(20_000 * DIM);
+    let vectors = Rows::new(&data, DIM)?;
+    let mut index = ivf::build("IVF64,Flat", DIM, Metric::L2)?;
+    index.train(vectors)?;
+    // A direct map: finding an id, to remove or to update it, takes no scan of the lists.
+    ivf::part::set_knobs(&mut *index, "direct_map=2,nprobe=4")?;
+    index.add(vectors)?;
+
+    // Two tenants share the index; each may find its own vectors only, and the second asks for more lists.
+    let (first, second) = (IdSelector::range(0..10_000), IdSelector::range(10_000..20_000));
+    let tenants = [QueryParams::new().selector(&first), QueryParams::new().selector(&second).nprobe(16)];
+    let queries = vectors.slice(0..2);
+    let found = index.search(queries.into(), 3, &SearchParams::new().per_query(&tenants))?;
+    println!("tenant 1 finds {:?}, tenant 2 {:?}", found.hits.row(0).ids, found.hits.row(1).ids);
+
+    // A filter that keeps one id in 500: four lists have too few, so more are probed until there are ten results, but at most 32.
+    let rare = |id: Id| id.0 % 500 == 0;
+    let rare = IdSelector::Fn(&rare);
+    let params = SearchParams::new().selector(&rare).ensure_k(true).max_lists(32);
+    let found = index.search(queries.into(), 10, &params)?;
+    println!("{} results in {} lists a query", found.hits.total(), found.stats.lists / found.stats.queries);
+
+    // Everything within a radius, the nearest hundred of it, and no further than three lists that have nothing.
+    let range = index.as_range_search().ok_or("an inverted file searches within a radius")?;
+    let params = SearchParams::new().nprobe(64).max_results(100).max_empty_lists(3);
+    let near = range.range_search(queries.into(), 0.6, &params)?;
+    println!("{} vectors within 0.6, {} lists scanned", near.hits.row(0).ids.len(), near.stats.lists);
+
+    // Results as they are found: the nearest vector of each group of 5,000 ids.
+    let mut nearest = NearestOfGroups::default();
+    let ivf = index.as_ivf().ok_or("an inverted file")?;
+    ivf.search_one(vectors.slice(7..8).into(), &mut nearest, &SearchParams::new().nprobe(16))?;
+    println!("nearest of each group: {:?}", nearest.0.values().map(|hit| hit.id.0).collect::<Vec<_>>());
+
+    // Some ids get other vectors, one is new; then a thousand go.
+    let report = index.upsert(&[Id(3), Id(4), Id(1_000_000)], vectors.slice(100..103))?;
+    let removed = index.remove(&IdSelector::range(5_000..6_000))?;
+    println!("{} updated, {} added, {removed} removed", report.updated, report.added);
+
+    // One vector in four moves to an index of its own.
+    let mut quarter = ivf::build("IVF64,Flat", DIM, Metric::L2)?;
+    quarter.train(vectors)?;
+    let copied = index.copy_subset_to(&mut *quarter, &Subset::IdModulo { modulus: 4, remainder: 1 })?;
+    assert_eq!(quarter.len(), copied);
+    assert_eq!(quarter.reconstruct(Id(101))?, vectors.row(101));
+    println!("{copied} of {} copied", index.len());
+    Ok(())
+}
+
+/// The nearest vector of each group of 5,000 ids.
+#[derive(Default)]
+struct NearestOfGroups(BTreeMap<i64, Neighbor>);
+
+impl Collector for NearestOfGroups {
+    fn threshold(&self) -> f32 {
+        // A group that has nothing yet takes anything.
+        if self.0.len() < 4 { f32::INFINITY } else { self.0.values().map(|hit| hit.distance).fold(0.0, f32::max) }
+    }
+
+    fn collect(&mut self, found: &[Neighbor]) -> ControlFlow<()> {
+        for hit in found {
+            let nearest = self.0.entry(hit.id.0 / 5_000).or_insert(*hit);
+            if hit.distance < nearest.distance {
+                *nearest = *hit;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Numbers between 0 and 1 from a linear congruential generator: the same ones on every run.
+fn random(n: usize) -> Vec<f32> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    (0..n).map(|_| next()).collect()
+}
