@@ -105,26 +105,15 @@ impl Kernel for Fill<'_> {
         pq.distances(simd, L2, &vec![0.0; pq.dim()], &mut norms);
         let longest = norms.iter().map(|norms| f64::from(least_and_most(norms).1)).sum::<f64>().sqrt();
         let mut tables = norms.clone();
-        // Gives the distance of the centroid from the middle.
-        let of_list = |centroid: &[f32], tables: &mut [Table]| {
-            let moved: Vec<f32> = centroid.iter().zip(&middle).map(|(c, middle)| c - middle).collect();
-            pq.distances(simd, InnerProduct, &moved, tables);
-            // The negated product twice, taken away from the norm.
-            for (table, norms) in tables.iter_mut().zip(&norms) {
-                for (term, norm) in table.iter_mut().zip(norms) {
-                    *term = (-2.0_f32).mul_add(*term, *norm);
-                }
-            }
-            length(&moved)
-        };
         let mut widths = Vec::with_capacity(nlist);
         for centroid in centroids.chunks_exact(pq.dim()) {
-            of_list(centroid, &mut tables);
-            let width = |table| {
+            of_list(simd, pq, (&middle, &norms), centroid, &mut tables);
+            let mut widest = 0.0_f64;
+            for table in &tables {
                 let (least, most) = least_and_most(table);
-                f64::from(most) - f64::from(least)
-            };
-            widths.push(tables.iter().map(width).fold(0.0, f64::max));
+                widest = widest.max(f64::from(most) - f64::from(least));
+            }
+            widths.push(widest);
         }
         let covered = (COVERED * (nlist - 1) as f64) as usize;
         let width = *widths.select_nth_unstable_by(covered, f64::total_cmp).1;
@@ -133,11 +122,31 @@ impl Kernel for Fill<'_> {
         let mut bytes = vec![[0; CENTROIDS]; nlist * parts];
         let mut left = Vec::with_capacity(nlist);
         for (centroid, bytes) in centroids.chunks_exact(pq.dim()).zip(bytes.chunks_exact_mut(parts)) {
-            let radius = of_list(centroid, &mut tables);
+            let radius = of_list(simd, pq, (&middle, &norms), centroid, &mut tables);
             left.push(Left { low: quantise(&tables, 1.0, step, MOST_OF_LIST, bytes), radius });
         }
         Terms { parts, middle, bytes, left, step, longest }
     }
+}
+
+/// What the centroid of a list adds to each entry, its products with the parts' centroids twice, taken away from their norms; gives its
+/// distance from the middle. (A function and not a closure, which would not be compiled for the instruction set.)
+#[inline(always)]
+fn of_list<S: Simd>(
+    simd: S,
+    pq: &ProductQuantizer,
+    (middle, norms): (&[f32], &[Table]),
+    centroid: &[f32],
+    tables: &mut [Table],
+) -> f64 {
+    let moved: Vec<f32> = centroid.iter().zip(middle).map(|(c, middle)| c - middle).collect();
+    pq.distances(simd, InnerProduct, &moved, tables);
+    for (table, norms) in tables.iter_mut().zip(norms) {
+        for i in 0..CENTROIDS {
+            table[i] = (-2.0_f32).mul_add(table[i], norms[i]);
+        }
+    }
+    length(&moved)
 }
 
 /// Writes `factor * entry - least` in steps; gives the sum of the least.
