@@ -1,0 +1,324 @@
+//! Everything that can be asked of an index, compared with the truth.
+
+use super::ask::{Ask, Selectors, Takes};
+use super::model::{Model, place};
+use super::truth::{Hit, Truth};
+use super::{Subject, Tally};
+use crate::data::Random;
+use ivf_core::error::ReconstructError;
+use ivf_core::{
+    Collector, Id, Index, IndexIvf, ListNo, Neighbor, Reconstruct, SearchParams, SearchResult, SearchStats, Sink,
+};
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use std::fmt::Display;
+use std::ops::ControlFlow;
+
+/// Queries of a step.
+const QUERIES: usize = 3;
+
+/// One comparison of an index with its model.
+pub(super) struct Check<'a> {
+    subject: &'a Subject<'a>,
+    index: &'a dyn Index,
+    truth: Truth<'a>,
+    selectors: Selectors<'a>,
+    at: &'a str,
+}
+
+impl Check<'_> {
+    /// Compares the contents, searches of every sort, and what is given back.
+    pub(super) fn run(
+        subject: &Subject<'_>,
+        model: &Model,
+        index: &dyn Index,
+        random: &mut Random,
+        tally: &mut Tally,
+        at: &str,
+    ) {
+        let queries = (subject.vectors)(random.random(), QUERIES, model.dim);
+        let truth = Truth::new(model, index, queries, at);
+        let share = random.random_range(2..9);
+        let keep = move |id: Id| id.0.rem_euclid(share) == 1;
+        let check = Check {
+            subject,
+            index,
+            truth,
+            selectors: Selectors { ids: model.ids().into_iter().collect(), keep: &keep },
+            at,
+        };
+        check.nearest(random, tally);
+        check.range(random, tally);
+        check.given_back(random, tally);
+        let Some(ivf) = index.as_ivf() else { return };
+        match random.random_range(0..4) {
+            0 => check.preassigned(ivf, random, tally),
+            1 => check.range_preassigned(ivf, random, tally),
+            2 => check.one(ivf, random, tally),
+            _ => check.codes(ivf, random, tally),
+        }
+    }
+
+    fn takes(&self) -> Takes {
+        let has_lists = self.truth.model.nlist() > 1;
+        // What stands first in a list shows only where the lists do.
+        let max_codes = has_lists && self.truth.is_placed;
+        Takes {
+            nprobe: has_lists,
+            own_nprobe: has_lists,
+            max_lists: has_lists,
+            max_codes,
+            mode: true,
+            ..Takes::default()
+        }
+    }
+
+    fn draw(&self, random: &mut Random, tally: &mut Tally, takes: Takes, queries: usize) -> Ask<'_> {
+        Ask::draw(random, tally, takes, queries, &self.selectors)
+    }
+
+    fn each<T>(&self, of_query: impl FnMut(usize) -> T) -> Vec<T> {
+        (0..self.truth.queries.len()).map(of_query).collect()
+    }
+
+    /// A radius of a caller: one of the distances, so that strictness shows, or something else.
+    fn radius(&self, random: &mut Random) -> f32 {
+        let query = random.random_range(0..QUERIES);
+        let plain = Ask::plain();
+        let hits = self.truth.all(query, &self.truth.nearest_lists(query, usize::MAX), &plain);
+        match hits.choose(random) {
+            Some(hit) if random.random_ratio(9, 10) => self.truth.public(hit.distance),
+            _ => *[0.0, 1e30, -1e30, f32::INFINITY].choose(random).expect("it has some"),
+        }
+    }
+
+    fn nearest(&self, random: &mut Random, tally: &mut Tally) {
+        let takes = Takes { ensure_k: self.takes().nprobe, ..self.takes() };
+        let ask = self.draw(random, tally, takes, QUERIES);
+        let k = *[1, 5, 40].choose(random).expect("it has some");
+        let expected = self.each(|query| self.truth.nearest(query, k, &ask));
+        let queries = self.truth.queries.rows();
+        ask.with(|params| {
+            let at = format!("{}: search for {k}, {params:?}", self.at);
+            let found = done(self.index.search(queries.into(), k, params), &at);
+            self.truth.check(&found.hits, &expected, &ask, &at);
+            if !ask.ensures_k() {
+                self.check_stats(&found.stats, &ask, &at);
+            }
+            if let Some(reconstruct) = self.index.as_reconstruct().filter(|_| k == 5) {
+                tally.count("search and reconstruct");
+                let at = format!("{at}, and reconstruct");
+                let (found, vectors) = done(reconstruct.search_and_reconstruct(queries.into(), k, params), &at);
+                self.truth.check(&found.hits, &expected, &ask, &at);
+                self.check_vectors(&vectors, &expected, &at);
+            }
+        });
+    }
+
+    fn check_stats(&self, stats: &SearchStats, ask: &Ask<'_>, at: &str) {
+        if !self.truth.is_placed {
+            return;
+        }
+        let plan = |query: usize| {
+            let limits = ask.limits(query, self.truth.model);
+            self.truth.plan(&self.truth.nearest_lists(query, limits.nprobe), limits)
+        };
+        let plans = self.each(plan).concat();
+        let codes: usize = plans.iter().map(|(_, len)| len).sum();
+        let found = (stats.queries, stats.lists, stats.codes);
+        assert_eq!(found, (QUERIES as u64, plans.len() as u64, codes as u64), "{at}: queries, lists, codes scanned");
+    }
+
+    fn range(&self, random: &mut Random, tally: &mut Tally) {
+        let Some(range) = self.index.as_range_search() else { return };
+        let takes = Takes { max_results: true, max_empty_lists: self.takes().nprobe, ..self.takes() };
+        let ask = self.draw(random, tally, takes, QUERIES);
+        let radius = self.radius(random);
+        let expected = self.each(|query| {
+            let lists = self.truth.nearest_lists(query, ask.limits(query, self.truth.model).nprobe);
+            self.truth.within(query, &lists, self.truth.public(radius), &ask)
+        });
+        ask.with(|params| {
+            let at = format!("{}: range search within {radius}, {params:?}", self.at);
+            let found = done(range.range_search(self.truth.queries.rows().into(), radius, params), &at);
+            self.truth.check(&found.hits, &expected, &ask, &at);
+        });
+    }
+
+    /// Lists in any order, absent ones and ones named twice.
+    fn own_lists(&self, random: &mut Random) -> Vec<Vec<Option<ListNo>>> {
+        let nprobe = random.random_range(1..9);
+        let nlist = self.truth.lists.len() as u32;
+        let mut list = || random.random_ratio(5, 6).then(|| ListNo(random.random_range(0..nlist)));
+        self.each(|_| (0..nprobe).map(|_| list()).collect())
+    }
+
+    fn preassigned(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
+        tally.count("search preassigned");
+        let ask = self.draw(random, tally, Takes { nprobe: false, own_nprobe: false, ..self.takes() }, QUERIES);
+        let lists = self.own_lists(random);
+        let k = *[1, 5, 40].choose(random).expect("it has some");
+        let expected = self.each(|query| {
+            let mut hits = self.truth.all(query, &lists[query], &ask);
+            hits.truncate(k);
+            hits
+        });
+        let (queries, probes) = (self.truth.queries.rows(), self.truth.own_probes(&lists));
+        ask.with(|params| {
+            let at = format!("{}: search for {k} in the lists {lists:?}, {params:?}", self.at);
+            let found = done(ivf.search_preassigned(queries.into(), &probes, k, params), &at);
+            self.truth.check(&found.hits, &expected, &ask, &at);
+        });
+    }
+
+    fn range_preassigned(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
+        tally.count("range search preassigned");
+        let takes =
+            Takes { nprobe: false, own_nprobe: false, max_results: true, max_empty_lists: true, ..self.takes() };
+        let ask = self.draw(random, tally, takes, QUERIES);
+        let (lists, radius) = (self.own_lists(random), self.radius(random));
+        let expected = self.each(|query| self.truth.within(query, &lists[query], self.truth.public(radius), &ask));
+        let (queries, probes) = (self.truth.queries.rows(), self.truth.own_probes(&lists));
+        ask.with(|params| {
+            let at = format!("{}: range search within {radius} in the lists {lists:?}, {params:?}", self.at);
+            let found = done(ivf.range_search_preassigned(queries.into(), &probes, radius, params), &at);
+            self.truth.check(&found.hits, &expected, &ask, &at);
+        });
+    }
+
+    /// A single query whose results a collector takes.
+    fn one(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
+        tally.count("search one");
+        let ask = self.draw(random, tally, Takes { mode: false, own_nprobe: false, ..self.takes() }, 1);
+        let lists = self.truth.nearest_lists(0, ask.limits(0, self.truth.model).nprobe);
+        let mut expected = self.truth.all(0, &lists, &ask);
+        let k = *[1, 5, usize::MAX].choose(random).expect("it has some");
+        let stops = random.random_ratio(1, 5);
+        let mut collector = Nearest { sink: Sink::top_k(k), calls: 0, stops };
+        let query = self.truth.queries.rows().slice(0..1);
+        ask.with(|params| {
+            let at = format!("{}: search of one query for {k}, {params:?}", self.at);
+            done(ivf.search_one(query.into(), &mut collector, params), &at);
+        });
+        if stops {
+            assert!(collector.calls <= 1, "{}: a collector that has stopped hears more", self.at);
+            assert_eq!(collector.calls == 0, expected.is_empty(), "{}: calls of a collector", self.at);
+            return;
+        }
+        expected.truncate(k);
+        let bits = |id: Id, distance: f32| (id, distance.to_bits());
+        let found = collector.sink.into_sorted();
+        let same = found.iter().map(|hit| (bits(hit.id, hit.distance), hit.location));
+        assert!(
+            same.eq(expected.iter().map(|hit| (bits(hit.entry.id, hit.distance), hit.at))),
+            "{}: a collector of {k} heard\n{found:?}, expected\n{expected:?}",
+            self.at
+        );
+    }
+
+    fn codes(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
+        tally.count("search and return codes");
+        let ask = self.draw(random, tally, Takes { ensure_k: true, ..self.takes() }, QUERIES);
+        let expected = self.each(|query| self.truth.nearest(query, 5, &ask));
+        ask.with(|params| {
+            let at = format!("{}: search with codes, {params:?}", self.at);
+            let (found, codes) = done(ivf.search_and_return_codes(self.truth.queries.rows().into(), 5, params), &at);
+            let SearchResult { hits, .. } = found;
+            self.truth.check(&hits, &expected, &ask, &at);
+            let wanted: Vec<u8> =
+                expected.iter().flatten().flat_map(|hit| self.truth.model.standalone(hit.entry)).collect();
+            assert!(codes == wanted, "{at}: the codes differ");
+            if let Some(coder) = self.index.as_standalone_codec() {
+                self.check_vectors(&done(coder.sa_decode(&codes), &at), &expected, &at);
+            }
+        });
+    }
+
+    /// Asserts that these are the vectors of the results.
+    fn check_vectors(&self, vectors: &[f32], expected: &[Vec<Hit<'_>>], at: &str) {
+        let hits: Vec<&Hit<'_>> = expected.iter().flatten().collect();
+        assert_eq!(vectors.len(), hits.len() * self.truth.model.dim, "{at}: a vector a result");
+        for (hit, vector) in hits.iter().zip(vectors.chunks_exact(self.truth.model.dim)) {
+            let named = |id: Id| self.truth.model.entries.iter().filter(move |entry| entry.id == id);
+            // Which of several entries of an id was found shows only where the lists do.
+            let is_one = if self.truth.is_placed {
+                vector == hit.entry.vector
+            } else {
+                named(hit.entry.id).any(|entry| entry.vector == vector)
+            };
+            assert!(is_one, "{at}: the vector of {hit:?} is {vector:?}");
+        }
+    }
+
+    /// Vectors by their ids and by their places.
+    fn given_back(&self, random: &mut Random, tally: &mut Tally) {
+        let (model, at) = (self.truth.model, self.at);
+        if let Some(reconstruct) = self.index.as_reconstruct() {
+            let ids: Vec<Id> = (0..4).filter_map(|_| self.selectors.ids.choose(random).copied()).collect();
+            let vectors: Vec<Vec<f32>> = ids.iter().map(|id| self.reconstruct(reconstruct, *id)).collect();
+            let at = format!("{at}: vectors of {ids:?}");
+            assert_eq!(done(self.index.reconstruct_many(&ids), &at), vectors.concat(), "{at}");
+            let nobody = Id(-987_654_321_987);
+            let mut places = vec![0.0; 2 * model.dim];
+            let single = reconstruct.reconstruct(nobody, &mut places[..model.dim]);
+            let known = ids.first().copied().unwrap_or(nobody);
+            for result in [single, reconstruct.reconstruct_many(&[known, nobody], &mut places)] {
+                let named = matches!(result, Err(ReconstructError::NoSuchId(id)) if id == nobody);
+                assert!(named, "{at}: an id that nobody has gives {result:?}");
+            }
+        }
+        let Some(ivf) = self.index.as_ivf() else { return };
+        let no = random.random_range(0..self.truth.lists.len());
+        let len = self.truth.lists[no].len();
+        let mut vector = vec![0.0; model.dim];
+        let past = ivf.reconstruct_at(place(no, len), &mut vector);
+        assert!(matches!(past, Err(ReconstructError::Store(_))), "{at}: entry {len} of list {no} is {past:?}");
+        if len > 0 {
+            tally.count("reconstruct at a place");
+            let offset = random.random_range(0..len);
+            done(ivf.reconstruct_at(place(no, offset), &mut vector), at);
+            assert_eq!(vector, self.truth.lists[no][offset].vector, "{at}: the vector at {offset} of list {no}");
+        }
+        let nprobe = random.random_range(1..self.truth.lists.len() + 3);
+        let assigned = done(ivf.assign(self.truth.queries.rows().into(), nprobe, &SearchParams::new()), at);
+        for query in 0..assigned.len() {
+            let expected = self.truth.probes[query].iter().map(|(list, distance)| (Some(*list), distance.to_bits()));
+            let found = assigned.row(query).map(|(list, distance)| (list, distance.to_bits()));
+            assert!(found.eq(expected.take(nprobe)), "{at}: the lists of query {query} of {}", self.subject.name);
+        }
+    }
+
+    /// The vector of an id: that of its first entry, if places show.
+    fn reconstruct(&self, reconstruct: &dyn Reconstruct, id: Id) -> Vec<f32> {
+        let mut vector = vec![0.0; self.truth.model.dim];
+        done(reconstruct.reconstruct(id, &mut vector), self.at);
+        let entries = || self.truth.lists.iter().flatten().filter(|entry| entry.id == id);
+        let most = if self.truth.is_placed { 1 } else { usize::MAX };
+        assert!(entries().take(most).any(|entry| entry.vector == vector), "{}: {id} is {vector:?}", self.at);
+        vector
+    }
+}
+
+/// What a call gives, or a panic that names it.
+pub(super) fn done<T, E: Display>(result: Result<T, E>, at: &str) -> T {
+    result.unwrap_or_else(|error| panic!("{at}: {error}"))
+}
+
+/// Collects the nearest, perhaps of the first stretch alone.
+struct Nearest {
+    sink: Sink,
+    calls: usize,
+    stops: bool,
+}
+
+impl Collector for Nearest {
+    fn threshold(&self) -> f32 {
+        self.sink.threshold()
+    }
+
+    fn collect(&mut self, found: &[Neighbor]) -> ControlFlow<()> {
+        self.calls += 1;
+        found.iter().for_each(|hit| self.sink.push(*hit));
+        if self.stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
