@@ -37,16 +37,17 @@ pub(super) fn copy(history: &mut History<'_>, at: &str) -> Option<String> {
         _ => Subset::Lists(lists[part]..lists[part + 1]),
     };
     let part = history.random.random_range(0..of);
-    // Of each list `share` gives, for each end of the range, how many entries stand before it.
     let sizes = sizes(&history.model);
-    let starts: Vec<usize> = sizes.iter().scan(0, |sum, n| Some(std::mem::replace(sum, *sum + n))).collect();
+    // Entry `i` of `n` stands before as many of another list of `m` as have `(2 j + 1) / 2 m` below its own, or at it in a lower list.
+    let rank = |no: usize, i: usize| {
+        let before = |(other, m): (usize, &usize)| {
+            (0..*m).filter(|j| ((2 * j + 1) * sizes[no], other) < ((2 * i + 1) * m, no)).count()
+        };
+        sizes.iter().enumerate().map(before).sum::<usize>()
+    };
     let is_chosen = |no: usize, offset: usize, entry: &Entry| match kind {
         1 => entry.id.0.rem_euclid(of as i64) == part as i64,
-        2 => {
-            let share = |upto: usize, end: usize| upto * end / total;
-            let given = |end: usize| share(starts[no] + sizes[no], end) - share(starts[no], end);
-            (given(elements[part])..given(elements[part + 1])).contains(&offset)
-        }
+        2 => (elements[part]..elements[part + 1]).contains(&rank(no, offset)),
         3 => (sizes[no] * part / of..sizes[no] * (part + 1) / of).contains(&offset),
         _ => (lists[part]..lists[part + 1]).contains(&no),
     };
