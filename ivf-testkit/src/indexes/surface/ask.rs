@@ -105,6 +105,11 @@ impl<'s> Ask<'s> {
         }
     }
 
+    /// So many lists, for all queries.
+    pub(super) fn probe(&mut self, nprobe: Option<usize>) {
+        self.all.nprobe = nprobe;
+    }
+
     pub(super) fn draw(
         random: &mut Random,
         tally: &mut Tally,

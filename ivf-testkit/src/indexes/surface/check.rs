@@ -47,6 +47,7 @@ impl Check<'_> {
             selectors: Selectors { ids: model.ids().into_iter().collect(), keep: &keep },
             at,
         };
+        check.everything();
         check.nearest(random, tally);
         check.range(random, tally);
         check.given_back(random, tally);
@@ -90,6 +91,21 @@ impl Check<'_> {
             Some(hit) if random.random_ratio(9, 10) => self.truth.public(hit.distance),
             _ => *[0.0, 1e30, -1e30, f32::INFINITY].choose(random).expect("it has some"),
         }
+    }
+
+    /// All entries of an index that does not show its lists: what is wrong is found at once.
+    fn everything(&self) {
+        if self.truth.is_placed {
+            return;
+        }
+        let (k, nlist) = (self.truth.model.entries.len() + 1, self.truth.lists.len());
+        let mut ask = Ask::plain();
+        ask.probe(if nlist > 1 { Some(nlist) } else { None });
+        let query = self.truth.queries.rows().slice(0..1);
+        let expected = [self.truth.nearest(0, k, &ask)];
+        let at = format!("{}: search for all", self.at);
+        let found = ask.with(|params| done(self.index.search(query.into(), k, params), &at));
+        self.truth.check(&found.hits, &expected, &ask, &at);
     }
 
     fn nearest(&self, random: &mut Random, tally: &mut Tally) {

@@ -9,7 +9,7 @@ use ivf_core::{AddOptions, Id, Index, Subset};
 use rand::RngExt;
 
 /// The kinds of subsets, as a step names them.
-pub(super) const KINDS: [&str; 5] = ["ids", "ids modulo", "elements", "fractions of lists", "whole lists"];
+pub(super) const KINDS: [&str; 5] = ["chosen ids", "ids modulo", "elements", "fractions of lists", "whole lists"];
 
 /// Copies a part, and then all parts of a partition: together they are everything.
 pub(super) fn copy(history: &mut History<'_>, at: &str) -> Option<String> {
@@ -25,7 +25,7 @@ pub(super) fn copy(history: &mut History<'_>, at: &str) -> Option<String> {
         let chosen = history.random.random_range(0..all.len());
         let selector = all.swap_remove(chosen);
         compare(history, &Subset::Ids(&selector), &|_, _, entry| selector.contains(entry.id), at);
-        return Some(format!("ids {selector:?}"));
+        return Some(format!("{}, {selector:?}", KINDS[kind]));
     }
     let (total, nlist) = (history.model.entries.len(), history.model.nlist());
     let ends = |n: usize| (0..=of).map(|part| n * part / of).collect::<Vec<usize>>();
