@@ -2,6 +2,7 @@
 
 mod add;
 mod ask;
+mod back;
 mod check;
 mod edit;
 mod lists;
