@@ -14,15 +14,13 @@ use rand::RngExt;
 pub(super) struct Takes {
     /// `nprobe` and `quantizer`.
     pub(super) nprobe: bool,
-    /// `nprobe` of single queries.
-    pub(super) own_nprobe: bool,
     pub(super) max_lists: bool,
     pub(super) max_codes: bool,
     pub(super) ensure_k: bool,
     pub(super) max_results: bool,
     pub(super) max_empty_lists: bool,
-    /// `mode` and `locations`.
-    pub(super) mode: bool,
+    /// What only calls for several queries take: `mode`, `locations` and `per_query`.
+    pub(super) many: bool,
 }
 
 /// What a search asks for.
@@ -118,9 +116,8 @@ impl<'s> Ask<'s> {
         from: &Selectors<'s>,
     ) -> Self {
         let all = One::draw(random, tally, takes, from);
-        let own = random.random_ratio(1, 4).then(|| {
+        let own = (takes.many && random.random_ratio(1, 4)).then(|| {
             tally.count("per_query");
-            let takes = Takes { nprobe: takes.own_nprobe, ..takes };
             (0..queries).map(|_| One::draw(random, tally, takes, from)).collect()
         });
         let mut may = |name: &'static str, taken: bool| {
@@ -137,8 +134,8 @@ impl<'s> Ask<'s> {
             max_results: may("max_results", takes.max_results),
             max_empty_lists: may("max_empty_lists", takes.max_empty_lists).map(|n| n % 5),
             names_quantizer: may("quantizer", takes.nprobe).is_some(),
-            locations: may("locations", takes.mode).map(|n| n % 3 != 0),
-            mode: takes.mode.then(|| {
+            locations: may("locations", takes.many).map(|n| n % 3 != 0),
+            mode: takes.many.then(|| {
                 let mode = random.random_range(0..ParallelMode::ALL.len());
                 tally.count(["Auto", "Queries", "Probes", "QueriesAndProbes", "FineQueries", "ListMajor"][mode]);
                 ParallelMode::ALL[mode]

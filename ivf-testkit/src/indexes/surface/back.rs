@@ -4,7 +4,7 @@ use super::Tally;
 use super::ask::Takes;
 use super::check::{Check, QUERIES, done};
 use super::model::place;
-use super::truth::Hit;
+use super::truth::{Hit, ties};
 use crate::data::Random;
 use ivf_core::error::ReconstructError;
 use ivf_core::{Id, IndexIvf, Reconstruct, SearchParams};
@@ -31,9 +31,13 @@ impl Check<'_> {
 
     /// Asserts that these are the vectors of the results.
     pub(super) fn check_vectors(&self, vectors: &[f32], expected: &[Vec<Hit<'_>>], at: &str) {
-        let hits: Vec<&Hit<'_>> = expected.iter().flatten().collect();
+        let hits: Vec<(&[Hit<'_>], &Hit<'_>)> =
+            expected.iter().flat_map(|row| row.iter().map(|hit| (&row[..], hit))).collect();
         assert_eq!(vectors.len(), hits.len() * self.truth.model.dim, "{at}: a vector a result");
-        for (hit, vector) in hits.iter().zip(vectors.chunks_exact(self.truth.model.dim)) {
+        for ((row, hit), vector) in hits.iter().zip(vectors.chunks_exact(self.truth.model.dim)) {
+            if !self.truth.ties_by_id && ties(row, hit.distance) {
+                continue;
+            }
             let named = |id: Id| self.truth.model.entries.iter().filter(move |entry| entry.id == id);
             // Which of several entries of an id was found shows only where the lists do.
             let is_one = if self.truth.is_placed {

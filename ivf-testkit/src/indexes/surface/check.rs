@@ -34,7 +34,7 @@ impl Check<'_> {
         at: &str,
     ) {
         let queries = (subject.vectors)(random.random(), QUERIES, model.dim);
-        let truth = Truth::new(model, index, queries, at);
+        let truth = Truth::new(subject, model, index, queries, at);
         let share = random.random_range(2..9);
         let keep = move |id: Id| id.0.rem_euclid(share) == 1;
         let check = Check {
@@ -61,14 +61,7 @@ impl Check<'_> {
         let has_lists = self.truth.model.nlist() > 1;
         // What stands first in a list shows only where the lists do.
         let max_codes = has_lists && self.truth.is_placed;
-        Takes {
-            nprobe: has_lists,
-            own_nprobe: has_lists,
-            max_lists: has_lists,
-            max_codes,
-            mode: true,
-            ..Takes::default()
-        }
+        Takes { nprobe: has_lists, max_lists: has_lists, max_codes, many: true, ..Takes::default() }
     }
 
     pub(super) fn draw(&self, random: &mut Random, tally: &mut Tally, takes: Takes, queries: usize) -> Ask<'_> {
@@ -168,7 +161,7 @@ impl Check<'_> {
 
     fn preassigned(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
         tally.count("search preassigned");
-        let ask = self.draw(random, tally, Takes { nprobe: false, own_nprobe: false, ..self.takes() }, QUERIES);
+        let ask = self.draw(random, tally, Takes { nprobe: false, ..self.takes() }, QUERIES);
         let lists = self.own_lists(random);
         let k = *[1, 5, 40].choose(random).expect("it has some");
         let expected = self.each(|query| {
@@ -186,8 +179,7 @@ impl Check<'_> {
 
     fn range_preassigned(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
         tally.count("range search preassigned");
-        let takes =
-            Takes { nprobe: false, own_nprobe: false, max_results: true, max_empty_lists: true, ..self.takes() };
+        let takes = Takes { nprobe: false, max_results: true, max_empty_lists: true, ..self.takes() };
         let ask = self.draw(random, tally, takes, QUERIES);
         let (lists, radius) = (self.own_lists(random), self.radius(random));
         let expected = self.each(|query| self.truth.within(query, &lists[query], self.truth.public(radius), &ask));
@@ -202,7 +194,7 @@ impl Check<'_> {
     /// A single query whose results a collector takes.
     fn one(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
         tally.count("search one");
-        let ask = self.draw(random, tally, Takes { mode: false, own_nprobe: false, ..self.takes() }, 1);
+        let ask = self.draw(random, tally, Takes { many: false, ..self.takes() }, 1);
         let lists = self.truth.nearest_lists(0, ask.limits(0, self.truth.model).nprobe);
         let mut expected = self.truth.all(0, &lists, &ask);
         let k = *[1, 5, usize::MAX].choose(random).expect("it has some");
