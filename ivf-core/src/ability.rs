@@ -187,8 +187,9 @@ pub enum Subset<'a> {
         /// What is left.
         remainder: i64,
     },
-    /// Of all entries these many, spread over the lists: each list gives of its entries, in order, the same share, rounded so that the
-    /// lists up to it together have given `entries so far * place / entries`.
+    /// The entries of these ranks, where the ranks go through all lists at the same pace: entry `i` of a list of `n` has its rank by
+    /// `(2 i + 1) / 2 n`, of equal ones the one in the lower list first. Each list gives of its entries, in order, about the same share.
+    /// (Faiss's `ELEMENT_RANGE` rounds list by list, so that an entry may be in two of its ranges that adjoin, or in none.)
     Elements(Range<usize>),
     /// Of each list, in order, the `part`-th of `of` pieces.
     ListFraction {

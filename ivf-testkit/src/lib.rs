@@ -13,6 +13,7 @@
 //! | an index that is exact | also [`indexes::check_exhaustive`], [`indexes::check_history`] |
 //! | an [`IndexIvf`](ivf_core::IndexIvf) | also [`indexes::check_preassigned`] |
 //! | an index with a reader | also [`indexes::check_reload`], [`indexes::check_damaged`] |
+//! | an index over a codec and lists | also [`indexes::surface::check_surface`] |
 //!
 //! What the suites are made of serves other tests too:
 //!
@@ -25,6 +26,7 @@
 //! | [`compare`] | results compared bit for bit |
 //! | [`damage`] | exported nodes, damaged in many ways |
 //! | [`reseal`](mod@reseal) | index files that are damaged under right checksums |
+//! | [`segments`] | a store whose lists have many segments |
 //! | [`at_rest`], `sealed` (Linux) | nodes whose bytes are as in an open or a mapped file; files that can be mapped safely |
 //!
 //! ```
@@ -49,4 +51,5 @@ pub mod reseal;
 pub mod scanners;
 #[cfg(target_os = "linux")]
 pub mod sealed;
+pub mod segments;
 pub mod stores;

@@ -6,6 +6,7 @@ use crate::executor::or_global;
 use ivf_core::error::{MergeError, StoreError};
 use ivf_core::{AddOptions, CopySubset, Executor, Id, Index, ListNo, Merge, Reset, Subset};
 use std::any::Any;
+use std::ops::Range;
 
 impl Merge for IvfIndex {
     fn merge_from(&mut self, other: &mut dyn Index, shift: i64, options: &AddOptions<'_>) -> Result<(), MergeError> {
@@ -124,16 +125,8 @@ impl Part {
                 if range.start > range.end || range.end > total {
                     return fault("a range of the entries");
                 }
-                // What the lists before this one, and this one too, have to give up to each end of the range.
-                let share = |upto: usize, end: usize| (upto as u128 * end as u128 / total.max(1) as u128) as usize;
-                let (mut list, mut before, mut upto) = (None, 0, 0);
-                Self::chosen(entries, |no, len, i, _| {
-                    if list != Some(no) {
-                        (list, before, upto) = (Some(no), upto, upto + len);
-                    }
-                    let place = |end| share(upto, end) - share(before, end);
-                    (place(range.start)..place(range.end)).contains(&i)
-                })
+                let places = ranked(entries, range)?;
+                Self::chosen(entries, |list, _, i, _| places[list.index()].contains(&i))
             }
             Subset::ListFraction { part, of } => {
                 if part >= of {
@@ -173,6 +166,25 @@ impl Part {
     fn largest(&self) -> Option<Id> {
         self.ids().max()
     }
+}
+
+/// For each list which of its entries have these ranks among all: as each list's own ranks ascend, they stand side by side.
+fn ranked(entries: &Entries, range: &Range<usize>) -> Result<Vec<Range<usize>>, StoreError> {
+    let mut order = Vec::with_capacity(entries.len);
+    let mut places = Vec::with_capacity(entries.lists.nlist());
+    for no in entries.list_numbers() {
+        let len = entries.lists.list_len(no)?;
+        order.extend((0..len).map(|i| (2 * i as u64 + 1, len as u64, no)));
+        places.push(0..0);
+    }
+    // Both below 2^33, so their products are exact in more bits.
+    let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+    order.sort_unstable_by(|a, b| product(a.0, b.1).cmp(&product(b.0, a.1)).then(a.2.cmp(&b.2)));
+    for &(twice, _, no) in order.get(range.clone()).unwrap_or_default() {
+        let (place, i) = (&mut places[no.index()], (twice / 2) as usize);
+        *place = if place.end == 0 { i..i + 1 } else { place.start..i + 1 };
+    }
+    Ok(places)
 }
 
 impl Entries {

@@ -7,6 +7,7 @@
 //! | [`check_modes`] | any index | modes, threads and batches do not change results |
 //! | [`check_preassigned`] | inverted-file indexes | a search in halves is the search |
 //! | [`check_bad_input`] | any index | typed errors that change nothing |
+//! | [`surface::check_surface`] | indexes and their codecs | writes and searches of every sort, against a model |
 //! | [`check_reload`], [`check_damaged`] | indexes with a reader | the same index comes back, or an error |
 
 mod bad_input;
@@ -17,6 +18,7 @@ mod modes;
 mod preassigned;
 mod reload;
 mod selectors;
+pub mod surface;
 
 pub use bad_input::check_bad_input;
 pub use exhaustive::check_exhaustive;

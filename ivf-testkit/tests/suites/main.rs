@@ -6,6 +6,7 @@ mod ivf;
 mod naive;
 mod scalar;
 mod stores;
+mod surface;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -35,6 +35,10 @@ pub(crate) enum Fault {
     UpdatesOnlyFirst,
     AddsBeforeItFails,
     ForgetsSkippedIds,
+    IgnoresQueryParams,
+    IgnoresMaxResults,
+    ForgetsLocations,
+    MergesWithoutShift,
 }
 
 /// The index.
@@ -48,8 +52,10 @@ pub(crate) struct Naive {
     largest: Option<Id>,
 }
 
-/// The parameters that it takes.
-pub(crate) const TAKES: [&str; 2] = ["selector", "mode"];
+/// The parameters that it takes, of those that every index may take or not.
+pub(crate) const TAKES: [&str; 3] = ["selector", "mode", "locations"];
+const PARAMS: [&str; 4] = ["selector", "mode", "locations", "per_query"];
+const RANGE_PARAMS: [&str; 5] = ["selector", "mode", "locations", "per_query", "max_results"];
 
 impl Naive {
     pub(crate) fn new(dim: usize, metric: Metric, fault: Fault) -> Self {
@@ -86,11 +92,18 @@ impl Naive {
         rows.iter().enumerate().map(vector).collect()
     }
 
-    fn find(&self, queries: AnyRows<'_>, empty: Sink, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+    fn find(
+        &self,
+        queries: AnyRows<'_>,
+        empty: Sink,
+        params: &SearchParams<'_>,
+        takes: &[&str],
+    ) -> Result<SearchResult, SearchError> {
         if self.fault != Fault::IgnoresNprobe {
-            params.only("naive", &TAKES)?;
+            params.only("naive", takes)?;
         }
         params.check_cancel()?;
+        params.check_per_query(queries.len())?;
         let queries = self.vectors(queries, false)?;
         let metric = if self.metric == Metric::Cosine { Metric::InnerProduct } else { self.metric };
         let wrong = match self.fault {
@@ -98,10 +111,12 @@ impl Naive {
             Fault::DependsOnMode => params.mode == Some(ParallelMode::ListMajor),
             _ => false,
         };
-        let sinks = queries.iter().flatten().map(|query| {
+        let sinks = queries.iter().flatten().enumerate().map(|(number, query)| {
             let mut sink = empty.clone();
+            let own = params.of_query(number).selector;
+            let selector = if self.fault == Fault::IgnoresQueryParams { params.selector } else { own };
             for (i, (id, vector)) in self.ids.iter().zip(self.data.chunks_exact(self.dim)).enumerate() {
-                let kept = params.selector.is_none_or(|selector| selector.contains(*id));
+                let kept = selector.is_none_or(|selector| selector.contains(*id));
                 if (kept || self.fault == Fault::IgnoresSelector) && !(wrong && i % 3 == 0) {
                     let id = if self.fault == Fault::ReversesTies { Id(-1 - id.0) } else { *id };
                     let location = Location::new(0, i as u32);
@@ -110,7 +125,8 @@ impl Naive {
             }
             sink
         });
-        let hits = Hits::from_sinks(self.metric, sinks, false);
+        let locations = params.locations == Some(true) && self.fault != Fault::ForgetsLocations;
+        let hits = Hits::from_sinks(self.metric, sinks, locations);
         let hits = hits.map_ids(|id| if self.fault == Fault::ReversesTies { Id(-1 - id.0) } else { id });
         Ok(SearchResult::new(hits, SearchStats::default()))
     }
@@ -173,7 +189,7 @@ impl Index for Naive {
     }
     fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
         check_k(k)?;
-        self.find(queries, Sink::top_k(k), params)
+        self.find(queries, Sink::top_k(k), params, &PARAMS)
     }
     fn parts(&self) -> Vec<Part> {
         vec![Part { path: String::new(), kind: "naive".to_owned(), knobs: Vec::new() }]
@@ -228,7 +244,7 @@ impl Index for Naive {
 
 impl Add for Naive {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let first = self.largest.map_or(Some(0), |id| id.0.checked_add(1)).ok_or(AddError::IdsExhausted)?;
+        let first = self.largest.map_or(Some(0), |id| id.0.max(-1).checked_add(1)).ok_or(AddError::IdsExhausted)?;
         self.insert(rows, |row| Id(first + row as i64), options)
     }
 }
@@ -259,11 +275,9 @@ impl RangeSearch for Naive {
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
         let inner = self.metric.public(radius);
-        self.find(
-            queries,
-            Sink::range(if self.fault == Fault::IncludesRadius { inner.next_up() } else { inner }),
-            params,
-        )
+        let radius = if self.fault == Fault::IncludesRadius { inner.next_up() } else { inner };
+        let most = params.max_results.filter(|&most| most > 0 && self.fault != Fault::IgnoresMaxResults);
+        self.find(queries, Sink::top_k_within(most.unwrap_or(usize::MAX), radius), params, &RANGE_PARAMS)
     }
 }
 
@@ -325,6 +339,7 @@ impl Merge for Naive {
             return Err(MergeError::Incompatible("dimension"));
         }
         // Not `insert`: these are of unit length already.
+        let shift = if self.fault == Fault::MergesWithoutShift { 0 } else { shift };
         self.ids.extend(other.ids.iter().map(|id| Id(id.0 + shift)));
         self.largest = self.largest.max(self.ids.iter().copied().max());
         self.data.extend_from_slice(&other.data);
@@ -352,7 +367,7 @@ impl AddCodes for Naive {
     fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>, _: &AddOptions<'_>) -> Result<AddReport, CodeError> {
         let vectors = self.sa_decode(codes)?;
         // Not `insert`: these are of unit length already.
-        let first = self.largest.map_or(0, |id| id.0 + 1);
+        let first = self.largest.map_or(0, |id| id.0.max(-1) + 1);
         let added = vectors.len() / self.dim;
         let ids = ids.map_or_else(|| (first..).map(Id).take(added).collect(), <[Id]>::to_vec);
         self.largest = self.largest.max(ids.iter().copied().max());

@@ -3,10 +3,11 @@
 use crate::assert_caught;
 use ivf_core::error::{DecodeError, StoreError};
 use ivf_core::executor::Inline;
-use ivf_core::lists::{ArrayLists, ListBatch, ListRef, Moved};
+use ivf_core::lists::{ArrayLists, ListBatch, ListRef, Moved, StoreSpec};
 use ivf_core::{
     CodeLayout, Executor, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset, Location, Node, StoredNode,
 };
+use ivf_testkit::segments;
 use ivf_testkit::stores::{check_store, check_store_export};
 
 fn array(nlist: usize, layout: &CodeLayout) -> Box<dyn InvertedLists> {
@@ -21,6 +22,13 @@ fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>
 fn array_lists_pass() {
     check_store(&array);
     check_store_export(&array, &read);
+}
+
+#[test]
+fn segmented_lists_pass() {
+    let make = |nlist: usize, layout: &CodeLayout| segments::ROW.create(nlist, layout).expect("it cannot fail");
+    check_store(&make);
+    check_store_export(&make, &segments::ROW.read);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,220 @@
+//! What an index should hold: a vector of entries.
+
+use super::Subject;
+use crate::oracle;
+use ivf_core::quantizer::{Origin, decode_list, encode_list, list_code_size, order_fault};
+use ivf_core::{
+    BoundCodec, Centroids, Codec, Id, IdSelector, Index, Level1Quantizer, ListNo, ListOffset, Location, Metric, Rows,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// An entry: which list it stands in, though not where in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) id: Id,
+    pub(super) list: ListNo,
+    pub(super) code: Vec<u8>,
+    /// The vector that the code stands for.
+    pub(super) vector: Vec<f32>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    /// The caller's metric.
+    pub(super) metric: Metric,
+    pub(super) dim: usize,
+    is_exact: bool,
+    codec: Arc<dyn Codec>,
+    quantizer: Option<Arc<dyn Level1Quantizer>>,
+    bound: Arc<dyn BoundCodec>,
+    /// Which list of the quantizer that was learnt each list is.
+    pub(super) order: Vec<ListNo>,
+    pub(super) entries: Vec<Entry>,
+    /// The id that `add` gives next.
+    pub(super) next: u64,
+    /// The kind of direct map, as the knob has it.
+    pub(super) map: u64,
+    pub(super) nprobe: usize,
+    pub(super) max_codes: usize,
+}
+
+impl Model {
+    pub(super) fn new(subject: &Subject<'_>, index: &dyn Index) -> Self {
+        let (codec, quantizer) = (subject.codec.clone(), subject.quantizer.clone());
+        let bound = codec.clone().bind(centroids(quantizer.as_ref(), codec.dim()));
+        let nlist = quantizer.as_ref().map_or(1, |quantizer| quantizer.nlist());
+        let (map, knob) = (knob(index, "direct_map"), |name| knob(index, name).map(|value| value as usize));
+        Self {
+            metric: index.metric(),
+            dim: index.dim(),
+            is_exact: subject.is_exact,
+            codec,
+            quantizer,
+            bound,
+            order: (0..nlist as u32).map(ListNo).collect(),
+            entries: Vec::new(),
+            next: 0,
+            map: map.unwrap_or(0),
+            nprobe: knob("nprobe").unwrap_or(1),
+            max_codes: knob("max_codes").unwrap_or(0),
+        }
+    }
+
+    /// The metric that codes are compared by.
+    pub(super) fn inner_metric(&self) -> Metric {
+        if self.metric == Metric::Cosine { Metric::InnerProduct } else { self.metric }
+    }
+
+    pub(super) fn nlist(&self) -> usize {
+        self.order.len()
+    }
+
+    /// A vector as lists and codes have it.
+    pub(super) fn seen(&self, vector: &[f32]) -> Vec<f32> {
+        if self.metric == Metric::Cosine { oracle::unit(vector) } else { vector.to_vec() }
+    }
+
+    /// All lists with their coarse distances, nearest first, by comparing all centroids.
+    pub(super) fn probes(&self, seen: &[f32]) -> Vec<(ListNo, f32)> {
+        let Some(quantizer) = &self.quantizer else { return vec![(ListNo(0), 0.0)] };
+        let mut centroid = vec![0.0; self.dim];
+        let distance = |no: usize| {
+            let list = ListNo(no as u32);
+            quantizer.centroid(list, &mut centroid);
+            (list, oracle::distance(self.inner_metric(), seen, &centroid))
+        };
+        let mut all: Vec<(ListNo, f32)> = (0..quantizer.nlist()).map(distance).collect();
+        all.sort_by(|a, b| a.1.partial_cmp(&b.1).expect("finite centroids").then(a.0.cmp(&b.0)));
+        all
+    }
+
+    /// The entry of a vector, in its nearest list or a given one.
+    pub(super) fn entry(&self, id: Id, vector: &[f32], list: Option<ListNo>) -> Entry {
+        let seen = self.seen(vector);
+        let list = list.unwrap_or_else(|| self.probes(&seen)[0].0);
+        let mut code = vec![0; self.codec.layout().code_size()];
+        self.bound.encode(Rows::new(&seen, self.dim).expect("one row"), &[list], &mut code);
+        let entry = self.decoded(id, list, code);
+        assert!(!self.is_exact || entry.vector == seen, "an exact code of {seen:?} is one of {:?}", entry.vector);
+        entry
+    }
+
+    /// The entry of a standalone code.
+    pub(super) fn entry_of_code(&self, id: Id, code: &[u8]) -> Entry {
+        let (list, code) = code.split_at(list_code_size(self.nlist()));
+        self.decoded(id, decode_list(self.nlist(), list).expect("a list that is there"), code.to_vec())
+    }
+
+    fn decoded(&self, id: Id, list: ListNo, code: Vec<u8>) -> Entry {
+        let mut vector = vec![0.0; self.dim];
+        self.bound.decode(list, &code, &mut vector);
+        Entry { id, list, code, vector }
+    }
+
+    /// The standalone code of an entry.
+    pub(super) fn standalone(&self, entry: &Entry) -> Vec<u8> {
+        let mut code = vec![0; list_code_size(self.nlist())];
+        encode_list(entry.list, &mut code);
+        [code, entry.code.clone()].concat()
+    }
+
+    /// The distances from a query to entries of a list.
+    pub(super) fn distances(&self, seen: &[f32], list: ListNo, coarse: f32, entries: &[&Entry]) -> Vec<f32> {
+        let mut scanner = self.bound.scanner();
+        scanner.set_query(seen);
+        scanner.set_list(list, coarse);
+        let distance = |entry: &&Entry| {
+            let distance = scanner.distance(&entry.code);
+            if self.is_exact {
+                let naive = oracle::distance(self.inner_metric(), seen, &entry.vector);
+                assert_eq!(distance.to_bits(), naive.to_bits(), "the scanner of {:?} is off the oracle", self.codec);
+            }
+            distance
+        };
+        entries.iter().map(distance).collect()
+    }
+
+    /// Notes ids that are used up.
+    pub(super) fn count(&mut self, ids: impl IntoIterator<Item = Id>) {
+        let ends = ids.into_iter().filter_map(|id| u64::try_from(id.0).ok()).map(|id| id + 1);
+        self.next = ends.fold(self.next, u64::max);
+    }
+
+    pub(super) fn push(&mut self, entries: Vec<Entry>) {
+        self.count(entries.iter().map(|entry| entry.id));
+        self.entries.extend(entries);
+    }
+
+    /// How many entries are removed.
+    pub(super) fn remove(&mut self, selector: &IdSelector<'_>) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|entry| !selector.contains(entry.id));
+        before - self.entries.len()
+    }
+
+    pub(super) fn ids(&self) -> BTreeSet<Id> {
+        self.entries.iter().map(|entry| entry.id).collect()
+    }
+
+    /// List `i` is from now on what was list `order[i]`.
+    pub(super) fn permute(&mut self, order: &[ListNo]) {
+        let Some(quantizer) = &self.quantizer else { return };
+        assert_eq!(order_fault(quantizer.nlist(), order), None, "an order of all lists");
+        let mut to = vec![ListNo(0); order.len()];
+        (0..).map(ListNo).zip(order).for_each(|(new, old)| to[old.index()] = new);
+        self.entries.iter_mut().for_each(|entry| entry.list = to[entry.list.index()]);
+        self.quantizer = Some(quantizer.permuted(order));
+        self.order = order.iter().map(|old| self.order[old.index()]).collect();
+        self.bound = self.codec.clone().bind(centroids(self.quantizer.as_ref(), self.dim));
+    }
+
+    /// The entries of each list, in the order of the index's lists if it shows them (`true`), or else in any.
+    ///
+    /// # Panics
+    /// If the index has others.
+    pub(super) fn lists(&self, index: &dyn Index, at: &str) -> (Vec<Vec<&Entry>>, bool) {
+        assert_eq!(index.len(), self.entries.len(), "{at}: number of vectors");
+        let mut lists = vec![Vec::new(); self.nlist()];
+        self.entries.iter().for_each(|entry| lists[entry.list.index()].push(entry));
+        let Some(shown) = index.as_ivf().and_then(|ivf| ivf.lists()) else { return (lists, false) };
+        assert_eq!(shown.nlist(), lists.len(), "{at}: number of lists");
+        for (no, entries) in (0..).map(ListNo).zip(&mut lists) {
+            let list = shown.list(no).unwrap_or_else(|error| panic!("{at}: list {no}: {error}"));
+            assert_eq!(shown.list_len(no).ok(), Some(list.len()), "{at}: length of list {no}");
+            let found: Vec<(Id, Vec<u8>)> = list.entries(shown.layout()).collect();
+            entries.sort_by(|a, b| (a.id, &a.code).cmp(&(b.id, &b.code)));
+            let mut order: Vec<usize> = (0..found.len()).collect();
+            order.sort_by_key(|&i| &found[i]);
+            let same = order.iter().map(|&i| (found[i].0, &found[i].1));
+            assert!(
+                same.eq(entries.iter().map(|entry| (entry.id, &entry.code))),
+                "{at}: list {no} holds the ids {:?}, expected {:?} (or other codes)",
+                order.iter().map(|&i| found[i].0.0).collect::<Vec<_>>(),
+                entries.iter().map(|entry| entry.id.0).collect::<Vec<_>>()
+            );
+            let mut placed: Vec<(usize, &Entry)> = order.into_iter().zip(entries.iter().copied()).collect();
+            placed.sort_by_key(|(place, _)| *place);
+            *entries = placed.into_iter().map(|(_, entry)| entry).collect();
+        }
+        (lists, true)
+    }
+}
+
+/// The place of entry `offset` of list `no`.
+pub(super) fn place(no: usize, offset: usize) -> Location {
+    Location { list: ListNo(no as u32), offset: ListOffset(offset as u32) }
+}
+
+/// The value of a knob with a whole number.
+pub(super) fn knob(index: &dyn Index, name: &str) -> Option<u64> {
+    let knob = index.parts().into_iter().flat_map(|part| part.knobs).find(|knob| knob.name == name)?;
+    knob.value.whole(name, 0, "a whole number").ok().map(|value| value as u64)
+}
+
+fn centroids(quantizer: Option<&Arc<dyn Level1Quantizer>>, dim: usize) -> Arc<dyn Centroids> {
+    match quantizer {
+        Some(quantizer) => quantizer.clone(),
+        None => Arc::new(Origin { dim }),
+    }
+}

@@ -1,0 +1,170 @@
+//! Every codec, in every kind of list and behind wrappers, through generated histories of all that an index can do, against a naive
+//! model.
+//!
+//! `IVF_HISTORIES=200000 cargo test --release --test surface` runs so many, for a night; without it there are as many as a check of
+//! every change has time for. The seeds are the same every time: those of a long run begin with those of a short one.
+
+use ivf::cpu::coarse::FlatQuantizerSpec;
+use ivf::cpu::{CodesIndex, IvfIndex};
+use ivf::executor::map;
+use ivf::lists::{ArrayLists, StoreSpec};
+use ivf::{CodecSpec, Index, KnobValue, Metric, Registry, StoredNode, default_registry};
+use ivf_testkit::executor::Threads;
+use ivf_testkit::indexes::MakeIndex;
+use ivf_testkit::indexes::surface::{Subject, Tally, check_surface, surface_kinds};
+use ivf_testkit::{at_rest, data, segments};
+use std::sync::Arc;
+
+/// A dimension that every sample works with.
+const DIM: usize = 16;
+/// Histories without `IVF_HISTORIES`, of all subjects together.
+const HISTORIES: u64 = 2400;
+
+/// An index that has learnt, by what it exports.
+struct Learnt {
+    name: String,
+    node: StoredNode,
+    is_exact: bool,
+    keeps_ids: bool,
+    rest: fn(&StoredNode) -> StoredNode,
+    vectors: fn(u64, usize, usize) -> data::Vectors,
+}
+
+fn registry() -> Registry {
+    default_registry().clone().with_stores(&[segments::ROW])
+}
+
+/// Few values, so that many distances tie.
+fn tied(seed: u64, n: usize, dim: usize) -> data::Vectors {
+    data::small_integers(seed, n, dim, 4)
+}
+
+/// How the bytes of a node lie.
+type Rest = (&'static str, fn(&StoredNode) -> StoredNode);
+
+const RESTS: [Rest; 3] = [("in memory", StoredNode::clone), ("opened", at_rest::opened), ("mapped", at_rest::mapped)];
+
+impl Learnt {
+    fn new(name: String, index: &dyn Index, is_exact: bool) -> Self {
+        let node = index.export().unwrap_or_else(|error| panic!("{name}: {error}")).to_stored();
+        Self { name, node, is_exact, keeps_ids: true, rest: StoredNode::clone, vectors: tied }
+    }
+
+    fn check(&self, registry: &Registry, seeds: std::ops::Range<u64>) -> Tally {
+        let read = |node: &StoredNode| registry.read_index(node);
+        let make = || read(&(self.rest)(&self.node)).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let make: MakeIndex<'_> = &make;
+        let codec = find(&self.node, "codec").expect("it has learnt a codec");
+        // A standalone index has a quantizer of one list that no one is to know of.
+        let quantizer = find(&self.node, "quantizer").filter(|_| make().find_ivf().is_some());
+        let subject = Subject {
+            name: self.name.clone(),
+            make,
+            read: &read,
+            rest: self.rest,
+            codec: registry.read_codec(codec).expect("just exported"),
+            quantizer: quantizer.map(|node| registry.read_quantizer(node).expect("just exported")),
+            is_exact: self.is_exact,
+            keeps_ids: self.keeps_ids,
+            vectors: self.vectors,
+        };
+        check_surface(&subject, seeds)
+    }
+}
+
+/// The index, trained if it is not.
+fn learn(name: &str, mut index: Box<dyn Index>) -> Box<dyn Index> {
+    if !index.is_trained() {
+        let training = tied(1, 400, DIM);
+        index.train(training.rows()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    index
+}
+
+/// The first component of a name, however far in.
+fn find<'n>(node: &'n StoredNode, name: &str) -> Option<&'n StoredNode> {
+    let own = node.children.iter().find(|(known, _)| known == name).map(|(_, node)| node);
+    own.or_else(|| node.children.iter().find_map(|(_, child)| find(child, name)))
+}
+
+/// Every codec, alone and in few and in more lists, in every store and place, with every direct map.
+fn bare() -> Vec<Learnt> {
+    let mut all = Vec::new();
+    for row in default_registry().codecs() {
+        for token in row.samples {
+            let codec = (row.parse)(token).expect("its own token").expect("a good token");
+            for metric in [Metric::L2, Metric::InnerProduct] {
+                let alone = CodesIndex::new(DIM, metric, codec.clone()).expect("a metric that all take");
+                all.extend(with_maps(format!("{token}, {metric}"), Box::new(alone), &RESTS));
+                for nlist in [3, 12] {
+                    let name = format!("IVF{nlist},{token}, {metric}");
+                    all.extend(with_maps(name.clone(), ivf_of(nlist, metric, &codec, ArrayLists::ROW), &RESTS));
+                    let lists = ivf_of(nlist, metric, &codec, segments::ROW);
+                    all.extend(with_maps(format!("{name}, segments"), lists, &RESTS[..1]));
+                }
+            }
+        }
+    }
+    all
+}
+
+fn ivf_of(nlist: usize, metric: Metric, codec: &Arc<dyn CodecSpec>, store: impl StoreSpec + 'static) -> Box<dyn Index> {
+    let quantizer = Arc::new(FlatQuantizerSpec { nlist });
+    let index = IvfIndex::new(DIM, metric, quantizer, codec.clone()).expect("a metric that all take");
+    Box::new(index.with_store(Arc::new(store)))
+}
+
+/// The index with each kind of direct map, its bytes in each of these places.
+fn with_maps(name: String, index: Box<dyn Index>, rests: &[Rest]) -> Vec<Learnt> {
+    let is_exact = name.contains("Flat");
+    let mut index = learn(&name, index);
+    let mut all = Vec::new();
+    for map in [0, 1, 2] {
+        index.set_knob("direct_map", KnobValue::Int(map)).expect("nothing to map yet");
+        for (place, rest) in rests {
+            let learnt = Learnt::new(format!("{name}, {place}, direct map {map}"), &*index, is_exact);
+            all.push(Learnt { rest: *rest, ..learnt });
+        }
+    }
+    all
+}
+
+/// What stands behind wrappers.
+fn wrapped() -> Vec<Learnt> {
+    let mut all = Vec::new();
+    for spec in ["IVF12,Flat", "Flat", "IVF12,PQ8"] {
+        let index = learn(spec, ivf::build(spec, DIM, Metric::Cosine).expect("a good string"));
+        all.push(Learnt::new(format!("{spec}, cosine"), &*index, spec.ends_with("Flat")));
+    }
+    for spec in ["IDMap2,IVF12,Flat", "IDMap2,Flat", "IDMap,IVF3,Flat"] {
+        for metric in [Metric::L2, Metric::InnerProduct] {
+            let index = learn(spec, ivf::build(spec, DIM, metric).expect("a good string"));
+            let learnt = Learnt::new(format!("{spec}, {metric}"), &*index, true);
+            all.push(Learnt { keeps_ids: false, vectors: data::uniform, ..learnt });
+        }
+    }
+    all
+}
+
+#[test]
+fn generated_histories_equal_a_naive_model() {
+    let asked = std::env::var("IVF_HISTORIES")
+        .map_or(HISTORIES, |text| text.parse().unwrap_or_else(|error| panic!("IVF_HISTORIES={text}: {error}")));
+    let subjects: Vec<Learnt> = bare().into_iter().chain(wrapped()).collect();
+    let each = asked.div_ceil(subjects.len() as u64);
+    let registry = registry();
+    let threads = Threads(std::thread::available_parallelism().map_or(1, usize::from));
+    let tallies = map(&threads, subjects.len(), |i| {
+        // A seed is one subject's alone.
+        let first = i as u64 * 1_000_000_000;
+        subjects[i].check(&registry, first..first + each)
+    });
+    let mut tally = Tally::default();
+    tallies.iter().for_each(|one| tally.add(one));
+    assert_eq!(tally.of("history"), each * subjects.len() as u64, "as many histories as were to run");
+    assert!(tally.of("history") >= asked, "as many histories as were asked for");
+    if asked >= HISTORIES {
+        let missing: Vec<&str> = surface_kinds().filter(|kind| tally.of(kind) == 0).collect();
+        assert!(missing.is_empty(), "no history had one of {missing:?}: {tally:?}");
+    }
+}
