@@ -2,6 +2,7 @@
 
 use crate::id::{Id, ListNo, ListOffset, Location};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Which direct map an index keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -96,6 +97,16 @@ impl DirectMap {
 
     /// Forgets a place of an id, if it is one.
     pub fn remove(&mut self, id: Id, at: Location) {
+        if self.more.is_empty()
+            && let First::Hash(places) = &mut self.first
+        {
+            if let Entry::Occupied(place) = places.entry(id)
+                && *place.get() == at
+            {
+                place.remove();
+            }
+            return;
+        }
         let Some(first) = self.get(id) else { return };
         let Some(more) = self.more.get_mut(&id) else {
             if first == at {
@@ -116,6 +127,17 @@ impl DirectMap {
     /// Notes that an entry of an id changed its offset. What is no place of the id does not move: in a file that somebody writes to,
     /// an entry may have got another id since.
     pub fn moved(&mut self, id: Id, from: Location, to: ListOffset) {
+        if self.more.is_empty() {
+            let place = match &mut self.first {
+                First::None => None,
+                First::Array(places) => usize::try_from(id.0).ok().and_then(|i| places.get_mut(i)?.as_mut()),
+                First::Hash(places) => places.get_mut(&id),
+            };
+            if let Some(place) = place.filter(|place| **place == from) {
+                place.offset = to;
+            }
+            return;
+        }
         if self.places(id).any(|place| place == from) {
             self.remove(id, from);
             self.insert(id, Location { list: from.list, offset: to });
@@ -212,6 +234,18 @@ mod tests {
             assert_eq!(map.places(Id(3)).collect::<Vec<_>>(), [Location::new(0, 1), Location::new(2, 4)]);
             map.reordered(ListNo(0), &[Id(7), Id(3)], &[Id(3), Id(7)]);
             assert_eq!((map.get(Id(3)), map.get(Id(7))), (Some(Location::new(0, 0)), Some(Location::new(0, 1))));
+        }
+        for kind in [DirectMapKind::Array, DirectMapKind::Hash] {
+            // No id stands twice: removed and moved by one look.
+            let mut map = DirectMap::new(kind);
+            (0..3).for_each(|id| map.insert(Id(id), Location::new(4, id as u32)));
+            map.moved(Id(2), Location::new(4, 2), ListOffset(0));
+            map.moved(Id(1), Location::new(4, 2), ListOffset(7));
+            map.moved(Id(9), Location::new(4, 2), ListOffset(7));
+            map.remove(Id(1), Location::new(4, 2));
+            map.remove(Id(0), Location::new(4, 0));
+            let places = [None, Some(Location::new(4, 1)), Some(Location::new(4, 0)), None];
+            assert_eq!([0, 1, 2, 9].map(|id| map.get(Id(id))), places);
         }
         assert!(!DirectMap::new(DirectMapKind::Array).takes(Id(-1)));
         assert_eq!(DirectMap::default().get(Id(0)), None);

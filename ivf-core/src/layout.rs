@@ -23,6 +23,12 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]);
     /// Reads `slot` into `code` (`code_size` bytes).
     fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]);
+    /// Copies a slot of a block to one of another; `scratch` is room for a code. A layout whose codes lie all over a block may do better
+    /// than to put one together first.
+    fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, scratch: &mut [u8]) {
+        self.get(from, from_slot, scratch);
+        self.put(to, to_slot, scratch);
+    }
 }
 
 /// How the codes of a list lie in memory, given by the codec, obeyed by every store.
@@ -184,8 +190,39 @@ impl CodeLayout {
     /// As [`put`](Self::put).
     pub fn copy(&self, planes: &mut [&mut [u8]], from: usize, to: usize, scratch: &mut Vec<u8>) {
         scratch.resize(self.code_size, 0);
-        self.get(&planes.iter().map(|plane| &**plane).collect::<Planes<_>>(), from, scratch);
-        self.put(planes, to, scratch);
+        let (from_block, to_block) = (from / self.block_len, to / self.block_len);
+        if from_block <= to_block {
+            self.get(&planes.iter().map(|plane| &**plane).collect::<Planes<_>>(), from, scratch);
+            return self.put(planes, to, scratch);
+        }
+        // A gap closed from the end of a list: from a later block.
+        let (mut source, mut target) = (Planes::<&[u8]>::new(), Planes::<&mut [u8]>::new());
+        for (plane, &bytes) in planes.iter_mut().zip(&self.block_bytes) {
+            let (before, after) = plane.split_at_mut(from_block * bytes);
+            source.push(&after[..bytes]);
+            target.push(&mut before[to_block * bytes..][..bytes]);
+        }
+        self.packer.copy(&source, from % self.block_len, &mut target, to % self.block_len, scratch);
+    }
+
+    /// Copies slot `from` of some planes to slot `to` of others.
+    ///
+    /// # Panics
+    /// As [`put`](Self::put).
+    pub fn copy_between(
+        &self,
+        source: &[&[u8]],
+        from: usize,
+        target: &mut [&mut [u8]],
+        to: usize,
+        scratch: &mut Vec<u8>,
+    ) {
+        scratch.resize(self.code_size, 0);
+        let block = |slot: usize, bytes: usize| slot / self.block_len * bytes..(slot / self.block_len + 1) * bytes;
+        let source = source.iter().zip(&self.block_bytes).map(|(plane, &bytes)| &plane[block(from, bytes)]);
+        let target = target.iter_mut().zip(&self.block_bytes).map(|(plane, &bytes)| &mut plane[block(to, bytes)]);
+        let (source, mut target): (Planes<&[u8]>, Planes<&mut [u8]>) = (source.collect(), target.collect());
+        self.packer.copy(&source, from % self.block_len, &mut target, to % self.block_len, scratch);
     }
 }
 
@@ -224,6 +261,13 @@ impl BlockPacker for Interleaved {
             element.copy_from_slice(&column[slot * size..][..size]);
         }
     }
+
+    fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, _scratch: &mut [u8]) {
+        let (size, stride) = (self.element_size, self.element_size * self.block_len);
+        for (from, to) in from[0].chunks_exact(stride).zip(to[0].chunks_exact_mut(stride)) {
+            to[to_slot * size..][..size].copy_from_slice(&from[from_slot * size..][..size]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +287,10 @@ mod tests {
             layout.put(&mut views(&mut planes), slot, &code(slot));
         }
         layout.copy(&mut views(&mut planes), len - 1, 0, &mut Vec::new());
+        let copies: Vec<Vec<u8>> = planes.clone();
+        let shared: Vec<&[u8]> = copies.iter().map(|p| &p[..]).collect();
+        layout.copy_between(&shared, 0, &mut views(&mut planes), len - 1, &mut Vec::new());
+        layout.copy(&mut views(&mut planes), 0, len - 1, &mut Vec::new());
         let mut got = vec![0; layout.code_size()];
         for slot in 0..len {
             let shared: Vec<&[u8]> = planes.iter().map(|p| &p[..]).collect();

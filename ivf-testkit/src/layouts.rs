@@ -96,7 +96,20 @@ pub fn check_layout(layout: &CodeLayout) {
             }
         }
     }
-    let mut planes = pack(layout, &codes);
+    let (mut planes, mut others) = (pack(layout, &codes), pack(layout, &vec![0; len * size]));
+    let mut scratch = Vec::new();
+    for _ in 0..2 * len {
+        let (from, to) = (random.random_range(0..len), random.random_range(0..len));
+        layout.copy(&mut views(&mut planes), from, to, &mut scratch);
+        codes.copy_within(from * size..(from + 1) * size, to * size);
+        let shared: Vec<&[u8]> = planes.iter().map(|plane| &**plane).collect();
+        layout.copy_between(&shared, to, &mut views(&mut others), from, &mut scratch);
+        let (mut got, mut other) = (vec![0xaa; size], vec![0xaa; size]);
+        layout.get(&shared, to, &mut got);
+        layout.get(&others.iter().map(|plane| &**plane).collect::<Vec<&[u8]>>(), from, &mut other);
+        let expected = &codes[to * size..][..size];
+        assert_eq!((&got[..], &other[..]), (expected, expected), "{layout}: slot {from} copied to slot {to}");
+    }
     for slot in 0..len {
         layout.put(&mut views(&mut planes), slot, &vec![0; size]);
     }

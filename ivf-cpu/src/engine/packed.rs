@@ -39,12 +39,10 @@ impl Packed {
         for (p, plane) in self.planes.iter_mut().enumerate() {
             plane.resize(layout.plane_bytes(p, self.slots.len()));
         }
-        self.code.resize(layout.code_size(), 0);
         let from: Planes<&[u8]> = (0..layout.plane_count()).map(|p| segment.plane(p)).collect();
         let mut to: Planes<&mut [u8]> = self.planes.iter_mut().map(|plane| &mut **plane).collect();
         for (place, &slot) in self.slots.iter().enumerate() {
-            layout.get(&from, slot as usize, &mut self.code);
-            layout.put(&mut to, place, &self.code);
+            layout.copy_between(&from, slot as usize, &mut to, place, &mut self.code);
         }
     }
 

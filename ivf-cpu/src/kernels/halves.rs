@@ -96,6 +96,17 @@ impl BlockPacker for Packer {
             *bytes = join(upper[slot], lower[slot]).to_le_bytes();
         }
     }
+
+    fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, _scratch: &mut [u8]) {
+        for (from, to) in from.iter().zip(to) {
+            let from = bytemuck::cast_slice::<u8, [u16; BLOCK]>(from);
+            let to = bytemuck::cast_slice_mut::<u8, [u16; BLOCK]>(to);
+            assert!(from_slot < BLOCK && to_slot < BLOCK, "a slot of the block");
+            for (from, to) in from.iter().zip(to) {
+                to[to_slot] = from[from_slot];
+            }
+        }
+    }
 }
 
 /// [`scan`], over floats in halves; `columns` is room for some blocks of whole ones, to be used again.

@@ -1,0 +1,182 @@
+//! Other parts in the place of those of an index: its quantizer, its lists, the numbers of its lists.
+
+use ivf::cpu::IvfIndex;
+use ivf::cpu::coarse::{FlatQuantizer, FlatQuantizerSpec};
+use ivf::cpu::codec::FlatSpec;
+use ivf::error::{ReplaceError, StoreError};
+use ivf::executor::Inline;
+use ivf::lists::ListBatch;
+use ivf::pq::PqSpec;
+use ivf::{
+    ArrayLists, CodeLayout, CodecSpec, DirectMapKind, Hits, Id, Index, IndexIvf, IndexIvfMut, InvertedListsMut,
+    KnobValue, Level1Quantizer, ListNo, Metric, Rows, SearchParams,
+};
+use ivf_testkit::data;
+use std::sync::Arc;
+
+const DIM: usize = 8;
+const NLIST: usize = 12;
+
+fn index(codec: Arc<dyn CodecSpec>, kind: DirectMapKind) -> IvfIndex {
+    let quantizer = Arc::new(FlatQuantizerSpec { nlist: NLIST });
+    let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, codec).expect("a good specification");
+    index.set_direct_map(kind).expect("nothing to map yet");
+    index.set_knob("nprobe", KnobValue::Int(4)).expect("a knob that is there");
+    let vectors = data::clusters(1, 600, DIM, NLIST);
+    let as_index: &mut dyn Index = &mut index;
+    as_index.train(vectors.rows()).expect("enough vectors");
+    as_index.add(vectors.rows()).expect("trained");
+    index
+}
+
+fn flat(kind: DirectMapKind) -> IvfIndex {
+    index(Arc::new(FlatSpec), kind)
+}
+
+fn answers(index: &dyn Index) -> Hits {
+    let queries = data::clusters(2, 20, DIM, NLIST);
+    index.search(queries.rows().into(), 10, &SearchParams::new().locations(true)).expect("good queries").hits
+}
+
+/// The centroids of an index, row after row.
+fn centroids(index: &IvfIndex) -> Vec<f32> {
+    let quantizer = index.quantizer().expect("trained");
+    let mut rows = vec![0.0; NLIST * DIM];
+    rows.chunks_exact_mut(DIM).zip(0..).for_each(|(row, no)| quantizer.centroid(ListNo(no), row));
+    rows
+}
+
+fn quantizer(rows: &[f32], dim: usize, metric: Metric) -> Arc<dyn Level1Quantizer> {
+    Arc::new(FlatQuantizer::new(Rows::new(rows, dim).expect("whole rows"), metric))
+}
+
+#[test]
+fn another_way_to_the_same_centroids_changes_nothing_and_other_centroids_are_refused() {
+    for codec in [Arc::new(FlatSpec) as Arc<dyn CodecSpec>, Arc::new(PqSpec { parts: 4 })] {
+        let mut index = index(codec, DirectMapKind::Hash);
+        let (before, rows) = (answers(&index), centroids(&index));
+        index.replace_quantizer(quantizer(&rows, DIM, Metric::L2)).expect("the same centroids");
+        assert_eq!(answers(&index), before);
+
+        let mut moved = rows.clone();
+        moved[5 * DIM] += 1.0;
+        let refused = index.replace_quantizer(quantizer(&moved, DIM, Metric::L2));
+        assert!(matches!(refused, Err(ReplaceError::Centroid { len: 600, list: ListNo(5) })), "{refused:?}");
+        let refused = index.replace_quantizer(quantizer(&rows, DIM, Metric::InnerProduct));
+        assert!(matches!(refused, Err(ReplaceError::Metric { .. })), "{refused:?}");
+        let refused = index.replace_quantizer(quantizer(&rows[DIM..], DIM, Metric::L2));
+        assert!(matches!(refused, Err(ReplaceError::ListCount { expected: NLIST, found: 11 })), "{refused:?}");
+        let refused = index.replace_quantizer(quantizer(&rows[..NLIST * 4], 4, Metric::L2));
+        assert!(matches!(refused, Err(ReplaceError::Dim { expected: DIM, found: 4 })), "{refused:?}");
+        assert_eq!(answers(&index), before);
+
+        // An empty index takes others, and what it codes from then on is relative to them.
+        let as_index: &mut dyn Index = &mut index;
+        as_index.as_reset().expect("it can").reset().expect("in memory");
+        index.replace_quantizer(quantizer(&moved, DIM, Metric::L2)).expect("an empty index");
+        assert_eq!(centroids(&index), moved);
+        let as_index: &mut dyn Index = &mut index;
+        let vector = Rows::new(&moved[5 * DIM..6 * DIM], DIM).expect("one row");
+        as_index.add(vector).expect("trained");
+        let found = as_index.search(vector.into(), 1, &SearchParams::new().locations(true)).expect("a good query").hits;
+        assert_eq!(found.row(0).locations[0].list, ListNo(5));
+    }
+}
+
+#[test]
+fn lists_are_replaced_and_those_from_before_come_back() {
+    for kind in [DirectMapKind::None, DirectMapKind::Array, DirectMapKind::Hash] {
+        let mut index = flat(kind);
+        let before = answers(&index);
+        let layout = index.lists().expect("trained").layout().clone();
+        // Every vector again, its id one higher, in the list with the next number.
+        let mut others = ArrayLists::new(NLIST, layout.clone());
+        for no in 0..NLIST as u32 {
+            let list = index.lists().expect("trained").list(ListNo(no)).expect("in memory");
+            let (ids, codes): (Vec<Id>, Vec<Vec<u8>>) =
+                list.entries(&layout).map(|(id, code)| (Id(id.0 + 1), code)).unzip();
+            let next = ListNo((no + 1) % NLIST as u32);
+            let codes = codes.concat();
+            let batch = ListBatch::group(&vec![next; ids.len()], &ids, &codes, layout.code_size());
+            others.append(&batch, &Inline).expect("in memory");
+        }
+        let old = index.replace_lists(Box::new(others)).expect("as many lists, of the same layout");
+        assert_eq!((index.len(), old.total_len().expect("in memory")), (600, 600));
+        let as_index: &mut dyn Index = &mut index;
+        let vectors = data::clusters(1, 600, DIM, NLIST);
+        assert_eq!(as_index.reconstruct(Id(41)).expect("moved up by one"), vectors.rows().row(40));
+        assert!(as_index.reconstruct(Id(0)).is_err());
+        // Ids count on from the largest.
+        as_index.add(vectors.rows().slice(0..1)).expect("trained");
+        assert_eq!(as_index.reconstruct(Id(601)).expect("added"), vectors.rows().row(0));
+        index.replace_lists(old).expect("they fitted before");
+        assert_eq!(answers(&index), before);
+    }
+}
+
+#[test]
+fn lists_that_do_not_fit_are_refused_and_nothing_changes() {
+    let mut index = flat(DirectMapKind::Array);
+    let (before, layout) = (answers(&index), index.lists().expect("trained").layout().clone());
+    let refused = index.replace_lists(Box::new(ArrayLists::new(NLIST + 1, layout.clone())));
+    assert!(matches!(refused, Err(ReplaceError::ListCount { expected: NLIST, found: 13 })), "{refused:?}");
+    let refused = index.replace_lists(Box::new(ArrayLists::new(NLIST, CodeLayout::rows(4 * DIM))));
+    assert!(matches!(refused, Err(ReplaceError::Store(StoreError::Layout { .. }))), "{refused:?}");
+    for id in [Id(-1), Id(1 << 40)] {
+        let mut strange = ArrayLists::new(NLIST, layout.clone());
+        let code = vec![0; layout.code_size()];
+        strange.append(&ListBatch::group(&[ListNo(3)], &[id], &code, code.len()), &Inline).expect("in memory");
+        let refused = index.replace_lists(Box::new(strange));
+        assert!(matches!(refused, Err(ReplaceError::NotForArray(at)) if at == id), "{refused:?}");
+    }
+    assert_eq!((answers(&index), index.len()), (before, 600));
+    let as_index: &mut dyn Index = &mut index;
+    as_index.add(data::clusters(3, 1, DIM, NLIST).rows()).expect("trained");
+    assert!(as_index.reconstruct(Id(600)).is_ok(), "the counter is as it was");
+}
+
+#[test]
+fn lists_get_other_numbers_and_answers_stay() {
+    for spec in ["IVF12,Flat", "IVF12,PQ4", "L2norm,IVF12,Flat"] {
+        let mut index = ivf::build(spec, DIM, Metric::L2).expect("a good string");
+        let vectors = data::clusters(1, 600, DIM, NLIST);
+        index.train(vectors.rows()).expect("enough vectors");
+        index.add(vectors.rows()).expect("trained");
+        ivf::part::set_knobs(&mut *index, "direct_map=2,nprobe=4").expect("knobs that are there");
+        let before = answers(&*index).without_locations();
+        let ivf = index.as_ivf_mut().expect("an inverted file");
+        let order: Vec<ListNo> = (0..12).map(|no| ListNo(no * 5 % 12)).collect();
+        let lens = |ivf: &dyn IndexIvf| -> Vec<usize> {
+            let lists = ivf.lists().expect("trained");
+            (0..12).map(|no| lists.list_len(ListNo(no)).expect("in memory")).collect()
+        };
+        let old = lens(ivf);
+        ivf.permute_lists(&order).expect("every list once");
+        assert_eq!(lens(ivf), order.iter().map(|list| old[list.index()]).collect::<Vec<_>>());
+        ivf.sort_lists_by_size().expect("every list once");
+        assert!(lens(ivf).is_sorted_by(|a, b| a >= b), "{:?}", lens(ivf));
+        for bad in [vec![], vec![ListNo(0); 12], (0..13).map(ListNo).collect(), (1..13).map(ListNo).collect()] {
+            let refused = ivf.permute_lists(&bad);
+            assert!(matches!(refused, Err(ReplaceError::Order { nlist: 12, .. })), "{refused:?}");
+        }
+        assert_eq!(answers(&*index).without_locations(), before, "{spec}");
+        // The map knows where everything is.
+        assert_eq!(index.remove(&ivf::IdSelector::range(100..200)).expect("it can"), 100);
+        assert!(index.reconstruct(Id(100)).is_err() && index.reconstruct(Id(99)).is_ok());
+    }
+}
+
+#[test]
+fn what_has_no_lists_says_so() {
+    let mut flat = ivf::build("Flat", DIM, Metric::L2).expect("a good string");
+    assert!(flat.as_ivf_mut().is_none() && flat.as_ivf().is_none());
+    let mut untrained = ivf::build("IVF12,Flat", DIM, Metric::L2).expect("a good string");
+    let ivf = untrained.as_ivf_mut().expect("an inverted file");
+    let vector = [0.0; DIM];
+    let row = Rows::new(&vector, DIM).expect("one row");
+    assert!(matches!(ivf.permute_lists(&[]), Err(ReplaceError::NotTrained)));
+    assert!(matches!(ivf.sort_lists_by_size(), Err(ReplaceError::NotTrained)));
+    assert!(ivf.sort_entries().is_ok());
+    assert!(ivf.assign(row.into(), 1, &SearchParams::new()).is_err());
+    assert!(ivf.add_preassigned(row.into(), &[Some(ListNo(0))], None, &ivf::AddOptions::new()).is_err());
+}
