@@ -46,7 +46,7 @@ fn with_a_nan() -> Vec<f32> {
     rows
 }
 
-fn range_search<'i>(index: &'i dyn Index) -> &'i dyn RangeSearch {
+fn range_search(index: &dyn Index) -> &dyn RangeSearch {
     index.as_range_search().expect("it can")
 }
 

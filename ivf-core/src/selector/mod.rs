@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(run(&(range.clone() & IdSelector::range(16..90)), Ids::Ascending(&ids)), Selected::Run(8..11));
         assert_eq!(run(&IdSelector::All, Ids::Listed(&ids)), Selected::Run(0..50));
         assert_eq!(run(&!IdSelector::All, Ids::Listed(&ids)), Selected::None);
-        assert_eq!(run(&IdSelector::range(9..5), Ids::Ascending(&ids)), Selected::None);
+        assert_eq!(run(&IdSelector::Range { start: Id(9), end: Id(5) }, Ids::Ascending(&ids)), Selected::None);
     }
 
     #[test]

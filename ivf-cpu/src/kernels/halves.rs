@@ -117,6 +117,7 @@ impl BlockPacker for Packer {
 /// # Panics
 /// As [`scan`].
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "those of `scan`, room to work in, and what a query sees")]
 pub fn scan_halves<S: Simd, D: Distance>(
     simd: S,
     distance: D,
