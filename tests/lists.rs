@@ -68,6 +68,10 @@ fn another_way_to_the_same_centroids_changes_nothing_and_other_centroids_are_ref
         assert!(matches!(refused, Err(ReplaceError::ListCount { expected: NLIST, found: 11 })), "{refused:?}");
         let refused = index.replace_quantizer(quantizer(&rows[..NLIST * 4], 4, Metric::L2));
         assert!(matches!(refused, Err(ReplaceError::Dim { expected: DIM, found: 4 })), "{refused:?}");
+        moved[5 * DIM] = f32::NAN;
+        let refused = index.replace_quantizer(quantizer(&moved, DIM, Metric::L2));
+        assert!(matches!(refused, Err(ReplaceError::NonFinite { list: ListNo(5) })), "{refused:?}");
+        moved[5 * DIM] = rows[5 * DIM] + 1.0;
         assert_eq!(answers(&index), before);
 
         // An empty index takes others, and what it codes from then on is relative to them.
@@ -155,15 +159,32 @@ fn lists_get_other_numbers_and_answers_stay() {
         assert_eq!(lens(ivf), order.iter().map(|list| old[list.index()]).collect::<Vec<_>>());
         ivf.sort_lists_by_size().expect("every list once");
         assert!(lens(ivf).is_sorted_by(|a, b| a >= b), "{:?}", lens(ivf));
-        for bad in [vec![], vec![ListNo(0); 12], (0..13).map(ListNo).collect(), (1..13).map(ListNo).collect()] {
+        for bad in [vec![ListNo(0); 12], (1..13).map(ListNo).collect()] {
             let refused = ivf.permute_lists(&bad);
             assert!(matches!(refused, Err(ReplaceError::Order { nlist: 12, .. })), "{refused:?}");
+        }
+        for bad in [vec![], (0..13).map(ListNo).collect()] {
+            let refused = ivf.permute_lists(&bad);
+            assert!(matches!(refused, Err(ReplaceError::ListCount { expected: 12, .. })), "{refused:?}");
         }
         assert_eq!(answers(&*index).without_locations(), before, "{spec}");
         // The map knows where everything is.
         assert_eq!(index.remove(&ivf::IdSelector::range(100..200)).expect("it can"), 100);
         assert!(index.reconstruct(Id(100)).is_err() && index.reconstruct(Id(99)).is_ok());
     }
+}
+
+#[test]
+fn fewer_lists_under_an_array_map_are_taken_and_a_nameless_quantizer_is_not() {
+    let mut index = flat(DirectMapKind::Array);
+    let layout = index.lists().expect("trained").layout().clone();
+    index.replace_lists(Box::new(ArrayLists::new(NLIST, layout))).expect("no ids at all");
+    assert!(index.is_empty());
+    let mut one: Box<dyn Index> = ivf::build("IVF1,Flat", DIM, Metric::L2).expect("a good string");
+    one.train(data::clusters(1, 50, DIM, 1).rows()).expect("enough vectors");
+    let nameless = Arc::new(ivf::cpu::coarse::OneList::new(DIM));
+    let refused = one.as_ivf_mut().expect("an inverted file").replace_quantizer(nameless);
+    assert!(matches!(refused, Err(ReplaceError::Nameless)), "{refused:?}");
 }
 
 #[test]

@@ -154,3 +154,42 @@ fn a_cancelled_search_says_so() {
     let cancelled = index.search(vectors.rows().into(), 1, &SearchParams::new().cancel(&cancel));
     assert!(matches!(cancelled, Err(SearchError::Cancelled)), "{cancelled:?}");
 }
+
+#[test]
+fn cancelled_changes_leave_everything_as_it_was() {
+    struct CancelAtOnce(Cancel);
+    impl ivf::params::Progress for CancelAtOnce {
+        fn step(&self, _: &'static str, _: u64, _: u64) {
+            self.0.cancel();
+        }
+    }
+    let (mut index, vectors) = index();
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let options = ivf::AddOptions::new().cancel(&cancel);
+    let (mut other, _) = self::index();
+    let merged = index.as_merge().expect("it can").merge_from(&mut *other, 600, &options);
+    assert!(merged.is_err() && (index.len(), other.len()) == (600, 600), "{merged:?}");
+    let all = ivf::ability::Subset::Lists(0..20);
+    let copied = index.as_copy_subset().expect("it can").copy_subset_to(&mut *other, &all, &options);
+    assert!(copied.is_err() && other.len() == 600, "{copied:?}");
+
+    // Cancelled between its two halves, an upsert takes back the first.
+    for spec in ["IDMap,(IVF20,Flat)", "IDMap2,(IVF20,Flat)"] {
+        let mut index = ivf::build(spec, DIM, Metric::L2).expect("a good string");
+        index.train(vectors.rows()).expect("enough vectors");
+        index.add(vectors.rows().slice(0..30)).expect("trained");
+        let progress = CancelAtOnce(Cancel::new());
+        let options = ivf::AddOptions::new().cancel(&progress.0).progress(&progress);
+        let upsert = index.as_upsert().expect("it can");
+        let upserted = upsert.upsert(&[Id(5), Id(1000)], vectors.rows().slice(40..42).into(), &options);
+        assert!(upserted.is_err() && index.len() == 30, "{upserted:?}");
+        assert_eq!(index.reconstruct(Id(5)).expect("as before"), vectors.rows().row(5));
+        index.add(vectors.rows().slice(50..51)).expect("trained");
+        assert_eq!(index.reconstruct(Id(30)).expect("counted on"), vectors.rows().row(50));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("index.ivf");
+        ivf::write_index(&*index, &path).expect("a writable folder");
+        assert_eq!(ivf::read_index(&path).expect("just written").len(), 31);
+    }
+}

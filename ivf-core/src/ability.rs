@@ -96,7 +96,8 @@ pub trait Upsert {
     /// [`AddWithIds::add_with_ids`].
     ///
     /// # Errors
-    /// As both; an id that stands twice in `ids`. The index is as it was.
+    /// As both; an id that stands twice in `ids`. (An array direct map takes new ids only where they count on: one that was removed is refused.)
+    /// The index is as it was.
     fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError>;
 }
 
@@ -116,7 +117,7 @@ pub trait Reconstruct {
     /// [`ReconstructError`]: an id that is not there (the rows before it may be written), another length.
     fn reconstruct_many(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
         let dim = vectors.len().checked_div(ids.len()).unwrap_or(0);
-        check_output(ids.len(), dim, vectors)?;
+        check_output(ids.len(), dim.max(1), vectors)?;
         ids.iter().zip(vectors.chunks_exact_mut(dim.max(1))).try_for_each(|(id, vector)| self.reconstruct(*id, vector))
     }
 

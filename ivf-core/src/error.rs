@@ -395,8 +395,17 @@ pub enum ReplaceError {
         /// The first list whose centroid differs.
         list: ListNo,
     },
+    /// A centroid with a NaN or an infinity.
+    #[error("the centroid of list {list} holds a NaN or an infinity")]
+    NonFinite {
+        /// The list.
+        list: ListNo,
+    },
+    /// A quantizer without a factory token, such as that of a standalone index: an index with it could not be named, nor read from a file.
+    #[error("a quantizer that has no factory token")]
+    Nameless,
     /// Not every list named once.
-    #[error("the order names list {list} more than once, or one that is not there: {nlist} lists, each once")]
+    #[error("the order names list {list} a second time, or it is not there: {nlist} lists, each once")]
     Order {
         /// The list.
         list: ListNo,

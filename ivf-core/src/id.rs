@@ -173,6 +173,21 @@ impl<'a> Ids<'a> {
         }
     }
 
+    /// The ids of the entries `range`.
+    ///
+    /// # Panics
+    /// If the range passes the end.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        match self {
+            Self::Listed(ids) => Self::Listed(&ids[range]),
+            Self::Ascending(ids) => Self::Ascending(&ids[range]),
+            Self::Run { first, len } => {
+                assert!(range.start <= range.end && range.end <= *len, "entries {range:?} of {len}");
+                Self::Run { first: Id(first.0.wrapping_add(range.start as i64)), len: range.len() }
+            }
+        }
+    }
+
     /// The ids in order.
     pub fn iter(&self) -> impl Iterator<Item = Id> + use<'a> {
         let ids = *self;

@@ -269,11 +269,14 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`Reconstruct::reconstruct_many`]: each of them has to be there. [`Unable`] without the ability.
     pub fn reconstruct_n(&self, ids: Range<i64>) -> Result<Vec<f32>, ReconstructError> {
-        // No more can be there than there are.
         if ids.start < ids.end && ids.end.abs_diff(ids.start) > self.len() as u64 {
-            let missing = |id: &i64| self.reconstruct(Id(*id)).is_err();
-            let missing = ids.clone().find(missing).unwrap_or(ids.start);
-            return Err(ReconstructError::NoSuchId(Id(missing)));
+            // More than there can be: the first that is missing, found without room for all.
+            let mut start = ids.start;
+            while start < ids.end {
+                let end = start.saturating_add(4096).min(ids.end);
+                self.reconstruct_many(&(start..end).map(Id).collect::<Vec<Id>>())?;
+                start = end;
+            }
         }
         let ids: Vec<Id> = ids.map(Id).collect();
         self.reconstruct_many(&ids)

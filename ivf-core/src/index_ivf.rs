@@ -66,7 +66,8 @@ pub trait IndexIvf: Index {
     /// call. Distances are inner ones, smaller is closer ([`Metric::public`](crate::Metric::public) makes them the metric's own).
     ///
     /// # Errors
-    /// As [`search_preassigned_into`](Self::search_preassigned_into); `params` may not name a mode.
+    /// As [`search_preassigned_into`](Self::search_preassigned_into); more than one query. `mode`, `locations` (a collector hears of them) and
+    /// `per_query` have no meaning here; the CPU engine says so.
     fn search_one_preassigned(
         &self,
         query: AnyRows<'_>,
@@ -209,7 +210,8 @@ pub trait IndexIvfMut: IndexIvf {
     /// order of the lists in ties.
     ///
     /// # Errors
-    /// [`ReplaceError`]: `order` does not name every list once, or lists cannot be read or made. The index is as it was.
+    /// [`ReplaceError`]: `order` does not name every list once, or lists cannot be read or written. The index is as it was (unless a store fails
+    /// a second time, when its lists are put back).
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError>;
 
     /// Numbers the lists by their lengths, the longest first, lists of one length in the order they are in; gives the order. (Faiss's

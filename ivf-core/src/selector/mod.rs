@@ -101,7 +101,8 @@ impl<'a> IdSelector<'a> {
     /// The ids of the set one by one, each once, in no order, if it is one that can list them, there are at most `most`,
     /// and looking through it takes no longer than looking at so many.
     ///
-    /// All kinds can but [`All`](Self::All), [`Fn`](Self::Fn), and what is put together of those alone or [`Not`](Self::Not).
+    /// [`All`](Self::All), [`Fn`](Self::Fn) and [`Not`](Self::Not) cannot; [`And`](Self::And) can if one of its two can, the other
+    /// combinations if both can; the other kinds can.
     pub fn listed(&self, most: usize) -> Option<Vec<Id>> {
         let few = |ids: Vec<Id>| (ids.len() <= most).then_some(ids);
         match self {
@@ -285,6 +286,31 @@ mod tests {
         assert_eq!(run(&IdSelector::All, Ids::Listed(&ids)), Selected::Run(0..50));
         assert_eq!(run(&!IdSelector::All, Ids::Listed(&ids)), Selected::None);
         assert_eq!(run(&IdSelector::Range { start: Id(9), end: Id(5) }, Ids::Ascending(&ids)), Selected::None);
+    }
+
+    #[test]
+    fn a_closure_hears_only_of_what_the_first_of_two_leaves_open() {
+        let table = [true; 200];
+        let guarded = |id: Id| table[id.0 as usize];
+        let even: Vec<Id> = (0..200).step_by(2).map(Id).collect();
+        let ascending: Vec<Id> = (-200..400).map(Id).collect();
+        let shuffled: Vec<Id> = (0..600).map(|i| Id(i * 7 % 600 - 200)).collect();
+        for (selector, count) in [
+            (IdSelector::range(0..200) & IdSelector::Fn(&guarded), 200),
+            (IdSelector::set(even.iter().copied()) & IdSelector::Fn(&guarded), 100),
+            (!IdSelector::range(0..200) | !IdSelector::Fn(&guarded), 400),
+        ] {
+            for ids in [Ids::Ascending(&ascending), Ids::Listed(&shuffled), Ids::Run { first: Id(-200), len: 600 }] {
+                let selected = selector.prepare(0).select(ids);
+                assert_eq!(selected.count_in(0..600), count, "{selector:?}");
+                let expected: Vec<usize> = (0..600).filter(|&i| selector.contains(ids.get(i))).collect();
+                assert_eq!(entries(&selected, 600), expected, "{selector:?}");
+            }
+        }
+        // More chosen ids than entries.
+        let many = IdSelector::sorted((-1000..1000).map(|i| Id(i * 3)).collect());
+        let selected = many.prepare(0).select(Ids::Ascending(&ascending[250..300]));
+        assert_eq!(entries(&selected, 50), (0..50).filter(|i| (i + 50) % 3 == 0).collect::<Vec<_>>());
     }
 
     #[test]

@@ -48,11 +48,34 @@ enum Kind<'a> {
     Bitmap(&'a [u8]),
     Roaring(&'a RoaringTreemap),
     Not(Box<Kind<'a>>),
-    And(Box<Kind<'a>>, Box<Kind<'a>>),
-    Or(Box<Kind<'a>>, Box<Kind<'a>>),
+    And(Box<Kind<'a>>, Second<'a>),
+    Or(Box<Kind<'a>>, Second<'a>),
     Xor(Box<Kind<'a>>, Box<Kind<'a>>),
     /// A closure, or what else is asked one by one.
     Each(&'a IdSelector<'a>),
+}
+
+/// The second of two selectors, where the first may have decided already.
+#[derive(Debug)]
+struct Second<'a> {
+    kind: Box<Kind<'a>>,
+    selector: &'a IdSelector<'a>,
+    /// Whether there is a closure in it, which is not to hear of ids that the first has decided.
+    has_closure: bool,
+}
+
+impl Second<'_> {
+    /// What it chooses of the entries that `open` has.
+    fn select_of(&self, ids: Ids<'_>, open: &Mask) -> Mask {
+        if !self.has_closure {
+            let mut mask = self.kind.select(ids).into_mask(ids.len());
+            mask.combine(open, |a, b| a & b);
+            return mask;
+        }
+        let mut mask = Mask::of_range(ids.len(), 0..0);
+        open.ones(0..ids.len()).filter(|&i| self.selector.contains(ids.get(i))).for_each(|i| mask.set(i));
+        mask
+    }
 }
 
 impl<'a> Prepared<'a> {
@@ -76,7 +99,24 @@ impl Selected {
         }
     }
 
+    /// The same entries of a longer stretch of `len`, in which they begin at `start`.
+    fn moved(self, start: usize, len: usize) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Run(run) => Self::Run(start + run.start..start + run.end),
+            Self::Some(mask) if mask.len() == len => Self::Some(mask),
+            Self::Some(mask) => {
+                let mut moved = Mask::of_range(len, 0..0);
+                mask.ones(0..mask.len()).for_each(|i| moved.set(start + i));
+                Self::Some(moved)
+            }
+        }
+    }
+
     /// The same as a bit for each of `len` entries.
+    ///
+    /// # Panics
+    /// If the entries are of a stretch of another length.
     pub fn into_mask(self, len: usize) -> Mask {
         match self {
             Self::None => Mask::of_range(len, 0..0),
@@ -102,6 +142,11 @@ impl Selected {
 impl<'a> Kind<'a> {
     fn new(selector: &'a IdSelector<'a>, tests: usize) -> Self {
         let inner = |selector: &'a IdSelector<'a>| Box::new(Self::new(selector, tests));
+        let second = |selector: &'a IdSelector<'a>| Second {
+            kind: inner(selector),
+            selector,
+            has_closure: has_closure(selector),
+        };
         match selector {
             IdSelector::All => Self::All,
             IdSelector::Range { start, end } => Self::Range { start: *start, end: *end },
@@ -113,8 +158,8 @@ impl<'a> Kind<'a> {
             IdSelector::Bitmap(bytes) => Self::Bitmap(bytes),
             IdSelector::Roaring(ids) => Self::Roaring(ids),
             IdSelector::Not(a) => Self::Not(inner(a)),
-            IdSelector::And(a, b) => Self::And(inner(a), inner(b)),
-            IdSelector::Or(a, b) => Self::Or(inner(a), inner(b)),
+            IdSelector::And(a, b) => Self::And(inner(a), second(b)),
+            IdSelector::Or(a, b) => Self::Or(inner(a), second(b)),
             IdSelector::Xor(a, b) => Self::Xor(inner(a), inner(b)),
             IdSelector::Fn(_) => Self::Each(selector),
         }
@@ -158,27 +203,38 @@ impl<'a> Kind<'a> {
                     Selected::of_mask(mask)
                 }
             },
+            // As `&&` and `||`: the second is asked about what the first leaves open.
             Self::And(a, b) => match a.select(ids) {
                 Selected::None => Selected::None,
-                a => match (a, b.select(ids)) {
-                    (_, Selected::None) => Selected::None,
-                    (Selected::Run(a), Selected::Run(b)) => Selected::of_run(a.start.max(b.start)..a.end.min(b.end)),
-                    (Selected::Run(run), Selected::Some(mut mask)) | (Selected::Some(mut mask), Selected::Run(run)) => {
-                        mask.clip(run);
-                        Selected::of_mask(mask)
-                    }
-                    (a, b) => combined(a, b, len, |a, b| a & b),
-                },
+                Selected::Run(run) => b.kind.select(ids.slice(run.clone())).moved(run.start, len),
+                Selected::Some(mask) => Selected::of_mask(b.select_of(ids, &mask)),
             },
-            Self::Or(a, b) => match (a.select(ids), b.select(ids)) {
-                (Selected::None, other) | (other, Selected::None) => other,
-                (a, b) => combined(a, b, len, |a, b| a | b),
+            Self::Or(a, b) => match a.select(ids) {
+                Selected::None => b.kind.select(ids),
+                Selected::Run(run) if run.len() == len => Selected::Run(run),
+                a => {
+                    let mask = a.into_mask(len);
+                    let mut open = mask.clone();
+                    open.invert();
+                    let mut mask = mask;
+                    mask.combine(&b.select_of(ids, &open), |a, b| a | b);
+                    Selected::of_mask(mask)
+                }
             },
             Self::Xor(a, b) => match (a.select(ids), b.select(ids)) {
                 (Selected::None, other) | (other, Selected::None) => other,
                 (a, b) => combined(a, b, len, |a, b| a ^ b),
             },
         }
+    }
+}
+
+fn has_closure(selector: &IdSelector<'_>) -> bool {
+    match selector {
+        IdSelector::Fn(_) => true,
+        IdSelector::Not(a) => has_closure(a),
+        IdSelector::And(a, b) | IdSelector::Or(a, b) | IdSelector::Xor(a, b) => has_closure(a) || has_closure(b),
+        _ => false,
     }
 }
 
@@ -240,6 +296,15 @@ fn select_sorted(chosen: &[Id], ids: Ids<'_>) -> Selected {
         }
         Ids::Listed(ids) | Ids::Ascending(ids) => {
             let mut from = 0;
+            if chosen.len() > ids.len() {
+                for (i, id) in ids.iter().enumerate() {
+                    from += gallop(&chosen[from..], |other| other < id);
+                    if chosen.get(from) == Some(id) {
+                        mask.set(i);
+                    }
+                }
+                return Selected::of_mask(mask);
+            }
             for id in chosen {
                 from += gallop(&ids[from..], |other| other < id);
                 while ids.get(from) == Some(id) {

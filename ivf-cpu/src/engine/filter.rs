@@ -5,6 +5,7 @@ use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
 use ivf_core::selector::{Prepared, Selected};
 use ivf_core::{DirectMapKind, IdSelector, ListNo, Location, SearchParams};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 /// So many ids are tested in the time that one is looked up in a direct map and its place put in order.
@@ -19,8 +20,8 @@ pub(super) enum Filters<'a> {
     None,
     /// One for all queries.
     Common(Filter<'a>),
-    /// One a query, if it has one.
-    Each(Vec<Option<Filter<'a>>>),
+    /// One a query, if it has one: its number among the different ones.
+    Each(Vec<Option<usize>>, Vec<Filter<'a>>),
 }
 
 impl<'a> Filters<'a> {
@@ -31,16 +32,28 @@ impl<'a> Filters<'a> {
             (entries.len as u128 * lists as u128 / entries.lists.nlist().max(1) as u128).min(usize::MAX as u128)
                 as usize
         };
-        match params.per_query {
-            Some(all) if all.iter().any(|one| one.selector.is_some()) => {
-                let own = |i| params.of_query(i).selector.map(|selector| Filter::new(selector, entries, passes(1)));
-                Self::Each((0..queries).map(own).collect())
-            }
-            _ => match params.selector {
+        let is_own = params.per_query.is_some_and(|all| all.iter().any(|one| one.selector.is_some()));
+        if !is_own {
+            return match params.selector {
                 Some(selector) => Self::Common(Filter::new(selector, entries, passes(queries))),
                 None => Self::None,
-            },
+            };
         }
+        // Queries that share a selector share its filter.
+        let mut numbers: HashMap<*const IdSelector<'a>, usize> = HashMap::new();
+        let mut different: Vec<(&'a IdSelector<'a>, usize)> = Vec::new();
+        let number = |i| {
+            let selector = params.of_query(i).selector?;
+            let number = *numbers.entry(std::ptr::from_ref(selector)).or_insert_with(|| {
+                different.push((selector, 0));
+                different.len() - 1
+            });
+            different[number].1 += 1;
+            Some(number)
+        };
+        let of_queries = (0..queries).map(number).collect();
+        let made = different.into_iter().map(|(selector, queries)| Filter::new(selector, entries, passes(queries)));
+        Self::Each(of_queries, made.collect())
     }
 
     /// The filter of a query.
@@ -48,7 +61,7 @@ impl<'a> Filters<'a> {
         match self {
             Self::None => None,
             Self::Common(filter) => Some(filter),
-            Self::Each(filters) => filters[query].as_ref(),
+            Self::Each(of_queries, filters) => of_queries[query].map(|number| &filters[number]),
         }
     }
 }
@@ -84,7 +97,7 @@ impl<'a> Filter<'a> {
     pub(super) fn new(selector: &'a IdSelector<'a>, entries: &Entries, passes: usize) -> Self {
         let tests = passes.min(entries.len);
         let places = entries.named_places(selector, tests / LOOKUP);
-        let keep = places.is_none() && passes >= entries.len.saturating_mul(AGAIN);
+        let keep = places.is_none() && passes > 0 && passes >= entries.len.saturating_mul(AGAIN);
         let lists = if keep { entries.lists.nlist() } else { 0 };
         Self { prepared: selector.prepare(tests), places, known: (0..lists).map(|_| OnceLock::new()).collect() }
     }

@@ -53,6 +53,16 @@ impl IndexIvfMut for IvfIndex {
         }
         let spec = quantizer.spec();
         spec.check(self.dim, self.metric)?;
+        if spec.to_string().is_empty() {
+            return Err(ReplaceError::Nameless);
+        }
+        let mut centroid = vec![0.0; self.dim];
+        for list in entries.list_numbers() {
+            quantizer.centroid(list, &mut centroid);
+            if !centroid.iter().all(|x| x.is_finite()) {
+                return Err(ReplaceError::NonFinite { list });
+            }
+        }
         if entries.len > 0
             && let Some(list) = other_centroid(&**old, &*quantizer)
         {
@@ -80,7 +90,7 @@ impl IndexIvfMut for IvfIndex {
         }
         let after = largest.and_then(|id| u64::try_from(id.0).ok()).map_or(0, |id| id + 1);
         let next_id = entries.next_id.max(after);
-        let map = made_map(&*lists, entries.map.kind(), len, next_id).map_err(|error| match error {
+        let map = made_map(&*lists, entries.map.kind(), len, after).map_err(|error| match error {
             EditError::NotForArray(id) => ReplaceError::NotForArray(id),
             EditError::Store(error) => error.into(),
             other => StoreError::Inconsistent(other.to_string()).into(),
@@ -91,6 +101,9 @@ impl IndexIvfMut for IvfIndex {
 
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError> {
         let Trained { quantizer, entries } = self.trained.as_mut().ok_or(ReplaceError::NotTrained)?;
+        if order.len() != quantizer.nlist() {
+            return Err(ReplaceError::ListCount { expected: quantizer.nlist(), found: order.len() });
+        }
         if let Some(list) = order_fault(quantizer.nlist(), order) {
             return Err(ReplaceError::Order { list, nlist: quantizer.nlist() });
         }

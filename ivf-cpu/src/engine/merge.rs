@@ -3,8 +3,8 @@
 use super::entries::{Entries, Write};
 use super::{IvfIndex, Trained};
 use crate::executor::or_global;
-use ivf_core::error::{MergeError, StoreError};
-use ivf_core::{AddOptions, CopySubset, Executor, Id, Index, ListNo, Merge, Reset, Subset};
+use ivf_core::error::{AddError, MergeError, StoreError};
+use ivf_core::{AddOptions, Cancel, CopySubset, DirectMapKind, Id, Index, ListNo, Merge, Reset, Subset};
 use std::any::Any;
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl IvfIndex {
         self.check_fits(other)?;
         let (entries, theirs) = (self.entries_mut()?, other.entries()?);
         let part = Part::all(theirs)?.shifted(shift)?;
-        let write = entries.append_part(theirs, &part, or_global(options.executor))?;
+        let write = entries.append_part(theirs, &part, options)?;
         // The other lets go first: if it cannot, both are as they were.
         if let Err(error) = other.reset() {
             entries.roll_back(&write)?;
@@ -58,7 +58,7 @@ impl IvfIndex {
         other.check_fits(self)?;
         let (entries, ours) = (other.entries_mut()?, self.entries()?);
         let part = Part::of(ours, subset)?;
-        let write = entries.append_part(ours, &part, or_global(options.executor))?;
+        let write = entries.append_part(ours, &part, options)?;
         entries.commit(write, part.len(), part.largest());
         Ok(part.len())
     }
@@ -189,16 +189,18 @@ fn ranked(entries: &Entries, range: &Range<usize>) -> Result<Vec<Range<usize>>, 
 
 impl Entries {
     /// Appends a part of another index's entries, list by list: all of it or nothing.
-    fn append_part(&mut self, other: &Entries, part: &Part, executor: &dyn Executor) -> Result<Write, MergeError> {
-        let mut ids: Vec<Id> = part.ids().collect();
-        ids.sort_unstable();
-        self.check_ids(ids.into_iter())?;
+    fn append_part(&mut self, other: &Entries, part: &Part, options: &AddOptions<'_>) -> Result<Write, MergeError> {
+        if self.map.kind() == DirectMapKind::Array {
+            let mut ids: Vec<Id> = part.ids().collect();
+            ids.sort_unstable();
+            self.check_ids(ids.into_iter())?;
+        }
         let mut write = Write::default();
-        match self.append_lists(&mut write, other, part, executor) {
+        match self.append_lists(&mut write, other, part, options) {
             Ok(()) => Ok(write),
             Err(error) => {
                 self.roll_back(&write)?;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -208,10 +210,14 @@ impl Entries {
         write: &mut Write,
         other: &Entries,
         part: &Part,
-        executor: &dyn Executor,
-    ) -> Result<(), StoreError> {
+        options: &AddOptions<'_>,
+    ) -> Result<(), MergeError> {
+        let (executor, mut done) = (or_global(options.executor), 0);
         let size = other.layout().code_size();
         for (list, (chosen, ids)) in other.list_numbers().zip(&part.lists) {
+            if options.cancel.is_some_and(Cancel::is_cancelled) {
+                return Err(AddError::Cancelled.into());
+            }
             if ids.is_empty() {
                 continue;
             }
@@ -220,6 +226,10 @@ impl Entries {
                 codes = chosen.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
             }
             self.append(write, &vec![list; ids.len()], ids, &codes, executor)?;
+            done += ids.len();
+            if let Some(progress) = options.progress {
+                progress.step("merge", done as u64, part.len() as u64);
+            }
         }
         Ok(())
     }

@@ -102,7 +102,8 @@ impl IndexIvf for IvfIndex {
     ) -> Result<SearchStats, SearchError> {
         params.only("a search of one query with a collector", ONE_PARAMS)?;
         if query.len() != 1 {
-            return Err(SearchError::Count { what: "queries", found: query.len(), queries: 1 });
+            let found = query.len().to_string();
+            return Err(SearchError::InvalidParam { param: "query", must: "one row", found });
         }
         let (Trained { entries, .. }, plan) = self.planned(query, probes, params)?;
         let started = Instant::now();

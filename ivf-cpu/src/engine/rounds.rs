@@ -39,6 +39,9 @@ impl Block {
     }
 }
 
+/// Queries of a capped range search that may end early, at a time.
+const TOGETHER: usize = 64;
+
 /// How a range search goes through its lists.
 pub(super) struct Rounds {
     /// An inner distance; results are strictly nearer.
@@ -59,8 +62,7 @@ impl Rounds {
         if self.most == usize::MAX { Sink::range(self.radius) } else { Sink::top_k_within(self.most, self.radius) }
     }
 
-    /// Scans for a batch. A query that may end early has in each round as many lists as it takes for that, all without a result: no
-    /// list is scanned that comes after its end.
+    /// Scans for a batch.
     pub(super) fn run(
         &self,
         scan: &Scan<'_>,
@@ -69,6 +71,27 @@ impl Rounds {
         stats: &mut SearchStats,
     ) -> Result<(), SearchError> {
         let Some(most_empty) = self.empty else { return scan.run_counted(batch, sinks, stats) };
+        // What a round finds is held whole, also where few are to be kept: for few queries at a time.
+        let together = if self.most == usize::MAX { batch.queries.len().max(1) } else { TOGETHER };
+        for start in (0..batch.queries.len()).step_by(together) {
+            let range = start..batch.queries.len().min(start + together);
+            let queries = batch.queries.slice(range.clone());
+            let part = Batch { queries, first: batch.first + start, numbers: &batch.numbers[range.clone()], ..batch };
+            self.run_rounds(scan, part, most_empty, &mut sinks[range], stats)?;
+        }
+        Ok(())
+    }
+
+    /// Scans for a batch. A query that may end early has in each round as many lists as it takes for that, all without a result: no
+    /// list is scanned that comes after its end.
+    fn run_rounds(
+        &self,
+        scan: &Scan<'_>,
+        batch: Batch<'_>,
+        most_empty: usize,
+        sinks: &mut [Sink],
+        stats: &mut SearchStats,
+    ) -> Result<(), SearchError> {
         // For each query, how many of its lists are scanned, and how many of the last of those had no result.
         let mut done = vec![(0, 0); batch.queries.len()];
         loop {

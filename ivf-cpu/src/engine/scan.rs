@@ -120,7 +120,8 @@ impl<'a> Scan<'a> {
             }
             starts.push(tasks.len());
         }
-        let len = plan.codes().checked_div(plan.probes().len() as u64).unwrap_or(0);
+        let len = tasks.iter().map(|task| u64::from(task.end - task.start)).sum::<u64>().checked_div(probes as u64);
+        let len = len.unwrap_or(0);
         let mode = self.mode(starts.len() - 1, probes, len as usize);
         let parts = self.cut(mode, &starts);
         let list_major = mode == ParallelMode::ListMajor;
@@ -137,7 +138,8 @@ impl<'a> Scan<'a> {
 
     /// The mode that the caller names, or list-major where that pays: enough queries share each list, of about `len` codes.
     fn mode(&self, queries: usize, probes: usize, len: usize) -> ParallelMode {
-        if self.mode != ParallelMode::Auto || queries == 0 {
+        // Filters of their own make a mask for each query and list anyway.
+        if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::Each(..)) {
             return self.mode;
         }
         let (nlist, together) = (self.lists.nlist(), self.queries_at_once(queries));
@@ -184,7 +186,7 @@ impl<'a> Scan<'a> {
             self.check_cancel()?;
             let query = tasks[0].query as usize;
             let filter = self.filters.of(batch.numbers[query]);
-            if let Filters::Each(_) = self.filters {
+            if let Filters::Each(..) = self.filters {
                 last.forget();
             }
             let is_wanted = |list: ListNo| filter.is_none_or(|filter| filter.may_choose_of(list));
@@ -237,7 +239,7 @@ impl<'a> Scan<'a> {
             let selected = common.map(|filter| filter.select(list, &entries, &mut last));
             // With filters of their own, what each query may see: for each task, of each segment.
             let own: Vec<Vec<Option<Mask>>> = match &self.filters {
-                Filters::Each(_) => tasks.iter().map(|task| self.own_masks(batch, task, &entries)).collect(),
+                Filters::Each(..) => tasks.iter().map(|task| self.own_masks(batch, task, &entries)).collect(),
                 _ => Vec::new(),
             };
             for piece in Piece::of_list(list, &entries, self.lists.layout(), start..end) {

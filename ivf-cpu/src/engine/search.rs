@@ -46,7 +46,12 @@ impl IvfIndex {
             let rows = queries.slice(block.range());
             let plan = search.run(rows, block.numbers(), &mut sinks[block.range()])?;
             if params.ensure_k == Some(true) {
-                search.widen(queries, block.numbers(), &plan, k, &mut sinks)?;
+                let rows: Vec<(usize, &[PlannedProbe])> =
+                    block.numbers().iter().enumerate().map(|(row, &q)| (q, plan.row(row))).collect();
+                // As few at a time as may come to probe all lists together.
+                for part in Batches::new(rows.len(), search.trained.quantizer.nlist()) {
+                    search.widen(queries, &rows[part.range()], k, &mut sinks)?;
+                }
             }
         }
         Ok(search.finish(sinks))
@@ -147,10 +152,35 @@ impl<'a> Search<'a> {
         limits: impl Fn(usize) -> Limits,
     ) -> Result<SearchPlan, SearchError> {
         let started = Instant::now();
-        let nprobe = (0..rows.len()).map(|i| limits(i).nprobe).max().unwrap_or(1).min(self.trained.quantizer.nlist());
-        let probes = self.trained.quantizer.assign(rows, nprobe, &self.quantizer_params)?;
+        let nlist = self.trained.quantizer.nlist();
+        let nprobes: Vec<usize> = (0..rows.len()).map(|i| limits(i).nprobe.min(nlist)).collect();
+        let probes = self.assign(rows, &nprobes)?;
         self.stats.coarse_time += started.elapsed();
         plan(self.scan.lists, &probes, limits)
+    }
+
+    /// The probes of each row, as many as it asks for: rows that ask for another number are other questions to a quantizer, whose first
+    /// lists may depend on it, so that an answer never depends on who else is in the batch.
+    fn assign(&self, rows: Rows<'_, f32>, nprobes: &[usize]) -> Result<Probes, SearchError> {
+        let quantizer = &*self.trained.quantizer;
+        let most = nprobes.iter().copied().max().unwrap_or(1);
+        if nprobes.iter().all(|nprobe| *nprobe == most) {
+            return quantizer.assign(rows, most, &self.quantizer_params);
+        }
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&row| nprobes[row]);
+        let (mut lists, mut distances) = (vec![None; rows.len() * most], vec![0.0; rows.len() * most]);
+        for same in order.chunk_by(|&a, &b| nprobes[a] == nprobes[b]) {
+            let some: Vec<f32> = same.iter().flat_map(|&row| rows.row(row)).copied().collect();
+            let some = Rows::new(&some, rows.dim()).map_err(InputError::from)?;
+            let probes = quantizer.assign(some, nprobes[same[0]], &self.quantizer_params)?;
+            for (i, &row) in same.iter().enumerate() {
+                for (place, (list, distance)) in probes.row(i).enumerate().take(most) {
+                    (lists[row * most + place], distances[row * most + place]) = (list, distance);
+                }
+            }
+        }
+        Probes::new(most, lists, distances)
     }
 
     /// Plans and scans for the queries with these numbers.
@@ -167,14 +197,13 @@ impl<'a> Search<'a> {
     fn widen(
         &mut self,
         queries: AnyRows<'_>,
-        numbers: &[usize],
-        plan: &SearchPlan,
+        scanned: &[(usize, &[PlannedProbe])],
         k: usize,
         sinks: &mut [Sink],
     ) -> Result<(), SearchError> {
         let nlist = self.trained.quantizer.nlist();
         let mut short: Vec<(usize, Vec<PlannedProbe>)> =
-            numbers.iter().enumerate().map(|(row, &q)| (q, plan.row(row).to_vec())).collect();
+            scanned.iter().map(|&(q, row)| (q, if sinks[q].len() < k { row.to_vec() } else { Vec::new() })).collect();
         for factor in std::iter::successors(Some(2_usize), |factor| factor.checked_mul(2)) {
             let wide = |q: usize, factor: usize| self.index.limits(&self.params, q).nprobe.saturating_mul(factor);
             short.retain(|(q, scanned)| {

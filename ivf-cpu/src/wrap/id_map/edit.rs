@@ -153,9 +153,13 @@ impl Upsert for IdMap {
         let rows_of = |vectors| Rows::<f32>::new(vectors, rows.dim()).map_err(InputError::from);
         let options = options.non_finite(NonFinite::Reject);
         // New ones first: they can be taken away again if the others cannot be replaced.
+        let (next_id, numbers) = (self.next_id, self.ids.len());
         self.add_with_ids(rows_of(&new_rows)?.into(), &new_ids, &options)?;
         if let Err(error) = self.update(&old_ids, rows_of(&old_rows)?.into(), &options) {
             self.remove(&IdSelector::sorted(new_ids))?;
+            // The wrapped index has used up their numbers; their ids were never there.
+            self.ids.iter_mut().skip(numbers).for_each(|id| *id = Id(-1));
+            self.next_id = next_id;
             return Err(error);
         }
         Ok(UpsertReport::new(old.len(), new.len()))
