@@ -188,7 +188,7 @@ impl<'a> Kind<'a> {
                 _ => of_any(ids, |id| {
                     // A negative id is a place past the end.
                     let byte = usize::try_from(id.0 as u64 / 8).ok().and_then(|byte| bytes.get(byte));
-                    byte.copied().unwrap_or(0) >> (id.0 & 7) & 1 == 1
+                    byte.is_some_and(|byte| byte >> (id.0 & 7) & 1 == 1)
                 }),
             },
             Self::Roaring(chosen) => of_any(ids, |id| u64::try_from(id.0).is_ok_and(|id| chosen.contains(id))),
@@ -249,8 +249,7 @@ fn each(ids: &[Id], keep: impl Fn(Id) -> bool) -> Selected {
     let mut words = ids.chunks(64);
     mask.fill_words(|_| {
         let ids = words.next().unwrap_or_default();
-        // Backwards, each bit moves the others up by one.
-        ids.iter().rev().fold(0, |word, &id| word << 1 | u64::from(keep(id)))
+        ids.iter().enumerate().fold(0, |word, (bit, &id)| word | u64::from(keep(id)) << bit)
     });
     Selected::of_mask(mask)
 }
