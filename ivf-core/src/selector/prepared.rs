@@ -213,10 +213,9 @@ impl<'a> Kind<'a> {
                 Selected::None => b.kind.select(ids),
                 Selected::Run(run) if run.len() == len => Selected::Run(run),
                 a => {
-                    let mask = a.into_mask(len);
+                    let mut mask = a.into_mask(len);
                     let mut open = mask.clone();
                     open.invert();
-                    let mut mask = mask;
                     mask.combine(&b.select_of(ids, &open), |a, b| a | b);
                     Selected::of_mask(mask)
                 }
