@@ -4,7 +4,7 @@ use crate::error::{AddError, CodeError, EditError, MergeError, ReconstructError,
 use crate::hits::SearchResult;
 use crate::id::Id;
 use crate::index::Index;
-use crate::params::{AddOptions, SearchParams, TrainOptions};
+use crate::params::{AddOptions, SearchParams, Takes, TrainOptions};
 use crate::report::{AddReport, TrainReport, UpsertReport};
 use crate::rows::AnyRows;
 use crate::selector::IdSelector;
@@ -18,9 +18,9 @@ pub trait Train {
     /// [`TrainError`]: too few or unusable vectors, the index holds vectors already, cancelled. The index is as it was.
     fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError>;
 
-    /// How many vectors training uses at most: of more, it draws so many. `usize::MAX` if it uses all there are.
+    /// How many vectors training uses at most: of more, it draws this many. `usize::MAX` if it uses all there are.
     ///
-    /// Who has more vectors than memory draws that many alone, at random, and loses nothing by it. (An index is borrowed mutably
+    /// Callers short of memory may draw that many themselves, at random; the result is equivalent. (An index is borrowed mutably
     /// here because a wrapper reaches the training of what it wraps by [`Index::as_train`].)
     fn training_points(&mut self, options: &TrainOptions<'_>) -> usize;
 
@@ -61,13 +61,16 @@ pub trait RangeSearch {
     /// All vectors nearer than `radius`, strictly: distances below it, similarities above it.
     ///
     /// # Errors
-    /// As [`Index::search`]; a radius that is NaN.
+    /// As [`Index::search_rows`]; a radius that is NaN.
     fn range_search(
         &self,
         queries: AnyRows<'_>,
         radius: f32,
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError>;
+
+    /// The parameters that a range search takes.
+    fn range_takes(&self) -> Takes;
 }
 
 /// The ability to forget some vectors.
@@ -121,11 +124,11 @@ pub trait Reconstruct {
         ids.iter().zip(vectors.chunks_exact_mut(dim.max(1))).try_for_each(|(id, vector)| self.reconstruct(*id, vector))
     }
 
-    /// [`Index::search`], and the vectors of the results in the same order, row after row (`hits.total() x dim`): those of the entries that
+    /// [`Index::search_rows`], and the vectors of the results in the same order, row after row (`hits.total() x dim`): those of the entries that
     /// were found, where several have one id.
     ///
     /// # Errors
-    /// As [`Index::search`]; the lists cannot be read.
+    /// As [`Index::search_rows`]; the lists cannot be read.
     fn search_and_reconstruct(
         &self,
         queries: AnyRows<'_>,

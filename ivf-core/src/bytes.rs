@@ -38,6 +38,11 @@ impl AlignedBytes {
         Self { lines: bytemuck::zeroed_vec(len.div_ceil(ALIGN)), len }
     }
 
+    /// Bytes of memory that it takes, room for growth included.
+    pub fn memory(&self) -> usize {
+        self.lines.capacity() * ALIGN
+    }
+
     /// Grows with zero bytes, or cuts, to `len`.
     pub fn resize(&mut self, len: usize) {
         let end = self.len.min(len.next_multiple_of(ALIGN));

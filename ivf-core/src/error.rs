@@ -3,6 +3,7 @@
 use crate::id::{Id, ListNo, Location};
 use crate::metric::Metric;
 use crate::rows::RowsError;
+use std::borrow::Cow;
 use std::error::Error;
 
 /// An error of somebody else's making: a store's database, a driver.
@@ -10,12 +11,14 @@ pub type Source = Box<dyn Error + Send + Sync>;
 
 /// An index was asked for an ability it does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{index} cannot {ability}")]
+#[error("{index} cannot {ability}{}", help.as_ref().map(|help| format!(": {help}")).unwrap_or_default())]
 pub struct Unable {
     /// What was asked for: "add", "remove", ...
     pub ability: &'static str,
     /// The factory string of the index.
     pub index: String,
+    /// What would help: "wrap it, IDMap2,Flat,RFlat".
+    pub help: Option<String>,
 }
 
 /// Something is wrong with the vectors a caller passed.
@@ -97,6 +100,18 @@ pub enum StoreError {
         /// The list.
         list: ListNo,
     },
+    /// More lists than the store has room to number.
+    #[error("{nlist} lists are too many: a store holds at most 2^32")]
+    TooManyLists {
+        /// Lists asked for.
+        nlist: usize,
+    },
+    /// The store cannot be copied, as a snapshot would be.
+    #[error("a store of kind '{tag}' gives no snapshots")]
+    NoSnapshot {
+        /// The store's tag.
+        tag: String,
+    },
     /// Parts of an index that do not fit together: what they were opened from was damaged.
     #[error("the index is inconsistent: {0}")]
     Inconsistent(String),
@@ -140,9 +155,59 @@ pub enum TrainError {
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// What the codec makes of the lists ahead of all searches could not be made.
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The lists could not be made.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The index, or one inside it, cannot be trained.
+    #[error(transparent)]
+    Unable(#[from] Unable),
+}
+
+impl From<Cancelled> for TrainError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// The caller cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+/// Why a codec could not be bound to the centroids of an index.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// What it needs for the lists, and cannot do without, takes more memory than it was given.
+    #[error("{kind} needs {needed} bytes of tables for the lists, and may take {budget}")]
+    Memory {
+        /// The factory token of the codec.
+        kind: String,
+        /// Bytes it needs.
+        needed: usize,
+        /// Bytes it may take.
+        budget: usize,
+    },
+    /// The codec does not work with the centroids, or not without residuals.
+    #[error("{kind} does not support {what}")]
+    Unsupported {
+        /// The factory token of the codec.
+        kind: String,
+        /// What it does not support.
+        what: String,
+    },
+    /// The caller cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl From<Cancelled> for BindError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
 }
 
 /// Why adding failed. The index is as it was.
@@ -217,8 +282,8 @@ pub enum SearchError {
     /// A parameter the index has no use for: an error, since ignoring it would change the answer behind the caller's back.
     #[error("{index} does not take the search parameter {param}")]
     UnsupportedParam {
-        /// The field of [`SearchParams`](crate::SearchParams).
-        param: &'static str,
+        /// Its name: a field of [`SearchParams`](crate::SearchParams), or one that no component of the index declares.
+        param: Cow<'static, str>,
         /// The index's kind.
         index: &'static str,
     },
@@ -226,9 +291,9 @@ pub enum SearchError {
     #[error("{param} must be {must}, not {found}")]
     InvalidParam {
         /// The parameter.
-        param: &'static str,
+        param: Cow<'static, str>,
         /// Its range.
-        must: &'static str,
+        must: Cow<'static, str>,
         /// What was given.
         found: String,
     },
@@ -241,6 +306,16 @@ pub enum SearchError {
         list: ListNo,
         /// How many lists there are.
         nlist: usize,
+    },
+    /// Lists and coarse distances that do not divide into rows of probes.
+    #[error("{lists} lists and {distances} coarse distances do not make rows of {nprobe} probes")]
+    Probes {
+        /// Probes of a row.
+        nprobe: usize,
+        /// Lists passed.
+        lists: usize,
+        /// Coarse distances passed.
+        distances: usize,
     },
     /// Probes, sinks and queries differ in number.
     #[error("{found} rows of {what} for {queries} queries")]
@@ -264,6 +339,23 @@ pub enum SearchError {
     /// The index, or one inside it, lacks an ability.
     #[error(transparent)]
     Unable(#[from] Unable),
+}
+
+impl SearchError {
+    /// A parameter out of its range.
+    pub fn invalid(
+        param: impl Into<Cow<'static, str>>,
+        must: impl Into<Cow<'static, str>>,
+        found: impl ToString,
+    ) -> Self {
+        Self::InvalidParam { param: param.into(), must: must.into(), found: found.to_string() }
+    }
+}
+
+impl From<Cancelled> for SearchError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
 }
 
 /// Why a vector could not be reconstructed.
@@ -404,6 +496,15 @@ pub enum ReplaceError {
     /// A quantizer without a factory token, such as that of a standalone index: an index with it could not be named, nor read from a file.
     #[error("a quantizer that has no factory token")]
     Nameless,
+    /// The quantizer cannot give its lists other numbers.
+    #[error("the quantizer {quantizer} cannot renumber its lists")]
+    FixedNumbers {
+        /// The factory token of the quantizer.
+        quantizer: String,
+    },
+    /// The codec could not be bound to the new centroids.
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// Not every list named once.
     #[error("the order names list {list} a second time, or it is not there: {nlist} lists, each once")]
     Order {
@@ -460,6 +561,9 @@ pub enum CodeError {
     /// The vectors could not be added.
     #[error(transparent)]
     Add(#[from] AddError),
+    /// The index, or one inside it, has no standalone codes.
+    #[error(transparent)]
+    Unable(#[from] Unable),
 }
 
 /// Why a specification cannot become an index.
@@ -492,6 +596,38 @@ pub enum BuildError {
         /// What is missing.
         unable: Unable,
     },
+    /// Something about the machine or the process is not as the index needs it.
+    #[error("{0}")]
+    Environment(String),
+}
+
+impl BuildError {
+    /// The factory token of the kind that refuses, if it is one that does.
+    pub fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Metric { kind, .. } | Self::Dim { kind, .. } => Some(kind),
+            Self::Unable { wrapper, .. } => Some(wrapper),
+            Self::Environment(_) => None,
+        }
+    }
+}
+
+/// Why parts do not make an index.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartsError {
+    /// Parts that do not fit together, or a value that cannot be.
+    #[error("{0}")]
+    Mismatch(String),
+    /// A part does not work with the dimension or the metric.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The codec could not be bound to the centroids.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The lists cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why bytes are not what they claim to be.
@@ -563,11 +699,12 @@ pub enum DecodeError {
         what: String,
     },
     /// Bytes that could not be had: a file that is read only when they are asked for has failed.
-    #[error("{what} cannot be read: {why}")]
+    #[error("{what} cannot be read")]
     Read {
         /// The part of the file.
         what: String,
         /// Why not.
+        #[source]
         why: Source,
     },
     /// A section whose bytes do not have the checksum that the file says.
@@ -603,9 +740,23 @@ pub enum KnobError {
         /// The knob.
         name: String,
         /// Its range.
-        must: &'static str,
+        must: String,
         /// What was given.
         found: String,
+    },
+    /// A path at which no part stands.
+    #[error("there is no part '{path}'; there are: {known}")]
+    NoSuchPart {
+        /// The path asked for.
+        path: String,
+        /// The paths there are.
+        known: String,
+    },
+    /// The knob can be set only before training.
+    #[error("{name} can be set only before training")]
+    Trained {
+        /// The knob.
+        name: String,
     },
     /// Text that is no `name=value`.
     #[error("'{0}' is not of the form name=value")]

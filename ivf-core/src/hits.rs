@@ -28,6 +28,74 @@ pub struct HitsRow<'a> {
     pub locations: &'a [Location],
 }
 
+impl<'a> HitsRow<'a> {
+    /// Number of results.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// True if nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The results, nearest first.
+    pub fn iter(&self) -> RowIter<'a> {
+        self.ids.iter().copied().zip(self.distances.iter().copied())
+    }
+}
+
+/// The ids of a row with their distances or similarities.
+pub type RowIter<'a> = std::iter::Zip<std::iter::Copied<std::slice::Iter<'a, Id>>, std::iter::Copied<std::slice::Iter<'a, f32>>>;
+
+impl<'a> IntoIterator for HitsRow<'a> {
+    type Item = (Id, f32);
+    type IntoIter = RowIter<'a>;
+
+    fn into_iter(self) -> RowIter<'a> {
+        self.iter()
+    }
+}
+
+/// The results of each query in order.
+#[derive(Clone, Debug)]
+pub struct HitsIter<'a> {
+    hits: &'a Hits,
+    queries: std::ops::Range<usize>,
+}
+
+impl<'a> Iterator for HitsIter<'a> {
+    type Item = HitsRow<'a>;
+
+    fn next(&mut self) -> Option<HitsRow<'a>> {
+        self.queries.next().map(|query| self.hits.row(query))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.queries.size_hint()
+    }
+}
+
+impl ExactSizeIterator for HitsIter<'_> {}
+
+impl<'a> IntoIterator for &'a Hits {
+    type Item = HitsRow<'a>;
+    type IntoIter = HitsIter<'a>;
+
+    fn into_iter(self) -> HitsIter<'a> {
+        self.rows()
+    }
+}
+
+impl<'a> IntoIterator for &'a SearchResult {
+    type Item = HitsRow<'a>;
+    type IntoIter = HitsIter<'a>;
+
+    fn into_iter(self) -> HitsIter<'a> {
+        self.hits.rows()
+    }
+}
+
 impl Default for Hits {
     fn default() -> Self {
         Self { starts: vec![0], ids: Vec::new(), distances: Vec::new(), locations: Vec::new() }
@@ -75,8 +143,8 @@ impl Hits {
     }
 
     /// The results of each query in order.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = HitsRow<'_>> {
-        (0..self.len()).map(|i| self.row(i))
+    pub fn rows(&self) -> HitsIter<'_> {
+        HitsIter { hits: self, queries: 0..self.len() }
     }
 
     /// Results of all queries together.
@@ -120,7 +188,7 @@ impl Hits {
     }
 }
 
-/// What a search gives back.
+/// What a search gives back. As an iterator, a row of results a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SearchResult {
@@ -153,6 +221,8 @@ mod tests {
         assert_eq!(hits.row(0).ids, &[Id(5), Id(4)]);
         assert_eq!(hits.row(0).distances, &[3.0, 2.0]);
         assert!(hits.row(1).ids.is_empty() && hits.row(0).locations.is_empty());
+        let listed: Vec<(Id, f32)> = (&hits).into_iter().flatten().collect();
+        assert_eq!(listed, [(Id(5), 3.0), (Id(4), 2.0)]);
         let (ids, distances) = hits.padded(3, Metric::InnerProduct);
         assert_eq!(ids, [5, 4, -1, -1, -1, -1]);
         assert_eq!(distances[2], -f32::MAX);

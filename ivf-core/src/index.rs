@@ -5,14 +5,14 @@ use crate::ability::{
     Train, Update, Upsert,
 };
 use crate::error::{
-    AddError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError, TrainError, Unable,
+    AddError, CodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError, TrainError, Unable,
 };
 use crate::hits::SearchResult;
 use crate::id::Id;
 use crate::index_ivf::{IndexIvf, IndexIvfMut};
 use crate::metric::Metric;
 use crate::node::Node;
-use crate::params::{AddOptions, SearchParams, TrainOptions};
+use crate::params::{AddOptions, SearchParams, Takes, TrainOptions};
 use crate::part::{KnobValue, Part};
 use crate::report::{AddReport, TrainReport, UpsertReport};
 use crate::rows::AnyRows;
@@ -31,7 +31,8 @@ use std::ops::Range;
 /// queries are cut into batches or on the parallel mode; a call that fails leaves the index as it was (a removal or an update whose
 /// store fails half way may be done in part).
 ///
-/// Calls with default options stand on `dyn Index` itself:
+/// The verbs are methods of `dyn Index` itself, those of abilities too: with default options under their own name, with options as
+/// `*_with`. A verb of an ability that the index lacks is an error that says what would help.
 ///
 /// ```no_run
 /// # fn get() -> Box<dyn ivf_core::Index> { unimplemented!() }
@@ -41,8 +42,11 @@ use std::ops::Range;
 /// let rows = Rows::new(&vectors, 2)?;
 /// index.train(rows)?;
 /// index.add(rows)?;
-/// let found = index.search(rows.into(), 1, &SearchParams::new())?;
-/// assert_eq!(found.hits.row(0).ids[0].0, 0);
+/// for row in &index.search(rows, 1, &SearchParams::new())? {
+///     for (id, distance) in row {
+///         println!("{id} at {distance}");
+///     }
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Index: Any + Send + Sync + fmt::Debug {
@@ -71,21 +75,32 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
         self.spec_text().to_string()
     }
 
-    /// The `k` nearest vectors of each query, as many as there are.
+    /// The `k` nearest vectors of each query, as many as there are: what `search` of `dyn Index` calls.
     ///
     /// # Errors
     /// [`SearchError`]: `k` is 0, queries of another dimension or with a NaN or an infinity, a parameter the index does not
     /// take, not trained, cancelled, or the lists cannot be read.
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError>;
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError>;
 
-    /// The index and its components, from the outside in, with their knobs.
+    /// The parameters that a search takes; any other is [`SearchError::UnsupportedParam`]. ([`SearchParams::retain`] leaves the others
+    /// out of a config.)
+    fn takes(&self) -> Takes;
+
+    /// The index and its components, from the outside in, with their knobs: transforms, wrappers, the coarse quantizer, the codec,
+    /// the lists.
     fn parts(&self) -> Vec<Part>;
 
-    /// Turns the knob `name`; if several parts have one of that name, the outermost.
+    /// Sets the knob `name` of the part at `path` (a [`Part::path`]; `""` is the index itself). `set_knob` of `dyn Index` finds the part by
+    /// itself.
     ///
     /// # Errors
-    /// [`KnobError`] for a name that no part knows or a value out of range.
-    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError>;
+    /// [`KnobError`] for a path or a name that is not there, or a value out of range. The index is as it was.
+    fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError>;
 
     /// Bytes of memory that vectors and tables take.
     fn memory(&self) -> usize;
@@ -99,6 +114,13 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError`] if the lists cannot be read.
     fn export(&self) -> Result<Node<'_>, StoreError>;
+
+    /// The index as it is now, for a reader while this one changes, or the other way round. It shares what neither changes: the
+    /// quantizer, the codec, and lists in memory until one of the two writes to them. (Faiss's `clone_index` copies.)
+    ///
+    /// # Errors
+    /// [`StoreError::NoSnapshot`] if the lists are in a store that cannot be copied.
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError>;
 
     /// The ability to learn from vectors.
     fn as_train(&mut self) -> Option<&mut dyn Train> {
@@ -179,24 +201,81 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     fn wrapped(&self) -> Option<&dyn Index> {
         None
     }
+
+    /// The same, to change: knobs, the quantizer, the order of lists. Vectors go through the wrapper, which keeps ids, or other copies of
+    /// them; one that was added or removed behind its back is found under a wrong id, or none, and such an index cannot be saved.
+    fn wrapped_mut(&mut self) -> Option<&mut dyn Index> {
+        None
+    }
 }
 
-/// The abilities with default options.
+impl AsRef<dyn Index> for dyn Index {
+    fn as_ref(&self) -> &dyn Index {
+        self
+    }
+}
+
+/// Makes an index usable where a function takes any, boxed or not: `write_index(&index, path)`.
+#[macro_export]
+macro_rules! index_as_ref {
+    ($($index:ty),* $(,)?) => {$(
+        impl AsRef<dyn $crate::Index> for $index {
+            fn as_ref(&self) -> &(dyn $crate::Index + 'static) {
+                self
+            }
+        }
+    )*};
+}
+
+/// The verbs.
 impl dyn Index + '_ {
+    /// The `k` nearest vectors of each query, as many as there are.
+    ///
+    /// # Errors
+    /// As [`search_rows`](Index::search_rows).
+    pub fn search<'r>(
+        &self,
+        queries: impl Into<AnyRows<'r>>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        self.search_rows(queries.into(), k, params)
+    }
+
     /// The inverted-file index that this is, or that stands inside its wrappers. (Faiss's `extract_index_ivf`.) Its ids and its
     /// vectors are its own: a wrapper may have others.
     pub fn find_ivf(&self) -> Option<&dyn IndexIvf> {
         self.as_ivf().or_else(|| self.wrapped()?.find_ivf())
     }
 
-    /// [`Train::train`] with default options; an index without the ability has nothing to learn and says so with an empty
-    /// report.
+    /// The same, to change: `index.find_ivf_mut()` and then [`set_nprobe`](IndexIvfMut::set_nprobe). See
+    /// [`wrapped_mut`](Index::wrapped_mut) for what may be changed behind a wrapper.
+    pub fn find_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
+        if self.as_ivf().is_some() {
+            return self.as_ivf_mut();
+        }
+        self.wrapped_mut()?.find_ivf_mut()
+    }
+
+    /// [`train_with`](Self::train_with) with default options.
     ///
     /// # Errors
     /// As [`Train::train`].
     pub fn train<'r>(&mut self, rows: impl Into<AnyRows<'r>>) -> Result<TrainReport, TrainError> {
+        self.train_with(rows, &TrainOptions::new())
+    }
+
+    /// [`Train::train`]; an index without the ability has nothing to learn and says so with an empty report.
+    ///
+    /// # Errors
+    /// As [`Train::train`].
+    pub fn train_with<'r>(
+        &mut self,
+        rows: impl Into<AnyRows<'r>>,
+        options: &TrainOptions<'_>,
+    ) -> Result<TrainReport, TrainError> {
         match self.as_train() {
-            Some(train) => train.train(rows.into(), &TrainOptions::new()),
+            Some(train) => train.train(rows.into(), options),
             None => Ok(TrainReport::default()),
         }
     }
@@ -206,8 +285,20 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`Add::add`]; [`Unable`] without the ability.
     pub fn add<'r>(&mut self, rows: impl Into<AnyRows<'r>>) -> Result<AddReport, AddError> {
+        self.add_with(rows, &AddOptions::new())
+    }
+
+    /// [`Add::add`].
+    ///
+    /// # Errors
+    /// As [`Add::add`]; [`Unable`] without the ability.
+    pub fn add_with<'r>(
+        &mut self,
+        rows: impl Into<AnyRows<'r>>,
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, AddError> {
         let unable = self.unable("add");
-        self.as_add().ok_or(unable)?.add(rows.into(), &AddOptions::new())
+        self.as_add().ok_or(unable)?.add(rows.into(), options)
     }
 
     /// [`AddWithIds::add_with_ids`] with default options.
@@ -215,8 +306,30 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`AddWithIds::add_with_ids`]; [`Unable`] without the ability.
     pub fn add_with_ids<'r>(&mut self, rows: impl Into<AnyRows<'r>>, ids: &[Id]) -> Result<AddReport, AddError> {
-        let unable = self.unable("add with ids");
-        self.as_add_with_ids().ok_or(unable)?.add_with_ids(rows.into(), ids, &AddOptions::new())
+        self.add_with_ids_with(rows, ids, &AddOptions::new())
+    }
+
+    /// [`AddWithIds::add_with_ids`].
+    ///
+    /// # Errors
+    /// As [`AddWithIds::add_with_ids`]; [`Unable`] without the ability.
+    pub fn add_with_ids_with<'r>(
+        &mut self,
+        rows: impl Into<AnyRows<'r>>,
+        ids: &[Id],
+        options: &AddOptions<'_>,
+    ) -> Result<AddReport, AddError> {
+        let unable = self.unable_unless_wrapped("add with ids");
+        self.as_add_with_ids().ok_or(unable)?.add_with_ids(rows.into(), ids, options)
+    }
+
+    /// [`Reset::reset`].
+    ///
+    /// # Errors
+    /// As [`Reset::reset`]; [`Unable`] without the ability.
+    pub fn reset(&mut self) -> Result<(), EditError> {
+        let unable = self.unable("forget its vectors");
+        Ok(self.as_reset().ok_or(unable)?.reset()?)
     }
 
     /// [`RangeSearch::range_search`] with default parameters.
@@ -224,8 +337,21 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`RangeSearch::range_search`]; [`Unable`] without the ability.
     pub fn range_search<'r>(&self, queries: impl Into<AnyRows<'r>>, radius: f32) -> Result<SearchResult, SearchError> {
+        self.range_search_with(queries, radius, &SearchParams::new())
+    }
+
+    /// [`RangeSearch::range_search`].
+    ///
+    /// # Errors
+    /// As [`RangeSearch::range_search`]; [`Unable`] without the ability.
+    pub fn range_search_with<'r>(
+        &self,
+        queries: impl Into<AnyRows<'r>>,
+        radius: f32,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
         let search = self.as_range_search().ok_or_else(|| self.unable("search within a radius"))?;
-        search.range_search(queries.into(), radius, &SearchParams::new())
+        search.range_search(queries.into(), radius, params)
     }
 
     /// [`Remove::remove`].
@@ -242,8 +368,21 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`Update::update`]; [`Unable`] without the ability.
     pub fn update<'r>(&mut self, ids: &[Id], rows: impl Into<AnyRows<'r>>) -> Result<(), EditError> {
+        self.update_with(ids, rows, &AddOptions::new())
+    }
+
+    /// [`Update::update`].
+    ///
+    /// # Errors
+    /// As [`Update::update`]; [`Unable`] without the ability.
+    pub fn update_with<'r>(
+        &mut self,
+        ids: &[Id],
+        rows: impl Into<AnyRows<'r>>,
+        options: &AddOptions<'_>,
+    ) -> Result<(), EditError> {
         let unable = self.unable("update");
-        self.as_update().ok_or(unable)?.update(ids, rows.into(), &AddOptions::new())
+        self.as_update().ok_or(unable)?.update(ids, rows.into(), options)
     }
 
     /// [`Upsert::upsert`] with default options.
@@ -251,8 +390,43 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`Upsert::upsert`]; [`Unable`] without the ability.
     pub fn upsert<'r>(&mut self, ids: &[Id], rows: impl Into<AnyRows<'r>>) -> Result<UpsertReport, EditError> {
-        let unable = self.unable("upsert");
-        self.as_upsert().ok_or(unable)?.upsert(ids, rows.into(), &AddOptions::new())
+        self.upsert_with(ids, rows, &AddOptions::new())
+    }
+
+    /// [`Upsert::upsert`].
+    ///
+    /// # Errors
+    /// As [`Upsert::upsert`]; [`Unable`] without the ability.
+    pub fn upsert_with<'r>(
+        &mut self,
+        ids: &[Id],
+        rows: impl Into<AnyRows<'r>>,
+        options: &AddOptions<'_>,
+    ) -> Result<UpsertReport, EditError> {
+        let unable = self.unable_unless_wrapped("upsert");
+        self.as_upsert().ok_or(unable)?.upsert(ids, rows.into(), options)
+    }
+
+    /// [`Merge::merge_from`] with default options.
+    ///
+    /// # Errors
+    /// As [`Merge::merge_from`]; [`Unable`] without the ability.
+    pub fn merge_from(&mut self, other: &mut dyn Index, shift: i64) -> Result<(), MergeError> {
+        self.merge_from_with(other, shift, &AddOptions::new())
+    }
+
+    /// [`Merge::merge_from`].
+    ///
+    /// # Errors
+    /// As [`Merge::merge_from`]; [`Unable`] without the ability.
+    pub fn merge_from_with(
+        &mut self,
+        other: &mut dyn Index,
+        shift: i64,
+        options: &AddOptions<'_>,
+    ) -> Result<(), MergeError> {
+        let unable = self.unable("merge");
+        self.as_merge().ok_or(unable)?.merge_from(other, shift, options)
     }
 
     /// [`CopySubset::copy_subset_to`] with default options.
@@ -260,8 +434,21 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`CopySubset::copy_subset_to`]; [`Unable`] without the ability.
     pub fn copy_subset_to(&self, other: &mut dyn Index, subset: &Subset<'_>) -> Result<usize, MergeError> {
+        self.copy_subset_to_with(other, subset, &AddOptions::new())
+    }
+
+    /// [`CopySubset::copy_subset_to`].
+    ///
+    /// # Errors
+    /// As [`CopySubset::copy_subset_to`]; [`Unable`] without the ability.
+    pub fn copy_subset_to_with(
+        &self,
+        other: &mut dyn Index,
+        subset: &Subset<'_>,
+        options: &AddOptions<'_>,
+    ) -> Result<usize, MergeError> {
         let copy = self.as_copy_subset().ok_or_else(|| self.unable("copy a part of it"))?;
-        copy.copy_subset_to(other, subset, &AddOptions::new())
+        copy.copy_subset_to(other, subset, options)
     }
 
     /// The vectors of the ids from `ids.start` on, below `ids.end`, row after row.
@@ -302,8 +489,21 @@ impl dyn Index + '_ {
         queries: impl Into<AnyRows<'r>>,
         k: usize,
     ) -> Result<(SearchResult, Vec<f32>), SearchError> {
+        self.search_and_reconstruct_with(queries, k, &SearchParams::new())
+    }
+
+    /// [`Reconstruct::search_and_reconstruct`].
+    ///
+    /// # Errors
+    /// As [`Reconstruct::search_and_reconstruct`]; [`Unable`] without the ability.
+    pub fn search_and_reconstruct_with<'r>(
+        &self,
+        queries: impl Into<AnyRows<'r>>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<(SearchResult, Vec<f32>), SearchError> {
         let reconstruct = self.as_reconstruct().ok_or_else(|| self.unable("reconstruct"))?;
-        reconstruct.search_and_reconstruct(queries.into(), k, &SearchParams::new())
+        reconstruct.search_and_reconstruct(queries.into(), k, params)
     }
 
     /// [`Reconstruct::reconstruct`] into a new vector.
@@ -317,8 +517,41 @@ impl dyn Index + '_ {
         Ok(vector)
     }
 
+    /// [`StandaloneCodec::sa_encode`] with default options.
+    ///
+    /// # Errors
+    /// As [`StandaloneCodec::sa_encode`]; [`Unable`] without the ability.
+    pub fn sa_encode<'r>(&self, rows: impl Into<AnyRows<'r>>) -> Result<Vec<u8>, CodeError> {
+        let codec = self.as_standalone_codec().ok_or_else(|| self.unable("code vectors"))?;
+        codec.sa_encode(rows.into(), &AddOptions::new())
+    }
+
+    /// [`StandaloneCodec::sa_decode`].
+    ///
+    /// # Errors
+    /// As [`StandaloneCodec::sa_decode`]; [`Unable`] without the ability.
+    pub fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError> {
+        self.as_standalone_codec().ok_or_else(|| self.unable("decode vectors"))?.sa_decode(codes)
+    }
+
+    /// [`AddCodes::add_codes`] with default options.
+    ///
+    /// # Errors
+    /// As [`AddCodes::add_codes`]; [`Unable`] without the ability.
+    pub fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError> {
+        let unable = self.unable("add codes");
+        self.as_add_codes().ok_or(unable)?.add_codes(codes, ids, &AddOptions::new())
+    }
+
     /// The error for an ability that this index lacks.
     pub fn unable(&self, ability: &'static str) -> Unable {
-        Unable { ability, index: self.spec() }
+        Unable { ability, index: self.spec(), help: None }
+    }
+
+    /// The same for an ability that an id map around it would have.
+    fn unable_unless_wrapped(&mut self, ability: &'static str) -> Unable {
+        let index = self.spec();
+        let help = self.as_add().map(|_| format!("wrap it, IDMap2,{index}"));
+        Unable { ability, index, help }
     }
 }

@@ -1,11 +1,13 @@
 //! What every inverted-file index offers, whichever engine runs it.
 
-use crate::error::{AddError, ReconstructError, ReplaceError, SearchError, StoreError};
+use crate::codec::Codec;
+use crate::error::{AddError, KnobError, ReconstructError, ReplaceError, SearchError, StoreError};
 use crate::hits::{Hits, SearchResult};
 use crate::id::{Id, ListNo, Location};
 use crate::index::Index;
 use crate::lists::InvertedLists;
-use crate::params::{AddOptions, ParallelMode, SearchParams};
+use crate::param::Settings;
+use crate::params::{AddOptions, ParallelMode, QUANTIZER_PREFIX, SearchParam, SearchParams};
 use crate::plan::Probes;
 use crate::quantizer::{Level1Quantizer, encode_list, list_code_size};
 use crate::report::{AddReport, SearchStats};
@@ -31,11 +33,18 @@ pub trait IndexIvf: Index {
     /// How work is cut up unless a call says otherwise.
     fn parallel_mode(&self) -> ParallelMode;
 
-    /// The coarse quantizer; `None` before training.
-    fn quantizer(&self) -> Option<&Arc<dyn Level1Quantizer>>;
+    /// The coarse quantizer; `None` before training. Whoever holds it may go on using it while the index changes.
+    fn quantizer(&self) -> Option<Arc<dyn Level1Quantizer>>;
 
-    /// The lists; `None` before training. (An engine whose lists are elsewhere hands out copies of their contents.)
-    fn lists(&self) -> Option<&dyn InvertedLists>;
+    /// The lists as they are now; `None` before training. They stay as they are while somebody holds them: the index goes on with a
+    /// [snapshot](InvertedLists::snapshot). (An engine whose lists are elsewhere hands out copies of their contents.)
+    fn lists(&self) -> Option<Arc<dyn InvertedLists>>;
+
+    /// The codec of the lists; `None` before training.
+    fn codec(&self) -> Option<Arc<dyn Codec>>;
+
+    /// Whether codes are of residuals: the differences between vectors and the centroids of their lists.
+    fn by_residual(&self) -> bool;
 
     /// The lists that the coarse quantizer names for each query, nearest first: the first half of a search. (Faiss's `search_centroid`
     /// is this with one probe.)
@@ -49,10 +58,10 @@ pub trait IndexIvf: Index {
     /// finds into `sinks[i]`, on top of what is there (Faiss's flag "no heap init"): several calls, over shards or in rounds,
     /// accumulate into the same sinks.
     ///
-    /// Of `params`, `nprobe`, `ensure_k`, `quantizer`, `max_results` and `max_empty_lists` have no meaning here and are errors.
+    /// Of `params`, `nprobe`, `ensure_k`, `max_results`, `max_empty_lists` and those of the quantizer have no meaning here and are errors.
     ///
     /// # Errors
-    /// [`SearchError`]: as [`Index::search`]; as many probe rows and sinks as queries are needed; a probe past the last list.
+    /// [`SearchError`]: as [`Index::search_rows`]; as many probe rows and sinks as queries are needed; a probe past the last list.
     /// The sinks are untouched then, unless the lists could not be read or the search was cancelled half way.
     fn search_preassigned_into(
         &self,
@@ -92,9 +101,10 @@ pub trait IndexIvf: Index {
         collector: &mut dyn Collector,
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError> {
-        let probes = self.assign(query, params.nprobe.unwrap_or(self.nprobe()), &params.for_quantizer())?;
-        let mut rest = *params;
-        (rest.nprobe, rest.quantizer) = (None, None);
+        let nprobe = params.nprobe.unwrap_or(self.nprobe());
+        let probes = self.assign(query, nprobe, &params.for_quantizer(&Settings::new()))?;
+        let mut rest = params.clone().without(SearchParam::Nprobe);
+        rest.own = rest.own.without_prefix(QUANTIZER_PREFIX);
         self.search_one_preassigned(query, &probes, collector, &rest)
     }
 
@@ -129,8 +139,7 @@ pub trait IndexIvf: Index {
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
         let most = params.max_results.filter(|&most| most > 0).unwrap_or(usize::MAX);
-        let mut rest = *params;
-        rest.max_results = None;
+        let rest = params.clone().without(SearchParam::MaxResults);
         let mut sinks = vec![Sink::top_k_within(most, self.metric().public(radius)); queries.len()];
         let stats = self.search_preassigned_into(queries, probes, &mut sinks, &rest)?;
         let hits = Hits::from_sinks(self.metric(), sinks, params.locations.unwrap_or(false));
@@ -144,18 +153,18 @@ pub trait IndexIvf: Index {
     /// [`ReconstructError`]: no such list or entry ([`ReconstructError::Store`]), another length, not trained.
     fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError>;
 
-    /// [`Index::search`], and the standalone codes of the results in the same order, one after the other (`hits.total()` codes of
+    /// [`Index::search_rows`], and the standalone codes of the results in the same order, one after the other (`hits.total()` codes of
     /// [`sa_code_size`](crate::StandaloneCodec::sa_code_size) bytes, which [`sa_decode`](crate::StandaloneCodec::sa_decode) decodes).
     ///
     /// # Errors
-    /// As [`Index::search`].
+    /// As [`Index::search_rows`].
     fn search_and_return_codes(
         &self,
         queries: AnyRows<'_>,
         k: usize,
         params: &SearchParams<'_>,
     ) -> Result<(SearchResult, Vec<u8>), SearchError> {
-        let mut found = self.search(queries, k, &params.locations(true))?;
+        let mut found = self.search_rows(queries, k, &params.clone().locations(true))?;
         let lists = self.lists().ok_or(SearchError::NotTrained)?;
         let size = lists.layout().code_size();
         let places = found.hits.locations();
@@ -178,6 +187,12 @@ pub trait IndexIvf: Index {
 
 /// The write half of an inverted-file index: what knows of its lists.
 pub trait IndexIvfMut: IndexIvf {
+    /// Sets the lists probed for each query unless a call says otherwise (1 until somebody sets it; a stored index keeps its own).
+    ///
+    /// # Errors
+    /// [`KnobError::Value`] for 0.
+    fn set_nprobe(&mut self, nprobe: usize) -> Result<(), KnobError>;
+
     /// Adds vectors to given lists, `lists[i]` for row `i`, with `ids[i]` or ids that count up. A row without a list is left out: it
     /// uses up its implicit id and stands in the report among the skipped. (Faiss's `add_core` with precomputed lists.)
     ///
@@ -198,7 +213,7 @@ pub trait IndexIvfMut: IndexIvf {
     /// [`ReplaceError`]: another dimension, metric or number of lists; other centroids, if there are vectors. The index is as it was.
     fn replace_quantizer(&mut self, quantizer: Arc<dyn Level1Quantizer>) -> Result<(), ReplaceError>;
 
-    /// Puts other lists, filled already perhaps, in the place of these, which come back. Ids that [`Add`](crate::Add) gives then count
+    /// Puts other lists, filled already perhaps, in the place of these, which come back (as the snapshot of them that the index had, if somebody holds them). Ids that [`Add`](crate::Add) gives then count
     /// up from the largest in them, or go on as before if that is more.
     ///
     /// # Errors
@@ -210,7 +225,8 @@ pub trait IndexIvfMut: IndexIvf {
     /// order of the lists in ties.
     ///
     /// # Errors
-    /// [`ReplaceError`]: `order` does not name every list once, or lists cannot be read or written. The index is as it was (unless a store fails
+    /// [`ReplaceError`]: `order` does not name every list once, the quantizer cannot renumber its lists
+    /// ([`ReplaceError::FixedNumbers`]), or lists cannot be read or written. The index is as it was (unless a store fails
     /// a second time, when its lists are put back).
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError>;
 
@@ -242,7 +258,7 @@ pub trait IndexIvfMut: IndexIvf {
 /// [`SearchError::InvalidParam`].
 pub fn check_k(k: usize) -> Result<(), SearchError> {
     if k == 0 {
-        return Err(SearchError::InvalidParam { param: "k", must: "at least 1", found: "0".into() });
+        return Err(SearchError::invalid("k", "at least 1", 0));
     }
     Ok(())
 }
@@ -253,7 +269,7 @@ pub fn check_k(k: usize) -> Result<(), SearchError> {
 /// [`SearchError::InvalidParam`].
 pub fn check_radius(radius: f32) -> Result<(), SearchError> {
     if radius.is_nan() {
-        return Err(SearchError::InvalidParam { param: "radius", must: "a number", found: "NaN".into() });
+        return Err(SearchError::invalid("radius", "a number", "NaN"));
     }
     Ok(())
 }

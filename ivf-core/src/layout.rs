@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// At most this many planes in a layout.
@@ -23,6 +24,17 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]);
     /// Reads `slot` into `code` (`code_size` bytes).
     fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]);
+    /// Writes codes, one after the other, into the slots `slots`. A layout that puts many codes down at once in less time than one after
+    /// the other does better than this.
+    fn pack(&self, planes: &mut [&mut [u8]], slots: Range<usize>, codes: &[u8]) {
+        let size = codes.len() / slots.len().max(1);
+        slots.zip(codes.chunks_exact(size.max(1))).for_each(|(slot, code)| self.put(planes, slot, code));
+    }
+    /// Reads the slots `slots` into codes, one after the other.
+    fn unpack(&self, planes: &[&[u8]], slots: Range<usize>, codes: &mut [u8]) {
+        let size = codes.len() / slots.len().max(1);
+        slots.zip(codes.chunks_exact_mut(size.max(1))).for_each(|(slot, code)| self.get(planes, slot, code));
+    }
     /// Copies a slot of a block to one of another; `scratch` is room for a code. A layout whose codes lie all over a block may do better
     /// than to put one together first.
     fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, scratch: &mut [u8]) {
@@ -42,8 +54,8 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
 ///   plane 1   | block 0                | block 1                       |     2 x block_bytes(1)
 /// ```
 ///
-/// Stores move blocks and call [`put`](Self::put), [`get`](Self::get) and [`copy`](Self::copy); they never look inside. A
-/// plane starts on a 64-byte boundary. Whoever writes a list zeroes the slots past its end; who reads one may find anything there,
+/// Stores move blocks and call [`pack`](Self::pack), [`unpack`](Self::unpack), [`put`](Self::put), [`get`](Self::get) and
+/// [`copy`](Self::copy); they never look inside. A plane starts on a 64-byte boundary. Whoever writes a list zeroes the slots past its end; who reads one may find anything there,
 /// since it may lie in a file.
 ///
 /// ```
@@ -55,16 +67,21 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct CodeLayout {
     name: Arc<str>,
+    /// The tag of the codec whose codes these are; empty if that is not said.
+    codec: Arc<str>,
+    /// One code after the other: no packer is asked.
+    is_rows: bool,
     code_size: usize,
     block_len: usize,
     block_bytes: Planes<usize>,
     packer: Arc<dyn BlockPacker>,
 }
 
-/// Two layouts are equal if the same bytes mean the same codes: name, sizes, planes.
+/// Two layouts are equal if the same bytes mean the same codes: codec, name, sizes, planes.
 impl PartialEq for CodeLayout {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.codec == other.codec
+            && self.name == other.name
             && self.code_size == other.code_size
             && self.block_len == other.block_len
             && self.block_bytes == other.block_bytes
@@ -73,7 +90,8 @@ impl PartialEq for CodeLayout {
 
 impl fmt::Display for CodeLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} bytes a code, blocks of {})", self.name, self.code_size, self.block_len)
+        write!(f, "{} ({} bytes a code, blocks of {})", self.name, self.code_size, self.block_len)?;
+        if self.codec.is_empty() { Ok(()) } else { write!(f, " of {}", self.codec) }
     }
 }
 
@@ -83,7 +101,8 @@ impl CodeLayout {
     /// # Panics
     /// If `code_size` is zero.
     pub fn rows(code_size: usize) -> Self {
-        Self::custom("rows", code_size, 1, &[code_size], Arc::new(RowMajor { code_size }))
+        let layout = Self::custom("rows", code_size, 1, &[code_size], Arc::new(RowMajor { code_size }));
+        Self { is_rows: true, ..layout }
     }
 
     /// One plane; in a block of `block_len` codes the first elements of all codes stand together, then the second ones:
@@ -119,7 +138,20 @@ impl CodeLayout {
     ) -> Self {
         assert!(code_size > 0 && block_len > 0, "a code has bytes and a block has slots");
         assert!((1..=MAX_PLANES).contains(&block_bytes.len()), "1 to {MAX_PLANES} planes");
-        Self { name: name.into(), code_size, block_len, block_bytes: block_bytes.iter().copied().collect(), packer }
+        let block_bytes = block_bytes.iter().copied().collect();
+        Self { name: name.into(), codec: "".into(), is_rows: false, code_size, block_len, block_bytes, packer }
+    }
+
+    /// The same layout of the codes of the codec with this tag: lists of another codec's codes, of equal sizes perhaps, are not taken
+    /// for lists of these.
+    #[must_use]
+    pub fn of_codec(self, tag: &str) -> Self {
+        Self { codec: tag.into(), ..self }
+    }
+
+    /// The tag of the codec whose codes these are; empty if that was not said.
+    pub fn codec(&self) -> &str {
+        &self.codec
     }
 
     /// The layout's name, as files have it.
@@ -182,6 +214,52 @@ impl CodeLayout {
         let parts: Planes<&[u8]> =
             planes.iter().zip(&self.block_bytes).map(|(plane, &bytes)| &plane[block * bytes..][..bytes]).collect();
         self.packer.get(&parts, slot % self.block_len, code);
+    }
+
+    /// Writes codes, one after the other, into the slots from `first` on: block by block.
+    ///
+    /// # Panics
+    /// If a slot lies outside the planes or `codes` are not whole codes.
+    pub fn pack(&self, planes: &mut [&mut [u8]], first: usize, codes: &[u8]) {
+        assert!(codes.len().is_multiple_of(self.code_size), "whole codes");
+        if self.is_rows {
+            return planes[0][first * self.code_size..][..codes.len()].copy_from_slice(codes);
+        }
+        for (block, slots, range) in self.runs(first, codes.len() / self.code_size) {
+            let blocks = planes.iter_mut().zip(&self.block_bytes);
+            let mut parts: Planes<&mut [u8]> =
+                blocks.map(|(plane, &bytes)| &mut plane[block * bytes..][..bytes]).collect();
+            self.packer.pack(&mut parts, slots, &codes[range.start * self.code_size..range.end * self.code_size]);
+        }
+    }
+
+    /// Reads the slots from `first` on into `codes`, one after the other: block by block.
+    ///
+    /// # Panics
+    /// As [`pack`](Self::pack).
+    pub fn unpack(&self, planes: &[&[u8]], first: usize, codes: &mut [u8]) {
+        assert!(codes.len().is_multiple_of(self.code_size), "whole codes");
+        if self.is_rows {
+            return codes.copy_from_slice(&planes[0][first * self.code_size..][..codes.len()]);
+        }
+        for (block, slots, range) in self.runs(first, codes.len() / self.code_size) {
+            let blocks = planes.iter().zip(&self.block_bytes);
+            let parts: Planes<&[u8]> = blocks.map(|(plane, &bytes)| &plane[block * bytes..][..bytes]).collect();
+            self.packer.unpack(&parts, slots, &mut codes[range.start * self.code_size..range.end * self.code_size]);
+        }
+    }
+
+    /// The `len` slots from `first` on, cut at the ends of blocks: for each block its number, its slots, and their ranks.
+    fn runs(&self, first: usize, len: usize) -> impl Iterator<Item = (usize, Range<usize>, Range<usize>)> {
+        let block_len = self.block_len;
+        let mut done = 0;
+        std::iter::from_fn(move || {
+            let start = (first + done) % block_len;
+            let count = (block_len - start).min(len - done);
+            let ranks = done..done + count;
+            done += count;
+            (count > 0).then_some(((first + ranks.start) / block_len, start..start + count, ranks))
+        })
     }
 
     /// Copies slot `from` to slot `to` of the same planes.
@@ -262,6 +340,33 @@ impl BlockPacker for Interleaved {
         }
     }
 
+    fn pack(&self, planes: &mut [&mut [u8]], slots: Range<usize>, codes: &[u8]) {
+        let (size, stride) = (self.element_size, self.element_size * self.block_len);
+        let code_size = planes[0].len() / self.block_len;
+        for (element, column) in planes[0].chunks_exact_mut(stride).enumerate() {
+            let column = &mut column[slots.start * size..slots.end * size];
+            if size == 1 {
+                let codes = codes.chunks_exact(code_size);
+                column.iter_mut().zip(codes).for_each(|(to, code)| *to = code[element]);
+            } else {
+                for (to, code) in column.chunks_exact_mut(size).zip(codes.chunks_exact(code_size)) {
+                    to.copy_from_slice(&code[element * size..][..size]);
+                }
+            }
+        }
+    }
+
+    fn unpack(&self, planes: &[&[u8]], slots: Range<usize>, codes: &mut [u8]) {
+        let (size, stride) = (self.element_size, self.element_size * self.block_len);
+        let code_size = planes[0].len() / self.block_len;
+        for (element, column) in planes[0].chunks_exact(stride).enumerate() {
+            let column = column[slots.start * size..slots.end * size].chunks_exact(size);
+            for (from, code) in column.zip(codes.chunks_exact_mut(code_size)) {
+                code[element * size..][..size].copy_from_slice(from);
+            }
+        }
+    }
+
     fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, _scratch: &mut [u8]) {
         let (size, stride) = (self.element_size, self.element_size * self.block_len);
         for (from, to) in from[0].chunks_exact(stride).zip(to[0].chunks_exact_mut(stride)) {
@@ -297,6 +402,22 @@ mod tests {
             layout.get(&shared, slot, &mut got);
             assert_eq!(got, code(if slot == 0 { len - 1 } else { slot }), "{layout}, slot {slot}");
         }
+        let shared: Vec<&[u8]> = planes.iter().map(|p| &p[..]).collect();
+        let size = layout.code_size();
+        for (first, count) in [(0, len), (1, len - 1), (len / 2, 1), (layout.block_len() - 1, 2), (3, 0)] {
+            let mut codes = vec![0xee; count * size];
+            layout.unpack(&shared, first, &mut codes);
+            let mut code = vec![0; size];
+            for (slot, unpacked) in (first..).zip(codes.chunks_exact(size)) {
+                layout.get(&shared, slot, &mut code);
+                assert_eq!(code, unpacked, "{layout}, slot {slot} unpacked from {first} on");
+            }
+            let mut packed = planes.clone();
+            (first..first + count).for_each(|slot| layout.put(&mut views(&mut packed), slot, &vec![7; size]));
+            assert!(count == 0 || packed != planes);
+            layout.pack(&mut views(&mut packed), first, &codes);
+            assert_eq!(packed, planes, "{layout}, {count} slots packed from {first} on");
+        }
         for slot in 0..len {
             layout.put(&mut views(&mut planes), slot, &vec![0; layout.code_size()]);
         }
@@ -316,5 +437,8 @@ mod tests {
     fn equality_is_about_meaning() {
         assert_eq!(CodeLayout::rows(8), CodeLayout::rows(8));
         assert_ne!(CodeLayout::rows(8), CodeLayout::interleaved(8, 1, 1));
+        let of = |codec| CodeLayout::rows(8).of_codec(codec);
+        assert_eq!(of("pq"), of("pq"));
+        assert_ne!(of("pq"), of("sq8"));
     }
 }

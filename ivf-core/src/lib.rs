@@ -13,9 +13,9 @@
 //! | [`lists`], [`bytes`] | where codes are kept |
 //! | [`selector`], [`mask`] | who may be found |
 //! | [`sink`], [`hits`], [`report`] | what comes out |
-//! | [`params`], [`executor`] | what a call may ask for |
+//! | [`params`], [`param`], [`executor`] | what a call may ask for |
 //! | [`transform`], [`direct_map`] | what else an index is made of |
-//! | [`registry`], [`spec`], [`node`], [`wire`] | names, files |
+//! | [`registry`], [`spec`], [`node`], [`field`], [`wire`] | names, files |
 //!
 //! Inside the library smaller is closer: see [`Metric`].
 
@@ -28,6 +28,7 @@ pub mod direct_map;
 pub mod element;
 pub mod error;
 pub mod executor;
+pub mod field;
 pub mod hits;
 pub mod id;
 pub mod index;
@@ -37,6 +38,7 @@ pub mod lists;
 pub mod mask;
 pub mod metric;
 pub mod node;
+pub mod param;
 pub mod params;
 pub mod part;
 pub mod plan;
@@ -56,7 +58,7 @@ pub use ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
     Train, Update, Upsert,
 };
-pub use codec::{BoundCodec, Codec, CodecSpec};
+pub use codec::{Binding, BoundCodec, Codec, CodecContext, CodecSpec, CodecTraining, Residuals};
 pub use direct_map::{DirectMap, DirectMapKind};
 pub use element::{Element, ElementType};
 pub use executor::Executor;
@@ -68,14 +70,17 @@ pub use layout::CodeLayout;
 pub use lists::{ArrayLists, InvertedLists, InvertedListsMut};
 pub use metric::Metric;
 pub use node::{Node, StoredNode};
-pub use params::{AddOptions, Cancel, ParallelMode, QueryParams, SearchParams, TrainOptions};
+pub use param::{Param, Settings};
+pub use params::{
+    AddOptions, Cancel, ParallelMode, Progress, QueryParams, SearchParam, SearchParams, Takes, TrainOptions,
+};
 pub use part::{Knob, KnobValue, Part};
 pub use plan::{Limits, Probes, SearchPlan};
-pub use quantizer::{Centroids, Level1Quantizer, QuantizerSpec};
+pub use quantizer::{Centroids, Level1Quantizer, Permute, Promise, QuantizerSpec};
 pub use registry::Registry;
 pub use report::{AddReport, SearchStats, TrainReport, UpsertReport};
 pub use rows::{AnyRows, MAX_DIM, Rows, RowsError};
-pub use scanner::InvertedListScanner;
+pub use scanner::{Exactness, InvertedListScanner};
 pub use section::Section;
 pub use selector::IdSelector;
 pub use sink::{Collector, Neighbor, Sink};

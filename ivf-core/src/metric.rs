@@ -1,5 +1,6 @@
 //! How near two vectors are.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,7 +10,17 @@ use std::str::FromStr;
 /// Sums run over the dimensions in order, each step one fused multiply-add, so that a distance has the same bits on every
 /// machine. A sum that comes out as NaN (an inner product of numbers near `f32::MAX` that overflows, negative coordinates under a
 /// metric of distributions) is no hit.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+///
+/// A metric has one spelling, in factory calls, on the command line and in config files (serde): the one that it is displayed
+/// with. Reading takes upper and lower case, and the names of the variants with or without `_` and `-`.
+///
+/// ```
+/// use ivf_core::Metric;
+/// assert_eq!("Cosine".parse(), Ok(Metric::Cosine));
+/// assert_eq!("inner_product".parse(), Ok(Metric::InnerProduct));
+/// assert_eq!(Metric::Lp(3.0).to_string(), "lp:3");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Metric {
     /// Squared Euclidean distance, `sum (x - y)^2`.
@@ -77,10 +88,11 @@ impl FromStr for Metric {
     type Err = UnknownMetric;
 
     fn from_str(name: &str) -> Result<Self, UnknownMetric> {
-        let unknown = || UnknownMetric(name.to_owned());
-        Ok(match name {
+        let unknown = || UnknownMetric(name.chars().take(60).flat_map(char::escape_debug).collect());
+        let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-')).collect::<String>().to_ascii_lowercase();
+        Ok(match plain.as_str() {
             "l2" => Self::L2,
-            "ip" => Self::InnerProduct,
+            "ip" | "innerproduct" => Self::InnerProduct,
             "cosine" => Self::Cosine,
             "l1" => Self::L1,
             "linf" => Self::Linf,
@@ -89,13 +101,42 @@ impl FromStr for Metric {
             "jensenshannon" => Self::JensenShannon,
             "jaccard" => Self::Jaccard,
             _ => {
-                let p: f32 = name.strip_prefix("lp:").and_then(|p| p.parse().ok()).ok_or_else(unknown)?;
-                if !(p.is_finite() && p > 0.0) {
+                let (head, p) = name.split_once(':').ok_or_else(unknown)?;
+                let p: f32 = p.parse().map_err(|_| unknown())?;
+                if !(head.eq_ignore_ascii_case("lp") && p.is_finite() && p > 0.0) {
                     return Err(unknown());
                 }
                 Self::Lp(p)
             }
         })
+    }
+}
+
+/// As its name.
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// From its name.
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl de::Visitor<'_> for Name {
+            type Value = Metric;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a metric")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Metric, E> {
+                name.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Name)
     }
 }
 
@@ -108,7 +149,18 @@ mod tests {
         for name in "l2 ip cosine l1 linf lp:3 lp:0.5 canberra braycurtis jensenshannon jaccard".split(' ') {
             assert_eq!(name.parse::<Metric>().unwrap().to_string(), name);
         }
-        for bad in ["", "L2", "lp", "lp:", "lp:-1", "lp:NaN", "lp:inf", "dot"] {
+        for (name, metric) in [
+            ("L2", Metric::L2),
+            ("InnerProduct", Metric::InnerProduct),
+            ("inner-product", Metric::InnerProduct),
+            ("Bray_Curtis", Metric::BrayCurtis),
+            ("LP:0.5", Metric::Lp(0.5)),
+            ("lp:1e-7", Metric::Lp(1e-7)),
+        ] {
+            assert_eq!(name.parse(), Ok(metric), "{name}");
+            assert_eq!(metric.to_string().parse(), Ok(metric), "{name}");
+        }
+        for bad in ["", "lp", "lp:", "lp:-1", "lp:NaN", "lp:inf", "dot"] {
             assert!(bad.parse::<Metric>().is_err(), "{bad}");
         }
     }

@@ -6,11 +6,9 @@
 use crate::bytes::AlignedBytes;
 use crate::element::ElementType;
 use crate::error::DecodeError;
+use crate::field::{Fields, NodeFields, Schema, Value, check_fields, decode_version_1};
 use crate::section::Section;
-use crate::wire::meta;
 use bytemuck::Pod;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -134,15 +132,15 @@ impl<'a> NamedArray<'a> {
     }
 }
 
-/// The insides of a thing for whoever writes or inspects it.
+/// The insides of a thing for a writer or an inspector.
 #[derive(Clone, Debug)]
 pub struct Node<'a> {
     /// The tag of its kind: a row of the registry reads it back.
     pub tag: String,
     /// The version of the kind's fields and arrays.
     pub version: u16,
-    /// The fields, encoded by [`meta::to_bytes`].
-    pub meta: Vec<u8>,
+    /// The small values, by name: metric, dimension, settings.
+    pub fields: Fields,
     /// The bulk data.
     pub arrays: Vec<NamedArray<'a>>,
     /// The components, by name.
@@ -150,9 +148,26 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// A node without arrays and children.
-    pub fn new<M: Serialize>(tag: &str, version: u16, fields: &M) -> Self {
-        Self { tag: tag.to_owned(), version, meta: meta::to_bytes(fields), arrays: Vec::new(), children: Vec::new() }
+    /// A node without fields, arrays and children.
+    pub fn new(tag: &str, version: u16) -> Self {
+        Self { tag: tag.to_owned(), version, fields: Fields::new(), arrays: Vec::new(), children: Vec::new() }
+    }
+
+    /// The same with a field.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.set(name, value);
+        self
+    }
+
+    /// The array `name`.
+    pub fn array(&self, name: &str) -> Option<&NamedArray<'a>> {
+        self.arrays.iter().find(|array| array.name == name)
+    }
+
+    /// The component `name`.
+    pub fn child(&self, name: &str) -> Option<&Node<'a>> {
+        self.children.iter().find(|(known, _)| known == name).map(|(_, child)| child)
     }
 
     /// Adds an array.
@@ -167,7 +182,7 @@ impl<'a> Node<'a> {
 
     /// True if two exported things have the same tag, fields, arrays and components: if they learnt the same.
     pub fn same(&self, other: &Node<'_>) -> bool {
-        (&self.tag, self.version, &self.meta) == (&other.tag, other.version, &other.meta)
+        (&self.tag, self.version, &self.fields) == (&other.tag, other.version, &other.fields)
             && self.arrays.len() == other.arrays.len()
             && self.children.len() == other.children.len()
             && self.arrays.iter().zip(&other.arrays).all(|(a, b)| {
@@ -181,7 +196,7 @@ impl<'a> Node<'a> {
         StoredNode {
             tag: self.tag.clone(),
             version: self.version,
-            meta: self.meta.clone(),
+            fields: StoredFields::Named(self.fields.clone()),
             arrays: self
                 .arrays
                 .iter()
@@ -210,6 +225,15 @@ pub struct StoredArray {
     pub bytes: Arc<dyn Section>,
 }
 
+/// Fields as a file has them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredFields {
+    /// By name.
+    Named(Fields),
+    /// As version 1 of the index file wrote them: the values alone, in the order that the kind's [`Schema`] knows.
+    Version1(Vec<u8>),
+}
+
 /// The insides of a thing as they were read: nothing in it is trusted yet.
 #[derive(Clone, Debug)]
 pub struct StoredNode {
@@ -217,8 +241,8 @@ pub struct StoredNode {
     pub tag: String,
     /// The version of the kind's fields and arrays.
     pub version: u16,
-    /// The fields, for [`StoredNode::meta`].
-    pub meta: Vec<u8>,
+    /// The fields, for [`StoredNode::fields`].
+    pub fields: StoredFields,
     /// The bulk data.
     pub arrays: Vec<StoredArray>,
     /// The components, by name.
@@ -237,12 +261,17 @@ impl StoredNode {
         Ok(())
     }
 
-    /// The fields.
+    /// The fields, which must be those of the kind's schema.
     ///
     /// # Errors
-    /// [`DecodeError::Meta`].
-    pub fn meta<M: DeserializeOwned>(&self) -> Result<M, DecodeError> {
-        meta::from_bytes(&self.tag, &self.meta)
+    /// [`DecodeError::Meta`] if they do not decode, [`DecodeError::Missing`] or [`DecodeError::Value`] if they are others.
+    pub fn fields(&self, schema: &Schema) -> Result<NodeFields<'_>, DecodeError> {
+        let fields = match &self.fields {
+            StoredFields::Named(fields) => Cow::Borrowed(fields),
+            StoredFields::Version1(bytes) => Cow::Owned(decode_version_1(&self.tag, bytes, schema)?),
+        };
+        check_fields(&self.tag, &fields, schema)?;
+        Ok(NodeFields { tag: &self.tag, fields })
     }
 
     /// The array `name` as elements of `T`: whole, checked and in memory.
@@ -292,16 +321,19 @@ impl StoredNode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::{Field, FieldType};
 
     #[test]
     fn a_node_is_read_as_it_was_exported() {
         let data = [1.0_f32, 2.0, 3.0];
-        let mut node = Node::new("thing", 1, &7u32);
+        let mut node = Node::new("thing", 1).with("n", 7_u64);
         node.push(NamedArray::borrowed("a", &[3], &data));
         node.push(NamedArray::pieces("b", [&[1u64, 2][..], &[], &[3]]));
-        node.push_child("part", Node::new("part", 0, &()));
+        node.push_child("part", Node::new("part", 0));
         let stored = node.to_stored();
-        assert_eq!(stored.meta::<u32>().unwrap(), 7);
+        const SCHEMA: &Schema = &[Field::new("n", FieldType::UInt)];
+        assert_eq!(stored.fields(SCHEMA).unwrap().get::<u64>("n").unwrap(), 7);
+        assert!(stored.fields(&[]).is_err());
         assert_eq!(stored.array::<f32>("a").unwrap(), data);
         assert_eq!(stored.array::<u64>("b").unwrap(), [1, 2, 3]);
         assert_eq!(stored.child("part").unwrap().tag, "part");

@@ -1,63 +1,18 @@
 //! What a caller may ask of one call.
 
-use crate::error::{SearchError, TrainError};
+use crate::error::{Cancelled, KnobError, SearchError, TrainError};
 use crate::executor::Executor;
+use crate::param::{KnobValue, Param, ParamRange, Settings};
 use crate::selector::IdSelector;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What one search asks for. Every field is optional and means "as the index is set" when absent, so setting one never resets
-/// another.
-///
-/// A parameter that the index cannot honour is [`SearchError::UnsupportedParam`], never ignored. Wrappers pass parameters on to
-/// the index they wrap.
-///
-/// ```
-/// use ivf_core::{IdSelector, SearchParams};
-/// let selector = IdSelector::range(0..1000);
-/// let params = SearchParams::new().nprobe(16).selector(&selector);
-/// assert_eq!(params.nprobe, Some(16));
-/// assert_eq!(params.max_codes, None);
-/// ```
-#[derive(Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct SearchParams<'a> {
-    /// Lists to probe for each query, at least 1; more than there are means all.
-    pub nprobe: Option<usize>,
-    /// At most this many codes are scanned for each query, counted in probe order and before the filter; 0 means no limit.
-    pub max_codes: Option<usize>,
-    /// At most this many lists are scanned for each query, counted in probe order (those without codes do not count); 0 means no limit.
-    pub max_lists: Option<usize>,
-    /// Probe more lists, in rounds, for the queries that found fewer than k, until all lists are probed, or as many as
-    /// [`max_lists`](Self::max_lists) or codes as [`max_codes`](Self::max_codes) allow.
-    pub ensure_k: Option<bool>,
-    /// A range search keeps at most this many results for each query, the nearest; 0 means no limit.
-    pub max_results: Option<usize>,
-    /// A range search ends for a query once this many lists in a row, in probe order, had no result (those without codes do not count);
-    /// 0 means that it scans all it probes. (Faiss's `max_empty_result_buckets`.)
-    pub max_empty_lists: Option<usize>,
-    /// Only these ids may be found.
-    pub selector: Option<&'a IdSelector<'a>>,
-    /// How the work is cut up. Results are the same in every mode.
-    pub mode: Option<ParallelMode>,
-    /// Candidates for each result that a refining index re-scores, at least 1.
-    pub k_factor: Option<f32>,
-    /// Give the place of each result in the lists too.
-    pub locations: Option<bool>,
-    /// What single queries ask for otherwise than the call, one item a query.
-    pub per_query: Option<&'a [QueryParams<'a>]>,
-    /// Parameters of the search for lists in the coarse quantizer.
-    pub quantizer: Option<&'a SearchParams<'a>>,
-    /// Who runs the loops; rayon's global pool by default.
-    pub executor: Option<&'a dyn Executor>,
-    /// Ends the search early with [`SearchError::Cancelled`].
-    pub cancel: Option<&'a Cancel>,
-}
-
+/// A setter for each field: `Some` of its argument.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty),* $(,)?) => {$(
-        $(#[$doc])*
+    ($($name:ident: $type:ty),* $(,)?) => {$(
+        #[doc = concat!("Sets [`", stringify!($name), "`](field@Self::", stringify!($name), ").")]
         #[must_use]
         pub fn $name(mut self, $name: $type) -> Self {
             self.$name = Some($name);
@@ -66,82 +21,292 @@ macro_rules! setters {
     )*};
 }
 
+/// The one declaration of search parameters: each gives a field, a setter, a name, its documentation and a member of
+/// [`SearchParam`]. Those of the first block are values, which a config file and [`SearchParams::set`] can give; those of the second
+/// borrow something of the caller's.
+macro_rules! search_params {
+    (
+        values { $($(#[doc = $doc:literal])+ $value:ident: $type:ty = $Value:ident, $range:expr;)* }
+        borrowed { $($(#[doc = $borrowed_doc:literal])+ $borrowed:ident: $borrowed_type:ty = $Borrowed:ident;)* }
+    ) => {
+        /// What one search asks for. Every field is optional and means "as the index is set" when absent, so setting one never resets
+        /// another.
+        ///
+        /// A parameter that the index cannot honour is [`SearchError::UnsupportedParam`], never ignored;
+        /// [`Index::takes`](crate::Index::takes) says which it takes. Wrappers pass parameters on to the index they wrap. Codecs, quantizers
+        /// and wrappers have parameters of their own, set by name with [`set`](Self::set).
+        ///
+        /// In a config file (serde) it is a map of names and values; what the caller owns (selectors, executors) is not part of it.
+        ///
+        /// ```
+        /// use ivf_core::{IdSelector, SearchParams};
+        /// let selector = IdSelector::range(0..1000);
+        /// let params = SearchParams::new().nprobe(16).set("quantizer_efSearch", 64).selector(&selector);
+        /// assert_eq!(params.nprobe, Some(16));
+        /// assert_eq!(params.max_codes, None);
+        /// ```
+        #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+        #[serde(default)]
+        #[non_exhaustive]
+        pub struct SearchParams<'a> {
+            $($(#[doc = $doc])+
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub $value: Option<$type>,)*
+            $($(#[doc = $borrowed_doc])+
+            #[serde(skip)]
+            pub $borrowed: Option<$borrowed_type>,)*
+            /// Who runs the loops; rayon's global pool by default.
+            #[serde(skip)]
+            pub executor: Option<&'a dyn Executor>,
+            /// Ends the search early with [`SearchError::Cancelled`].
+            #[serde(skip)]
+            pub cancel: Option<&'a Cancel>,
+            /// Parameters that a codec, a quantizer or a wrapper declares, by name. Those of the coarse quantizer have names that begin
+            /// with `quantizer_`.
+            #[serde(flatten)]
+            pub own: Settings,
+        }
+
+        impl<'a> SearchParams<'a> {
+            setters! {
+                $($value: $type,)*
+                $($borrowed: $borrowed_type,)*
+                executor: &'a dyn Executor,
+                cancel: &'a Cancel,
+            }
+
+            /// Sets a parameter by name: one of the fields that are plain values, or one that a component of the index declares. A value
+            /// that the field cannot have is an error of the search.
+            #[must_use]
+            pub fn set(mut self, name: &str, value: impl Into<KnobValue>) -> Self {
+                let value = value.into();
+                match name {
+                    $(stringify!($value) => match FromKnob::from_knob(&value) {
+                        Some(value) => self.$value = Some(value),
+                        // Kept under its name: the search says what is wrong.
+                        None => self.own.set(name, value),
+                    },)*
+                    _ => self.own.set(name, value),
+                }
+                self
+            }
+
+            /// The parameters that are set; those that a single query sets too. `executor` and `cancel`, which every index takes, are not
+            /// among them.
+            pub fn asked(&self) -> impl Iterator<Item = SearchParam> {
+                let of_queries = |param: SearchParam| {
+                    self.per_query.is_some_and(|all| all.iter().any(|one| one.asked().any(|asked| asked == param)))
+                };
+                [
+                    $((SearchParam::$Value, self.$value.is_some()),)*
+                    $((SearchParam::$Borrowed, self.$borrowed.is_some()),)*
+                ]
+                .into_iter()
+                .filter(move |(param, is_set)| *is_set || of_queries(*param))
+                .map(|(param, _)| param)
+            }
+
+            /// The same without a parameter.
+            #[must_use]
+            pub fn without(mut self, param: SearchParam) -> Self {
+                match param {
+                    $(SearchParam::$Value => self.$value = None,)*
+                    $(SearchParam::$Borrowed => self.$borrowed = None,)*
+                }
+                self
+            }
+        }
+
+        impl fmt::Debug for SearchParams<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct("SearchParams")
+                    $(.field(stringify!($value), &self.$value))*
+                    $(.field(stringify!($borrowed), &self.$borrowed))*
+                    .field("own", &self.own)
+                    .finish_non_exhaustive()
+            }
+        }
+
+        /// A parameter of a search: a field of [`SearchParams`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum SearchParam {
+            $($(#[doc = $doc])+ $Value,)*
+            $($(#[doc = $borrowed_doc])+ $Borrowed,)*
+        }
+
+        impl SearchParam {
+            /// All of them, in the order of their declaration.
+            pub const ALL: &'static [SearchParam] = &[$(Self::$Value,)* $(Self::$Borrowed,)*];
+
+            /// The name of the field.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Value => stringify!($value),)*
+                    $(Self::$Borrowed => stringify!($borrowed),)*
+                }
+            }
+
+            /// What the field does.
+            pub const fn about(self) -> &'static str {
+                match self {
+                    $(Self::$Value => concat!($($doc),+),)*
+                    $(Self::$Borrowed => concat!($($borrowed_doc),+),)*
+                }
+            }
+
+            /// What the value may be; `None` for what is no plain value.
+            pub fn range(self) -> Option<ParamRange> {
+                match self {
+                    $(Self::$Value => Some($range),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+search_params! {
+    values {
+        /// Lists to probe for each query, at least 1; more than there are means all.
+        nprobe: usize = Nprobe, ParamRange::at_least(1);
+        /// At most this many codes are scanned for each query, counted in probe order and before the filter; 0 means no limit.
+        max_codes: usize = MaxCodes, ParamRange::at_least(0);
+        /// At most this many lists are scanned for each query, counted in probe order (those without codes do not count); 0 means no limit.
+        max_lists: usize = MaxLists, ParamRange::at_least(0);
+        /// Probe more lists, in rounds, for the queries that found fewer than k, until all lists are probed, or as many as
+        /// [`max_lists`](SearchParams::max_lists) or codes as [`max_codes`](SearchParams::max_codes) allow.
+        ensure_k: bool = EnsureK, ParamRange::Bool;
+        /// A range search keeps at most this many results for each query, the nearest; 0 means no limit.
+        max_results: usize = MaxResults, ParamRange::at_least(0);
+        /// A range search ends for a query once this many lists in a row, in probe order, had no result (those without codes do not count);
+        /// 0 means that it scans all it probes. (Faiss's `max_empty_result_buckets`.)
+        max_empty_lists: usize = MaxEmptyLists, ParamRange::at_least(0);
+        /// How the work is cut up. Results are the same in every mode.
+        mode: ParallelMode = Mode, ParamRange::Word(ParallelMode::NAMES);
+        /// Candidates for each result that a refining index re-scores, at least 1. (At 1, refining changes only the order of results.)
+        k_factor_rf: f32 = KFactorRf, ParamRange::Number { least: 1.0 };
+        /// Give the place of each result in the lists too.
+        locations: bool = Locations, ParamRange::Bool;
+    }
+    borrowed {
+        /// Only these ids may be found.
+        selector: &'a IdSelector<'a> = Selector;
+        /// What single queries ask for otherwise than the call, one item a query.
+        per_query: &'a [QueryParams<'a>] = PerQuery;
+    }
+}
+
+/// A field out of a value.
+trait FromKnob: Sized {
+    fn from_knob(value: &KnobValue) -> Option<Self>;
+}
+
+impl FromKnob for usize {
+    fn from_knob(value: &KnobValue) -> Option<Self> {
+        usize::try_from(value.as_whole()?).ok()
+    }
+}
+
+impl FromKnob for bool {
+    fn from_knob(value: &KnobValue) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
+impl FromKnob for f32 {
+    fn from_knob(value: &KnobValue) -> Option<Self> {
+        value.as_number().map(|number| number as f32)
+    }
+}
+
+impl FromKnob for ParallelMode {
+    fn from_knob(value: &KnobValue) -> Option<Self> {
+        match ParamRange::Word(Self::NAMES).normal(value)? {
+            KnobValue::Word(word) => word.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The prefix of the names of parameters of the coarse quantizer.
+pub const QUANTIZER_PREFIX: &str = "quantizer_";
+
 impl<'a> SearchParams<'a> {
     /// Nothing asked for: everything as the index is set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    setters! {
-        /// Sets [`nprobe`](field@Self::nprobe).
-        nprobe: usize,
-        /// Sets [`max_codes`](field@Self::max_codes).
-        max_codes: usize,
-        /// Sets [`max_lists`](field@Self::max_lists).
-        max_lists: usize,
-        /// Sets [`ensure_k`](field@Self::ensure_k).
-        ensure_k: bool,
-        /// Sets [`max_results`](field@Self::max_results).
-        max_results: usize,
-        /// Sets [`max_empty_lists`](field@Self::max_empty_lists).
-        max_empty_lists: usize,
-        /// Sets [`selector`](field@Self::selector).
-        selector: &'a IdSelector<'a>,
-        /// Sets [`mode`](field@Self::mode).
-        mode: ParallelMode,
-        /// Sets [`k_factor`](field@Self::k_factor).
-        k_factor: f32,
-        /// Sets [`locations`](field@Self::locations).
-        locations: bool,
-        /// Sets [`per_query`](field@Self::per_query).
-        per_query: &'a [QueryParams<'a>],
-        /// Sets [`quantizer`](field@Self::quantizer).
-        quantizer: &'a SearchParams<'a>,
-        /// Sets [`executor`](field@Self::executor).
-        executor: &'a dyn Executor,
-        /// Sets [`cancel`](field@Self::cancel).
-        cancel: &'a Cancel,
-    }
-
-    /// The fields that are set, by name; those that a single query sets too. `executor` and `cancel`, which every index takes, are not
-    /// among them.
-    pub fn asked(&self) -> impl Iterator<Item = &'static str> {
-        let any = |is_set: fn(&QueryParams<'a>) -> bool| self.per_query.is_some_and(|all| all.iter().any(is_set));
-        [
-            (self.nprobe.is_some() || any(|one| one.nprobe.is_some())).then_some("nprobe"),
-            (self.max_codes.is_some() || any(|one| one.max_codes.is_some())).then_some("max_codes"),
-            (self.max_lists.is_some() || any(|one| one.max_lists.is_some())).then_some("max_lists"),
-            (self.selector.is_some() || any(|one| one.selector.is_some())).then_some("selector"),
-            self.ensure_k.map(|_| "ensure_k"),
-            self.max_results.map(|_| "max_results"),
-            self.max_empty_lists.map(|_| "max_empty_lists"),
-            self.mode.map(|_| "mode"),
-            self.k_factor.map(|_| "k_factor"),
-            self.locations.map(|_| "locations"),
-            self.per_query.map(|_| "per_query"),
-            self.quantizer.map(|_| "quantizer"),
-        ]
-        .into_iter()
-        .flatten()
-    }
-
     /// Refuses what an index of kind `index` does not take.
     ///
     /// # Errors
-    /// [`SearchError::UnsupportedParam`] for the first field set that is not in `supported`.
-    pub fn only(&self, index: &'static str, supported: &[&str]) -> Result<(), SearchError> {
-        match self.asked().find(|param| !supported.contains(param)) {
-            Some(param) => Err(SearchError::UnsupportedParam { param, index }),
-            None => Ok(()),
+    /// [`SearchError::UnsupportedParam`] for the first parameter set that is not in `takes`; [`SearchError::InvalidParam`] for a
+    /// value that [`set`](Self::set) was given and the parameter cannot have.
+    pub fn only(&self, index: &'static str, takes: &Takes) -> Result<(), SearchError> {
+        let unsupported = |param: Cow<'static, str>| Err(SearchError::UnsupportedParam { param, index });
+        if let Some(param) = self.asked().find(|param| !takes.contains(*param)) {
+            return unsupported(param.name().into());
         }
+        for (name, value) in self.own.iter() {
+            let field = SearchParam::ALL.iter().find(|param| param.name() == name);
+            match field.filter(|param| takes.contains(**param)).and_then(|param| param.range()) {
+                Some(range) => {
+                    return Err(SearchError::invalid(name.to_owned(), range.to_string(), value));
+                }
+                None if !takes.contains_own(name) => return unsupported(name.to_owned().into()),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
-    /// The parameters of the search for lists: [`quantizer`](field@Self::quantizer), and the call's executor and cancel where it has none.
-    pub fn for_quantizer(&self) -> SearchParams<'a> {
-        let mut params = self.quantizer.copied().unwrap_or_default();
-        params.executor = params.executor.or(self.executor);
-        params.cancel = params.cancel.or(self.cancel);
+    /// Leaves out what is not in `takes`, and gives the names of what it left out: one config serves indexes of different kinds.
+    ///
+    /// ```
+    /// use ivf_core::params::{SearchParam, Takes};
+    /// use ivf_core::SearchParams;
+    /// let mut params = SearchParams::new().nprobe(16).max_codes(1000);
+    /// assert_eq!(params.retain(&Takes::of(&[SearchParam::MaxCodes])), ["nprobe"]);
+    /// assert_eq!((params.nprobe, params.max_codes), (None, Some(1000)));
+    /// ```
+    pub fn retain(&mut self, takes: &Takes) -> Vec<String> {
+        let unknown: Vec<SearchParam> = self.asked().filter(|param| !takes.contains(*param)).collect();
+        let mut left_out: Vec<String> = unknown.iter().map(|param| param.name().to_owned()).collect();
+        for param in unknown {
+            *self = std::mem::take(self).without(param);
+        }
+        let own: Vec<String> = self.own.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in own.into_iter().filter(|name| !takes.contains_own(name)) {
+            self.own.remove(&name);
+            left_out.push(name);
+        }
+        left_out
+    }
+
+    /// The parameters of the search for lists: those whose names begin with [`QUANTIZER_PREFIX`], without it, else those that `settings` of
+    /// the index say; the call's executor and cancel.
+    pub fn for_quantizer(&self, settings: &Settings) -> SearchParams<'a> {
+        let mut params = SearchParams { executor: self.executor, cancel: self.cancel, ..SearchParams::default() };
+        for settings in [settings, &self.own] {
+            for (name, value) in settings.iter() {
+                if let Some(name) = name.strip_prefix(QUANTIZER_PREFIX) {
+                    params = params.set(name, value.clone());
+                }
+            }
+        }
         params
+    }
+
+    /// For each of these parameters its value: the call's, else the one in `settings`, else its default.
+    ///
+    /// # Errors
+    /// [`SearchError::InvalidParam`] for one out of range.
+    pub fn resolved(&self, params: &[Param], settings: &Settings) -> Result<Settings, SearchError> {
+        self.own.resolved(params, settings).map_err(|error| match error {
+            KnobError::Value { name, must, found } => SearchError::invalid(name, must, found),
+            other => SearchError::invalid("a parameter", "one that a component declares", other),
+        })
     }
 
     /// What query `i` asks for: its own fields, and the call's where it has none.
@@ -180,6 +345,81 @@ impl<'a> SearchParams<'a> {
     }
 }
 
+/// The search parameters that an index takes.
+///
+/// ```
+/// use ivf_core::params::{SearchParam, Takes};
+/// const TAKES: Takes = Takes::of(&[SearchParam::Nprobe, SearchParam::Selector]);
+/// let takes = TAKES.with_own(["qb".into()]);
+/// assert!(takes.contains(SearchParam::Nprobe) && takes.contains_own("qb"));
+/// assert_eq!(takes.names(), ["nprobe", "selector", "qb"]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// A bit for each [`SearchParam`].
+    fields: u64,
+    own: Vec<Cow<'static, str>>,
+}
+
+impl Takes {
+    /// These fields of [`SearchParams`].
+    pub const fn of(params: &[SearchParam]) -> Self {
+        let (mut fields, mut i) = (0, 0);
+        while i < params.len() {
+            fields |= 1 << params[i] as u64;
+            i += 1;
+        }
+        Self { fields, own: Vec::new() }
+    }
+
+    /// These, and a field.
+    #[must_use]
+    pub const fn with(mut self, param: SearchParam) -> Self {
+        self.fields |= 1 << param as u64;
+        self
+    }
+
+    /// These without a field.
+    #[must_use]
+    pub const fn without(mut self, param: SearchParam) -> Self {
+        self.fields &= !(1 << param as u64);
+        self
+    }
+
+    /// These, and parameters that components declare.
+    #[must_use]
+    pub fn with_own(mut self, names: impl IntoIterator<Item = Cow<'static, str>>) -> Self {
+        self.own.extend(names);
+        self
+    }
+
+    /// Whether a field is among them.
+    pub const fn contains(&self, param: SearchParam) -> bool {
+        self.fields >> param as u64 & 1 == 1
+    }
+
+    /// Whether a parameter that a component declares is among them.
+    pub fn contains_own(&self, name: &str) -> bool {
+        self.own.iter().any(|own| own == name)
+    }
+
+    /// The fields among them.
+    pub fn fields(&self) -> impl Iterator<Item = SearchParam> {
+        SearchParam::ALL.iter().copied().filter(|param| self.contains(*param))
+    }
+
+    /// The parameters of components among them.
+    pub fn own(&self) -> &[Cow<'static, str>] {
+        &self.own
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> Vec<&str> {
+        let own = self.own.iter().map(|name| &**name);
+        self.fields().map(|param| param.name()).chain(own).collect()
+    }
+}
+
 /// What one query of a call asks for; absent fields mean what the call asks for, and then as the index is set.
 ///
 /// ```
@@ -210,41 +450,30 @@ impl<'a> QueryParams<'a> {
     }
 
     setters! {
-        /// Sets [`nprobe`](field@Self::nprobe).
         nprobe: usize,
-        /// Sets [`max_codes`](field@Self::max_codes).
         max_codes: usize,
-        /// Sets [`max_lists`](field@Self::max_lists).
         max_lists: usize,
-        /// Sets [`selector`](field@Self::selector).
         selector: &'a IdSelector<'a>,
     }
-}
 
-impl fmt::Debug for SearchParams<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SearchParams")
-            .field("nprobe", &self.nprobe)
-            .field("max_codes", &self.max_codes)
-            .field("max_lists", &self.max_lists)
-            .field("ensure_k", &self.ensure_k)
-            .field("max_results", &self.max_results)
-            .field("max_empty_lists", &self.max_empty_lists)
-            .field("selector", &self.selector)
-            .field("mode", &self.mode)
-            .field("k_factor", &self.k_factor)
-            .field("locations", &self.locations)
-            .field("per_query", &self.per_query)
-            .field("quantizer", &self.quantizer)
-            .finish_non_exhaustive()
+    fn asked(&self) -> impl Iterator<Item = SearchParam> {
+        let set = [
+            (SearchParam::Nprobe, self.nprobe.is_some()),
+            (SearchParam::MaxCodes, self.max_codes.is_some()),
+            (SearchParam::MaxLists, self.max_lists.is_some()),
+            (SearchParam::Selector, self.selector.is_some()),
+        ];
+        set.into_iter().filter(|(_, is_set)| *is_set).map(|(param, _)| param)
     }
 }
 
 /// How the work of a search is cut up. The results are the same in every mode and for every number of threads.
 ///
 /// The first four are Faiss's `parallel_mode` 0 to 3. Its flag 1024, "accumulate into the caller's results", is
-/// [`IndexIvf::search_preassigned_into`](crate::IndexIvf::search_preassigned_into) here.
+/// [`IndexIvf::search_preassigned_into`](crate::IndexIvf::search_preassigned_into) here. In text (knobs, config files) a mode is a
+/// word: `auto`, `queries`, `probes`, `queries_and_probes`, `fine_queries`, `list_major`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ParallelMode {
     /// The library chooses.
@@ -266,28 +495,68 @@ impl ParallelMode {
     /// All modes.
     pub const ALL: [ParallelMode; 6] =
         [Self::Auto, Self::Queries, Self::Probes, Self::QueriesAndProbes, Self::FineQueries, Self::ListMajor];
+
+    /// Their names, in the order of [`ALL`](Self::ALL).
+    pub const NAMES: &'static [&'static str] =
+        &["auto", "queries", "probes", "queries_and_probes", "fine_queries", "list_major"];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
 }
 
-/// What one training asks for; absent fields mean the kind's own defaults.
-#[derive(Clone, Copy, Default)]
+impl fmt::Display for ParallelMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for ParallelMode {
+    type Err = KnobError;
+
+    fn from_str(text: &str) -> Result<Self, KnobError> {
+        let place = Self::NAMES.iter().position(|name| name.eq_ignore_ascii_case(text));
+        place.map(|place| Self::ALL[place]).ok_or_else(|| KnobError::Value {
+            name: "mode".into(),
+            must: ParamRange::Word(Self::NAMES).to_string(),
+            found: text.to_owned(),
+        })
+    }
+}
+
+/// The seed of everything random unless the caller names one (Faiss's).
+pub const DEFAULT_SEED: u64 = 1234;
+
+/// What one training asks for; absent fields mean the kind's own defaults. In a config file (serde) it is a map of names and values.
+#[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TrainOptions<'a> {
     /// Rounds of k-means (10 for coarse centroids, 25 for codebooks).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub iterations: Option<usize>,
     /// Points of each round of k-means, drawn anew for each: mini-batch k-means, for more points than whole rounds have time for.
     /// Every round uses all points by default, and always for the codebooks of parts of vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mini_batch: Option<usize>,
     /// At most this many training points for each centroid, the rest is left out by sampling (256).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_points_per_centroid: Option<usize>,
-    /// The seed of everything random (1234).
+    /// The seed of everything random ([`DEFAULT_SEED`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// How k-means starts. (Codebooks of parts of vectors start from random points.)
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<KMeansStart>,
     /// Who runs the loops; rayon's global pool by default.
+    #[serde(skip)]
     pub executor: Option<&'a dyn Executor>,
     /// Told about the rounds.
+    #[serde(skip)]
     pub progress: Option<&'a dyn Progress>,
     /// Ends the training early.
+    #[serde(skip)]
     pub cancel: Option<&'a Cancel>,
 }
 
@@ -298,22 +567,19 @@ impl<'a> TrainOptions<'a> {
     }
 
     setters! {
-        /// Sets [`iterations`](field@Self::iterations).
         iterations: usize,
-        /// Sets [`mini_batch`](field@Self::mini_batch).
         mini_batch: usize,
-        /// Sets [`max_points_per_centroid`](field@Self::max_points_per_centroid).
         max_points_per_centroid: usize,
-        /// Sets [`seed`](field@Self::seed).
         seed: u64,
-        /// Sets [`start`](field@Self::start).
         start: KMeansStart,
-        /// Sets [`executor`](field@Self::executor).
         executor: &'a dyn Executor,
-        /// Sets [`progress`](field@Self::progress).
         progress: &'a dyn Progress,
-        /// Sets [`cancel`](field@Self::cancel).
         cancel: &'a Cancel,
+    }
+
+    /// The seed: the caller's, else [`DEFAULT_SEED`].
+    pub fn seed_or_default(&self) -> u64 {
+        self.seed.unwrap_or(DEFAULT_SEED)
     }
 }
 
@@ -344,6 +610,7 @@ impl fmt::Debug for TrainOptions<'_> {
 
 /// How k-means chooses its first centroids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KMeansStart {
     /// Training points drawn at random, each at most once.
@@ -353,17 +620,21 @@ pub enum KMeansStart {
     PlusPlus,
 }
 
-/// What one add asks for; absent fields mean the defaults.
-#[derive(Clone, Copy, Default)]
+/// What one add asks for; absent fields mean the defaults. In a config file (serde) it is a map of names and values.
+#[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AddOptions<'a> {
     /// What to do with a vector that holds a NaN or an infinity.
     pub non_finite: NonFinite,
     /// Who runs the loops; rayon's global pool by default.
+    #[serde(skip)]
     pub executor: Option<&'a dyn Executor>,
     /// Told about the vectors added.
+    #[serde(skip)]
     pub progress: Option<&'a dyn Progress>,
     /// Ends the add early; the index is then as before it.
+    #[serde(skip)]
     pub cancel: Option<&'a Cancel>,
 }
 
@@ -381,11 +652,8 @@ impl<'a> AddOptions<'a> {
     }
 
     setters! {
-        /// Sets [`executor`](field@Self::executor).
         executor: &'a dyn Executor,
-        /// Sets [`progress`](field@Self::progress).
         progress: &'a dyn Progress,
-        /// Sets [`cancel`](field@Self::cancel).
         cancel: &'a Cancel,
     }
 }
@@ -397,7 +665,8 @@ impl fmt::Debug for AddOptions<'_> {
 }
 
 /// What `add` does with a vector that holds a NaN or an infinity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NonFinite {
     /// The whole call is an error that names the row.
     #[default]
@@ -425,10 +694,72 @@ impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Says whether somebody did, if there is somebody who could.
+    ///
+    /// # Errors
+    /// [`Cancelled`], which becomes the error of each verb.
+    pub fn check(cancel: Option<&Cancel>) -> Result<(), Cancelled> {
+        match cancel {
+            Some(cancel) if cancel.is_cancelled() => Err(Cancelled),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Hears how far a long call has come. May be called from the thread of the call only.
 pub trait Progress: Sync {
     /// `done` of `total` steps of `stage` ("k-means", "add", ...) are done.
     fn step(&self, stage: &'static str, done: u64, total: u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_declared_once() {
+        let names: Vec<&str> = SearchParam::ALL.iter().map(|param| param.name()).collect();
+        assert_eq!(names.len(), 11);
+        for &param in SearchParam::ALL {
+            assert!(!param.about().is_empty(), "{param:?}");
+            let range = param.range();
+            if let Some(range) = range {
+                let value: KnobValue = match range {
+                    ParamRange::Bool => true.into(),
+                    ParamRange::Word(words) => words[1].into(),
+                    _ => 3.into(),
+                };
+                let params = SearchParams::new().set(param.name(), value);
+                assert_eq!(params.asked().collect::<Vec<_>>(), [param]);
+                assert_eq!(params.without(param).asked().count(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_index_does_not_take_is_refused_or_left_out() {
+        let takes = Takes::of(&[SearchParam::Nprobe]).with_own(["qb".into()]);
+        let refused = |params: SearchParams<'_>| match params.only("x", &takes).unwrap_err() {
+            SearchError::UnsupportedParam { param, .. } => param.into_owned(),
+            SearchError::InvalidParam { param, .. } => format!("bad {param}"),
+            other => panic!("{other}"),
+        };
+        assert!(SearchParams::new().nprobe(2).set("qb", 4).only("x", &takes).is_ok());
+        assert_eq!(refused(SearchParams::new().max_codes(3)), "max_codes");
+        assert_eq!(refused(SearchParams::new().set("efSearch", 3)), "efSearch");
+        assert_eq!(refused(SearchParams::new().set("nprobe", "many")), "bad nprobe");
+        let query = [QueryParams::new().max_lists(1)];
+        assert_eq!(refused(SearchParams::new().per_query(&query)), "max_lists");
+        let mut params = SearchParams::new().nprobe(2).max_codes(3).set("efSearch", 3);
+        assert_eq!(params.retain(&takes), ["max_codes", "efSearch"]);
+        assert!(params.only("x", &takes).is_ok() && params.nprobe == Some(2));
+    }
+
+    #[test]
+    fn the_quantizer_gets_its_own() {
+        let settings: Settings = [("quantizer_efSearch", 16), ("quantizer_nprobe", 2), ("qb", 1)].into();
+        let params = SearchParams::new().nprobe(8).set("quantizer_efSearch", 64).for_quantizer(&settings);
+        assert_eq!((params.nprobe, params.own.whole("efSearch"), params.own.get("qb")), (Some(2), Some(64), None));
+    }
 }

@@ -17,18 +17,14 @@ impl Probes {
     /// `n x nprobe` lists with their coarse distances (smaller is closer), row after row.
     ///
     /// # Errors
-    /// [`SearchError::InvalidParam`] if `nprobe` is zero, [`SearchError::Count`] if the two differ in length or do not divide
+    /// [`SearchError::InvalidParam`] if `nprobe` is zero, [`SearchError::Probes`] if the two differ in length or do not divide
     /// into rows.
     pub fn new(nprobe: usize, lists: Vec<Option<ListNo>>, distances: Vec<f32>) -> Result<Self, SearchError> {
         if nprobe == 0 {
-            return Err(SearchError::InvalidParam { param: "nprobe", must: "at least 1", found: "0".into() });
+            return Err(SearchError::invalid("nprobe", "at least 1", 0));
         }
         if lists.len() != distances.len() || !lists.len().is_multiple_of(nprobe) {
-            return Err(SearchError::Count {
-                what: "coarse distances",
-                found: distances.len(),
-                queries: lists.len() / nprobe,
-            });
+            return Err(SearchError::Probes { nprobe, lists: lists.len(), distances: distances.len() });
         }
         Ok(Self { nprobe, lists, distances })
     }

@@ -1,11 +1,11 @@
 //! Coarse quantizers: which list a vector belongs to, which lists a query should look into.
 
-use crate::error::{BuildError, DecodeError, KnobError, SearchError, TrainError};
+use crate::error::{BuildError, DecodeError, SearchError, TrainError};
 use crate::id::ListNo;
 use crate::metric::Metric;
 use crate::node::Node;
+use crate::param::Param;
 use crate::params::{SearchParams, TrainOptions};
-use crate::part::{Knob, KnobValue};
 use crate::plan::Probes;
 use crate::report::TrainReport;
 use crate::rows::{AnyRows, Rows};
@@ -25,6 +25,17 @@ pub trait Centroids: Send + Sync + fmt::Debug {
     /// # Panics
     /// If `list >= nlist` or `out` has another length.
     fn centroid(&self, list: ListNo, out: &mut [f32]);
+
+    /// Writes the centroids of the lists from `first` on to `out`, row after row.
+    ///
+    /// # Panics
+    /// If there are fewer lists, or `out` is not of whole rows.
+    fn centroid_rows(&self, first: ListNo, out: &mut [f32]) {
+        assert!(out.len().is_multiple_of(self.dim()), "rows of {} numbers", self.dim());
+        for (list, row) in (first.0..).zip(out.chunks_exact_mut(self.dim())) {
+            self.centroid(ListNo(list), row);
+        }
+    }
 }
 
 /// One list around the origin: what the codec of an index without coarse quantizer is bound to.
@@ -49,17 +60,43 @@ impl Centroids for Origin {
     }
 }
 
+/// What a quantizer promises of its probes beyond the contract of [`Level1Quantizer::assign`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Promise {
+    /// The lists it names are the nearest ones. Without it they are near (a graph, an index that probes few of its own lists), and
+    /// a row may have fewer.
+    pub exact: bool,
+    /// The lists for `k` probes begin with those for fewer: `assign(1)` begins `assign(k)`. An index that widens a search then scans
+    /// only what is new.
+    pub prefix: bool,
+}
+
+impl Promise {
+    /// Exact: then it has prefixes too.
+    pub const EXACT: Self = Self { exact: true, prefix: true };
+    /// No promise.
+    pub const NONE: Self = Self { exact: false, prefix: false };
+}
+
 /// A trained coarse quantizer: assigns vectors to lists. (Faiss's `Level1Quantizer`.)
 ///
 /// Both sides may rely on: a quantizer never changes once made (who replaces it makes a new one), so it is shared by `Arc` and
 /// called from many threads; answers do not depend on the number of threads or on how the rows are cut up.
 pub trait Level1Quantizer: Centroids {
-    /// The `nprobe` lists nearest to each row, nearest first, ties by list number. Coarse distances are
-    /// the inner ones (smaller is closer) of the metric it was trained for, to the centroids. At most `nlist` probes come back for each row.
+    /// The tag of its kind, in files and of [`export`](Self::export)'s node.
+    fn tag(&self) -> &str;
+
+    /// The `nprobe` lists nearest to each row (as near as [`promise`](Self::promise) says), nearest first, ties by list number, no list
+    /// twice. Coarse distances are the inner ones (smaller is closer) of the metric it was trained for, to the centroids. At most
+    /// `nlist` probes come back for each row; those that it does not find are absent, and stand last.
     ///
     /// # Errors
-    /// [`SearchError`]: rows of another dimension, a parameter it does not take, cancelled.
+    /// [`SearchError`]: rows of another dimension, `nprobe` 0, a parameter it does not take, cancelled.
     fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError>;
+
+    /// What it promises of its probes.
+    fn promise(&self) -> Promise;
 
     /// The specification it was trained from.
     fn spec(&self) -> Arc<dyn QuantizerSpec>;
@@ -67,28 +104,28 @@ pub trait Level1Quantizer: Centroids {
     /// The metric it was trained for; `None` if its answers are the same for every metric.
     fn metric(&self) -> Option<Metric>;
 
-    /// The same lists under other numbers: list `i` is what is list `order[i]` here.
-    ///
-    /// # Panics
-    /// If `order` does not name every list once.
-    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer>;
+    /// The ability to give its lists other numbers.
+    fn as_permute(&self) -> Option<&dyn Permute> {
+        None
+    }
 
     /// Bytes of memory it takes.
     fn memory(&self) -> usize;
 
     /// The quantizer for a file or another reader of its insides.
-    fn export(&self) -> Node<'_>;
-
-    /// Its knobs; an index shows them as `quantizer_<name>`.
-    fn knobs(&self) -> Vec<Knob> {
-        Vec::new()
-    }
-
-    /// The same quantizer with a knob turned.
     ///
     /// # Errors
-    /// [`KnobError`] for a knob it does not have or a value out of range.
-    fn with_knob(&self, name: &str, value: KnobValue) -> Result<Arc<dyn Level1Quantizer>, KnobError>;
+    /// [`StoreError`](crate::error::StoreError) if a list of an index inside it cannot be read.
+    fn export(&self) -> Result<Node<'_>, crate::error::StoreError>;
+}
+
+/// The ability of a quantizer to give its lists other numbers.
+pub trait Permute {
+    /// The same lists under other numbers: list `i` is what is list `order[i]` here.
+    ///
+    /// # Panics
+    /// If `order` does not name every list once.
+    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer>;
 }
 
 /// What a coarse quantizer shall be: trains into one. Displayed as its factory token.
@@ -102,12 +139,18 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// [`BuildError`].
     fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError>;
 
-    /// How many training vectors it uses at most: of more, it draws so many. 0 if it learns nothing from vectors, `usize::MAX` if it
+    /// How many training vectors it uses at most: of more, it draws this many. 0 if it learns nothing from vectors, `usize::MAX` if it
     /// uses all there are.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
     /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those vectors (as `f32`).
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
+
+    /// The parameters of [`Level1Quantizer::assign`]: an index shows them as knobs of its part `quantizer`, and takes them in each search
+    /// as `quantizer_<name>`.
+    fn params(&self, _dim: usize, _metric: Metric) -> Vec<Param> {
+        Vec::new()
+    }
 
     /// Learns the lists from vectors (all finite).
     ///

@@ -4,34 +4,39 @@
 //! implements, stands in one row beside it: its factory token, how to parse it, the tag it has in files, how to read it, and
 //! samples that tests, docs and benchmarks run over. Each crate exports its rows in a const slice; `ivf-factory` fills the default
 //! [`Registry`] from them; a user's crate adds its own.
+//!
+//! A row is made by its builder, so that a column more breaks nobody:
+//!
+//! ```
+//! use ivf_core::registry::StoreRow;
+//! use ivf_core::ArrayLists;
+//! const ROW: StoreRow = StoreRow::new(
+//!     "mine",
+//!     |nlist, layout| Ok(Box::new(ArrayLists::new(nlist, layout.clone()))),
+//!     |node, layout| Ok(Box::new(ArrayLists::read(node, layout)?)),
+//! )
+//! .about("lists of my own");
+//! assert_eq!(ROW.tag, "mine");
+//! ```
+//!
+//! Tokens nest: [`Token`] gives a row the arguments of its token, and the [`Registry`] parses them, as a codec, a quantizer, a transform
+//! or a whole index.
+
+mod token;
+
+pub use token::{Token, TokenError};
 
 use crate::codec::{Codec, CodecSpec};
 use crate::error::{BuildError, DecodeError, StoreError};
 use crate::index::Index;
 use crate::layout::CodeLayout;
 use crate::lists::{InvertedLists, StoreSpec};
+use crate::metric::Metric;
 use crate::node::StoredNode;
 use crate::quantizer::{Level1Quantizer, QuantizerSpec};
 use crate::transform::{Transform, TransformSpec};
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
-
-/// What is wrong with a token that a row knows as its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenError {
-    /// The faulty bytes of the token.
-    pub span: Range<usize>,
-    /// What is wrong, in a few words: "a codec needs at least one bit".
-    pub what: String,
-}
-
-impl TokenError {
-    /// A fault at `span`.
-    pub fn new(span: Range<usize>, what: impl Into<String>) -> Self {
-        Self { span, what: what.into() }
-    }
-}
 
 /// The answer of a row to a token: `None` if the token is not its own.
 pub type Parsed<T> = Option<Result<Arc<T>, TokenError>>;
@@ -39,100 +44,19 @@ pub type Parsed<T> = Option<Result<Arc<T>, TokenError>>;
 /// What a reader of exported nodes answers.
 pub type Decoded<T> = Result<T, DecodeError>;
 
-/// How one kind of codec is named, parsed and read.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct CodecRow {
-    /// The tag in files.
-    pub tag: &'static str,
-    /// The token's form, for docs and hints: `PQ<M>[x<bits>]`.
-    pub grammar: &'static str,
-    /// What it is, in a sentence.
-    pub about: &'static str,
-    /// Tokens to test and measure, for vectors whose dimension 16 divides.
-    pub samples: &'static [&'static str],
-    /// Parses a token.
-    pub parse: fn(&str) -> Parsed<dyn CodecSpec>,
-    /// Reads an exported codec.
-    pub read: fn(&StoredNode) -> Decoded<Arc<dyn Codec>>,
-}
+/// Parses a token, whose arguments the registry knows.
+pub type ParseToken<T> = fn(&Token<'_>, &Registry) -> Parsed<T>;
 
-impl CodecRow {
-    /// A row.
-    pub const fn new(
-        tag: &'static str,
-        grammar: &'static str,
-        about: &'static str,
-        samples: &'static [&'static str],
-        parse: fn(&str) -> Parsed<dyn CodecSpec>,
-        read: fn(&StoredNode) -> Decoded<Arc<dyn Codec>>,
-    ) -> Self {
-        Self { tag, grammar, about, samples, parse, read }
-    }
-}
+/// Reads an exported node, whose components the registry reads.
+pub type ReadNode<T> = fn(&StoredNode, &Registry) -> Decoded<T>;
 
-/// How one kind of coarse quantizer is named, parsed and read.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct QuantizerRow {
-    /// The tag in files.
-    pub tag: &'static str,
-    /// The token's form.
-    pub grammar: &'static str,
-    /// What it is, in a sentence.
-    pub about: &'static str,
-    /// Tokens to test and measure, of few lists.
-    pub samples: &'static [&'static str],
-    /// Parses a token.
-    pub parse: fn(&str) -> Parsed<dyn QuantizerSpec>,
-    /// Reads an exported quantizer.
-    pub read: fn(&StoredNode, &Registry) -> Decoded<Arc<dyn Level1Quantizer>>,
-}
-
-impl QuantizerRow {
-    /// A row.
-    pub const fn new(
-        tag: &'static str,
-        grammar: &'static str,
-        about: &'static str,
-        samples: &'static [&'static str],
-        parse: fn(&str) -> Parsed<dyn QuantizerSpec>,
-        read: fn(&StoredNode, &Registry) -> Decoded<Arc<dyn Level1Quantizer>>,
-    ) -> Self {
-        Self { tag, grammar, about, samples, parse, read }
-    }
-}
-
-/// How one kind of transform is named, parsed and read.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct TransformRow {
-    /// The tag in files.
-    pub tag: &'static str,
-    /// The token's form.
-    pub grammar: &'static str,
-    /// What it is, in a sentence.
-    pub about: &'static str,
-    /// Tokens to test and measure.
-    pub samples: &'static [&'static str],
-    /// Parses a token.
-    pub parse: fn(&str) -> Parsed<dyn TransformSpec>,
-    /// Reads an exported transform.
-    pub read: fn(&StoredNode) -> Decoded<Arc<dyn Transform>>,
-}
-
-impl TransformRow {
-    /// A row.
-    pub const fn new(
-        tag: &'static str,
-        grammar: &'static str,
-        about: &'static str,
-        samples: &'static [&'static str],
-        parse: fn(&str) -> Parsed<dyn TransformSpec>,
-        read: fn(&StoredNode) -> Decoded<Arc<dyn Transform>>,
-    ) -> Self {
-        Self { tag, grammar, about, samples, parse, read }
-    }
+/// An index as a factory string, or a part of one, names it. Displayed as that string.
+pub trait IndexSpec: Send + Sync + fmt::Debug + fmt::Display {
+    /// The index for vectors of `dim`: untrained, empty.
+    ///
+    /// # Errors
+    /// [`BuildError`] if a part does not work with the dimension, the metric or what it wraps.
+    fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError>;
 }
 
 /// An index around an index, as a factory string names it. Displayed as its token.
@@ -153,48 +77,93 @@ pub enum Side {
     After,
 }
 
-/// How one kind of wrapper is named, parsed and read.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct WrapperRow {
-    /// The tag in files.
-    pub tag: &'static str,
-    /// The token's form.
-    pub grammar: &'static str,
-    /// What it is, in a sentence.
-    pub about: &'static str,
-    /// Tokens to test and measure.
-    pub samples: &'static [&'static str],
-    /// How loosely the token binds, below [`SpecText::TRANSFORM`](crate::SpecText::TRANSFORM): of several tokens that could be outermost, the one with the lowest number is. (Faiss tries
-    /// `IDMap2`, then `IDMap`, then `RFlat`, then transforms.)
-    pub level: u8,
-    /// Where the token may stand.
-    pub side: Side,
-    /// Parses a token.
-    pub parse: fn(&str) -> Parsed<dyn WrapperSpec>,
-    /// Reads an exported wrapper, its insides with the registry.
-    pub read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
+macro_rules! rows {
+    ($($(#[$doc:meta])* $row:ident: $spec:ty => $read:ty { $($(#[$column_doc:meta])* $column:ident: $column_type:ty = $default:expr,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        #[non_exhaustive]
+        pub struct $row {
+            /// The tag in files.
+            pub tag: &'static str,
+            /// The token's form, for docs and hints: `PQ<M>[x<bits>]`. Empty for a kind without a token.
+            pub grammar: &'static str,
+            /// What it is, in a sentence.
+            pub about: &'static str,
+            /// Tokens to test and measure, for vectors whose dimension 16 divides.
+            pub samples: &'static [&'static str],
+            $($(#[$column_doc])* pub $column: $column_type,)*
+            /// Parses a token.
+            pub parse: ParseToken<$spec>,
+            /// Reads an exported node.
+            pub read: ReadNode<$read>,
+        }
+
+        impl $row {
+            /// A row of the kind with this tag in files and this form of token.
+            pub const fn new(
+                tag: &'static str,
+                grammar: &'static str,
+                parse: ParseToken<$spec>,
+                read: ReadNode<$read>,
+            ) -> Self {
+                Self { tag, grammar, about: "", samples: &[], $($column: $default,)* parse, read }
+            }
+
+            /// What the kind is, in a sentence.
+            #[must_use]
+            pub const fn about(self, about: &'static str) -> Self {
+                Self { about, ..self }
+            }
+
+            /// Tokens to test and measure, for vectors whose dimension 16 divides.
+            #[must_use]
+            pub const fn samples(self, samples: &'static [&'static str]) -> Self {
+                Self { samples, ..self }
+            }
+
+            $($(#[$column_doc])*
+            #[must_use]
+            pub const fn $column(self, $column: $column_type) -> Self {
+                Self { $column, ..self }
+            })*
+        }
+    )*};
 }
 
-impl WrapperRow {
-    /// A row.
-    #[allow(clippy::too_many_arguments, reason = "a row is its columns")]
-    pub const fn new(
-        tag: &'static str,
-        grammar: &'static str,
-        about: &'static str,
-        samples: &'static [&'static str],
-        level: u8,
-        side: Side,
-        parse: fn(&str) -> Parsed<dyn WrapperSpec>,
-        read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
-    ) -> Self {
-        Self { tag, grammar, about, samples, level, side, parse, read }
+rows! {
+    /// How one kind of codec is named, parsed and read.
+    CodecRow: dyn CodecSpec => Arc<dyn Codec> {}
+    /// How one kind of coarse quantizer is named, parsed and read. Samples have few lists.
+    QuantizerRow: dyn QuantizerSpec => Arc<dyn Level1Quantizer> {}
+    /// How one kind of transform is named, parsed and read.
+    TransformRow: dyn TransformSpec => Arc<dyn Transform> {}
+    /// How one kind of wrapper is named, parsed and read.
+    WrapperRow: dyn WrapperSpec => Box<dyn Index> {
+        /// How loosely the token binds, below [`SpecText::TRANSFORM`](crate::SpecText::TRANSFORM): of several tokens that could be
+        /// outermost, the one with the lowest number is. (Faiss tries `IDMap2`, then `IDMap`, then `RFlat`, then transforms.)
+        level: u8 = 128,
+        /// Where the token may stand.
+        side: Side = Side::Both,
+    }
+    /// How one kind of index is read and, if it has a token of its own (a graph: `HNSW32`), parsed.
+    IndexRow: dyn IndexSpec => Box<dyn Index> {
+        /// Whether a codec may follow the token after a comma (`HNSW32,SQ8`): [`Token::codec`] then.
+        takes_codec: bool = false,
+    }
+}
+
+impl IndexRow {
+    /// A row of an index without a token: the factory composes it, or somebody makes it by hand.
+    pub const fn without_token(tag: &'static str, read: ReadNode<Box<dyn Index>>) -> Self {
+        Self::new(tag, "", |_, _| None, read)
     }
 }
 
 /// Makes that many empty lists of codes that lie as the layout says.
 pub type CreateLists = fn(usize, &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError>;
+
+/// Reads exported lists of codes that lie as the layout says.
+pub type ReadLists = fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>;
 
 /// How one kind of store is made and read.
 #[derive(Clone, Copy, Debug)]
@@ -206,19 +175,20 @@ pub struct StoreRow {
     pub about: &'static str,
     /// Makes empty lists; an error if that needs more than the row knows.
     pub create: CreateLists,
-    /// Reads exported lists of codes that lie as the layout says.
-    pub read: fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>,
+    /// Reads exported lists.
+    pub read: ReadLists,
 }
 
 impl StoreRow {
     /// A row.
-    pub const fn new(
-        tag: &'static str,
-        about: &'static str,
-        create: CreateLists,
-        read: fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>,
-    ) -> Self {
-        Self { tag, about, create, read }
+    pub const fn new(tag: &'static str, create: CreateLists, read: ReadLists) -> Self {
+        Self { tag, about: "", create, read }
+    }
+
+    /// What the store is, in a sentence.
+    #[must_use]
+    pub const fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
     }
 }
 
@@ -232,28 +202,8 @@ impl StoreSpec for StoreRow {
     }
 }
 
-/// How one kind of index that the factory composes itself (an engine) is read.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct IndexRow {
-    /// The tag in files.
-    pub tag: &'static str,
-    /// What it is, in a sentence.
-    pub about: &'static str,
-    /// Reads an exported index, its components with the registry.
-    pub read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
-}
-
-impl IndexRow {
-    /// A row.
-    pub const fn new(
-        tag: &'static str,
-        about: &'static str,
-        read: fn(&StoredNode, &Registry) -> Decoded<Box<dyn Index>>,
-    ) -> Self {
-        Self { tag, about, read }
-    }
-}
+/// Parses a whole factory string with the kinds of a registry.
+pub type ParseIndex = fn(&str, &Registry) -> Result<Arc<dyn IndexSpec>, TokenError>;
 
 /// The kinds there are.
 ///
@@ -270,6 +220,7 @@ pub struct Registry {
     wrappers: Vec<WrapperRow>,
     stores: Vec<StoreRow>,
     indexes: Vec<IndexRow>,
+    parse_index: Option<ParseIndex>,
 }
 
 macro_rules! tables {
@@ -304,6 +255,35 @@ macro_rules! by_tag {
     };
 }
 
+/// Reading and parsing components, by tag and by token.
+macro_rules! components {
+    ($($table:ident, $what:literal, $spec:ty, $value:ty, $read:ident, $parse:ident, $stored:ident;)*) => {$(
+        #[doc = concat!("The ", $what, " of an exported node.")]
+        ///
+        /// # Errors
+        /// [`DecodeError::UnknownTag`], or what the row's reader says.
+        pub fn $read(&self, node: &StoredNode) -> Result<$value, DecodeError> {
+            (by_tag!(self.$table, $what, node.tag)?.read)(node, self)
+        }
+
+        #[doc = concat!("The ", $what, " that a token names: the answer of the first row that knows it.")]
+        pub fn $parse(&self, token: &Token<'_>) -> Parsed<$spec> {
+            self.$table.iter().find_map(|row| (row.parse)(token, self))
+        }
+
+        #[doc = concat!("The ", $what, " that a stored token names.")]
+        ///
+        /// # Errors
+        /// [`DecodeError::Value`] if no row knows it.
+        pub fn $stored(&self, tag: &str, token: &str) -> Result<Arc<$spec>, DecodeError> {
+            known(tag, token, Token::new(token).and_then(|token| match self.$parse(&token) {
+                Some(parsed) => parsed.map(Some),
+                None => Ok(None),
+            }))
+        }
+    )*};
+}
+
 impl Registry {
     /// A registry that knows nothing.
     pub fn new() -> Self {
@@ -319,28 +299,27 @@ impl Registry {
         IndexRow, with_indexes, indexes, "index";
     }
 
-    /// The codec of an exported node.
-    ///
-    /// # Errors
-    /// [`DecodeError::UnknownTag`], or what the row's reader says; so for the other `read_*`.
-    pub fn read_codec(&self, node: &StoredNode) -> Result<Arc<dyn Codec>, DecodeError> {
-        (by_tag!(self.codecs, "codec", node.tag)?.read)(node)
+    components! {
+        codecs, "codec", dyn CodecSpec, Arc<dyn Codec>, read_codec, parse_codec, codec_spec;
+        quantizers, "quantizer", dyn QuantizerSpec, Arc<dyn Level1Quantizer>, read_quantizer, parse_quantizer, quantizer_spec;
+        transforms, "transform", dyn TransformSpec, Arc<dyn Transform>, read_transform, parse_transform, transform_spec;
     }
 
-    /// The quantizer of an exported node.
-    ///
-    /// # Errors
-    /// As [`read_codec`](Self::read_codec).
-    pub fn read_quantizer(&self, node: &StoredNode) -> Result<Arc<dyn Level1Quantizer>, DecodeError> {
-        (by_tag!(self.quantizers, "quantizer", node.tag)?.read)(node, self)
+    /// Sets who parses whole factory strings; the factory's registry comes with one.
+    #[must_use]
+    pub fn with_index_parser(self, parse_index: ParseIndex) -> Self {
+        Self { parse_index: Some(parse_index), ..self }
     }
 
-    /// The transform of an exported node.
+    /// The index that a factory string names: an argument of a token that takes any index.
     ///
     /// # Errors
-    /// As [`read_codec`](Self::read_codec).
-    pub fn read_transform(&self, node: &StoredNode) -> Result<Arc<dyn Transform>, DecodeError> {
-        (by_tag!(self.transforms, "transform", node.tag)?.read)(node)
+    /// [`TokenError`], with the faulty bytes of the string.
+    pub fn parse_index(&self, factory: &str) -> Result<Arc<dyn IndexSpec>, TokenError> {
+        match self.parse_index {
+            Some(parse) => parse(factory, self),
+            None => Err(TokenError::new(0..factory.len(), "this registry parses no factory strings")),
+        }
     }
 
     /// The lists of an exported node.
@@ -369,38 +348,14 @@ impl Registry {
             None => (by_tag!(self.indexes, "index", node.tag)?.read)(node, self),
         }
     }
-
-    /// The codec specification that a stored token names.
-    ///
-    /// # Errors
-    /// [`DecodeError::Value`] if no row knows it.
-    pub fn codec_spec(&self, tag: &str, token: &str) -> Result<Arc<dyn CodecSpec>, DecodeError> {
-        known(tag, token, self.codecs.iter().find_map(|row| (row.parse)(token)))
-    }
-
-    /// The quantizer specification that a stored token names.
-    ///
-    /// # Errors
-    /// [`DecodeError::Value`] if no row knows it.
-    pub fn quantizer_spec(&self, tag: &str, token: &str) -> Result<Arc<dyn QuantizerSpec>, DecodeError> {
-        known(tag, token, self.quantizers.iter().find_map(|row| (row.parse)(token)))
-    }
-
-    /// The transform specification that a stored token names.
-    ///
-    /// # Errors
-    /// [`DecodeError::Value`] if no row knows it.
-    pub fn transform_spec(&self, tag: &str, token: &str) -> Result<Arc<dyn TransformSpec>, DecodeError> {
-        known(tag, token, self.transforms.iter().find_map(|row| (row.parse)(token)))
-    }
 }
 
-fn known<T: ?Sized>(tag: &str, token: &str, parsed: Parsed<T>) -> Result<Arc<T>, DecodeError> {
+fn known<T: ?Sized>(tag: &str, token: &str, parsed: Result<Option<Arc<T>>, TokenError>) -> Result<Arc<T>, DecodeError> {
     // It comes from a file: nothing of it may command a terminal, or fill one.
     let token: String = token.chars().take(60).flat_map(char::escape_debug).collect();
     match parsed {
-        Some(Ok(spec)) => Ok(spec),
-        Some(Err(error)) => Err(DecodeError::value(tag, format!("the stored token '{token}': {}", error.what))),
-        None => Err(DecodeError::value(tag, format!("the stored token '{token}' is unknown"))),
+        Ok(Some(spec)) => Ok(spec),
+        Err(error) => Err(DecodeError::value(tag, format!("the stored token '{token}': {}", error.what))),
+        Ok(None) => Err(DecodeError::value(tag, format!("the stored token '{token}' is unknown"))),
     }
 }

@@ -4,6 +4,7 @@ use crate::id::{ListNo, ListOffset, Location};
 use crate::layout::CodeLayout;
 use crate::lists::{ListRef, Segment};
 use crate::mask::Mask;
+use crate::plan::PlannedProbe;
 use crate::rows::Rows;
 use crate::sink::{Neighbor, Sink};
 use std::ops::Range;
@@ -158,6 +159,8 @@ pub struct ScanQuery<'a> {
     pub number: usize,
     /// The query, `dim` long.
     pub query: &'a [f32],
+    /// All lists that it is about to scan, in probe order.
+    pub probes: &'a [PlannedProbe],
     /// Its coarse distance from the list.
     pub coarse_distance: f32,
     /// It scans the entries of the piece below `limit` (numbers in the segment).
@@ -168,12 +171,25 @@ pub struct ScanQuery<'a> {
     pub sink: &'a mut Sink,
 }
 
+/// How exact the distances of a scanner are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exactness {
+    /// A distance is that to the vector which the code decodes to, up to the rounding of sums.
+    Exact,
+    /// A distance is an estimate of that to the vector which was encoded, and at most [`InvertedListScanner::bound`] away from it.
+    Bounded,
+    /// A distance is an estimate of that to the vector which was encoded.
+    Estimate,
+}
+
 /// Computes distances between queries and the codes of inverted lists. (Faiss's `InvertedListScanner`.)
 ///
 /// A scanner is made by [`BoundCodec::scanner`](crate::BoundCodec::scanner) and used by one thread:
 ///
 /// ```text
-/// set_query(q)  ->  set_list(l, coarse)  ->  scan(piece, sink), scan(piece, sink), ...  ->  set_list(...)  ->  ...
+/// set_query(q)  ->  set_probes(lists of q)  ->  set_list(l, coarse)  ->  scan(piece, sink), ...  ->  set_list(...)  ->  ...
+/// set_queries(all, probes)  ->  scan_batch(piece, some of them)  ->  ...
 /// ```
 ///
 /// A codec works once it has written [`set_query`](Self::set_query), [`set_list`](Self::set_list) and
@@ -185,6 +201,11 @@ pub trait InvertedListScanner: Send {
     /// # Panics
     /// If it has another dimension than the codec.
     fn set_query(&mut self, query: &[f32]);
+
+    /// All lists that the query is about to scan, in probe order: for tables that depend on several lists of a query. Called after
+    /// [`set_query`](Self::set_query) and before its first list is set; a search that goes on in rounds calls it for each round. A scan
+    /// of a query may be split over several scanners: each is told of all lists, and may scan some.
+    fn set_probes(&mut self, _probes: &[PlannedProbe]) {}
 
     /// The list that later calls speak of, and the query's coarse distance from it: the inner distance, in the index's metric,
     /// from the query to the list's centroid (0 in an index without coarse quantizer). Called after `set_query`.
@@ -198,6 +219,20 @@ pub trait InvertedListScanner: Send {
     /// # Panics
     /// If `code` has another length than the layout says.
     fn distance(&self, code: &[u8]) -> f32;
+
+    /// How exact [`distance`](Self::distance) is.
+    fn exactness(&self) -> Exactness {
+        Exactness::Exact
+    }
+
+    /// How far [`distance`](Self::distance) to a code may be from the distance to the vector that was encoded, for scanners that are
+    /// [`Exactness::Bounded`].
+    ///
+    /// # Panics
+    /// As [`distance`](Self::distance).
+    fn bound(&self, _code: &[u8]) -> f32 {
+        f32::INFINITY
+    }
 
     /// The distances to several codes of the list, one after the other.
     ///
@@ -220,12 +255,12 @@ pub trait InvertedListScanner: Send {
         }
     }
 
-    /// The queries that later calls of [`scan_batch`](Self::scan_batch) speak of by their numbers. A scanner that makes something
-    /// for a query may make it here, once for all lists.
+    /// The queries that later calls of [`scan_batch`](Self::scan_batch) speak of by their numbers, each with all lists that it is about
+    /// to scan, in probe order. A scanner that makes something for a query may make it here, once for all lists.
     ///
     /// # Panics
-    /// If they have another dimension than the codec.
-    fn set_queries(&mut self, _queries: Rows<'_, f32>) {}
+    /// If they have another dimension than the codec, or there is not one row of probes a query.
+    fn set_queries(&mut self, _queries: Rows<'_, f32>, _probes: &[&[PlannedProbe]]) {}
 
     /// Scans one piece (without filter of its own) for several of the queries set at once, each with its own limit, filter and
     /// sink. Afterwards no single query and no list is set.
@@ -235,6 +270,7 @@ pub trait InvertedListScanner: Send {
     fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
         for query in queries {
             self.set_query(query.query);
+            self.set_probes(query.probes);
             self.set_list(piece.list(), query.coarse_distance);
             self.scan(&piece.clone().within(0..query.limit).masked(query.mask), query.sink);
         }

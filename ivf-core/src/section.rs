@@ -56,6 +56,6 @@ impl Section for AlignedBytes {
     }
 
     fn memory(&self) -> usize {
-        (**self).len()
+        AlignedBytes::memory(self)
     }
 }

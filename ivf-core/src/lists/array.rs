@@ -1,23 +1,29 @@
 //! Lists in memory, each in one growing array a plane; those of a file stay where they are until they are written to.
 
 use super::stored::StoredLists;
+use super::table::ListTable;
 use super::{
     Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves,
 };
 use crate::bytes::{ALIGN, AlignedBytes};
 use crate::error::{DecodeError, StoreError};
 use crate::executor::{Executor, map_items};
+use crate::field::{Field, FieldType, Schema};
 use crate::id::{Id, Ids, ListNo, ListOffset, Location};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::{NamedArray, Node, StoredNode};
 use crate::registry::StoreRow;
 use std::borrow::Cow;
 use std::mem;
+use std::sync::Arc;
 
 /// The store in memory: for each list its ids, and one 64-byte aligned array a plane.
 ///
 /// Ids that count up by one are not stored (see [`Ids::Run`]). Lists that were read stay in the bytes they were read into, or in the
 /// mapped or opened file, until something is written to them: then they are copied, and what they came from is as it was.
+///
+/// A clone, and a [snapshot](InvertedLists::snapshot), shares all lists and takes a pointer for every 256 of them. Whoever writes to a
+/// list afterwards gets a copy of that list. A list without entries takes no memory.
 ///
 /// ```text
 /// own     -      -      list 2     -          written to
@@ -26,53 +32,55 @@ use std::mem;
 #[derive(Clone, Debug)]
 pub struct ArrayLists {
     layout: CodeLayout,
-    /// The lists that lie in memory of their own: all of them, unless `stored` has the others. (Boxed: a list that a file has takes a
-    /// pointer here.)
-    own: Vec<Option<Box<ArrayList>>>,
+    nlist: usize,
+    /// The lists that lie in memory of their own. The others are in `stored`, or empty.
+    own: ListTable<ArrayList>,
     stored: Option<StoredLists>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct ArrayList {
     ids: IdColumn,
+    /// None while the list is empty; else as many as the layout says.
     planes: Planes<AlignedBytes>,
 }
 
-/// Of an exported node.
-pub(super) const META_VERSION: u16 = 0;
+/// The version of an exported node.
+pub(super) const VERSION: u16 = 0;
 
-/// Meta of an exported node: the shape of the lists, checked against the codec's layout by the reader.
-#[derive(PartialEq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Meta {
-    pub(super) nlist: u64,
-    pub(super) layout: String,
-    pub(super) code_size: u64,
-    pub(super) block_len: u64,
-}
+/// The shape of the lists, which a reader compares with the codec's layout.
+pub(super) const SCHEMA: &Schema = &[
+    Field::new("nlist", FieldType::UInt),
+    Field::new("layout", FieldType::Text),
+    Field::new("code_size", FieldType::UInt),
+    Field::new("block_len", FieldType::UInt),
+    Field::since_version_2("codec", FieldType::Text),
+];
 
-impl Meta {
-    pub(super) fn new(nlist: u64, layout: &CodeLayout) -> Self {
-        let (code_size, block_len) = (layout.code_size() as u64, layout.block_len() as u64);
-        Self { nlist, layout: layout.name().to_owned(), code_size, block_len }
-    }
+/// Where a list is.
+enum Place<'a> {
+    Own(&'a ArrayList),
+    Stored(&'a StoredLists),
+    Empty,
 }
 
 impl ArrayLists {
     /// The row of this store, the default one.
     pub const ROW: StoreRow = StoreRow::new(
         "array",
-        "lists in memory",
-        |nlist, layout| Ok(Box::new(Self::new(nlist, layout.clone()))),
+        |nlist, layout| {
+            if u32::try_from(nlist.saturating_sub(1)).is_err() {
+                return Err(StoreError::TooManyLists { nlist });
+            }
+            Ok(Box::new(Self::new(nlist, layout.clone())))
+        },
         |node, layout| Ok(Box::new(Self::read(node, layout)?)),
-    );
+    )
+    .about("lists in memory");
 
     /// `nlist` empty lists.
     pub fn new(nlist: usize, layout: CodeLayout) -> Self {
-        let empty = ArrayList {
-            ids: IdColumn::default(),
-            planes: (0..layout.plane_count()).map(|_| AlignedBytes::new()).collect(),
-        };
-        Self { own: vec![Some(Box::new(empty)); nlist], stored: None, layout }
+        Self { layout, nlist, own: ListTable::new(), stored: None }
     }
 
     /// The store that a node exported by [`InvertedLists::export`] holds. The lists stay in the node's sections.
@@ -81,27 +89,24 @@ impl ArrayLists {
     /// [`DecodeError`] for whatever does not fit together.
     pub fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         let stored = StoredLists::read(node, layout)?;
-        Ok(Self { layout: layout.clone(), own: vec![None; stored.nlist()], stored: Some(stored) })
+        Ok(Self { layout: layout.clone(), nlist: stored.nlist(), own: ListTable::new(), stored: Some(stored) })
     }
 
-    /// The list in memory of its own; `None` if the file has it.
-    fn get(&self, list: ListNo) -> Result<Option<&ArrayList>, StoreError> {
-        let own = self.own.get(list.index()).ok_or(StoreError::NoSuchList { list, nlist: self.own.len() })?;
-        Ok(own.as_deref())
-    }
-
-    /// The lists of the file.
-    ///
-    /// # Panics
-    /// If there is no file: then every list is in memory of its own.
-    fn stored(&self) -> &StoredLists {
-        self.stored.as_ref().expect("lists that are not the store's own are a file's")
+    fn place(&self, list: ListNo) -> Result<Place<'_>, StoreError> {
+        if list.index() >= self.nlist {
+            return Err(StoreError::NoSuchList { list, nlist: self.nlist });
+        }
+        Ok(match (self.own.get(list.index()), &self.stored) {
+            (Some(own), _) => Place::Own(own),
+            (None, Some(stored)) => Place::Stored(stored),
+            (None, None) => Place::Empty,
+        })
     }
 
     /// The list, in memory of its own from now on.
     fn get_mut(&mut self, list: ListNo) -> Result<&mut ArrayList, StoreError> {
         self.own([list])?;
-        Ok(self.own[list.index()].as_deref_mut().expect("its own just above"))
+        Ok(self.own.get_mut(list.index()))
     }
 
     /// Copies lists that the file has into memory of their own. Where the file was read into memory, all of them are copied at the
@@ -109,26 +114,46 @@ impl ArrayLists {
     fn own(&mut self, lists: impl IntoIterator<Item = ListNo>) -> Result<(), StoreError> {
         let mut wanted = Vec::new();
         for list in lists {
-            if self.get(list)?.is_none() {
+            if let Place::Stored(_) = self.place(list)? {
                 wanted.push(list);
             }
         }
-        if wanted.is_empty() {
-            return Ok(());
+        let Some(stored) = self.stored.as_ref().filter(|_| !wanted.is_empty()) else { return Ok(()) };
+        let is_whole = stored.in_memory();
+        if is_whole {
+            wanted = stored.filled().filter(|list| self.own.get(list.index()).is_none()).collect();
         }
-        if self.stored().in_memory() {
-            let numbers = (0..self.own.len()).map(|no| ListNo(no as u32));
-            wanted = numbers.filter(|list| self.own[list.index()].is_none()).collect();
-        }
-        let copy = |list: &ListNo| ArrayList::copy_of(self.stored(), *list, &self.layout);
+        let copy = |list: &ListNo| ArrayList::copy_of(stored, *list, &self.layout);
         let copies = wanted.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
         for (list, copy) in wanted.into_iter().zip(copies) {
-            self.own[list.index()] = Some(Box::new(copy));
+            self.own.set(list.index(), Some(copy));
         }
-        if self.own.iter().all(Option::is_some) {
+        if is_whole {
             self.stored = None;
         }
         Ok(())
+    }
+
+    /// Gives back what a list that became empty takes.
+    fn let_go(&mut self, list: ListNo) {
+        if self.own.get(list.index()).is_some_and(|own| own.ids.len() == 0) {
+            // Where a file has the list, its own one says that it is empty now.
+            let empty = self.stored.is_some().then(ArrayList::default);
+            self.own.set(list.index(), empty);
+        }
+    }
+
+    /// The lists that are not empty, if they are so few that a file names them; else all.
+    fn exported(&self) -> (Vec<ListNo>, bool) {
+        let stored = self.stored.iter().flat_map(StoredLists::filled);
+        let stored = stored.filter(|list| self.own.get(list.index()).is_none());
+        let own = self.own.iter().filter(|(_, list)| list.ids.len() > 0).map(|(at, _)| ListNo(at as u32));
+        let mut filled: Vec<ListNo> = own.chain(stored).collect();
+        if filled.len() < self.nlist / 2 {
+            filled.sort_unstable();
+            return (filled, true);
+        }
+        ((0..self.nlist).map(|no| ListNo(no as u32)).collect(), false)
     }
 }
 
@@ -138,8 +163,12 @@ fn padding(bytes: usize) -> usize {
 }
 
 impl InvertedLists for ArrayLists {
+    fn tag(&self) -> &str {
+        Self::ROW.tag
+    }
+
     fn nlist(&self) -> usize {
-        self.own.len()
+        self.nlist
     }
 
     fn layout(&self) -> &CodeLayout {
@@ -147,53 +176,76 @@ impl InvertedLists for ArrayLists {
     }
 
     fn list_len(&self, list: ListNo) -> Result<usize, StoreError> {
-        Ok(self.get(list)?.map_or_else(|| self.stored().len(list), |own| own.ids.len()))
+        Ok(match self.place(list)? {
+            Place::Own(own) => own.ids.len(),
+            Place::Stored(stored) => stored.len(list),
+            Place::Empty => 0,
+        })
     }
 
     fn list(&self, list: ListNo) -> Result<ListRef<'_>, StoreError> {
-        let Some(own) = self.get(list)? else { return self.stored().list(list, &self.layout) };
+        let own = match self.place(list)? {
+            Place::Own(own) if own.ids.len() > 0 => own,
+            Place::Stored(stored) => return stored.list(list, &self.layout),
+            _ => return Ok(ListRef::default()),
+        };
         let planes = own.planes.iter().map(|plane| PlaneBytes::Borrowed(plane)).collect();
         Ok(ListRef::new([Segment::new(&self.layout, SegmentIds::Borrowed(own.ids.view()), planes)?]))
     }
 
     fn prefetch(&self, lists: &[ListNo]) {
-        let Some(stored) = &self.stored else { return };
         for &list in lists {
-            if let Ok(None) = self.get(list) {
+            if let Ok(Place::Stored(stored)) = self.place(list) {
                 stored.prefetch(list, &self.layout);
             }
         }
     }
 
     fn memory(&self) -> usize {
-        let own = self.own.iter().flatten().map(|own| size_of::<ArrayList>() + own.memory()).sum::<usize>();
-        size_of_val(&self.own[..]) + own + self.stored.as_ref().map_or(0, StoredLists::memory)
+        let own = self.own.iter().map(|(_, own)| own.memory()).sum::<usize>();
+        self.own.memory() + own + self.stored.as_ref().map_or(0, StoredLists::memory)
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
         const ZEROS: [u8; ALIGN] = [0; ALIGN];
+        let (numbers, is_sparse) = self.exported();
         let (mut lens, mut runs, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         let mut planes: Planes<Vec<Cow<'_, [u8]>>> = (0..self.layout.plane_count()).map(|_| Vec::new()).collect();
-        for no in 0..self.own.len() {
-            let list = ListNo(no as u32);
+        for &list in &numbers {
             lens.push(self.list_len(list)? as u64);
-            let own = self.get(list)?;
-            let run = own.map_or_else(|| self.stored().run(list), |own| own.ids.run());
+            let place = self.place(list)?;
+            let run = match &place {
+                Place::Own(own) => own.ids.run(),
+                Place::Stored(stored) => stored.run(list),
+                Place::Empty => None,
+            };
             runs.extend(run.map_or([0, 0], |first| [1, first.0]));
-            ids.push(match own {
-                Some(own) => Cow::Borrowed(own.ids.listed_bytes()),
-                None => self.stored().listed_ids(list)?.into(),
+            ids.push(match &place {
+                Place::Own(own) => Cow::Borrowed(own.ids.listed_bytes()),
+                Place::Stored(stored) => stored.listed_ids(list)?.into(),
+                Place::Empty => Cow::Borrowed(&[][..]),
             });
             for (p, plane) in planes.iter_mut().enumerate() {
-                let blocks: Cow<'_, [u8]> = match own {
-                    Some(own) => Cow::Borrowed(&own.planes[p]),
-                    None => self.stored().plane(list, p, &self.layout)?.into(),
+                let blocks: Cow<'_, [u8]> = match &place {
+                    Place::Own(own) => Cow::Borrowed(own.planes.get(p).map_or(&[], |plane| plane)),
+                    Place::Stored(stored) => stored.plane(list, p, &self.layout)?.into(),
+                    Place::Empty => Cow::Borrowed(&[]),
                 };
                 let zeros = Cow::Borrowed(&ZEROS[..padding(blocks.len())]);
                 plane.extend([blocks, zeros]);
             }
         }
-        let mut node = Node::new(Self::ROW.tag, META_VERSION, &Meta::new(self.own.len() as u64, &self.layout));
+        let layout = &self.layout;
+        let mut node = Node::new(Self::ROW.tag, VERSION)
+            .with("nlist", self.nlist)
+            .with("layout", layout.name())
+            .with("code_size", layout.code_size())
+            .with("block_len", layout.block_len())
+            .with("codec", layout.codec());
+        if is_sparse {
+            let numbers: Vec<u32> = numbers.iter().map(|list| list.0).collect();
+            node.push(NamedArray::owned("numbers", &[numbers.len() as u64], numbers));
+        }
         node.push(NamedArray::owned("lens", &[lens.len() as u64], lens));
         node.push(NamedArray::owned("runs", &[runs.len() as u64 / 2, 2], runs));
         node.push(NamedArray::bytes::<Id>("ids", ids));
@@ -203,6 +255,10 @@ impl InvertedLists for ArrayLists {
         Ok(node)
     }
 
+    fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError> {
+        Ok(Box::new(self.clone()))
+    }
+
     fn writer(&mut self) -> Option<&mut dyn InvertedListsMut> {
         Some(self)
     }
@@ -210,7 +266,7 @@ impl InvertedLists for ArrayLists {
 
 impl InvertedListsMut for ArrayLists {
     fn prepare(&mut self, lists: &[ListNo]) -> Result<(), StoreError> {
-        let nlist = self.own.len();
+        let nlist = self.nlist;
         self.own(lists.iter().copied().filter(|list| list.index() < nlist))
     }
 
@@ -229,79 +285,79 @@ impl InvertedListsMut for ArrayLists {
         }
         self.own(batch.groups().map(|group| group.list))?;
         let layout = &self.layout;
-        let (mut rest, mut next) = (self.own.iter_mut(), 0);
-        let jobs: Vec<(&mut ArrayList, Group<'_>)> = batch
-            .groups()
-            .map(|group| {
-                let list = rest.nth(group.list.index() - next).and_then(Option::as_deref_mut);
-                next = group.list.index() + 1;
-                (list.expect("its own just above"), group)
-            })
-            .collect();
-        map_items(executor, jobs, |_, (list, group)| list.append(layout, &group));
+        let numbers: Vec<usize> = batch.groups().map(|group| group.list.index()).collect();
+        let lists = self.own.many_mut(numbers.into_iter());
+        let jobs: Vec<(&mut Arc<ArrayList>, Group<'_>)> = lists.into_iter().zip(batch.groups()).collect();
+        map_items(executor, jobs, |_, (list, group)| Arc::make_mut(list).append(layout, &group));
         Ok(())
     }
 
     fn truncate(&mut self, list: ListNo, len: usize) -> Result<(), StoreError> {
-        let layout = self.layout.clone();
-        self.get_mut(list)?.truncate(&layout, len);
+        if len < self.list_len(list)? {
+            let layout = self.layout.clone();
+            self.get_mut(list)?.truncate(&layout, len);
+            self.let_go(list);
+        }
         Ok(())
     }
 
     fn put(&mut self, at: Location, id: Id, code: &[u8]) -> Result<(), StoreError> {
+        let len = self.list_len(at.list)?;
+        if at.offset.index() >= len {
+            return Err(StoreError::NoSuchEntry { at, len });
+        }
+        if code.len() != self.layout.code_size() {
+            return Err(StoreError::Segment { len: 1, what: "a code is not as long as the layout says" });
+        }
         let layout = self.layout.clone();
         let list = self.get_mut(at.list)?;
-        if at.offset.index() >= list.ids.len() {
-            return Err(StoreError::NoSuchEntry { at, len: list.ids.len() });
-        }
         list.ids.set(at.offset.index(), id);
         layout.put(&mut list.planes_mut(), at.offset.index(), code);
         Ok(())
     }
 
     fn remove(&mut self, list: ListNo, offsets: &[ListOffset]) -> Result<Vec<Moved>, StoreError> {
-        let layout = self.layout.clone();
-        let no = list;
-        let list = self.get_mut(list)?;
-        let len = list.ids.len();
+        let len = self.list_len(list)?;
         if let Some(&offset) = offsets.iter().find(|o| o.index() >= len) {
-            return Err(StoreError::NoSuchEntry { at: Location { list: no, offset }, len });
+            return Err(StoreError::NoSuchEntry { at: Location { list, offset }, len });
         }
+        if offsets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let layout = self.layout.clone();
+        let own = self.get_mut(list)?;
         let mut scratch = Vec::new();
         let moves = closing_moves(len, offsets)
             .into_iter()
             .map(|(from, to)| {
-                let id = list.ids.view().get(from.index());
-                list.ids.set(to.index(), id);
-                layout.copy(&mut list.planes_mut(), from.index(), to.index(), &mut scratch);
+                let id = own.ids.view().get(from.index());
+                own.ids.set(to.index(), id);
+                layout.copy(&mut own.planes_mut(), from.index(), to.index(), &mut scratch);
                 Moved { id, from, to }
             })
             .collect();
-        list.truncate(&layout, len - offsets.len());
+        own.truncate(&layout, len - offsets.len());
+        self.let_go(list);
         Ok(moves)
     }
 
     fn replace(&mut self, list: ListNo, ids: &[Id], codes: &[u8]) -> Result<(), StoreError> {
-        self.get(list)?;
+        self.place(list)?;
         if u32::try_from(ids.len()).is_err() {
             return Err(StoreError::ListFull { list });
         }
         if codes.len() != ids.len() * self.layout.code_size() {
             return Err(StoreError::Segment { len: ids.len(), what: "there is not one code an id" });
         }
-        let lists = vec![list; ids.len()];
-        let batch = ListBatch::group(&lists, ids, codes, self.layout.code_size());
-        let layout = self.layout.clone();
-        let list = self.get_mut(list)?;
-        list.truncate(&layout, 0);
-        for group in batch.groups() {
-            list.append(&layout, &group);
-        }
+        let mut own = ArrayList::default();
+        own.extend(&self.layout, ids.iter().copied(), |planes, layout| layout.pack(planes, 0, codes));
+        self.own.set(list.index(), Some(own));
+        self.let_go(list);
         Ok(())
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        *self = Self::new(self.own.len(), self.layout.clone());
+        *self = Self::new(self.nlist, self.layout.clone());
         Ok(())
     }
 }
@@ -310,13 +366,13 @@ impl ArrayList {
     /// A copy of a list that a file has.
     fn copy_of(stored: &StoredLists, list: ListNo, layout: &CodeLayout) -> Result<Self, StoreError> {
         let entries = stored.list(list, layout)?;
+        // What was read for the ids is at hand: a file is not read twice.
+        let Some(segment) = entries.segments().next() else { return Ok(Self::default()) };
         let ids = match stored.run(list) {
             Some(first) => IdColumn::Run { first, len: entries.len() },
             None => IdColumn::of(entries.ids().collect()),
         };
-        // What was read for the ids is at hand: a file is not read twice.
-        let segment = entries.segments().next();
-        let plane = |p| AlignedBytes::copy_of(segment.map_or(&[], |segment| segment.plane(p)));
+        let plane = |p| AlignedBytes::copy_of(segment.plane(p));
         let mut own = Self { ids, planes: (0..layout.plane_count()).map(plane).collect() };
         // In a file anything may stand there.
         own.clear_tail(layout, usize::MAX);
@@ -324,23 +380,50 @@ impl ArrayList {
     }
 
     fn memory(&self) -> usize {
-        self.ids.memory() + self.planes.iter().map(|plane| plane.len()).sum::<usize>()
+        self.ids.memory() + self.planes.iter().map(AlignedBytes::memory).sum::<usize>()
     }
 
     fn planes_mut(&mut self) -> Planes<&mut [u8]> {
         self.planes.iter_mut().map(|plane| &mut **plane).collect()
     }
 
+    /// Appends ids, and has `pack` write their codes.
+    fn extend(
+        &mut self,
+        layout: &CodeLayout,
+        ids: impl ExactSizeIterator<Item = Id>,
+        pack: impl FnOnce(&mut [&mut [u8]], &CodeLayout),
+    ) {
+        self.ids.extend(ids);
+        while self.planes.len() < layout.plane_count() {
+            self.planes.push(AlignedBytes::new());
+        }
+        for (p, plane) in self.planes.iter_mut().enumerate() {
+            plane.resize(layout.plane_bytes(p, self.ids.len()));
+        }
+        pack(&mut self.planes_mut(), layout);
+    }
+
     fn append(&mut self, layout: &CodeLayout, group: &Group<'_>) {
         let start = self.ids.len();
-        self.ids.extend(group.ids());
-        for (p, plane) in self.planes.iter_mut().enumerate() {
-            plane.resize(layout.plane_bytes(p, start + group.len()));
-        }
-        let mut planes = self.planes_mut();
-        for (slot, code) in (start..).zip(group.codes()) {
-            layout.put(&mut planes, slot, code);
-        }
+        self.extend(layout, group.ids(), |planes, layout| {
+            if group.len() < PACKED {
+                for (slot, code) in (start..).zip(group.codes()) {
+                    layout.put(planes, slot, code);
+                }
+                return;
+            }
+            // Codes that go to one list are not neighbours in the batch: they are gathered block by block, then packed.
+            let (mut rows, mut slot) = (Vec::new(), start);
+            let mut codes = group.codes();
+            while codes.len() > 0 {
+                let count = (layout.block_len() - slot % layout.block_len()).min(codes.len());
+                rows.clear();
+                codes.by_ref().take(count).for_each(|code| rows.extend_from_slice(code));
+                layout.pack(planes, slot, &rows);
+                slot += count;
+            }
+        });
     }
 
     fn truncate(&mut self, layout: &CodeLayout, len: usize) {
@@ -358,13 +441,16 @@ impl ArrayList {
     /// Zeroes the slots past the end in the last block, as the layout's contract says, up to slot `end`.
     fn clear_tail(&mut self, layout: &CodeLayout, end: usize) {
         let len = self.ids.len();
-        let zero = vec![0; layout.code_size()];
-        let mut planes = self.planes_mut();
-        for slot in len..end.min(layout.blocks(len) * layout.block_len()) {
-            layout.put(&mut planes, slot, &zero);
+        let end = end.min(layout.blocks(len) * layout.block_len());
+        if end > len {
+            let zeros = vec![0; (end - len) * layout.code_size()];
+            layout.pack(&mut self.planes_mut(), len, &zeros);
         }
     }
 }
+
+/// Fewer codes are put down one by one.
+const PACKED: usize = 4;
 
 /// Ids of a list: not stored while they count up by one.
 #[derive(Clone, Debug)]
@@ -407,7 +493,7 @@ impl IdColumn {
     fn memory(&self) -> usize {
         match self {
             Self::Run { .. } => 0,
-            Self::Listed { ids, .. } => size_of_val(&ids[..]),
+            Self::Listed { ids, .. } => ids.capacity() * size_of::<Id>(),
         }
     }
 
@@ -476,24 +562,67 @@ mod tests {
     use super::*;
     use crate::executor::Inline;
 
+    fn add(lists: &mut ArrayLists, list: u32, ids: &[Id]) {
+        let codes = vec![1; ids.len()];
+        lists.append(&ListBatch::group(&vec![ListNo(list); ids.len()], ids, &codes, 1), &Inline).unwrap();
+    }
+
+    fn ids(lists: &ArrayLists, list: u32) -> Vec<i64> {
+        lists.list(ListNo(list)).unwrap().ids().map(|id| id.0).collect()
+    }
+
     #[test]
     fn ids_that_count_up_are_not_stored() {
         let mut lists = ArrayLists::new(1, CodeLayout::rows(1));
-        let empty = lists.memory();
-        let add = |lists: &mut ArrayLists, ids: &[Id]| {
-            let codes = vec![0; ids.len()];
-            lists.append(&ListBatch::group(&vec![ListNo(0); ids.len()], ids, &codes, 1), &Inline).unwrap();
-        };
-        add(&mut lists, &[Id(5), Id(6)]);
-        add(&mut lists, &[Id(7)]);
-        assert_eq!(lists.memory(), empty + 3);
-        add(&mut lists, &[Id(-1)]);
-        assert_eq!(lists.memory(), empty + 4 + 4 * 8);
-        assert_eq!(lists.list(ListNo(0)).unwrap().ids().map(|id| id.0).collect::<Vec<_>>(), [5, 6, 7, -1]);
+        add(&mut lists, 0, &[Id(5), Id(6)]);
+        let two = lists.memory();
+        add(&mut lists, 0, &[Id(7)]);
+        assert_eq!(lists.memory(), two);
+        add(&mut lists, 0, &[Id(-1)]);
+        assert!(lists.memory() >= two + 4 * 8);
+        assert_eq!(ids(&lists, 0), [5, 6, 7, -1]);
         let mut run = ArrayLists::new(1, CodeLayout::rows(1));
-        add(&mut run, &[Id(i64::MAX - 1), Id(i64::MAX), Id(i64::MIN)]);
+        add(&mut run, 0, &[Id(i64::MAX - 1), Id(i64::MAX), Id(i64::MIN)]);
         assert_eq!(run.list(ListNo(0)).unwrap().ids().last(), Some(Id(i64::MIN)));
     }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was_and_empty_lists_take_nothing() {
+        let mut lists = ArrayLists::new(1 << 28, CodeLayout::rows(1));
+        assert!(lists.memory() < 100);
+        for list in [0, 300, 301] {
+            add(&mut lists, list, &[Id(1), Id(9), Id(4)]);
+        }
+        let snapshot = lists.snapshot().unwrap();
+        add(&mut lists, 300, &[Id(8)]);
+        lists.put(Location::new(0, 1), Id(7), &[0]).unwrap();
+        lists.remove(ListNo(301), &[ListOffset(0), ListOffset(1), ListOffset(2)]).unwrap();
+        assert_eq!([0, 300, 301].map(|list| ids(&lists, list)), [vec![1, 7, 4], vec![1, 9, 4, 8], vec![]]);
+        for list in [0, 300, 301] {
+            let held: Vec<i64> = snapshot.list(ListNo(list)).unwrap().ids().map(|id| id.0).collect();
+            assert_eq!(held, [1, 9, 4], "{list}");
+        }
+        // Few of many lists: they stand in a file by their numbers.
+        let node = snapshot.export().unwrap();
+        assert_eq!(node.array("numbers").map(|array| array.byte_len()), Some(3 * 4));
+        let mut back = ArrayLists::read(&node.to_stored(), &CodeLayout::rows(1)).unwrap();
+        assert!(back.export().unwrap().same(&node));
+        assert_eq!((ids(&back, 300), ids(&back, 5)), (vec![1, 9, 4], vec![]));
+        add(&mut back, 5, &[Id(3)]);
+        assert_eq!((ids(&back, 300), ids(&back, 5), back.nlist()), (vec![1, 9, 4], vec![3], 1 << 28));
+        back.clear().unwrap();
+        assert!(back.memory() < 100);
+    }
+
+    #[test]
+    fn lists_of_another_codec_are_refused() {
+        let layout = |codec| CodeLayout::rows(1).of_codec(codec);
+        let node = |layout| ArrayLists::new(2, layout).export().unwrap().to_stored();
+        assert!(ArrayLists::read(&node(layout("pq")), &layout("pq")).is_ok());
+        let error = ArrayLists::read(&node(layout("pq")), &layout("sq8")).unwrap_err().to_string();
+        assert!(error.contains("of pq") && error.contains("of sq8"), "{error}");
+    }
+
     #[test]
     fn ids_in_order_are_known_to_be() {
         let mut column = IdColumn::default();

@@ -7,6 +7,7 @@ mod array;
 mod batch;
 mod segment;
 mod stored;
+mod table;
 
 pub use array::ArrayLists;
 pub use batch::{Group, ListBatch};
@@ -27,6 +28,9 @@ use std::fmt;
 /// # Errors
 /// Reading is fallible (a list may stand on a disk). Asking for a list past the end is [`StoreError::NoSuchList`].
 pub trait InvertedLists: Send + Sync + fmt::Debug {
+    /// The tag of the store's row, and of [`export`](Self::export)'s node.
+    fn tag(&self) -> &str;
+
     /// How many lists: list numbers are `0..nlist`.
     fn nlist(&self) -> usize;
 
@@ -47,6 +51,13 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
 
     /// The store for a file or another reader of its insides.
     fn export(&self) -> Result<Node<'_>, StoreError>;
+
+    /// The lists as they are now: what is written to either of the two afterwards does not show in the other. A store in memory shares
+    /// what neither changes.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSnapshot`] for a store that cannot be copied.
+    fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError>;
 
     /// The write half, if the store has one.
     fn writer(&mut self) -> Option<&mut dyn InvertedListsMut> {
@@ -78,7 +89,7 @@ pub trait InvertedListsMut: InvertedLists {
     /// Overwrites an entry.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchEntry`] past the end of the list.
+    /// [`StoreError::NoSuchEntry`] past the end of the list, [`StoreError::Segment`] for a code of another length.
     fn put(&mut self, at: Location, id: Id, code: &[u8]) -> Result<(), StoreError>;
 
     /// Removes the entries at `offsets` (ascending, each once) and closes the gaps from the end of the list.
@@ -99,6 +110,10 @@ pub trait InvertedListsMut: InvertedLists {
     fn remove(&mut self, list: ListNo, offsets: &[ListOffset]) -> Result<Vec<Moved>, StoreError>;
 
     /// Replaces a whole list: `ids` with `codes` (rows of `code_size` bytes).
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchList`], [`StoreError::ListFull`], and [`StoreError::Segment`] if there is not one code an id; nothing is
+    /// replaced then.
     fn replace(&mut self, list: ListNo, ids: &[Id], codes: &[u8]) -> Result<(), StoreError>;
 
     /// Empties every list.

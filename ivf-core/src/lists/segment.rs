@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::id::{Id, Ids, ListOffset};
 use crate::layout::{CodeLayout, Planes};
 use std::borrow::Cow;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 /// The bytes of one plane of a segment: the store's own, or shared (read from a disk, or a snapshot's).
@@ -118,6 +118,19 @@ impl<'a> Segment<'a> {
     }
 }
 
+impl Segment<'_> {
+    /// Reads the codes of some entries, one after the other: a call of the packer a block.
+    ///
+    /// # Panics
+    /// If the entries pass `len`, `codes` has another length, or `layout` is another one than the segment was made with.
+    pub fn unpack(&self, layout: &CodeLayout, entries: Range<usize>, codes: &mut [u8]) {
+        assert!(entries.end <= self.len(), "entries {entries:?} of {}", self.len());
+        assert_eq!(codes.len(), entries.len() * layout.code_size(), "room for a code an entry");
+        let planes: Planes<&[u8]> = self.planes.iter().map(|p| &**p).collect();
+        layout.unpack(&planes, entries.start, codes);
+    }
+}
+
 /// A list as a reader sees it: its segments in order.
 #[derive(Clone, Debug, Default)]
 pub struct ListRef<'a> {
@@ -196,11 +209,11 @@ impl<'a> ListRef<'a> {
     /// All codes as rows, `len x code_size` bytes, in order.
     pub fn unpack(&self, layout: &CodeLayout) -> Vec<u8> {
         let mut codes = vec![0; self.len * layout.code_size()];
-        let mut rows = codes.chunks_exact_mut(layout.code_size());
+        let mut rest = &mut codes[..];
         for segment in self.segments() {
-            for slot in 0..segment.len() {
-                segment.code(layout, slot, rows.next().expect("one row an entry"));
-            }
+            let (rows, next) = rest.split_at_mut(segment.len() * layout.code_size());
+            segment.unpack(layout, 0..segment.len(), rows);
+            rest = next;
         }
         codes
     }

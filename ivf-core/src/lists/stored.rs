@@ -1,6 +1,6 @@
 //! Lists where a stored node has them: nothing is copied, and nothing but the lengths is read before a list is asked for.
 
-use super::array::{META_VERSION, Meta};
+use super::array::{SCHEMA, VERSION};
 use super::{ListRef, PlaneBytes, Segment, SegmentIds};
 use crate::bytes::ALIGN;
 use crate::error::{DecodeError, StoreError};
@@ -15,14 +15,18 @@ use std::sync::{Arc, OnceLock};
 /// The lists of an exported [`ArrayLists`](super::ArrayLists).
 ///
 /// ```text
-/// lens    3        2     0    40          lens and runs are read and checked when the lists are opened
-/// runs    1 100    0 0   0 0  0 0
-/// ids     (none)   7 9        40 ids      the others where they lie: a list begins where the ones before it end,
-/// plane0  | list 0 | list 1 | list 3 |    in a plane at the next multiple of 64
+/// numbers  (none)                          or, where most lists are empty, the numbers of the others: 0 1 3
+/// lens     3        2     0    40          numbers, lens and runs are read and checked when the lists are opened
+/// runs     1 100    0 0   0 0  0 0
+/// ids      (none)   7 9        40 ids      the others where they lie: a list begins where the ones before it end,
+/// plane0   | list 0 | list 1 | list 3 |    in a plane at the next multiple of 64
 /// ```
 #[derive(Clone, Debug)]
 pub(super) struct StoredLists {
-    lists: Vec<Place>,
+    nlist: usize,
+    /// The numbers of the lists in `lists`, ascending; `None` if those are all.
+    numbers: Option<Arc<[ListNo]>>,
+    lists: Arc<[Place]>,
     ids: Arc<dyn Section>,
     planes: Planes<Arc<dyn Section>>,
     /// For each list, whether it was asked for before: the hint, some system calls, is given once.
@@ -50,21 +54,42 @@ enum IdPlace {
 impl StoredLists {
     /// The lists of a node. What it says of their places is checked here; their ids and codes may be any.
     pub(super) fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
-        node.expect_version(META_VERSION)?;
-        let meta: Meta = node.meta()?;
+        node.expect_version(VERSION)?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
-        let expected = Meta::new(meta.nlist, layout);
-        if meta != expected {
+        let fields = node.fields(SCHEMA)?;
+        let (name, codec): (String, Option<String>) = (fields.get("layout")?, fields.opt("codec")?);
+        let sizes: (u64, u64) = (fields.get("code_size")?, fields.get("block_len")?);
+        let is_other_codec = codec.as_ref().is_some_and(|codec| codec != layout.codec());
+        if name != layout.name()
+            || sizes != (layout.code_size() as u64, layout.block_len() as u64)
+            || is_other_codec
+        {
+            let shown = |text: &str| text.chars().take(60).flat_map(char::escape_debug).collect::<String>();
+            let codec = codec.map(|codec| format!(" of {}", shown(&codec))).unwrap_or_default();
             return Err(fault(format!(
-                "the codes are laid out as {:?} ({} bytes, blocks of {}), the codec's as {layout}",
-                meta.layout.chars().take(60).collect::<String>(),
-                meta.code_size,
-                meta.block_len
+                "the codes are laid out as {} ({} bytes, blocks of {}){codec}, the codec's as {layout}",
+                shown(&name),
+                sizes.0,
+                sizes.1
             )));
         }
+        let nlist = fields.get::<u64>("nlist")?;
+        let nlist = usize::try_from(nlist).ok().filter(|_| nlist <= 1 << 32);
+        let nlist = nlist.ok_or_else(|| fault("more than 2^32 lists".to_owned()))?;
+        let numbers = if node.arrays.iter().any(|array| array.name == "numbers") {
+            let numbers: Vec<ListNo> = node.array::<u32>("numbers")?.iter().copied().map(ListNo).collect();
+            let is_ascending = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+            if !is_ascending || numbers.last().is_some_and(|last| last.index() >= nlist) {
+                return Err(fault("numbers of lists that do not ascend, or pass the last list".to_owned()));
+            }
+            Some(numbers)
+        } else {
+            None
+        };
         let lens = node.array::<u64>("lens")?;
-        if lens.len() as u64 != meta.nlist {
-            return Err(fault(format!("{} list lengths for {} lists", lens.len(), meta.nlist)));
+        let expected = numbers.as_ref().map_or(nlist, Vec::len);
+        if lens.len() != expected {
+            return Err(fault(format!("{} list lengths for {expected} lists", lens.len())));
         }
         let runs = node.array::<i64>("runs")?;
         if runs.len() != 2 * lens.len() {
@@ -96,7 +121,9 @@ impl StoredLists {
         let known = if ids.memory() > 0 { lists.len() } else { 0 };
         Ok(Self {
             order: (0..known).map(|_| OnceLock::new()).collect(),
-            lists,
+            nlist,
+            numbers: numbers.map(Into::into),
+            lists: lists.into(),
             asked,
             ids,
             planes: planes.into_iter().map(Claim::finish).collect::<Result<_, _>>()?,
@@ -105,7 +132,22 @@ impl StoredLists {
 
     /// How many lists.
     pub(super) fn nlist(&self) -> usize {
-        self.lists.len()
+        self.nlist
+    }
+
+    /// The lists that are not empty, ascending.
+    pub(super) fn filled(&self) -> impl Iterator<Item = ListNo> {
+        let number = |at: usize| self.numbers.as_ref().map_or(ListNo(at as u32), |numbers| numbers[at]);
+        let filled = self.lists.iter().enumerate().filter(|(_, place)| place.len > 0);
+        filled.map(move |(at, _)| number(at))
+    }
+
+    /// Which of the places is that of a list; `None` for one that is empty and not among them.
+    fn find(&self, list: ListNo) -> Option<usize> {
+        match &self.numbers {
+            None => Some(list.index()),
+            Some(numbers) => numbers.binary_search(&list).ok(),
+        }
     }
 
     /// The length of a list.
@@ -113,12 +155,12 @@ impl StoredLists {
     /// # Panics
     /// If there is no such list; so for the others.
     pub(super) fn len(&self, list: ListNo) -> usize {
-        self.lists[list.index()].len as usize
+        self.find(list).map_or(0, |at| self.lists[at].len as usize)
     }
 
     /// The first id of a list, if its ids count up by one.
     pub(super) fn run(&self, list: ListNo) -> Option<Id> {
-        match self.lists[list.index()].ids {
+        match self.lists[self.find(list)?].ids {
             IdPlace::Run(first) => Some(first),
             IdPlace::Listed(_) => None,
         }
@@ -126,16 +168,18 @@ impl StoredLists {
 
     /// The bytes of the ids of a list whose ids do not count up.
     pub(super) fn listed_ids(&self, list: ListNo) -> Result<PlaneBytes<'_>, StoreError> {
-        let place = &self.lists[list.index()];
-        match place.ids {
-            IdPlace::Listed(start) if place.len > 0 => self.ids.part(start..start + id_bytes(place.len)),
+        match self.find(list).map(|at| &self.lists[at]) {
+            Some(Place { len, ids: IdPlace::Listed(start), .. }) if *len > 0 => {
+                self.ids.part(*start..start + id_bytes(*len))
+            }
             _ => Ok(PlaneBytes::Borrowed(&[])),
         }
     }
 
     /// The blocks of a list in a plane.
     pub(super) fn plane(&self, list: ListNo, p: usize, layout: &CodeLayout) -> Result<PlaneBytes<'_>, StoreError> {
-        let place = &self.lists[list.index()];
+        let Some(at) = self.find(list) else { return Ok(PlaneBytes::Borrowed(&[])) };
+        let place = &self.lists[at];
         let range: Range<u64> = place.planes[p]..place.planes[p] + layout.plane_bytes(p, place.len as usize) as u64;
         if range.is_empty() { Ok(PlaneBytes::Borrowed(&[])) } else { self.planes[p].part(range) }
     }
@@ -151,7 +195,7 @@ impl StoredLists {
             None => match self.listed_ids(list)? {
                 PlaneBytes::Borrowed(bytes) => {
                     let ids: &[Id] = bytemuck::try_cast_slice(bytes).map_err(misplaced)?;
-                    let order = self.order.get(list.index());
+                    let order = self.find(list).and_then(|at| self.order.get(at));
                     let is_ascending = order.is_some_and(|order| *order.get_or_init(|| ids.is_sorted()));
                     SegmentIds::Borrowed(if is_ascending { Ids::Ascending(ids) } else { Ids::Listed(ids) })
                 }
@@ -166,8 +210,8 @@ impl StoredLists {
 
     /// The list is about to be read.
     pub(super) fn prefetch(&self, list: ListNo, layout: &CodeLayout) {
-        let place = &self.lists[list.index()];
-        let asked = &self.asked[list.index()];
+        let Some(at) = self.find(list) else { return };
+        let (place, asked) = (&self.lists[at], &self.asked[at]);
         if place.len == 0 || asked.load(Ordering::Relaxed) {
             return;
         }
@@ -185,6 +229,7 @@ impl StoredLists {
         let sections = self.planes.iter().chain([&self.ids]).map(|section| section.memory());
         self.lists.len() * (size_of::<Place>() + size_of::<AtomicBool>())
             + size_of_val(&self.order[..])
+            + self.numbers.as_ref().map_or(0, |numbers| size_of_val(&numbers[..]))
             + sections.sum::<usize>()
     }
 

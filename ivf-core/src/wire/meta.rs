@@ -1,61 +1,175 @@
-//! A kind's own fields in a file: serde structs, through bincode 2 with fixed-size integers, little-endian.
+//! The fields of a node in a file: one list of (name, value), through bincode 2 with fixed-size integers, little-endian.
 //!
 //! The only module that names bincode (pinned at 2.0.1: version 3 is an empty tombstone).
 
 use crate::error::DecodeError;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use crate::field::{Fields, Scalar, Value};
+use crate::metric::Metric;
 
-/// No kind's fields are longer; bulk data stands in arrays.
+/// No node's fields take more bytes; bulk data belongs in arrays.
 pub const MAX_META: usize = 1 << 20;
+
+/// Bytes of the name of a field, at most.
+pub const MAX_FIELD_NAME: usize = 255;
 
 fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<MAX_META>()
 }
 
-/// The bytes of `meta`.
-///
-/// # Panics
-/// If they pass [`MAX_META`], or if the type's `Serialize` fails: faults of the kind, not of its data.
-pub fn to_bytes<M: Serialize>(meta: &M) -> Vec<u8> {
-    let bytes = bincode::serde::encode_to_vec(meta, config()).expect("fields that serialise");
-    assert!(bytes.len() <= MAX_META, "the fields of a kind fit {MAX_META} bytes; bulk data belongs in arrays");
-    bytes
+/// A scalar as it is encoded: variants are numbered from 0 in this order.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum WireScalar {
+    Bool(bool),
+    UInt(u64),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    /// By its name.
+    Metric(String),
 }
 
-/// The value whose bytes these are, all of them.
+/// A value as it is encoded. Lists hold scalars only, so that no bytes nest deeply.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum WireValue {
+    One(WireScalar),
+    List(Vec<WireScalar>),
+}
+
+impl From<&Scalar> for WireScalar {
+    fn from(scalar: &Scalar) -> Self {
+        match scalar {
+            Scalar::Bool(value) => Self::Bool(*value),
+            Scalar::UInt(value) => Self::UInt(*value),
+            Scalar::Int(value) => Self::Int(*value),
+            Scalar::Float(value) => Self::Float(*value),
+            Scalar::Text(value) => Self::Text(value.clone()),
+            Scalar::Metric(value) => Self::Metric(value.to_string()),
+        }
+    }
+}
+
+impl WireScalar {
+    fn scalar(self) -> Result<Scalar, String> {
+        Ok(match self {
+            Self::Bool(value) => Scalar::Bool(value),
+            Self::UInt(value) => Scalar::UInt(value),
+            Self::Int(value) => Scalar::Int(value),
+            Self::Float(value) => Scalar::Float(value),
+            Self::Text(value) => Scalar::Text(value),
+            Self::Metric(name) => {
+                let metric: Metric = name.parse().map_err(|_| "a metric that is not known".to_owned())?;
+                // One spelling each: what is read is written again byte for byte.
+                if metric.to_string() != name {
+                    return Err("a metric that is not spelt as it is written".to_owned());
+                }
+                Scalar::Metric(metric)
+            }
+        })
+    }
+}
+
+/// The bytes of fields.
 ///
 /// # Errors
-/// [`DecodeError::Meta`] for anything else: too short, too long, left over, no such variant.
-pub fn from_bytes<M: DeserializeOwned>(tag: &str, bytes: &[u8]) -> Result<M, DecodeError> {
+/// How many bytes they take, if that is more than [`MAX_META`].
+///
+/// # Panics
+/// Never: values of these types are always encoded.
+pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
+    let list: Vec<(&str, WireValue)> = fields
+        .iter()
+        .map(|(name, value)| match value {
+            Value::One(scalar) => (name, WireValue::One(scalar.into())),
+            Value::List(scalars) => (name, WireValue::List(scalars.iter().map(WireScalar::from).collect())),
+        })
+        .collect();
+    let bytes = bincode::serde::encode_to_vec(&list, config()).expect("plain values are encoded");
+    if bytes.len() > MAX_META { Err(bytes.len()) } else { Ok(bytes) }
+}
+
+/// The fields whose bytes these are, all of them.
+///
+/// # Errors
+/// [`DecodeError::Meta`] for anything else: too short, too long, left over, no such variant, a name twice or with control
+/// characters.
+pub fn from_bytes(tag: &str, bytes: &[u8]) -> Result<Fields, DecodeError> {
     let fault = |why: String| DecodeError::Meta { tag: tag.to_owned(), why };
-    let (meta, used) = bincode::serde::decode_from_slice(bytes, config()).map_err(|error| fault(error.to_string()))?;
+    let decoded: Result<(Vec<(String, WireValue)>, usize), _> = bincode::serde::decode_from_slice(bytes, config());
+    let (list, used) = decoded.map_err(|error| fault(error.to_string()))?;
     if used != bytes.len() {
         return Err(fault(format!("{} bytes are left over", bytes.len() - used)));
     }
-    Ok(meta)
+    let mut fields = Fields::new();
+    let mut names = std::collections::HashSet::new();
+    for (name, value) in list {
+        if name.len() > MAX_FIELD_NAME || name.chars().any(char::is_control) {
+            return Err(fault(format!("a name of more than {MAX_FIELD_NAME} bytes, or with control characters")));
+        }
+        let value = match value {
+            WireValue::One(scalar) => Value::One(scalar.scalar().map_err(&fault)?),
+            WireValue::List(scalars) => {
+                Value::List(scalars.into_iter().map(WireScalar::scalar).collect::<Result<_, _>>().map_err(&fault)?)
+            }
+        };
+        if !names.insert(name.clone()) {
+            return Err(fault(format!("two fields are named '{name}'")));
+        }
+        fields.push(name, value);
+    }
+    Ok(fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn fixed_width_little_endian_all_used() {
-        let bytes = to_bytes(&(1u32, "ab".to_owned()));
-        assert_eq!(bytes, [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b']);
-        assert_eq!(from_bytes::<(u32, String)>("t", &bytes).unwrap(), (1, "ab".to_owned()));
-        for cut in 0..bytes.len() {
-            assert!(from_bytes::<(u32, String)>("t", &bytes[..cut]).is_err());
-        }
-        assert!(from_bytes::<u32>("t", &bytes).is_err());
+    fn sample() -> Fields {
+        let mut fields = Fields::new();
+        fields.set("n", 1_u64);
+        fields.set("m", Metric::Lp(3.0));
+        fields.set("list", vec!["a", "b"]);
+        fields.set("x", -0.5_f32);
+        fields.set("is", true);
+        fields.set("i", -7_i64);
+        fields
     }
 
     #[test]
-    fn a_length_from_hell_takes_no_memory() {
+    fn fields_come_back_and_no_other_bytes_pass() {
+        let bytes = to_bytes(&sample()).unwrap();
+        // Count 6, name "n", One, UInt, 1.
+        assert_eq!(bytes[..25], [&[6, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'n'][..], &[0; 4], &[1, 0, 0, 0]].concat());
+        assert_eq!(from_bytes("t", &bytes).unwrap(), sample());
+        for cut in 0..bytes.len() {
+            assert!(from_bytes("t", &bytes[..cut]).is_err());
+        }
+        assert!(from_bytes("t", &[&bytes[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_length_beyond_the_bytes_takes_no_memory() {
         let mut bytes = vec![0xff; 8];
         bytes.extend([0; 16]);
-        assert!(from_bytes::<Vec<u64>>("t", &bytes).is_err());
-        assert!(from_bytes::<String>("t", &bytes).is_err());
+        assert!(from_bytes("t", &bytes).is_err());
+        let mut fields = Fields::new();
+        fields.set("long", "x".repeat(MAX_META));
+        assert!(to_bytes(&fields).is_err());
+    }
+
+    #[test]
+    fn a_metric_has_one_spelling_and_a_name_one_field() {
+        let mut fields = Fields::new();
+        fields.set("m", Metric::L2);
+        let mut bytes = to_bytes(&fields).unwrap();
+        let last = bytes.len() - 2;
+        bytes[last] = b'L';
+        assert!(from_bytes("t", &bytes).is_err());
+        let mut fields = Fields::new();
+        fields.set("a", 1_u64);
+        fields.set("b", 1_u64);
+        let mut bytes = to_bytes(&fields).unwrap();
+        let second = bytes.iter().position(|&byte| byte == b'b').unwrap();
+        bytes[second] = b'a';
+        assert!(from_bytes("t", &bytes).unwrap_err().to_string().contains("two fields are named 'a'"));
     }
 }
