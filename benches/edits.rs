@@ -7,7 +7,7 @@
 
 use ivf::cpu::RayonPool;
 use ivf::io::read_vectors;
-use ivf::{AddOptions, Id, IdSelector, Index, KnobValue, Metric, Rows, TrainOptions};
+use ivf::{AddOptions, Id, IdSelector, Index, Metric, Rows, TrainOptions};
 use std::collections::HashSet;
 use std::error::Error;
 use std::time::Instant;
@@ -17,9 +17,6 @@ const MOST: usize = 1_000_000;
 
 /// Ids that are edited in a call each.
 const SINGLES: usize = 1000;
-
-/// The number of the hash map among the direct maps.
-const HASH: u64 = 2;
 
 /// Runs the edit for each item and says what a call took in microseconds, as JSON.
 fn each<T>(items: &[T], mut edit: impl FnMut(&T) -> Result<(), Box<dyn Error>>) -> Result<String, Box<dyn Error>> {
@@ -41,12 +38,11 @@ fn built(
     pool: &RayonPool,
 ) -> Result<Box<dyn Index>, Box<dyn Error>> {
     let mut index = ivf::build(factory, base.dim(), metric)?;
-    let unable = index.unable("train, then add");
     // What the lists are like matters here, not how good they are.
     let options = TrainOptions::new().iterations(4).max_points_per_centroid(64).executor(pool);
-    index.as_train().ok_or(unable.clone())?.train(base.into(), &options)?;
-    index.as_add().ok_or(unable)?.add(base.into(), &AddOptions::new().executor(pool))?;
-    index.set_knob("direct_map", KnobValue::Int(HASH))?;
+    index.train_with(base, &options)?;
+    index.add_with(base, &AddOptions::new().executor(pool))?;
+    index.set_knob("direct_map", "hash")?;
     Ok(index)
 }
 
@@ -92,6 +88,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert!(gone.iter().all(|id| index.reconstruct(*id).is_err()), "a removed id is there");
     assert!(index.reconstruct_many(&left).is_ok(), "an id that was left is not there");
 
+    // The ability is looked up once: what a call takes is to be the edit.
     let unable = index.unable("update and upsert");
     let updating = index.as_update().ok_or(unable.clone())?;
     let update = each(replaced, |&id| Ok(updating.update(&[id], of(id).into(), &options)?))?;

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut params = SearchParams::new().nprobe(nprobe.parse()?).executor(&pool);
     params.selector = selector.as_ref();
 
-    let search = |rows: Rows<'_, f32>| index.search(rows.into(), K, &params);
+    let search = |rows: Rows<'_, f32>| index.search(rows, K, &params);
     let hits = search(queries)?.hits;
     let batch = seconds(|| Ok(search(queries).map(drop)?))?;
     let singles = queries.len().min(SINGLES);

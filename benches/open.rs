@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let index = open(path)?;
     let opened = start.elapsed();
-    let found = index.search(queries.rows().slice(0..1).into(), 10, &params)?;
+    let found = index.search(queries.rows().slice(0..1), 10, &params)?;
     let answered = start.elapsed();
     let grown = resident() - before;
     let ids: Vec<i64> = found.hits.row(0).ids.iter().map(|id| id.0).collect();

@@ -42,11 +42,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         for mode in ParallelMode::ALL {
             for pool in &pools {
                 let params = SearchParams::new().nprobe(nprobe).mode(mode).executor(pool);
-                let recall = recall(&index.search(queries.into(), K, &params)?.hits, &set.truth);
+                let recall = recall(&index.search(queries, K, &params)?.hits, &set.truth);
                 assert!(nprobe < 64 || recall > 0.9, "recall {recall} at nprobe {nprobe}: the time means nothing");
                 let qps = (0..3).map(|_| -> Result<f64, Box<dyn Error>> {
                     let started = Instant::now();
-                    index.search(queries.into(), K, &params)?;
+                    index.search(queries, K, &params)?;
                     Ok(queries.len() as f64 / started.elapsed().as_secs_f64())
                 });
                 let qps = qps.collect::<Result<Vec<_>, _>>()?.into_iter().fold(0.0, f64::max);
@@ -80,7 +80,7 @@ fn from_words(metric: Metric) -> Result<Set, Box<dyn Error>> {
     }
     let mut exact = ivf::build("Flat", DIM, metric)?;
     exact.add(Rows::new(&base, DIM)?)?;
-    let found = exact.search(Rows::new(&queries, DIM)?.into(), K, &SearchParams::new())?;
+    let found = exact.search(Rows::new(&queries, DIM)?, K, &SearchParams::new())?;
     let truth = found.hits.rows().map(|row| row.ids.iter().map(|id| id.0).collect()).collect();
     Ok(Set { dim: DIM, base, queries, truth })
 }

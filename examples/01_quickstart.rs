@@ -8,14 +8,17 @@ use std::error::Error;
 const DIM: usize = 32;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // 10,000 vectors, one after the other in one slice. `Rows` checks that the slice divides into rows of `DIM`.
+    // 10,000 vectors, one after the other in one slice. `Rows` checks that the slice divides into
+    // rows of `DIM`.
     let data = random(10_000 * DIM);
     let vectors = Rows::new(&data, DIM)?;
 
-    // A factory string says what the index is: 64 lists around k-means centroids, vectors kept as they are.
+    // A factory string says what the index is: 64 lists around k-means centroids, vectors kept as
+    // they are.
     let mut index = ivf::build("IVF64,Flat", DIM, Metric::L2)?;
 
-    // Training finds the centroids. A report says what you should know, too few training vectors for example.
+    // Training finds the centroids. A report says what you should know, too few training vectors
+    // for example.
     let report = index.train(vectors)?;
     report.warnings.iter().for_each(|warning| println!("warning: {warning}"));
 
@@ -23,30 +26,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     index.add(vectors)?;
     println!("{}: {} vectors, {} bytes each", index.spec(), index.len(), index.memory() / index.len());
 
-    // The 5 nearest vectors of two queries. Each query looks into the 8 lists whose centroids are nearest to it.
+    // The 5 nearest vectors of two queries. Each query looks into the 8 lists whose centroids are
+    // nearest to it.
     let queries = vectors.slice(0..2);
-    let found = index.search(queries.into(), 5, &SearchParams::new().nprobe(8))?;
+    let found = index.search(queries, 5, &SearchParams::new().nprobe(8))?;
     for (query, row) in found.hits.rows().enumerate() {
-        println!("query {query}: ids {:?} at {:.2?}", row.ids.iter().map(|id| id.0).collect::<Vec<_>>(), row.distances);
+        for (id, distance) in row {
+            println!("query {query}: vector {id} at {distance:.2}");
+        }
     }
     println!("codes looked at for a query: {}", found.stats.codes / found.stats.queries);
 
-    // Only some ids may be found: here the even ones above 5,000. Other selectors are lists, sets and bitmaps.
+    // Only some ids may be found: here the even ones above 5,000. Other selectors are lists, sets
+    // and bitmaps.
     let even = |id: ivf::Id| id.0 % 2 == 0;
     let selector = IdSelector::range(5_000..10_000) & IdSelector::Fn(&even);
-    let filtered = index.search(queries.into(), 5, &SearchParams::new().nprobe(8).selector(&selector))?;
-    println!("query 0, even ids above 5,000: {:?}", filtered.hits.row(0).ids.iter().map(|id| id.0).collect::<Vec<_>>());
+    let filtered = index.search(queries, 5, &SearchParams::new().nprobe(8).selector(&selector))?;
+    println!("query 0, even ids above 5,000: {:?}", filtered.hits.row(0).ids);
 
-    // Knobs set what a search does unless it says otherwise.
-    ivf::part::set_knobs(&mut *index, "nprobe=64,max_codes=0")?;
-    let exact = index.search(queries.into(), 5, &SearchParams::new())?;
+    // Knobs say what a search does unless the call says otherwise. `nprobe` is 1 until somebody
+    // sets it.
+    index.set_knob("nprobe", 64)?;
+    let exact = index.search(queries, 5, &SearchParams::new())?;
 
     // A file holds everything, the knobs too. It is written whole or not at all.
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("quickstart.ivf");
-    ivf::write_index(&*index, &path)?;
+    ivf::write_index(&index, &path)?;
     let loaded = ivf::read_index(&path)?;
-    let again = loaded.search(queries.into(), 5, &SearchParams::new())?;
+    let again = loaded.search(queries, 5, &SearchParams::new())?;
     assert_eq!(again.hits, exact.hits);
     println!("saved and loaded: {} bytes, the same answers", std::fs::metadata(&path)?.len());
     Ok(())

@@ -10,15 +10,23 @@
 //! | `Uniform4Scanner` | `InvertedListScanner` | distances from one query to codes |
 //! | `ROW` | `CodecRow` | the token, the tag in files, a reader |
 //!
+//! The codec declares a parameter of its own, `dims`: the number of leading dimensions that count
+//! in a distance. From that one declaration come a knob of every index of it, a parameter of each
+//! search, its check, and its place in files.
+//!
 //! The library does the rest: wrappers around it, parallel modes, filters, files. Run it with
-//! `cargo run --release --example 02_own_codec`; `cargo test --example 02_own_codec` runs the conformance suites over it.
+//! `cargo run --release --example 02_own_codec`; `cargo test --example 02_own_codec` runs the
+//! conformance suites over it.
 
-use ivf::error::{BuildError, DecodeError, TrainError};
+use ivf::error::{BindError, BuildError, DecodeError, TrainError};
+use ivf::field::{Field, FieldType, Schema};
 use ivf::node::NamedArray;
+use ivf::param::ParamRange;
 use ivf::registry::CodecRow;
 use ivf::{
-    BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, Hits, InvertedListScanner, ListNo, MAX_DIM, Metric, Node,
-    ParallelMode, Registry, Rows, SearchParams, Spec, StoredNode, TrainOptions, TrainReport,
+    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, Exactness, Hits,
+    InvertedListScanner, ListNo, MAX_DIM, Metric, Node, ParallelMode, Param, Registry, Residuals, Rows, SearchParams,
+    Settings, Spec, StoredNode, TrainOptions, TrainReport,
 };
 use std::error::Error;
 use std::fmt;
@@ -28,11 +36,22 @@ use std::sync::Arc;
 const ROW: CodecRow = CodecRow::new(
     "u4",
     "U4",
-    "4 bits a dimension: 16 even steps between the least and the greatest value seen in training",
-    &["U4"],
-    |token| (token == "U4").then(|| Ok(Arc::new(U4) as _)),
-    |node| Ok(Arc::new(Uniform4::read(node)?)),
-);
+    |token, _| (token.plain()? == "U4").then(|| Ok(Arc::new(U4) as _)),
+    |node, _| Ok(Arc::new(Uniform4::read(node)?)),
+)
+.about("4 bits a dimension: 16 even steps between the least and the greatest value seen in training")
+.samples(&["U4"]);
+
+/// The small values that a file keeps of the codec, by name.
+const SCHEMA: &Schema = &[Field::new("metric", FieldType::Metric)];
+
+/// The parameter: its name, what it may be, its default, what it does.
+fn dims(dim: usize) -> Param {
+    let range = ParamRange::Whole { least: 1, most: dim as u64 };
+    Param::new(DIMS, range, dim.into(), "leading dimensions that count in a distance")
+}
+
+const DIMS: &str = "dims";
 
 /// The library's kinds and this one.
 fn registry() -> Registry {
@@ -53,17 +72,20 @@ impl fmt::Display for U4 {
 }
 
 impl CodecSpec for U4 {
-    fn check(&self, _dim: usize, metric: Metric) -> Result<(), BuildError> {
-        match metric {
-            // Cosine does not come here: the factory puts a normalising transform before an inner product index.
+    fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
+        match context.metric {
+            // Cosine does not come here: the factory puts a normalising transform before an inner
+            // product index.
             Metric::L2 | Metric::InnerProduct => Ok(()),
-            _ => Err(BuildError::Metric { kind: self.to_string(), metric }),
+            metric => Err(BuildError::Metric { kind: self.to_string(), metric }),
         }
     }
 
-    /// Residuals from the centroids of clusters have a smaller range than the vectors, so the same 16 steps are finer.
-    fn by_residual(&self) -> bool {
-        true
+    /// Residuals from the centroids of clusters have a smaller range than the vectors, so the same
+    /// 16 steps are finer. The index chooses: its knob `by_residual`, set before training, turns
+    /// them off.
+    fn residuals(&self) -> Residuals {
+        Residuals::Optional { default: true }
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
@@ -71,23 +93,21 @@ impl CodecSpec for U4 {
     }
 
     /// Two numbers a dimension are all that is kept of the vectors.
-    fn training_memory(&self, dim: usize, _points: usize, _options: &TrainOptions<'_>) -> usize {
-        2 * dim * size_of::<f32>()
+    fn training_memory(&self, context: &CodecContext, _points: usize, _options: &TrainOptions<'_>) -> usize {
+        2 * context.dim * size_of::<f32>()
     }
 
-    fn code_size(&self, dim: usize) -> usize {
-        dim.div_ceil(2)
+    fn code_size(&self, context: &CodecContext) -> usize {
+        context.dim.div_ceil(2)
     }
 
-    fn train(
-        &self,
-        rows: Rows<'_, f32>,
-        metric: Metric,
-        options: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
-        if options.cancel.is_some_and(|cancel| cancel.is_cancelled()) {
-            return Err(TrainError::Cancelled);
-        }
+    fn params(&self, context: &CodecContext) -> Vec<Param> {
+        vec![dims(context.dim)]
+    }
+
+    fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        input.options.check_cancel()?;
+        let rows = input.rows;
         if rows.is_empty() {
             return Err(TrainError::TooFew { needed: 1, found: 0 });
         }
@@ -98,7 +118,7 @@ impl CodecSpec for U4 {
         }
         let mut report = TrainReport::default();
         report.points = rows.len();
-        Ok((Arc::new(Uniform4::new(metric, low, high)), report))
+        Ok((Arc::new(Uniform4::new(input.context.metric, low, high)), report))
     }
 }
 
@@ -130,20 +150,21 @@ impl Uniform4 {
         };
         let ranges = low.iter().zip(&high);
         let values = ranges.map(|(&low, &high)| std::array::from_fn(|level| value(low, high, level))).collect();
-        let layout = CodeLayout::rows(low.len().div_ceil(2).max(1));
+        let layout = CodeLayout::rows(low.len().div_ceil(2).max(1)).of_codec(ROW.tag);
         Self { metric, low, high, values, layout }
     }
 
-    /// The codec that an exported node holds. Whatever stands in the node, the answer is a codec that works, or an error.
+    /// The codec that an exported node holds. Whatever stands in the node, the answer is a codec
+    /// that works, or an error.
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
-        let metric: Metric = node.meta()?;
+        let metric: Metric = node.fields(SCHEMA)?.get("metric")?;
         let (low, high) = (node.array::<f32>("low")?, node.array::<f32>("high")?);
         if low.len() != high.len() || !(1..=MAX_DIM).contains(&low.len()) {
             return Err(fault(format!("{} lower and {} upper ends of ranges", low.len(), high.len())));
         }
-        U4.check(low.len(), metric).map_err(|error| fault(error.to_string()))?;
+        U4.check(&CodecContext::new(low.len(), metric)).map_err(|error| fault(error.to_string()))?;
         let is_range = |(low, high): (&f32, &f32)| low.is_finite() && high.is_finite() && low <= high;
         match low.iter().zip(high).position(|ends| !is_range(ends)) {
             Some(d) => Err(fault(format!("dimension {d} has the range {} to {}", low[d], high[d]))),
@@ -154,7 +175,8 @@ impl Uniform4 {
     /// The level nearest to `x` in dimension `d`.
     fn level(&self, d: usize, x: f32) -> u8 {
         let (low, high) = (f64::from(self.low[d]), f64::from(self.high[d]));
-        // The cast makes what lies below the range 0, and also 0 / 0, which a range of no width gives.
+        // The cast makes what lies below the range 0, and also 0 / 0, which a range of no width
+        // gives.
         let level = ((f64::from(x) - low) / (high - low) * (LEVELS - 1) as f64).round() as u8;
         level.min(LEVELS as u8 - 1)
     }
@@ -168,6 +190,10 @@ fn levels(code: &[u8]) -> impl Iterator<Item = usize> {
 impl Codec for Uniform4 {
     fn spec(&self) -> Arc<dyn CodecSpec> {
         Arc::new(U4)
+    }
+
+    fn tag(&self) -> &str {
+        ROW.tag
     }
 
     fn dim(&self) -> usize {
@@ -207,14 +233,14 @@ impl Codec for Uniform4 {
     }
 
     fn export(&self) -> Node<'_> {
-        let mut node = Node::new(ROW.tag, 0, &self.metric);
+        let mut node = Node::new(ROW.tag, 0).with("metric", self.metric);
         node.push(NamedArray::borrowed("low", &[self.low.len() as u64], &self.low));
         node.push(NamedArray::borrowed("high", &[self.high.len() as u64], &self.high));
         node
     }
 
-    fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
-        Arc::new(BoundUniform4 { codec: self, centroids })
+    fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError> {
+        Ok(Arc::new(BoundUniform4 { codec: self, centroids: to.centroids.clone(), by_residual: to.by_residual }))
     }
 }
 
@@ -223,6 +249,7 @@ impl Codec for Uniform4 {
 struct BoundUniform4 {
     codec: Arc<Uniform4>,
     centroids: Arc<dyn Centroids>,
+    by_residual: bool,
 }
 
 impl BoundCodec for BoundUniform4 {
@@ -234,14 +261,21 @@ impl BoundCodec for BoundUniform4 {
         &*self.centroids
     }
 
-    fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
+    fn by_residual(&self) -> bool {
+        self.by_residual
+    }
+
+    /// The settings have a value for each declared parameter, in range: the call's, else the
+    /// knob's, else the default.
+    fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
         let dim = self.codec.dim();
+        let dims = settings.whole(DIMS).map_or(dim, |dims| dims as usize);
         Box::new(Uniform4Scanner {
             bound: self,
             query: vec![0.0; dim],
             centroid: vec![0.0; dim],
             start: 0.0,
-            terms: vec![[0.0; LEVELS]; dim],
+            terms: vec![[0.0; LEVELS]; dims.min(dim)],
         })
     }
 }
@@ -253,7 +287,7 @@ struct Uniform4Scanner<'a> {
     centroid: Vec<f32>,
     /// What every code of the list has in its distance.
     start: f32,
-    /// For each dimension what each level adds to the distance.
+    /// For each dimension that counts what each level adds to the distance.
     terms: Vec<[f32; LEVELS]>,
 }
 
@@ -262,15 +296,22 @@ impl InvertedListScanner for Uniform4Scanner<'_> {
         self.query.copy_from_slice(query);
     }
 
-    /// With `q` the query, `c` the centroid and `r` the residual that a code stands for, the vector is `c + r`:
+    /// With `q` the query, `c` the centroid and `r` the residual that a code stands for, the vector
+    /// is `c + r`:
     ///
     /// * L2: `|q - (c + r)|^2` is a sum over the dimensions of `((q - c) - r)^2`.
-    /// * Inner product: `-q (c + r)` is `-q c`, which is the coarse distance, and a sum of `-q r`. Smaller is closer.
+    /// * Inner product: `-q (c + r)` is `-q c`, which is the coarse distance, and a sum of `-q r`.
+    ///   Smaller is closer.
+    ///
+    /// Without residuals the code stands for the vector itself: `c` is zero.
     fn set_list(&mut self, list: ListNo, coarse_distance: f32) {
         let Uniform4 { metric, values, .. } = &*self.bound.codec;
-        self.bound.centroids.centroid(list, &mut self.centroid);
         let is_l2 = *metric == Metric::L2;
-        self.start = if is_l2 { 0.0 } else { coarse_distance };
+        self.start = 0.0;
+        if self.bound.by_residual {
+            self.bound.centroids.centroid(list, &mut self.centroid);
+            self.start = if is_l2 { 0.0 } else { coarse_distance };
+        }
         let query = self.query.iter().zip(&self.centroid);
         for ((terms, values), (q, c)) in self.terms.iter_mut().zip(values).zip(query) {
             *terms = if is_l2 { values.map(|r| (q - c - r) * (q - c - r)) } else { values.map(|r| -q * r) };
@@ -280,6 +321,12 @@ impl InvertedListScanner for Uniform4Scanner<'_> {
     fn distance(&self, code: &[u8]) -> f32 {
         assert_eq!(code.len(), self.bound.codec.layout.code_size(), "a code of the codec's size");
         self.terms.iter().zip(levels(code)).fold(self.start, |sum, (terms, level)| sum + terms[level])
+    }
+
+    /// Over all dimensions it is the distance to the vector that the code stands for. Over fewer it
+    /// is an estimate.
+    fn exactness(&self) -> Exactness {
+        if self.terms.len() == self.bound.codec.dim() { Exactness::Exact } else { Exactness::Estimate }
     }
 }
 
@@ -294,7 +341,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut flat = ivf::build("Flat", DIM, Metric::L2)?;
     flat.add(vectors)?;
-    let exact = flat.search(queries.into(), K, &SearchParams::new())?.hits;
+    let exact = flat.search(queries, K, &SearchParams::new())?.hits;
 
     // The token stands wherever a codec may stand.
     for factory in ["U4", "IVF16,U4", "IDMap,IVF16,U4", "IVF16,U4,RFlat"] {
@@ -302,27 +349,40 @@ fn main() -> Result<(), Box<dyn Error>> {
         index.train(vectors)?;
         index.add(vectors)?;
         if factory.contains("IVF") {
-            index.set_knob("nprobe", ivf::KnobValue::Int(16))?;
+            index.set_knob("nprobe", 16)?;
         }
         if factory.contains("RFlat") {
-            index.set_knob("k_factor", ivf::KnobValue::Float(4.0))?;
+            index.set_knob("k_factor_rf", 4.0)?;
         }
-        let found = index.search(queries.into(), K, &SearchParams::new())?.hits;
+        let found = index.search(queries, K, &SearchParams::new())?.hits;
 
         for mode in ParallelMode::ALL {
-            let again = index.search(queries.into(), K, &SearchParams::new().mode(mode))?.hits;
+            let again = index.search(queries, K, &SearchParams::new().mode(mode))?.hits;
             assert_eq!(again, found, "{factory}, {mode:?}");
         }
 
+        // The codec's own parameter: for one call, or as a knob, which a file keeps.
+        assert!(index.takes().contains_own(DIMS));
+        let half = index.search(queries, K, &SearchParams::new().set(DIMS, DIM / 2))?.hits;
+        index.set_knob(DIMS, DIM / 2)?;
+        assert_eq!(index.search(queries, K, &SearchParams::new())?.hits, half);
+
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("u4.ivf");
-        ivf::write_index(&*index, &path)?;
+        ivf::write_index(&index, &path)?;
         let loaded = ivf::read_index_with(&path, &registry)?;
-        assert_eq!(loaded.search(queries.into(), K, &SearchParams::new())?.hits, found);
+        assert_eq!(loaded.knob(DIMS), Some((DIM / 2).into()));
+        assert_eq!(loaded.search(queries, K, &SearchParams::new())?.hits, half);
+        assert_eq!(loaded.search(queries, K, &SearchParams::new().set(DIMS, DIM))?.hits, found);
 
         let bytes = index.memory() / index.len();
-        println!("{factory:15} {bytes:4} bytes a vector, recall@{K} {:.3}, saved and loaded", recall(&found, &exact));
+        let (all, half) = (recall(&found, &exact), recall(&half, &exact));
+        println!("{factory:15} {bytes:4} bytes a vector, recall@{K} {all:.3}, by half of the dimensions {half:.3}");
     }
+
+    // A value out of range: the error says what the parameter may be.
+    let mut index = Spec::parse("U4", &registry)?.build(DIM, Metric::L2)?;
+    println!("\n{}", index.set_knob(DIMS, 0).expect_err("at least one dimension counts"));
 
     // A mistyped token: the error names `U4` among those that could stand there.
     println!("\n{}", Spec::parse("IVF16,U5", &registry).expect_err("no such token"));
@@ -336,7 +396,8 @@ fn recall(found: &Hits, exact: &Hits) -> f64 {
     hits as f64 / exact.total() as f64
 }
 
-/// `n` vectors around `centres` points, from a linear congruential generator: the same ones on every run.
+/// `n` vectors around `centres` points, from a linear congruential generator: the same ones on
+/// every run.
 fn clusters(n: usize, centres: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {
@@ -365,7 +426,7 @@ mod tests {
         let spec: Arc<dyn CodecSpec> = Arc::new(U4);
         for metric in METRICS {
             for dim in [1, 7, 16] {
-                codecs::check_codec(&spec, dim, metric, &|node| (ROW.read)(node));
+                codecs::check_codec(&spec, dim, metric, &|node| (ROW.read)(node, &Registry::new()));
                 let codec = codecs::train(&spec, dim, metric);
                 scanners::check_scanner(codec.clone());
                 scanners::check_distances(codec);
@@ -381,14 +442,9 @@ mod tests {
         let queries = data::clusters(4, 30, 9, 8);
         for metric in METRICS {
             for factory in ["U4", "IVF16,U4", "IDMap,IVF16,U4", "IVF16,U4,RFlat"] {
-                let (is_ivf, is_refined) = (factory.contains("IVF"), factory.contains("RFlat"));
-                let mut takes = vec!["selector", "mode", if is_refined { "k_factor" } else { "locations" }];
-                if is_ivf {
-                    takes.extend(["nprobe", "max_codes", "ensure_k", "quantizer"]);
-                }
                 let mut index = filled(factory, metric, &registry);
-                indexes::check_modes(&*index, queries.rows(), is_ivf.then_some(5));
-                indexes::check_bad_input(&mut *index, &takes);
+                indexes::check_modes(&*index, queries.rows(), factory.contains("IVF").then_some(5));
+                indexes::check_bad_input(&mut *index);
                 indexes::check_reload(&*index, &|index| {
                     ivf::write_index(index, &path).expect("a folder to write to");
                     ivf::read_index_with(&path, &registry).expect("written just now")
@@ -408,6 +464,27 @@ mod tests {
     }
 
     #[test]
+    fn fewer_dimensions_are_an_estimate_and_all_are_exact() {
+        let codec = codecs::train(&(Arc::new(U4) as Arc<dyn CodecSpec>), 9, Metric::L2);
+        let bound =
+            codec.bind(&Binding::new(Arc::new(ivf::quantizer::Origin { dim: 9 }))).expect("it binds to anything");
+        let exactness = |dims: usize| bound.scanner(&[(DIMS, dims)].into()).exactness();
+        assert_eq!((exactness(8), exactness(9)), (Exactness::Estimate, Exactness::Exact));
+    }
+
+    #[test]
+    fn without_residuals_it_codes_vectors() {
+        let mut index = Spec::parse("IVF16,U4", &registry()).expect("its token").build(9, Metric::L2).expect("L2");
+        index.set_knob("by_residual", false).expect("not trained yet");
+        index.train(data::clusters(1, 400, 9, 8).rows()).expect("enough vectors");
+        assert!(index.as_ivf().is_some_and(|ivf| !ivf.by_residual()));
+        assert!(index.set_knob("by_residual", true).is_err());
+        let rows = data::clusters(2, 500, 9, 8);
+        index.add(rows.rows()).expect("trained");
+        indexes::check_modes(&*index, data::clusters(4, 30, 9, 8).rows(), Some(5));
+    }
+
+    #[test]
     fn a_value_decodes_to_the_nearest_level() {
         let codec = Uniform4::new(Metric::L2, vec![0.0, -3.0, 2.0], vec![15.0, 12.0, 2.0]);
         let (mut code, mut vector) = ([0; 2], [0.0; 3]);
@@ -420,7 +497,8 @@ mod tests {
     fn other_metrics_are_refused() {
         for metric in [Metric::L1, Metric::Linf, Metric::Jaccard] {
             let refused = Spec::parse("IVF16,U4", &registry()).expect("its token").build(DIM, metric);
-            assert!(matches!(refused, Err(BuildError::Metric { .. })), "{metric}: {refused:?}");
+            let error = refused.expect_err("no scanner for it");
+            assert!(matches!(error.why, BuildError::Metric { .. }), "{metric}: {error}");
         }
     }
 
@@ -428,7 +506,7 @@ mod tests {
     fn a_node_of_ranges_that_cannot_be_is_an_error() {
         let read = |metric, low: &[f32], high: &[f32]| {
             let codec = Uniform4::new(metric, low.to_vec(), high.to_vec());
-            (ROW.read)(&codec.export().to_stored())
+            (ROW.read)(&codec.export().to_stored(), &Registry::new())
         };
         assert!(read(Metric::L2, &[0.0, -f32::MAX], &[0.0, f32::MAX]).is_ok());
         for (low, high) in [

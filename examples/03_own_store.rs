@@ -1,7 +1,9 @@
-//! A list store of your own, from outside the library: lists in chunks, and only those that hold something.
+//! A list store of your own, from outside the library: lists in chunks, and only those that hold
+//! something.
 //!
-//! The codec says how codes lie ([`CodeLayout`]); a store keeps blocks and never looks inside them, so this one holds the codes
-//! of any codec. A list is a row of chunks, and a reader gets each chunk as a segment: appending never moves more than a chunk.
+//! The codec says how codes lie ([`CodeLayout`]); a store keeps blocks and never looks inside them,
+//! so this one holds the codes of any codec. A list is a row of chunks, and a reader gets each
+//! chunk as a segment: appending never moves more than a chunk.
 //!
 //! ```text
 //! list 7:    | chunk 0: 64 entries | chunk 1: 64 entries | chunk 2: 9 entries |
@@ -10,8 +12,10 @@
 //! list 8:    not in the map, since it is empty
 //! ```
 //!
-//! Run it with `cargo run --release --example 03_own_store`; `cargo test --example 03_own_store` runs the conformance suites
-//! over it.
+//! A snapshot shares every chunk. Whoever writes to a shared chunk gets a copy of it first.
+//!
+//! Run it with `cargo run --release --example 03_own_store`; `cargo test --example 03_own_store`
+//! runs the conformance suites over it.
 
 use ivf::bytes::AlignedBytes;
 use ivf::cpu::IvfIndex;
@@ -19,6 +23,7 @@ use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::error::{BuildError, DecodeError, StoreError};
 use ivf::executor::map_items;
+use ivf::field::{Field, FieldType, Schema};
 use ivf::layout::Planes;
 use ivf::lists::{Group, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves};
 use ivf::node::NamedArray;
@@ -35,10 +40,13 @@ use std::sync::Arc;
 /// All that the library has to know: how such lists are made, when an index is trained, and read.
 const ROW: StoreRow = StoreRow::new(
     "sparse",
-    "lists in chunks, and only those that hold something",
     |nlist, layout| Ok(Box::new(SparseLists::new(nlist, layout))),
     |node, layout| Ok(Box::new(SparseLists::read(node, layout)?)),
-);
+)
+.about("lists in chunks, and only those that hold something");
+
+/// What tells layouts apart, in a file.
+const SCHEMA: &Schema = &[Field::new("layout", FieldType::Text)];
 
 /// The library's kinds and this one.
 fn registry() -> Registry {
@@ -51,7 +59,7 @@ fn chunk_len(layout: &CodeLayout) -> usize {
 }
 
 /// Up to [`chunk_len`] entries, in the blocks that they need.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Chunk {
     ids: Vec<Id>,
     planes: Planes<AlignedBytes>,
@@ -115,8 +123,8 @@ impl Chunk {
 }
 
 /// A list: full chunks, then one that may be partly filled.
-#[derive(Debug, Default)]
-struct List(Vec<Chunk>);
+#[derive(Clone, Debug, Default)]
+struct List(Vec<Arc<Chunk>>);
 
 impl List {
     fn len(&self) -> usize {
@@ -125,9 +133,9 @@ impl List {
 
     fn push(&mut self, layout: &CodeLayout, id: Id, code: &[u8]) {
         if self.0.last().is_none_or(|last| last.ids.len() == chunk_len(layout)) {
-            self.0.push(Chunk::new(layout));
+            self.0.push(Arc::new(Chunk::new(layout)));
         }
-        self.0.last_mut().expect("pushed just above").push(layout, id, code);
+        Arc::make_mut(self.0.last_mut().expect("pushed just above")).push(layout, id, code);
     }
 
     fn get(&self, layout: &CodeLayout, offset: ListOffset, code: &mut [u8]) -> Id {
@@ -137,7 +145,7 @@ impl List {
 
     fn put(&mut self, layout: &CodeLayout, offset: ListOffset, id: Id, code: &[u8]) {
         let (chunk, slot) = (offset.index() / chunk_len(layout), offset.index() % chunk_len(layout));
-        self.0[chunk].put(layout, slot, id, code);
+        Arc::make_mut(&mut self.0[chunk]).put(layout, slot, id, code);
     }
 
     fn truncate(&mut self, layout: &CodeLayout, len: usize) {
@@ -147,13 +155,13 @@ impl List {
         self.0.truncate(len.div_ceil(chunk_len(layout)));
         let full = self.0.len().saturating_sub(1) * chunk_len(layout);
         if let Some(last) = self.0.last_mut() {
-            last.truncate(layout, len - full);
+            Arc::make_mut(last).truncate(layout, len - full);
         }
     }
 }
 
 /// The store: the lists that are not empty, by number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SparseLists {
     nlist: usize,
     layout: CodeLayout,
@@ -170,13 +178,13 @@ impl SparseLists {
     }
 
     fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-        self.lists.values().flat_map(|list| &list.0)
+        self.lists.values().flat_map(|list| list.0.iter().map(|chunk| &**chunk))
     }
 
     /// The lists that an exported node holds. Memory is taken only for bytes that are there.
     fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        if node.meta::<(String, u64, u64)>()? != shape(layout) {
+        if node.fields(SCHEMA)?.get::<String>("layout")? != layout.to_string() {
             return Err(DecodeError::value(&node.tag, format!("its codes are not laid out as {layout}")));
         }
         let lens = node.array::<u64>("lens")?;
@@ -196,7 +204,7 @@ impl SparseLists {
                 };
                 let mut chunk = Chunk { ids, planes: planes.map(copy).collect::<Result<_, DecodeError>>()? };
                 chunk.clear_rest(layout);
-                lists.lists.entry(no).or_default().0.push(chunk);
+                lists.lists.entry(no).or_default().0.push(Arc::new(chunk));
                 left -= len;
             }
         }
@@ -206,12 +214,11 @@ impl SparseLists {
     }
 }
 
-/// What tells layouts apart, in a file.
-fn shape(layout: &CodeLayout) -> (String, u64, u64) {
-    (layout.name().to_owned(), layout.code_size() as u64, layout.block_len() as u64)
-}
-
 impl InvertedLists for SparseLists {
+    fn tag(&self) -> &str {
+        ROW.tag
+    }
+
     fn nlist(&self) -> usize {
         self.nlist
     }
@@ -233,16 +240,18 @@ impl InvertedLists for SparseLists {
     }
 
     fn memory(&self) -> usize {
-        let chunk = |chunk: &Chunk| size_of_val(&chunk.ids[..]) + chunk.planes.iter().map(|p| p.len()).sum::<usize>();
+        let planes = |chunk: &Chunk| chunk.planes.iter().map(AlignedBytes::memory).sum::<usize>();
+        let chunk = |chunk: &Chunk| size_of::<Chunk>() + chunk.ids.capacity() * size_of::<Id>() + planes(chunk);
         self.chunks().map(chunk).sum()
     }
 
-    /// A list's chunks follow one another: chunks are whole blocks, so a file does not show how long they are.
+    /// A list's chunks follow one another: chunks are whole blocks, so a file does not show how
+    /// long they are.
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let len = |no: u32| self.lists.get(&ListNo(no)).map_or(0, List::len) as u64;
         let lens: Vec<u64> = (0..self.nlist as u32).map(len).collect();
         let ids: Vec<i64> = self.chunks().flat_map(|chunk| &chunk.ids).map(|id| id.0).collect();
-        let mut node = Node::new(ROW.tag, 0, &shape(&self.layout));
+        let mut node = Node::new(ROW.tag, 0).with("layout", self.layout.to_string());
         node.push(NamedArray::owned("lens", &[lens.len() as u64], lens));
         node.push(NamedArray::owned("ids", &[ids.len() as u64], ids));
         for p in 0..self.layout.plane_count() {
@@ -250,6 +259,10 @@ impl InvertedLists for SparseLists {
             node.push(NamedArray::pieces(&format!("plane{p}"), blocks));
         }
         Ok(node)
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError> {
+        Ok(Box::new(self.clone()))
     }
 
     fn writer(&mut self) -> Option<&mut dyn InvertedListsMut> {
@@ -270,7 +283,8 @@ impl InvertedListsMut for SparseLists {
         for group in batch.groups() {
             self.lists.entry(group.list).or_default();
         }
-        // Groups and lists both ascend, so one walk hands each group its own list: they are filled in parallel.
+        // Groups and lists both ascend, so one walk hands each group its own list: they are filled
+        // in parallel.
         let mut lists = self.lists.iter_mut();
         let mut own = |no| lists.find(|(list, _)| **list == no).expect("made just above").1;
         let jobs: Vec<(&mut List, Group<'_>)> = batch.groups().map(|group| (own(group.list), group)).collect();
@@ -293,6 +307,9 @@ impl InvertedListsMut for SparseLists {
 
     fn put(&mut self, at: Location, id: Id, code: &[u8]) -> Result<(), StoreError> {
         let len = self.list_len(at.list)?;
+        if code.len() != self.layout.code_size() {
+            return Err(StoreError::Segment { len, what: "a code of another length" });
+        }
         let entries = self.lists.get_mut(&at.list).filter(|_| at.offset.index() < len);
         let entries = entries.ok_or(StoreError::NoSuchEntry { at, len })?;
         entries.put(&self.layout, at.offset, id, code);
@@ -362,15 +379,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let list = lists.list(ListNo(0))?;
     println!("list 0 in chunks: {} entries, {} segments, {}", list.len(), list.segments().count(), lists.layout());
 
-    let found = index.search(queries.into(), 10, &params)?.hits;
-    assert_eq!(found, default.search(queries.into(), 10, &params)?.hits);
+    let found = index.search(queries, 10, &params)?.hits;
+    assert_eq!(found, default.search(queries, 10, &params)?.hits);
     println!("the same results from both");
 
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("sparse.ivf");
-    ivf::write_index(&*index, &path)?;
+    ivf::write_index(&index, &path)?;
     let loaded = ivf::read_index_with(&path, &registry())?;
-    assert_eq!(loaded.search(queries.into(), 10, &params)?.hits, found);
+    assert_eq!(loaded.search(queries, 10, &params)?.hits, found);
     println!("saved and loaded: the same results");
 
     let unknown = ivf::read_index(&path).expect_err("the default registry does not know these lists").to_string();
@@ -406,7 +423,7 @@ mod tests {
         let index = ivf_flat(7, metric, NLIST).expect("a metric that Flat takes").with_store(Arc::new(ROW));
         let mut index: Box<dyn Index> = Box::new(index);
         index.train(data::clusters(1, 500, 7, NLIST).rows()).expect("enough vectors");
-        ivf::part::set_knobs(&mut *index, &format!("nprobe={NLIST}")).expect("a knob of every IVF index");
+        index.set_knob("nprobe", NLIST).expect("a knob of every IVF index");
         index
     }
 

@@ -16,27 +16,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut index = ivf::build("IVF64,Flat", DIM, Metric::L2)?;
     index.train(vectors)?;
     // A direct map: finding an id, to remove or to update it, takes no scan of the lists.
-    ivf::part::set_knobs(&mut *index, "direct_map=2,nprobe=4")?;
+    index.set_knob("direct_map", "hash")?;
+    index.set_knob("nprobe", 4)?;
     index.add(vectors)?;
 
-    // Two tenants share the index; each may find its own vectors only, and the second asks for more lists.
+    // Two tenants share the index; each may find its own vectors only, and the second asks for more
+    // lists.
     let (first, second) = (IdSelector::range(0..10_000), IdSelector::range(10_000..20_000));
     let tenants = [QueryParams::new().selector(&first), QueryParams::new().selector(&second).nprobe(16)];
     let queries = vectors.slice(0..2);
-    let found = index.search(queries.into(), 3, &SearchParams::new().per_query(&tenants))?;
+    let found = index.search(queries, 3, &SearchParams::new().per_query(&tenants))?;
     println!("tenant 1 finds {:?}, tenant 2 {:?}", found.hits.row(0).ids, found.hits.row(1).ids);
 
-    // A filter that keeps one id in 500: four lists have too few, so more are probed until there are ten results, but at most 32.
+    // A filter that keeps one id in 500: four lists have too few, so more are probed until there
+    // are ten results, but at most 32.
     let rare = |id: Id| id.0 % 500 == 0;
     let rare = IdSelector::Fn(&rare);
     let params = SearchParams::new().selector(&rare).ensure_k(true).max_lists(32);
-    let found = index.search(queries.into(), 10, &params)?;
+    let found = index.search(queries, 10, &params)?;
     println!("{} results in {} lists a query", found.hits.total(), found.stats.lists / found.stats.queries);
 
-    // Everything within a radius, the nearest hundred of it, and no further than three lists that have nothing.
-    let range = index.as_range_search().ok_or("an inverted file searches within a radius")?;
+    // Everything within a radius, the nearest hundred of it, and no further than three lists that
+    // have nothing.
     let params = SearchParams::new().nprobe(64).max_results(100).max_empty_lists(3);
-    let near = range.range_search(queries.into(), 0.6, &params)?;
+    let near = index.range_search_with(queries, 0.6, &params)?;
     println!("{} vectors within 0.6, {} lists scanned", near.hits.row(0).ids.len(), near.stats.lists);
 
     // Results as they are found: the nearest vector of each group of 5,000 ids.
@@ -89,4 +92,9 @@ fn random(n: usize) -> Vec<f32> {
         (state >> 40) as f32 / (1 << 24) as f32
     };
     (0..n).map(|_| next()).collect()
+}
+
+#[test]
+fn it_runs() -> Result<(), Box<dyn Error>> {
+    main()
 }

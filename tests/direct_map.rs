@@ -3,7 +3,7 @@
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::cpu::{CodesIndex, IvfIndex};
-use ivf::{DirectMapKind, Index, KnobValue, Metric};
+use ivf::{DirectMapKind, Index, Metric};
 use ivf_testkit::{data, indexes};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn ivf_flat(kind: DirectMapKind) -> Box<dyn Index> {
     let quantizer = Arc::new(FlatQuantizerSpec { nlist: 12 });
     let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, Arc::new(FlatSpec)).expect("a good specification");
     index.set_direct_map(kind).expect("nothing to map yet");
-    index.set_knob("nprobe", KnobValue::Int(12)).expect("a knob that is there");
+    index.set_knob_at("", "nprobe", 12.into()).expect("a knob that is there");
     let mut index: Box<dyn Index> = Box::new(index);
     index.train(data::clusters(1, 300, DIM, 6).rows()).expect("enough vectors");
     index

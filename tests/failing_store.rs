@@ -48,6 +48,15 @@ struct FragileLists {
 }
 
 impl InvertedLists for FragileLists {
+    fn tag(&self) -> &str {
+        "fragile"
+    }
+
+    /// Nobody holds these lists: an index writes to them where they are.
+    fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError> {
+        Err(StoreError::NoSnapshot { tag: self.tag().to_owned() })
+    }
+
     fn nlist(&self) -> usize {
         self.lists.nlist()
     }
@@ -127,7 +136,7 @@ fn make(map: DirectMapKind) -> (Box<dyn Index>, Arc<Faults>) {
 /// All that can be seen of an index.
 fn seen(index: &dyn Index) -> (usize, ivf::Hits, Vec<Option<Vec<f32>>>) {
     let queries = data::uniform(3, 5, DIM);
-    let found = index.search(queries.rows().into(), 500, &SearchParams::new()).expect("reads do not fail");
+    let found = index.search(queries.rows(), 500, &SearchParams::new()).expect("reads do not fail");
     (index.len(), found.hits, (0..120).map(|id| index.reconstruct(Id(id)).ok()).collect())
 }
 
@@ -192,7 +201,7 @@ fn lists_that_cannot_be_read_are_an_error_of_the_search() {
     faults.reads.store(true, Ordering::Relaxed);
     for mode in ivf::ParallelMode::ALL {
         let queries = data::uniform(5, 20, DIM);
-        let failed = index.search(queries.rows().into(), 3, &SearchParams::new().mode(mode));
+        let failed = index.search(queries.rows(), 3, &SearchParams::new().mode(mode));
         assert!(matches!(failed, Err(SearchError::Store(StoreError::Backend(_)))), "{mode:?}: {failed:?}");
     }
 }

@@ -8,7 +8,7 @@ use ivf::error::{AddError, EditError, MergeError, ReconstructError, SearchError}
 use ivf::params::NonFinite;
 use ivf::quantizer::{decode_list, list_code_size};
 use ivf::{
-    AddOptions, Collector, DirectMapKind, Id, IdSelector, Index, KnobValue, ListNo, Metric, Neighbor, ParallelMode,
+    AddOptions, Collector, DirectMapKind, Id, IdSelector, Index, ListNo, Metric, Neighbor, ParallelMode,
     Probes, QueryParams, RangeSearch, Rows, SearchParams,
 };
 use ivf_testkit::data::{self, Vectors};
@@ -31,7 +31,7 @@ fn empty(kind: DirectMapKind) -> Box<dyn Index> {
     let quantizer = Arc::new(FlatQuantizerSpec { nlist: 20 });
     let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, Arc::new(FlatSpec)).expect("a good specification");
     index.set_direct_map(kind).expect("nothing to map yet");
-    index.set_knob("nprobe", KnobValue::Int(20)).expect("a knob that is there");
+    index.set_knob_at("", "nprobe", 20.into()).expect("a knob that is there");
     let mut index: Box<dyn Index> = Box::new(index);
     index.train(data::clusters(1, N, DIM, 20).rows()).expect("enough vectors");
     index
@@ -146,7 +146,7 @@ fn a_selector_alone_leaves_nprobe_alone() {
     let (index, vectors) = filled(DirectMapKind::None);
     let queries = vectors.rows().slice(0..3);
     let all = IdSelector::All;
-    let found = index.search(queries.into(), N, &SearchParams::new().selector(&all)).expect("a good query");
+    let found = index.search(queries, N, &SearchParams::new().selector(&all)).expect("a good query");
     assert!(found.hits.rows().all(|row| row.ids.len() == N));
 }
 
@@ -160,12 +160,12 @@ fn max_codes_is_the_same_in_every_mode_and_in_a_range_search() {
     let odd = IdSelector::Fn(&odd);
     for selector in [&IdSelector::All, &odd] {
         let params = SearchParams::new().max_codes(77).selector(selector);
-        let expected = index.search(queries.into(), N, &params).expect("a good query");
+        let expected = index.search(queries, N, &params).expect("a good query");
         assert_eq!(expected.stats.codes, 9 * 77);
         for mode in ParallelMode::ALL {
-            let found = index.search(queries.into(), N, &params.mode(mode)).expect("every mode");
+            let found = index.search(queries, N, &params.clone().mode(mode)).expect("every mode");
             assert_eq!(found.hits, expected.hits, "{mode:?}");
-            let within = range_search(&*index).range_search(queries.into(), f32::INFINITY, &params.mode(mode));
+            let within = range_search(&*index).range_search(queries.into(), f32::INFINITY, &params.clone().mode(mode));
             assert_eq!(within.expect("every mode").hits, expected.hits, "{mode:?}");
         }
     }
@@ -179,9 +179,9 @@ fn ensure_k_goes_on_until_there_are_k_or_a_limit_is_reached() {
     let queries = vectors.rows().slice(0..30);
     for mode in ParallelMode::ALL {
         let params = SearchParams::new().nprobe(1).selector(&rare).ensure_k(true).mode(mode);
-        let found = index.search(queries.into(), 10, &params).expect("a good query");
+        let found = index.search(queries, 10, &params).expect("a good query");
         assert!(found.hits.rows().all(|row| row.ids.len() == 10), "{mode:?}: there are 12");
-        let limited = index.search(queries.into(), 10, &params.max_lists(4)).expect("a good query");
+        let limited = index.search(queries, 10, &params.max_lists(4)).expect("a good query");
         assert!(limited.hits.rows().any(|row| row.ids.len() < 10), "{mode:?}: 4 lists hold fewer");
         assert!(limited.stats.lists <= 30 * 4, "{mode:?}");
     }
@@ -204,7 +204,7 @@ fn a_collector_sees_what_the_filter_and_the_limits_let_through() {
     let query = vectors.rows().slice(4..5);
     let few = IdSelector::range(100..250);
     let params = SearchParams::new().max_codes(333).selector(&few);
-    let expected = index.search(query.into(), N, &params).expect("a good query");
+    let expected = index.search(query, N, &params).expect("a good query");
     let ivf = index.as_ivf().expect("an inverted file");
     let mut all = All(Vec::new());
     let stats = ivf.search_one(query.into(), &mut all, &params).expect("a good query");
@@ -215,7 +215,8 @@ fn a_collector_sees_what_the_filter_and_the_limits_let_through() {
     let probes = Probes::new(1, vec![Some(ListNo(3))], vec![0.0]).expect("one probe");
     let mut one = All(Vec::new());
     ivf.search_one_preassigned(query.into(), &probes, &mut one, &SearchParams::new().selector(&few)).expect("a list");
-    let list = ivf.lists().expect("trained").list(ListNo(3)).expect("in memory");
+    let lists = ivf.lists().expect("trained");
+    let list = lists.list(ListNo(3)).expect("in memory");
     let there: Vec<Id> = list.ids().filter(|id| few.contains(*id)).collect();
     assert_eq!(one.0.iter().map(|hit| hit.id).collect::<Vec<_>>(), there);
 }
@@ -252,9 +253,8 @@ fn vectors_and_codes_of_results_come_with_any_filter() {
     let (again, codes) = ivf.search_and_return_codes(queries.into(), 10, &params).expect("any filter");
     assert_eq!(again.hits, found.hits);
     assert_eq!(index.as_standalone_codec().expect("it can").sa_decode(&codes).expect("its own codes"), rows);
-    let strange = SearchParams::new().nprobe(3);
-    let refused = reconstruct.search_and_reconstruct(queries.into(), 10, &params.quantizer(&strange));
-    assert!(matches!(refused, Err(SearchError::UnsupportedParam { param: "nprobe", .. })), "{refused:?}");
+    let refused = reconstruct.search_and_reconstruct(queries.into(), 10, &params.set("quantizer_nprobe", 4));
+    assert!(matches!(refused, Err(SearchError::UnsupportedParam { param, .. }) if *param == *"quantizer_nprobe"));
 }
 
 /// A range selector told to assume sorted lists gave wrong results for lists that were not.
@@ -263,7 +263,7 @@ fn a_range_is_right_whatever_the_order_of_the_lists() {
     let (mut index, vectors) = filled(DirectMapKind::None);
     let range = IdSelector::range(200..400);
     let check = |index: &dyn Index, gone: std::ops::Range<i64>| {
-        let found = index.search(vectors.rows().slice(0..1).into(), N, &SearchParams::new().selector(&range));
+        let found = index.search(vectors.rows().slice(0..1), N, &SearchParams::new().selector(&range));
         let mut ids = found.expect("a good query").hits.ids().to_vec();
         ids.sort_unstable();
         assert_eq!(ids, (200..400).filter(|id| !gone.contains(id)).map(Id).collect::<Vec<_>>());
@@ -283,7 +283,7 @@ fn ids_outside_of_a_bitmap_are_out() {
     let vectors = data::clusters(1, 4, DIM, 20);
     index.add_with_ids(vectors.rows(), &[Id(-1), Id(3), Id(1 << 40), Id(i64::MIN)]).expect("any ids");
     let bitmap = IdSelector::Bitmap(vec![0xff]);
-    let found = index.search(vectors.rows().into(), 4, &SearchParams::new().selector(&bitmap)).expect("good queries");
+    let found = index.search(vectors.rows(), 4, &SearchParams::new().selector(&bitmap)).expect("good queries");
     assert!(found.hits.rows().all(|row| row.ids == [Id(3)]));
 }
 
@@ -291,7 +291,7 @@ fn ids_outside_of_a_bitmap_are_out() {
 #[test]
 fn statistics_come_back_with_the_call() {
     let (index, vectors) = filled(DirectMapKind::None);
-    let found = index.search(vectors.rows().slice(0..10).into(), 3, &SearchParams::new().nprobe(2)).expect("queries");
+    let found = index.search(vectors.rows().slice(0..10), 3, &SearchParams::new().nprobe(2)).expect("queries");
     let stats = &found.stats;
     assert_eq!((stats.queries, stats.lists), (10, 20));
     assert!(stats.codes >= 20 && stats.updates >= 30 && stats.updates <= stats.codes);
@@ -305,9 +305,9 @@ fn ties_and_batches_do_not_show() {
     let vectors = data::small_integers(7, 3000, DIM, 2);
     index.add(vectors.rows()).expect("always trained");
     let queries = vectors.rows().slice(0..200);
-    let all = index.search(queries.into(), 20, &SearchParams::new()).expect("good queries").hits;
+    let all = index.search(queries, 20, &SearchParams::new()).expect("good queries").hits;
     for q in 0..200 {
-        let one = index.search(queries.slice(q..q + 1).into(), 20, &SearchParams::new()).expect("a good query").hits;
+        let one = index.search(queries.slice(q..q + 1), 20, &SearchParams::new()).expect("a good query").hits;
         assert_eq!(one.row(0), all.row(q));
         let pairs = all.row(q).distances.iter().zip(all.row(q).ids);
         assert!(pairs.clone().zip(pairs.skip(1)).all(|(a, b)| a.0 < b.0 || (a.0 == b.0 && a.1 < b.1)));
@@ -328,11 +328,11 @@ fn an_id_map_leaves_the_parameters_alone_and_filters_ranges() {
         for (selector, most) in [(&few, 10), (&half, 301)] {
             let params = SearchParams::new().selector(selector);
             let queries = vectors.rows().slice(0..8);
-            let expected = index.search(queries.into(), N, &params).expect("good queries").hits;
+            let expected = index.search(queries, N, &params).expect("good queries").hits;
             std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
-                        let found = index.search(queries.into(), N, &params).expect("good queries").hits;
+                        let found = index.search(queries, N, &params).expect("good queries").hits;
                         assert_eq!(found, expected, "{spec}");
                     });
                 }
@@ -342,7 +342,7 @@ fn an_id_map_leaves_the_parameters_alone_and_filters_ranges() {
             assert_eq!(within.expect("good queries").hits, expected, "{spec}");
             // Each query its own, too.
             let own = [QueryParams::new().selector(selector); 8];
-            let found = index.search(queries.into(), N, &SearchParams::new().per_query(&own)).expect("good queries");
+            let found = index.search(queries, N, &SearchParams::new().per_query(&own)).expect("good queries");
             assert_eq!(found.hits, expected, "{spec}");
         }
     }

@@ -1,16 +1,19 @@
-//! Index files from the day the format was frozen: they are read, answer as they did, and are written again byte for byte.
+//! Index files from the days when their versions were frozen: they are read, answer as they did, and are written again byte for byte.
 //!
-//! `IVF_BLESS=1` adds the files of new lines of [`CASES`]. A file that is there is never written over: other bytes for it
+//! `tests/golden/` has the files of version 1, which are no longer written, with the answers of that day. `tests/golden/version2/` has
+//! what each of them becomes when it is written again, and files of kinds that came later.
+//!
+//! `IVF_BLESS=1` adds the files of new lines of [`CASES`] and [`LATER`]. A file that is there is never written over: other bytes for it
 //! would be another format.
 
-use ivf::node::{DType, StoredNode};
-use ivf::{AddOptions, Id, Index, Metric, Rows, SearchParams, read_index, write_index};
+use ivf::node::{DType, StoredFields, StoredNode};
+use ivf::{Id, IdSelector, Index, Metric, Rows, SearchParams, read_index, write_index};
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Name of the file, factory string, metric.
+/// Name of the file, factory string, metric: files of version 1.
 const CASES: &[(&str, &str, Metric)] = &[
     ("flat", "Flat", Metric::L2),
     ("ivf_flat_l2", "IVF6,Flat", Metric::L2),
@@ -23,6 +26,12 @@ const CASES: &[(&str, &str, Metric)] = &[
     ("id_map", "IDMap2,Flat", Metric::L1),
     ("norm", "L2norm,IVF6,Flat", Metric::L2),
     ("untrained", "IVF6,PQ4", Metric::L2),
+];
+
+/// Files of version 2 alone.
+const LATER: &[(&str, &str, Metric)] = &[
+    ("nested", "IVF6(IVF2,Flat),Flat", Metric::L2),
+    ("sparse", "IVF40,PQ4", Metric::InnerProduct),
 ];
 
 const DIM: usize = 8;
@@ -55,10 +64,17 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
     index.train(rows).unwrap();
     index.add(rows.slice(0..VECTORS - 20)).unwrap();
     let ids: Vec<Id> = (0..20).map(|i| Id(i * i - 100_000)).collect();
-    if let Some(add) = index.as_add_with_ids() {
-        add.add_with_ids(rows.slice(VECTORS - 20..VECTORS).into(), &ids, &AddOptions::new()).unwrap();
+    if index.as_add_with_ids().is_some() {
+        index.add_with_ids(rows.slice(VECTORS - 20..VECTORS), &ids).unwrap();
     }
-    if index.parts().iter().flat_map(|part| &part.knobs).any(|knob| knob.name == "nprobe") {
+    if name == "sparse" {
+        // Most lists are empty, and a file names the others.
+        let kept = index.search(rows.slice(0..1), 5, &SearchParams::new()).unwrap().hits.ids().to_vec();
+        index.remove(&!IdSelector::set(kept)).unwrap();
+        index.set_knob("by_residual", true).unwrap();
+        index.set_knob("mode", "queries").unwrap();
+    }
+    if index.parts().iter().flat_map(|part| &part.knobs).any(|knob| knob.name() == "nprobe") {
         ivf::part::set_knobs(&mut *index, "nprobe=3").unwrap();
     }
     index
@@ -71,7 +87,7 @@ fn answers(index: &dyn Index) -> String {
         return text;
     }
     let queries = numbers(QUERIES * DIM, 2);
-    let found = index.search(Rows::new(&queries, DIM).unwrap().into(), K, &SearchParams::new()).unwrap();
+    let found = index.search(Rows::new(&queries, DIM).unwrap(), K, &SearchParams::new()).unwrap();
     for row in found.hits.rows() {
         let hits: Vec<String> = row
             .ids
@@ -84,30 +100,53 @@ fn answers(index: &dyn Index) -> String {
     text
 }
 
+/// Reads a golden file and compares its answers, and what it becomes when it is written again.
+fn check(file: &Path, text: &Path, again: &Path, bless: bool) {
+    let index = read_index(file).unwrap_or_else(|error| panic!("{error}"));
+    if bless && !text.exists() {
+        fs::write(text, answers(&*index)).unwrap();
+    }
+    assert_eq!(answers(&*index), fs::read_to_string(text).unwrap(), "{}", file.display());
+    if bless && !again.exists() {
+        write_index(&index, again).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("again.ivf");
+    write_index(&index, &written).unwrap();
+    assert!(fs::read(&written).unwrap() == fs::read(again).unwrap(), "{} becomes other bytes", file.display());
+}
+
+fn version(file: &Path) -> u8 {
+    fs::read(file).unwrap()[8]
+}
+
 #[test]
 fn golden_files_are_read_answer_as_they_did_and_are_written_byte_for_byte() {
     let bless = env::var_os("IVF_BLESS").is_some();
-    let folder = tempfile::tempdir().unwrap();
-    for &(name, factory, metric) in CASES {
-        let (file, text) = (golden(&format!("{name}.ivf")), golden(&format!("{name}.txt")));
-        if bless && !file.exists() {
-            let index = build(name, factory, metric);
-            write_index(&*index, &file).unwrap();
-            fs::write(&text, answers(&*index)).unwrap();
-        }
-        let index = read_index(&file).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(answers(&*index), fs::read_to_string(&text).unwrap(), "{name}");
-        let again = folder.path().join(name);
-        write_index(&*index, &again).unwrap();
-        assert!(fs::read(&again).unwrap() == fs::read(&file).unwrap(), "{name}.ivf is written again with other bytes");
+    for &(name, ..) in CASES {
+        let (old, text) = (golden(&format!("{name}.ivf")), golden(&format!("{name}.txt")));
+        let new = golden(&format!("version2/{name}.ivf"));
+        check(&old, &text, &new, bless);
+        check(&new, &text, &new, false);
+        assert_eq!((version(&old), version(&new)), (1, 2), "{name}");
     }
-    let names = fs::read_dir(golden("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut found: Vec<String> = names.collect();
-    found.sort();
-    let mut cases: Vec<String> =
-        CASES.iter().flat_map(|(name, ..)| [format!("{name}.ivf"), format!("{name}.txt")]).collect();
-    cases.sort();
-    assert_eq!(found, cases);
+    for &(name, factory, metric) in LATER {
+        let (file, text) = (golden(&format!("version2/{name}.ivf")), golden(&format!("version2/{name}.txt")));
+        if bless && !file.exists() {
+            write_index(&build(name, factory, metric), &file).unwrap();
+        }
+        check(&file, &text, &file, bless);
+    }
+    let files = |folder: &str| {
+        let entries = fs::read_dir(golden(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: BTreeSet<String> = entries.map(|name| name.into_string().unwrap()).collect();
+        names
+    };
+    let both = |name: &str| [format!("{name}.ivf"), format!("{name}.txt")];
+    let old = CASES.iter().flat_map(|(name, ..)| both(name)).chain(["version2".to_owned()]);
+    assert_eq!(files(""), old.collect());
+    let new = CASES.iter().map(|(name, ..)| format!("{name}.ivf"));
+    assert_eq!(files("version2"), new.chain(LATER.iter().flat_map(|(name, ..)| both(name))).collect());
 }
 
 /// Checks that docs/format.md has a row for the node, and for those below it, that names its children and arrays.
@@ -129,6 +168,10 @@ fn check_documented(node: &StoredNode, seen: &mut BTreeSet<String>) {
         };
         assert!(documented(&what), "docs/format.md does not say {what} of '{}'", node.tag);
     }
+    let StoredFields::Named(fields) = &node.fields else { panic!("fields of version 2 have names") };
+    for (name, _) in fields.iter() {
+        assert!(documented(&format!("`{name}`")), "docs/format.md does not say `{name}` of '{}'", node.tag);
+    }
     for (name, child) in &node.children {
         assert!(documented(&format!("`{name}`")), "docs/format.md does not say `{name}` of '{}'", node.tag);
         check_documented(child, seen);
@@ -139,8 +182,9 @@ fn check_documented(node: &StoredNode, seen: &mut BTreeSet<String>) {
 #[test]
 fn the_format_of_every_kind_is_documented() {
     let mut seen = BTreeSet::new();
-    for (name, ..) in CASES {
-        check_documented(&ivf::io::read_container(&golden(&format!("{name}.ivf"))).unwrap(), &mut seen);
+    for (name, ..) in CASES.iter().chain(LATER) {
+        let node = ivf::io::read_container(&golden(&format!("version2/{name}.ivf"))).unwrap();
+        check_documented(&node, &mut seen);
     }
     let registry = ivf::default_registry();
     let rows = registry.codecs().iter().map(|row| row.tag).chain(registry.quantizers().iter().map(|row| row.tag));

@@ -55,7 +55,7 @@ fn use_it(mut index: Box<dyn Index>) {
     let queries: Vec<f32> = (0..2 * dim).map(|i| (i % 7) as f32 / 8.0).collect();
     let rows = Rows::new(&queries, dim).expect("an index has a dimension");
     let params = || SearchParams::new().executor(&Inline);
-    if let Ok(found) = index.search(rows.into(), 5, &params()) {
+    if let Ok(found) = index.search(rows, 5, &params()) {
         for id in found.hits.rows().flat_map(|row| row.ids) {
             let _ = index.reconstruct(*id);
         }
@@ -70,7 +70,7 @@ fn use_it(mut index: Box<dyn Index>) {
         .as_update()
         .map(|update| update.update(&[Id(2), Id(5)], rows.into(), &AddOptions::new().executor(&Inline)));
     let _ = index.remove(&IdSelector::range(1..40));
-    let _ = index.search(rows.into(), 5, &params());
+    let _ = index.search(rows, 5, &params());
     let _ = index.export();
 }
 

@@ -23,7 +23,7 @@ fn same(index: &dyn Index, reference: &dyn Index, seed: u64, at: &str) {
     let odd = |id: Id| id.0 % 2 != 0;
     let odd = IdSelector::Fn(&odd);
     for params in [SearchParams::new(), SearchParams::new().selector(&odd)] {
-        let find = |index: &dyn Index| index.search(queries.rows().into(), 7, &params).expect("a good query").hits;
+        let find = |index: &dyn Index| index.search(queries.rows(), 7, &params).expect("a good query").hits;
         assert_eq!(find(index), find(reference), "{at}");
         let within = |index: &dyn Index| {
             let search = index.as_range_search().expect("it can");
@@ -137,7 +137,7 @@ fn ids_go_on_after_emptying_a_file_and_training_again() {
         let mut index = ivf::read_index(&path).expect("just written");
         index.train(data::uniform(9, 200, DIM).rows()).expect("it is empty");
         index.add(vectors.rows()).expect("trained");
-        let found = index.search(vectors.rows().slice(0..1).into(), 1, &SearchParams::new()).expect("a good query");
+        let found = index.search(vectors.rows().slice(0..1), 1, &SearchParams::new()).expect("a good query");
         assert_eq!(found.hits.row(0).ids, [Id(100)], "{spec}");
         assert_eq!(index.reconstruct(Id(100)).expect("it is there"), vectors.rows().row(0), "{spec}");
     }
@@ -154,7 +154,7 @@ fn training_again_after_a_skipped_row_keeps_ids_straight() {
         index.train(data::uniform(9, 200, DIM).rows()).expect("it is empty");
         let vectors = data::uniform(10, 1, DIM);
         index.add_with_ids(vectors.rows(), &[Id(42)]).expect("trained");
-        let found = index.search(vectors.rows().into(), 1, &SearchParams::new()).expect("a good query");
+        let found = index.search(vectors.rows(), 1, &SearchParams::new()).expect("a good query");
         assert_eq!(found.hits.row(0).ids, [Id(42)], "{spec}");
         assert_eq!(index.reconstruct(Id(42)).expect("it is there"), vectors.data, "{spec}");
     }

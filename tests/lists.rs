@@ -3,13 +3,13 @@
 use ivf::cpu::IvfIndex;
 use ivf::cpu::coarse::{FlatQuantizer, FlatQuantizerSpec};
 use ivf::cpu::codec::FlatSpec;
-use ivf::error::{ReplaceError, StoreError};
+use ivf::error::{ReplaceError, SearchError, StoreError};
 use ivf::executor::Inline;
 use ivf::lists::ListBatch;
 use ivf::pq::PqSpec;
 use ivf::{
-    ArrayLists, CodeLayout, CodecSpec, DirectMapKind, Hits, Id, Index, IndexIvf, IndexIvfMut, InvertedListsMut,
-    KnobValue, Level1Quantizer, ListNo, Metric, Rows, SearchParams,
+    ArrayLists, Centroids, CodeLayout, CodecSpec, DirectMapKind, Hits, Id, Index, IndexIvf, IndexIvfMut,
+    InvertedListsMut, Level1Quantizer, ListNo, Metric, Node, Probes, Promise, QuantizerSpec, Rows, SearchParams,
 };
 use ivf_testkit::data;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn index(codec: Arc<dyn CodecSpec>, kind: DirectMapKind) -> IvfIndex {
     let quantizer = Arc::new(FlatQuantizerSpec { nlist: NLIST });
     let mut index = IvfIndex::new(DIM, Metric::L2, quantizer, codec).expect("a good specification");
     index.set_direct_map(kind).expect("nothing to map yet");
-    index.set_knob("nprobe", KnobValue::Int(4)).expect("a knob that is there");
+    index.set_knob_at("", "nprobe", 4.into()).expect("a knob that is there");
     let vectors = data::clusters(1, 600, DIM, NLIST);
     let as_index: &mut dyn Index = &mut index;
     as_index.train(vectors.rows()).expect("enough vectors");
@@ -35,7 +35,7 @@ fn flat(kind: DirectMapKind) -> IvfIndex {
 
 fn answers(index: &dyn Index) -> Hits {
     let queries = data::clusters(2, 20, DIM, NLIST);
-    index.search(queries.rows().into(), 10, &SearchParams::new().locations(true)).expect("good queries").hits
+    index.search(queries.rows(), 10, &SearchParams::new().locations(true)).expect("good queries").hits
 }
 
 /// The centroids of an index, row after row.
@@ -46,8 +46,51 @@ fn centroids(index: &IvfIndex) -> Vec<f32> {
     rows
 }
 
+/// A quantizer that forgot to check a centroid.
+#[derive(Debug)]
+struct Strange(Arc<dyn Level1Quantizer>);
+
+impl Centroids for Strange {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn nlist(&self) -> usize {
+        self.0.nlist()
+    }
+    fn centroid(&self, list: ListNo, out: &mut [f32]) {
+        self.0.centroid(list, out);
+        if list == ListNo(5) {
+            out[1] = f32::NAN;
+        }
+    }
+}
+
+impl Level1Quantizer for Strange {
+    fn tag(&self) -> &str {
+        self.0.tag()
+    }
+    fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
+        self.0.assign(rows, nprobe, params)
+    }
+    fn promise(&self) -> Promise {
+        self.0.promise()
+    }
+    fn spec(&self) -> Arc<dyn QuantizerSpec> {
+        self.0.spec()
+    }
+    fn metric(&self) -> Option<Metric> {
+        self.0.metric()
+    }
+    fn memory(&self) -> usize {
+        self.0.memory()
+    }
+    fn export(&self) -> Result<Node<'_>, StoreError> {
+        self.0.export()
+    }
+}
+
 fn quantizer(rows: &[f32], dim: usize, metric: Metric) -> Arc<dyn Level1Quantizer> {
-    Arc::new(FlatQuantizer::new(Rows::new(rows, dim).expect("whole rows"), metric))
+    Arc::new(FlatQuantizer::from_centroids(Rows::new(rows, dim).expect("whole rows"), metric).expect("finite rows"))
 }
 
 #[test]
@@ -68,21 +111,20 @@ fn another_way_to_the_same_centroids_changes_nothing_and_other_centroids_are_ref
         assert!(matches!(refused, Err(ReplaceError::ListCount { expected: NLIST, found: 11 })), "{refused:?}");
         let refused = index.replace_quantizer(quantizer(&rows[..NLIST * 4], 4, Metric::L2));
         assert!(matches!(refused, Err(ReplaceError::Dim { expected: DIM, found: 4 })), "{refused:?}");
-        moved[5 * DIM] = f32::NAN;
-        let refused = index.replace_quantizer(quantizer(&moved, DIM, Metric::L2));
+        let refused = index.replace_quantizer(Arc::new(Strange(quantizer(&rows, DIM, Metric::L2))));
         assert!(matches!(refused, Err(ReplaceError::NonFinite { list: ListNo(5) })), "{refused:?}");
         moved[5 * DIM] = rows[5 * DIM] + 1.0;
         assert_eq!(answers(&index), before);
 
         // An empty index takes others, and what it codes from then on is relative to them.
         let as_index: &mut dyn Index = &mut index;
-        as_index.as_reset().expect("it can").reset().expect("in memory");
+        as_index.reset().expect("in memory");
         index.replace_quantizer(quantizer(&moved, DIM, Metric::L2)).expect("an empty index");
         assert_eq!(centroids(&index), moved);
         let as_index: &mut dyn Index = &mut index;
         let vector = Rows::new(&moved[5 * DIM..6 * DIM], DIM).expect("one row");
         as_index.add(vector).expect("trained");
-        let found = as_index.search(vector.into(), 1, &SearchParams::new().locations(true)).expect("a good query").hits;
+        let found = as_index.search(vector, 1, &SearchParams::new().locations(true)).expect("a good query").hits;
         assert_eq!(found.row(0).locations[0].list, ListNo(5));
     }
 }
@@ -96,7 +138,8 @@ fn lists_are_replaced_and_those_from_before_come_back() {
         // Every vector again, its id one higher, in the list with the next number.
         let mut others = ArrayLists::new(NLIST, layout.clone());
         for no in 0..NLIST as u32 {
-            let list = index.lists().expect("trained").list(ListNo(no)).expect("in memory");
+            let lists = index.lists().expect("trained");
+            let list = lists.list(ListNo(no)).expect("in memory");
             let (ids, codes): (Vec<Id>, Vec<Vec<u8>>) =
                 list.entries(&layout).map(|(id, code)| (Id(id.0 + 1), code)).unzip();
             let next = ListNo((no + 1) % NLIST as u32);
@@ -113,7 +156,7 @@ fn lists_are_replaced_and_those_from_before_come_back() {
         // Ids count on from the largest.
         as_index.add(vectors.rows().slice(0..1)).expect("trained");
         assert_eq!(as_index.reconstruct(Id(601)).expect("added"), vectors.rows().row(0));
-        index.replace_lists(old).expect("they fitted before");
+        index.replace_lists(old.snapshot().expect("in memory")).expect("they fitted before");
         assert_eq!(answers(&index), before);
     }
 }

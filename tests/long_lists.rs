@@ -1,6 +1,6 @@
 //! Lists of more codes than a task or a stretch has, and calls of more queries than a block has.
 
-use ivf::{Hits, Id, IdSelector, Index, KnobValue, Metric, ParallelMode, QueryParams, SearchParams, Sink};
+use ivf::{Hits, Id, IdSelector, Index, Metric, ParallelMode, QueryParams, SearchParams, Sink};
 use ivf_testkit::data::{self, Vectors};
 
 const DIM: usize = 4;
@@ -40,17 +40,17 @@ fn long_lists_are_scanned_whole_in_every_mode_and_with_every_filter() {
     for spec in ["Flat", "IVF2,Flat", "IVF2,PQ2"] {
         let mut index = filled(spec, &vectors);
         for map in [0, 2] {
-            index.set_knob("direct_map", KnobValue::Int(map)).expect("any ids");
+            index.set_knob("direct_map", map).expect("any ids");
             for max_codes in [0, 50_000, 100_001] {
                 let mut plain = SearchParams::new();
                 if let Some(ivf) = index.as_ivf() {
                     (plain.nprobe, plain.max_codes) = (Some(ivf.nlist()), Some(max_codes));
                 }
-                let all = index.search(queries.rows().into(), N, &plain).expect("good queries").hits;
-                for params in selectors.iter().map(|one| plain.selector(one)).chain([plain.per_query(&own)]) {
+                let all = index.search(queries.rows(), N, &plain).expect("good queries").hits;
+                for params in selectors.iter().map(|one| plain.clone().selector(one)).chain([plain.clone().per_query(&own)]) {
                     let expected = filtered(&all, 20, &params);
                     for mode in ParallelMode::ALL {
-                        let found = index.search(queries.rows().into(), 20, &params.mode(mode)).expect("queries").hits;
+                        let found = index.search(queries.rows(), 20, &params.clone().mode(mode)).expect("queries").hits;
                         assert_eq!(ids(&found), expected, "{spec}, map {map}, {max_codes} codes, {mode:?}, {params:?}");
                     }
                     if let (Some(ivf), None) = (index.as_ivf(), params.per_query) {
@@ -74,9 +74,9 @@ fn what_a_filter_leaves_of_a_list_ends_where_the_limit_does() {
         let index = filled(spec, &vectors);
         for max_codes in 1..=400 {
             let plain = SearchParams::new().nprobe(2).max_codes(max_codes).mode(ParallelMode::ListMajor);
-            let all = index.search(queries.rows().into(), 400, &plain).expect("good queries").hits;
-            let params = plain.selector(&selector);
-            let found = index.search(queries.rows().into(), 50, &params).expect("good queries").hits;
+            let all = index.search(queries.rows(), 400, &plain).expect("good queries").hits;
+            let params = plain.clone().selector(&selector);
+            let found = index.search(queries.rows(), 50, &params).expect("good queries").hits;
             assert_eq!(ids(&found), filtered(&all, 50, &params), "{spec}, {max_codes} codes");
         }
     }
@@ -101,7 +101,7 @@ fn many_queries_find_what_each_finds_alone() {
             let found = if is_range {
                 range.range_search(rows.into(), 30.0, &params.max_results(3).max_empty_lists(1))
             } else {
-                index.search(rows.into(), 5, &params.ensure_k(ensure_k))
+                index.search(rows, 5, &params.clone().ensure_k(ensure_k))
             };
             found.expect("good queries").hits
         };

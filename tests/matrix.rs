@@ -1,8 +1,8 @@
 //! Every kind in the registry, in every composition its samples give, through the conformance suites: a new row is tested by
 //! being there.
 
-use ivf::{AnyRows, Index, Metric, Rows, Spec, default_registry};
-use ivf_testkit::{codecs, data, indexes, scanners};
+use ivf::{AnyRows, CodecContext, Index, Metric, Rows, Spec, default_registry};
+use ivf_testkit::{codecs, data, indexes, quantizers, scanners, transforms, wrappers};
 
 /// A dimension that every sample works with.
 const DIM: usize = 16;
@@ -66,7 +66,7 @@ fn make(spec: &str, metric: Metric) -> Option<Box<dyn Index>> {
     };
     let training = data::clusters(1, 400, DIM, 8);
     index.train(training.rows()).unwrap_or_else(|error| panic!("{spec}, {metric}: {error}"));
-    if index.parts().iter().flat_map(|part| &part.knobs).any(|knob| knob.name == "nprobe") {
+    if index.parts().iter().flat_map(|part| &part.knobs).any(|knob| knob.name() == "nprobe") {
         ivf::part::set_knobs(&mut *index, "nprobe=1000000").expect("a knob that is there");
     }
     Some(index)
@@ -159,7 +159,7 @@ fn distances_are_those_of_the_vectors_that_codes_stand_for() {
         let index = filled(spec, metric);
         let Some(reconstruct) = index.as_reconstruct() else { return };
         let queries = data::clusters(4, 5, DIM, 8);
-        let found = index.search(queries.rows().into(), 3, &ivf::SearchParams::new()).expect("good queries").hits;
+        let found = index.search(queries.rows(), 3, &ivf::SearchParams::new()).expect("good queries").hits;
         let mut vector = [0.0; DIM];
         for (query, row) in queries.rows().iter().zip(found.rows()) {
             for (&id, &distance) in row.ids.iter().zip(row.distances) {
@@ -178,19 +178,46 @@ fn distances_are_those_of_the_vectors_that_codes_stand_for() {
 
 #[test]
 fn bad_input_is_an_error_and_changes_nothing() {
-    each_briefly(|spec, metric| {
-        let mut index = filled(spec, metric);
-        let mut takes = vec!["selector", "mode"];
-        if spec.contains("IVF") {
-            takes.extend(["nprobe", "max_codes", "ensure_k", "quantizer"]);
+    each_briefly(|spec, metric| indexes::check_bad_input(&mut *filled(spec, metric)));
+}
+
+#[test]
+fn quantizers_and_transforms_keep_their_contracts() {
+    let registry = default_registry();
+    for row in registry.quantizers() {
+        for token in row.samples {
+            let spec = registry.parse_quantizer(&token_of(token)).expect("its own token").expect("a good token");
+            for metric in METRICS.into_iter().filter(|metric| spec.check(DIM, *metric).is_ok()) {
+                quantizers::check_quantizer(&spec, DIM, metric, &|node| registry.read_quantizer(node));
+            }
         }
-        if spec.contains("RFlat") {
-            takes.push("k_factor");
-        } else {
-            takes.push("locations");
+    }
+    for row in registry.transforms() {
+        for token in row.samples {
+            let spec = registry.parse_transform(&token_of(token)).expect("its own token").expect("a good token");
+            for metric in [Metric::L2, Metric::InnerProduct] {
+                transforms::check_transform(&spec, DIM, metric, &|node| registry.read_transform(node));
+            }
         }
-        indexes::check_bad_input(&mut *index, &takes);
-    });
+    }
+}
+
+#[test]
+fn wrappers_keep_their_contract() {
+    let registry = default_registry();
+    for row in registry.wrappers() {
+        for token in row.samples {
+            let wrapper = (row.parse)(&token_of(token), registry).expect("its own token").expect("a good token");
+            for inner in ["Flat", "IVF16,Flat"] {
+                let make = || make(inner, Metric::L2).expect("a sample");
+                wrappers::check_wrapper(&*wrapper, &make, &|node| registry.read_index(node));
+            }
+        }
+    }
+}
+
+fn token_of(text: &str) -> ivf::registry::Token<'_> {
+    ivf::registry::Token::new(text).expect("a sample is a token")
 }
 
 #[test]
@@ -207,7 +234,7 @@ fn files_bring_the_same_index_back_and_damage_is_an_error() {
         // Written again, the bytes are the same.
         let first = std::fs::read(&path).expect("the file is there");
         let again = ivf::open_index(&path).expect("opened before");
-        ivf::write_index(&*again, &path).expect("written before");
+        ivf::write_index(&again, &path).expect("written before");
         assert!(std::fs::read(&path).expect("the file is there") == first, "{spec}, {metric}: other bytes");
         ivf::verify_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}"));
         #[cfg(target_os = "linux")]
@@ -230,7 +257,7 @@ fn untrained_indexes_travel_too() {
     let training = data::clusters(1, 400, DIM, 8);
     for spec in compositions() {
         let index = ivf::build(&spec, DIM, Metric::L2).expect("a sample");
-        ivf::write_index(&*index, &path).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        ivf::write_index(&index, &path).unwrap_or_else(|error| panic!("{spec}: {error}"));
         let mut back = ivf::read_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}"));
         assert_eq!((back.spec(), back.is_trained()), (index.spec(), index.is_trained()));
         back.train(training.rows()).unwrap_or_else(|error| panic!("{spec}: {error}"));
@@ -243,10 +270,11 @@ fn untrained_indexes_travel_too() {
 fn codecs_and_their_scanners_keep_their_contracts() {
     for row in default_registry().codecs() {
         for token in row.samples {
-            let spec = (row.parse)(token).expect("its own token").expect("a good token");
+            let registry = default_registry();
+            let spec = (row.parse)(&token_of(token), registry).expect("its own token").expect("a good token");
             for metric in METRICS {
-                if spec.check(DIM, metric).is_ok() {
-                    codecs::check_codec(&spec, DIM, metric, &|node| (row.read)(node));
+                if spec.check(&CodecContext::new(DIM, metric)).is_ok() {
+                    codecs::check_codec(&spec, DIM, metric, &|node| (row.read)(node, registry));
                     let codec = codecs::train(&spec, DIM, metric);
                     scanners::check_scanner(codec.clone());
                     scanners::check_distances(codec);
@@ -281,7 +309,7 @@ fn the_deepest_string_becomes_an_index_that_travels() {
         let deepest = deepest.last().expect("none is one");
         assert!(deepest.len() > 100, "{deepest}");
         let index = ivf::build(&deepest, DIM, Metric::Cosine).expect("it parses");
-        ivf::write_index(&*index, &path).unwrap_or_else(|error| panic!("{deepest}: {error}"));
+        ivf::write_index(&index, &path).unwrap_or_else(|error| panic!("{deepest}: {error}"));
         assert_eq!(ivf::read_index(&path).expect("just written").spec(), deepest);
     }
 }

@@ -106,7 +106,7 @@ fn a_file_that_is_written_to_while_it_is_open_gives_answers_or_errors() {
                 let len = opened.len();
                 let queries = vectors.rows().slice(0..3);
                 let mut count = |done: bool| if done { answers += 1 } else { errors += 1 };
-                count(opened.search(queries.into(), 5, &ivf::SearchParams::new()).is_ok());
+                count(opened.search(queries, 5, &ivf::SearchParams::new()).is_ok());
                 count(opened.reconstruct(Id(7)).is_ok());
                 let removed = opened.remove(&IdSelector::range(0..50));
                 // Wrappers remove from two indexes, and say that they may stop half way.

@@ -3,7 +3,9 @@
 use ivf::cpu::IvfIndex;
 use ivf::error::{BuildError, TrainError};
 use ivf::pq::{PqCodec, PqSpec, ProductQuantizer};
-use ivf::{Codec, CodecSpec, Index, Metric, Rows, TrainOptions, TrainReport};
+use ivf::{
+    Codec, CodecContext, CodecSpec, CodecTraining, Index, Metric, Residuals, TrainOptions, TrainReport,
+};
 use ivf_testkit::data;
 use std::fmt;
 use std::sync::Arc;
@@ -21,35 +23,31 @@ impl fmt::Display for Uneven {
 }
 
 impl CodecSpec for Uneven {
-    fn check(&self, _dim: usize, _metric: Metric) -> Result<(), BuildError> {
+    fn check(&self, _context: &CodecContext) -> Result<(), BuildError> {
         Ok(())
     }
 
-    fn by_residual(&self) -> bool {
-        true
+    fn residuals(&self) -> Residuals {
+        Residuals::Always
     }
 
     fn training_points(&self, options: &TrainOptions<'_>) -> usize {
         PqSpec { parts: 3 }.training_points(options)
     }
 
-    fn training_memory(&self, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
+    fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize {
         // And the vectors less their mean.
-        PqSpec { parts: 3 }.training_memory(dim, points, options) + points * dim * size_of::<f32>()
+        PqSpec { parts: 3 }.training_memory(context, points, options) + points * context.dim * size_of::<f32>()
     }
 
-    fn code_size(&self, dim: usize) -> usize {
-        PqSpec { parts: 3 }.code_size(dim)
+    fn code_size(&self, context: &CodecContext) -> usize {
+        PqSpec { parts: 3 }.code_size(context)
     }
 
-    fn train(
-        &self,
-        rows: Rows<'_, f32>,
-        metric: Metric,
-        options: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
-        let (quantizer, report) = ProductQuantizer::train(rows, vec![0..1, 1..4, 4..7], true, options)?;
-        Ok((Arc::new(PqCodec::new(quantizer, metric)), report))
+    fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        let (quantizer, report) =
+            ProductQuantizer::train(input.rows, vec![0..1, 1..4, 4..7], true, input.options)?;
+        Ok((Arc::new(PqCodec::new(quantizer, input.context.metric)), report))
     }
 }
 
@@ -64,15 +62,15 @@ fn uneven_parts_and_a_mean_come_back_from_a_file() {
         index.add(vectors.rows()).expect("trained");
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.ivf");
-        ivf::write_index(index, &path).expect("a writable folder");
+        ivf::write_index(&*index, &path).expect("a writable folder");
         let mut back = ivf::read_index(&path).expect("what was written");
         let params = ivf::SearchParams::new().nprobe(4);
         let search =
-            |index: &dyn Index| index.search(vectors.rows().slice(0..50).into(), 10, &params).expect("good").hits;
+            |index: &dyn Index| index.search(vectors.rows().slice(0..50), 10, &params).expect("good").hits;
         assert_eq!(search(&*back), search(index), "{metric}");
         // Trained again it would have even parts, and cannot.
         index = &mut *back;
-        index.as_reset().expect("it can").reset().expect("it can");
+        index.reset().expect("it can");
         let again = index.as_train().expect("it learns").train(vectors.rows().into(), &TrainOptions::new());
         assert!(matches!(again, Err(TrainError::Unsupported { .. })), "{again:?}");
     }

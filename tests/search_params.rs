@@ -31,8 +31,8 @@ fn blocks_of_queries_against_a_list_find_the_same_as_each_query_alone() {
         for threads in [1, 2] {
             let pool = ivf::cpu::RayonPool::new(threads).expect("threads");
             let params = SearchParams::new().nprobe(3).executor(&pool);
-            for params in [params, params.selector(&even), params.max_codes(900)] {
-                let search = |mode| index.search(queries.into(), 10, &params.mode(mode)).expect("a good query");
+            for params in [params.clone(), params.clone().selector(&even), params.max_codes(900)] {
+                let search = |mode| index.search(queries, 10, &params.clone().mode(mode)).expect("a good query");
                 let alone = search(ivf::ParallelMode::Queries);
                 // Lists of 750 codes that 96 queries share: the library chooses blocks too, where there is an instruction for lookups.
                 for mode in [ivf::ParallelMode::ListMajor, ivf::ParallelMode::Auto] {
@@ -52,8 +52,8 @@ fn a_selector_leaves_nprobe_as_it_was_set() {
     ivf::part::set_knobs(&mut *index, "nprobe=20").expect("a knob that is there");
     let all = IdSelector::All;
     let queries = vectors.rows().slice(0..5);
-    let with = index.search(queries.into(), 30, &SearchParams::new().selector(&all)).expect("a good query");
-    let without = index.search(queries.into(), 30, &SearchParams::new()).expect("a good query");
+    let with = index.search(queries, 30, &SearchParams::new().selector(&all)).expect("a good query");
+    let without = index.search(queries, 30, &SearchParams::new()).expect("a good query");
     assert_eq!(with.hits, without.hits);
     assert_eq!(with.stats.lists, 100);
 }
@@ -66,7 +66,7 @@ fn max_codes_is_exact_and_counts_before_the_filter() {
     for max in [1, 7, 100, 599, 600, 10_000] {
         for params in [SearchParams::new(), SearchParams::new().selector(&none)] {
             let params = params.nprobe(20).max_codes(max);
-            let found = index.search(vectors.rows().slice(0..4).into(), 1000, &params).expect("a good query");
+            let found = index.search(vectors.rows().slice(0..4), 1000, &params).expect("a good query");
             assert_eq!(found.stats.codes, 4 * max.min(600) as u64);
             let expected = if params.selector.is_some() { 0 } else { max.min(600) };
             assert!(found.hits.rows().all(|row| row.ids.len() == expected));
@@ -81,13 +81,13 @@ fn ensure_k_widens_only_the_queries_that_are_short() {
     let rare = IdSelector::Fn(&rare);
     let params = SearchParams::new().nprobe(1).selector(&rare);
     let queries = vectors.rows().slice(0..50);
-    let short = index.search(queries.into(), 10, &params).expect("a good query");
+    let short = index.search(queries, 10, &params).expect("a good query");
     assert!(short.hits.rows().any(|row| row.ids.len() < 10));
-    let full = index.search(queries.into(), 10, &params.ensure_k(true)).expect("a good query");
+    let full = index.search(queries, 10, &params.clone().ensure_k(true)).expect("a good query");
     assert!(full.hits.rows().all(|row| row.ids.len() == 10), "600 vectors hold 10 of these");
-    let easy = index.search(queries.into(), 1, &SearchParams::new().nprobe(1).ensure_k(true)).expect("a good query");
+    let easy = index.search(queries, 1, &SearchParams::new().nprobe(1).ensure_k(true)).expect("a good query");
     assert_eq!(easy.stats.lists, 50, "nobody was short");
-    let capped = index.search(queries.into(), 10, &params.ensure_k(true).max_codes(40)).expect("a good query");
+    let capped = index.search(queries, 10, &params.ensure_k(true).max_codes(40)).expect("a good query");
     assert!(capped.hits.rows().all(|row| row.ids.len() <= 10));
 }
 
@@ -96,8 +96,8 @@ fn what_an_index_cannot_honour_is_an_error() {
     let vectors = data::clusters(1, 100, DIM, 5);
     let mut flat = ivf::build("Flat", DIM, Metric::L2).expect("a good string");
     flat.add(vectors.rows()).expect("always trained");
-    let refused = flat.search(vectors.rows().into(), 1, &SearchParams::new().nprobe(3));
-    assert!(matches!(refused, Err(SearchError::UnsupportedParam { param: "nprobe", .. })), "{refused:?}");
+    let refused = flat.search(vectors.rows(), 1, &SearchParams::new().nprobe(3));
+    assert!(matches!(&refused, Err(SearchError::UnsupportedParam { param, .. }) if param == "nprobe"), "{refused:?}");
     let (index, vectors) = index();
     let ivf = index.as_ivf().expect("an inverted file");
     let probes = Probes::new(1, vec![Some(ListNo(0)); 600], vec![0.0; 600]).expect("a good shape");
@@ -105,8 +105,8 @@ fn what_an_index_cannot_honour_is_an_error() {
         let refused = ivf.search_preassigned(vectors.rows().into(), &probes, 1, &params);
         assert!(matches!(refused, Err(SearchError::UnsupportedParam { .. })), "{refused:?}");
     }
-    let refused = index.search(vectors.rows().into(), 1, &SearchParams::new().nprobe(0));
-    assert!(matches!(refused, Err(SearchError::InvalidParam { param: "nprobe", .. })), "{refused:?}");
+    let refused = index.search(vectors.rows(), 1, &SearchParams::new().nprobe(0));
+    assert!(matches!(&refused, Err(SearchError::InvalidParam { param, .. }) if param == "nprobe"), "{refused:?}");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn results_accumulate_over_calls() {
     for no in 0..20 {
         ivf.search_preassigned_into(queries.into(), &one_list(no), &mut sinks, &SearchParams::new()).expect("a list");
     }
-    let all = index.search(queries.into(), 5, &SearchParams::new().nprobe(20)).expect("a good query");
+    let all = index.search(queries, 5, &SearchParams::new().nprobe(20)).expect("a good query");
     for (sink, row) in sinks.into_iter().zip(all.hits.rows()) {
         assert_eq!(sink.into_sorted().iter().map(|n| n.id).collect::<Vec<_>>(), row.ids);
     }
@@ -151,7 +151,7 @@ fn a_cancelled_search_says_so() {
     let (index, vectors) = index();
     let cancel = Cancel::new();
     cancel.cancel();
-    let cancelled = index.search(vectors.rows().into(), 1, &SearchParams::new().cancel(&cancel));
+    let cancelled = index.search(vectors.rows(), 1, &SearchParams::new().cancel(&cancel));
     assert!(matches!(cancelled, Err(SearchError::Cancelled)), "{cancelled:?}");
 }
 

@@ -8,7 +8,7 @@ use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::{CodesIndex, IvfIndex};
 use ivf::executor::map;
 use ivf::lists::{ArrayLists, StoreSpec};
-use ivf::{CodecSpec, Index, KnobValue, Metric, Registry, StoredNode, default_registry};
+use ivf::{CodecSpec, Index, Metric, Registry, StoredNode, default_registry};
 use ivf_testkit::executor::Threads;
 use ivf_testkit::indexes::MakeIndex;
 use ivf_testkit::indexes::surface::{Subject, Tally, check_surface, surface_kinds};
@@ -92,7 +92,9 @@ fn bare() -> Vec<Learnt> {
     let mut all = Vec::new();
     for row in default_registry().codecs() {
         for token in row.samples {
-            let codec = (row.parse)(token).expect("its own token").expect("a good token");
+            let token = ivf::registry::Token::new(token).expect("a token");
+            let codec = default_registry().parse_codec(&token).expect("its own token").expect("a good token");
+            let token = token.text();
             for metric in [Metric::L2, Metric::InnerProduct] {
                 let alone = CodesIndex::new(DIM, metric, codec.clone()).expect("a metric that all take");
                 all.extend(with_maps(format!("{token}, {metric}"), Box::new(alone), &RESTS));
@@ -120,7 +122,7 @@ fn with_maps(name: String, index: Box<dyn Index>, rests: &[Rest]) -> Vec<Learnt>
     let mut index = learn(&name, index);
     let mut all = Vec::new();
     for map in [0, 1, 2] {
-        index.set_knob("direct_map", KnobValue::Int(map)).expect("nothing to map yet");
+        index.set_knob("direct_map", map).expect("nothing to map yet");
         for (place, rest) in rests {
             let learnt = Learnt::new(format!("{name}, {place}, direct map {map}"), &*index, is_exact);
             all.push(Learnt { rest: *rest, ..learnt });

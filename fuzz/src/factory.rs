@@ -18,9 +18,15 @@ pub fn factory(bytes: &[u8]) {
     let printed = spec.to_string();
     assert_eq!(Spec::parse(&printed, registry).as_ref(), Ok(&spec), "'{printed}' means the same");
     for (dim, metric) in [(1, Metric::L2), (12, Metric::InnerProduct), (64, Metric::Cosine), (3, Metric::Lp(3.0))] {
-        if let Ok(index) = spec.build(dim, metric) {
-            assert_eq!((index.dim(), index.metric(), index.len()), (dim, metric, 0));
-            assert_eq!(Spec::parse(&index.spec(), registry).as_ref(), Ok(&spec), "{} of {printed}", index.spec());
+        match spec.build(dim, metric) {
+            Ok(index) => {
+                assert_eq!((index.dim(), index.metric(), index.len()), (dim, metric, 0));
+                assert_eq!(Spec::parse(&index.spec(), registry).as_ref(), Ok(&spec), "{} of {printed}", index.spec());
+            }
+            Err(error) => {
+                assert!(text.get(error.span.clone()).is_some(), "the part that refuses lies in the text");
+                assert!(error.to_string().chars().all(|c| c == '\n' || !c.is_control()), "it can be shown");
+            }
         }
     }
 }

@@ -2,7 +2,11 @@
 //! one more tree, and not a damaged file that the first checksum refuses.
 //!
 //! ```text
-//! node      tag str, version u8, fields blob, count u8, arrays, count u8, children
+//! tree      format u8 (odd: version 1 of the index file, even: version 2), node
+//! node      tag str, version u8, fields, count u8, arrays, count u8, children
+//! fields    version 1: blob           version 2: count u8, each: name str, value
+//! value     0 u8, scalar              1 u8, count u8, scalars
+//! scalar    type u8, then             bool u8; uint, int, float 8 bytes; text blob; metric u8, power f32
 //! array     name str, dtype u8, axes after the first: count u8, each u8; numbers blob
 //! child     name str, node
 //! str       length u8, UTF-8          blob      length u16, bytes
@@ -10,7 +14,9 @@
 //!
 //! What is missing at the end reads as zeros.
 
-use ivf::node::{DType, NamedArray, Node, StoredNode};
+use ivf::Metric;
+use ivf::field::{Fields, Scalar, Value};
+use ivf::node::{DType, NamedArray, Node, StoredFields, StoredNode};
 use std::borrow::Cow;
 
 /// Levels of nodes that are read: the index kinds take fewer.
@@ -19,17 +25,47 @@ const MAX_DEPTH: usize = 12;
 /// Axes of an array beside the first.
 const MAX_AXES: u8 = 2;
 
-/// The bytes of a tree; `None` for one with longer names or arrays than the form has room for.
+/// The metrics by their numbers; [`LP`] has a power.
+const METRICS: [Metric; 9] = [
+    Metric::L2,
+    Metric::InnerProduct,
+    Metric::Cosine,
+    Metric::L1,
+    Metric::Linf,
+    Metric::Canberra,
+    Metric::BrayCurtis,
+    Metric::JensenShannon,
+    Metric::Jaccard,
+];
+
+/// The number of [`Metric::Lp`], and all above.
+const LP: u8 = METRICS.len() as u8;
+
+/// What any bytes are.
+pub(crate) enum Tree<'a> {
+    /// A tree as the first version of the format has it.
+    Version1(StoredNode),
+    /// A tree for a writer.
+    Exported(Node<'a>),
+}
+
+/// The bytes of a tree as it was read; `None` for one with longer names or arrays than the form has room for, or with fields of both
+/// versions.
 pub fn write_tree(node: &StoredNode) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    put_node(&mut out, node)?;
+    let of_version_1 = matches!(node.fields, StoredFields::Version1(_));
+    let mut out = vec![of_version_1.into()];
+    put_node(&mut out, node, of_version_1)?;
     Some(out)
 }
 
-fn put_node(out: &mut Vec<u8>, node: &StoredNode) -> Option<()> {
+fn put_node(out: &mut Vec<u8>, node: &StoredNode, of_version_1: bool) -> Option<()> {
     put_str(out, &node.tag)?;
     out.push(node.version.try_into().ok()?);
-    put_blob(out, &node.meta)?;
+    match &node.fields {
+        StoredFields::Version1(bytes) if of_version_1 => put_blob(out, bytes)?,
+        StoredFields::Named(fields) if !of_version_1 => put_fields(out, fields)?,
+        _ => return None,
+    }
     out.push(node.arrays.len().try_into().ok()?);
     for array in &node.arrays {
         put_str(out, &array.name)?;
@@ -44,7 +80,44 @@ fn put_node(out: &mut Vec<u8>, node: &StoredNode) -> Option<()> {
     out.push(node.children.len().try_into().ok()?);
     for (name, child) in &node.children {
         put_str(out, name)?;
-        put_node(out, child)?;
+        put_node(out, child, of_version_1)?;
+    }
+    Some(())
+}
+
+fn put_fields(out: &mut Vec<u8>, fields: &Fields) -> Option<()> {
+    out.push(fields.len().try_into().ok()?);
+    for (name, value) in fields.iter() {
+        put_str(out, name)?;
+        match value {
+            Value::One(scalar) => {
+                out.push(0);
+                put_scalar(out, scalar)?;
+            }
+            Value::List(scalars) => {
+                out.extend([1, scalars.len().try_into().ok()?]);
+                scalars.iter().try_for_each(|scalar| put_scalar(out, scalar))?;
+            }
+        }
+    }
+    Some(())
+}
+
+fn put_scalar(out: &mut Vec<u8>, scalar: &Scalar) -> Option<()> {
+    match scalar {
+        Scalar::Bool(value) => out.extend([0, u8::from(*value)]),
+        Scalar::UInt(value) => out.extend([&[1][..], &value.to_le_bytes()].concat()),
+        Scalar::Int(value) => out.extend([&[2][..], &value.to_le_bytes()].concat()),
+        Scalar::Float(value) => out.extend([&[3][..], &value.to_le_bytes()].concat()),
+        Scalar::Text(value) => {
+            out.push(4);
+            put_blob(out, value.as_bytes())?;
+        }
+        Scalar::Metric(Metric::Lp(power)) => out.extend([&[5, LP][..], &power.to_le_bytes()].concat()),
+        Scalar::Metric(metric) => {
+            let number = METRICS.iter().position(|known| known == metric)?;
+            out.extend([&[5, number as u8][..], &[0; 4]].concat());
+        }
     }
     Some(())
 }
@@ -62,16 +135,59 @@ fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
 }
 
 /// The tree that any bytes are. The first axis of an array is as long as its numbers make it.
-pub(crate) fn read_tree(mut bytes: &[u8]) -> Node<'_> {
-    node(&mut bytes, 1)
+pub(crate) fn read_tree(mut bytes: &[u8]) -> Tree<'_> {
+    if byte(&mut bytes) % 2 == 0 {
+        return Tree::Exported(node(&mut bytes, 1, &mut fields));
+    }
+    // The blobs of fields, in the order in which a walk from the root meets their nodes.
+    let mut blobs = Vec::new();
+    let tree = node(&mut bytes, 1, &mut |bytes| {
+        blobs.push(blob(bytes).to_vec());
+        Fields::new()
+    });
+    let mut stored = tree.to_stored();
+    put_blobs(&mut stored, &mut blobs.into_iter());
+    Tree::Version1(stored)
 }
 
-fn node<'a>(bytes: &mut &'a [u8], depth: usize) -> Node<'a> {
-    let (tag, version, meta) = (text(bytes), byte(bytes).into(), blob(bytes).to_vec());
+fn put_blobs(node: &mut StoredNode, blobs: &mut impl Iterator<Item = Vec<u8>>) {
+    node.fields = StoredFields::Version1(blobs.next().unwrap_or_default());
+    node.children.iter_mut().for_each(|(_, child)| put_blobs(child, blobs));
+}
+
+fn node<'a>(bytes: &mut &'a [u8], depth: usize, fields: &mut impl FnMut(&mut &'a [u8]) -> Fields) -> Node<'a> {
+    let (tag, version, fields_here) = (text(bytes), byte(bytes).into(), fields(bytes));
     let arrays = (0..count(bytes)).map(|_| array(bytes)).collect();
     let children = if depth < MAX_DEPTH { count(bytes) } else { 0 };
-    let children = (0..children).map(|_| (text(bytes), node(bytes, depth + 1))).collect();
-    Node { tag, version, meta, arrays, children }
+    let children = (0..children).map(|_| (text(bytes), node(bytes, depth + 1, fields))).collect();
+    Node { tag, version, fields: fields_here, arrays, children }
+}
+
+fn fields(bytes: &mut &[u8]) -> Fields {
+    let mut fields = Fields::new();
+    for _ in 0..count(bytes) {
+        let name = text(bytes);
+        let value = match byte(bytes) % 2 {
+            0 => Value::One(scalar(bytes)),
+            _ => Value::List((0..count(bytes)).map(|_| scalar(bytes)).collect()),
+        };
+        fields.set(&name, value);
+    }
+    fields
+}
+
+fn scalar(bytes: &mut &[u8]) -> Scalar {
+    match byte(bytes) % 6 {
+        0 => Scalar::Bool(byte(bytes) % 2 == 1),
+        1 => Scalar::UInt(u64::from_le_bytes(all(bytes))),
+        2 => Scalar::Int(i64::from_le_bytes(all(bytes))),
+        3 => Scalar::Float(f64::from_le_bytes(all(bytes))),
+        4 => Scalar::Text(String::from_utf8_lossy(blob(bytes)).into_owned()),
+        _ => {
+            let (number, power) = (byte(bytes), f32::from_le_bytes(all(bytes)));
+            Scalar::Metric(METRICS.get(usize::from(number)).copied().unwrap_or(Metric::Lp(power)))
+        }
+    }
 }
 
 fn array<'a>(bytes: &mut &'a [u8]) -> NamedArray<'a> {
@@ -96,6 +212,11 @@ fn byte(bytes: &mut &[u8]) -> u8 {
     take(bytes, 1).first().copied().unwrap_or(0)
 }
 
+/// The next bytes, all there are of them.
+fn all<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    std::array::from_fn(|_| byte(bytes))
+}
+
 /// A number of things, each of which takes a byte at least.
 fn count(bytes: &mut &[u8]) -> usize {
     usize::from(byte(bytes)).min(bytes.len())
@@ -107,6 +228,41 @@ fn text(bytes: &mut &[u8]) -> String {
 }
 
 fn blob<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
-    let len = u16::from_le_bytes([byte(bytes), byte(bytes)]);
+    let len = u16::from_le_bytes(all(bytes));
     take(bytes, len.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Node<'static> {
+        let mut root = Node::new("root", 3)
+            .with("flag", true)
+            .with("dim", u64::MAX)
+            .with("shift", -7_i64)
+            .with("factor", 2.5_f64)
+            .with("tokens", vec!["IVF4", ""])
+            .with("metric", Metric::Lp(3.0))
+            .with("metrics", METRICS.to_vec());
+        root.push(NamedArray::owned("a", &[2, 3], vec![1_u32, 2, 3, 4, 5, 6]));
+        root.push_child("child", Node::new("leaf", 0).with("word", "flat"));
+        root
+    }
+
+    #[test]
+    fn a_tree_comes_back_in_both_versions() {
+        let mut stored = sample().to_stored();
+        let written = write_tree(&stored).expect("a small tree");
+        let Tree::Exported(again) = read_tree(&written) else { panic!("a tree of version 2") };
+        assert!(again.same(&sample()));
+
+        stored.fields = StoredFields::Version1(vec![1, 2, 3]);
+        assert!(write_tree(&stored).is_none(), "fields of both versions");
+        stored.children[0].1.fields = StoredFields::Version1(vec![4]);
+        let written = write_tree(&stored).expect("a small tree");
+        let Tree::Version1(again) = read_tree(&written) else { panic!("a tree of version 1") };
+        assert_eq!((&again.fields, &again.children[0].1.fields), (&stored.fields, &stored.children[0].1.fields));
+        assert_eq!(write_tree(&again), Some(written));
+    }
 }

@@ -10,7 +10,7 @@ use crate::threads::{Threads, ThreadsArg};
 use ivf_core::error::{AddError, InputError, TrainError};
 use ivf_core::params::Progress as _;
 use ivf_core::{AddOptions, Index, Metric, Rows, TrainOptions};
-use ivf_factory::Spec;
+use ivf_factory::{ParseError, Spec};
 use ivf_io::VectorReader;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,13 +50,12 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     // A mistake in the string is found before anything is read.
-    args.factory.parse::<Spec>().map_err(|error| Failure::usage(&error))?;
+    let spec: Spec = args.factory.parse().map_err(|error: ParseError| Failure::usage(&error))?;
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.learn).map(PathBuf::as_path).collect();
     refuse_same(&args.out, &inputs)?;
     let threads = args.threads.start()?;
     let mut base = VectorReader::open(&args.base)?;
-    let mut index =
-        ivf_factory::build(&args.factory, base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
+    let mut index = spec.build(base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
 
     // What the string alone says is checked before the long work, and what was learnt with it before the longest.
     let fits = |index: &dyn Index| args.memory_limit.map_or(Ok(()), |limit| limit.check_whole(index, base.len()));
@@ -64,7 +63,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let train_time = train(index.as_mut(), args, &threads)?;
     fits(index.as_ref())?;
     let add_time = add(index.as_mut(), &mut base, args, &threads)?;
-    ivf_factory::write_index(index.as_ref(), &args.out)?;
+    ivf_factory::write_index(&index, &args.out)?;
     let bytes = file_len(&args.out)?;
     writeln!(
         out,
@@ -109,7 +108,7 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
             "warning: a memory limit of {limit} has room for {points} of the {wanted} vectors that training can use"
         ));
     }
-    let report = train.train(sample.rows().into(), &options).map_err(|error| match (error, limit) {
+    let report = index.train_with(sample.rows(), &options).map_err(|error| match (error, limit) {
         (TrainError::TooFew { needed, found }, Some((limit, points))) if points < wanted => Failure::Failed(format!(
             "a memory limit of {limit} has room for {found} training vectors, and at least {needed} are needed"
         )),
@@ -132,7 +131,7 @@ fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Th
     let bar = Bar::new();
     let mut time = Duration::ZERO;
     let mut block: Vec<f32> = Vec::new();
-    let max_rows = (block_bytes(args.memory_limit) / (size_of::<f32>() * dim + OF_ROW)).max(1);
+    let max_rows = (block_bytes(args.memory_limit) / (size_of::<f32>() * widest(index) + OF_ROW)).max(1);
     let tables = index.memory();
     while base.read_block(max_rows, &mut block)? > 0 {
         let first = index.len();
@@ -141,7 +140,7 @@ fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Th
         };
         let rows = Rows::new(&block, dim).map_err(|error| cannot(&error))?;
         let start = Instant::now();
-        fill(index, rows.into(), &options).map_err(|error| match error {
+        fill(index, rows, &options).map_err(|error| match error {
             AddError::Input(error) => cannot(&in_file(error, |row| (first + row) as u64)),
             error => cannot(&error),
         })?;
@@ -150,6 +149,12 @@ fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Th
         args.memory_limit.map_or(Ok(()), |limit| limit.check_grown(index, tables, base.len()))?;
     }
     Ok(time)
+}
+
+/// The most dimensions that a vector has on its way into the index: a transform may make it wider.
+fn widest(index: &dyn Index) -> usize {
+    let nested = std::iter::successors(Some(index), |index| index.wrapped());
+    nested.map(|index| index.dim()).max().unwrap_or_default()
 }
 
 /// The same error with the number that the vector has in the file.

@@ -52,7 +52,7 @@ fn make(factory: &str, rows: Rows<'_, f16>) -> Result<Box<dyn Index>, Failure> {
     for warning in &report.warnings {
         failure::say(format_args!("warning: {factory}: {warning}"));
     }
-    fill(index.as_mut(), rows.into(), &AddOptions::new()).map_err(|error| fail(&error))?;
+    fill(index.as_mut(), rows, &AddOptions::new()).map_err(|error| fail(&error))?;
     Ok(index)
 }
 
@@ -60,7 +60,7 @@ fn search(index: &dyn Index, queries: Rows<'_, f16>, k: usize, nprobe: Option<us
     let mut params = SearchParams::new();
     params.nprobe = nprobe;
     index
-        .search(queries.into(), k, &params)
+        .search(queries, k, &params)
         .map_err(|error| Failure::failed(format_args!("cannot search {}", index.spec()), &error))
 }
 

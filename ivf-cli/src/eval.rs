@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     }
 
     let settings: Vec<Option<usize>> = match args.nprobe.as_slice() {
-        [] => vec![index.as_ivf().map(|ivf| ivf.nprobe())],
+        [] => vec![index.find_ivf().map(|ivf| ivf.nprobe())],
         nprobes => nprobes.iter().map(|nprobe| Some(nprobe.get())).collect(),
     };
     let mut rows = Vec::new();
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         for &nprobe in &settings {
             let mut params = SearchParams::new().executor(&pool);
             params.nprobe = nprobe;
-            params.k_factor = args.k_factor;
+            params.k_factor_rf = args.k_factor;
             rows.push(
                 measure(index.as_ref(), queries, &truth, threads.into(), &params)
                     .map_err(|error| Failure::failed(format_args!("cannot search {}", args.index.display()), &error))?,
@@ -126,7 +126,7 @@ fn measure(
     threads: usize,
     params: &SearchParams<'_>,
 ) -> Result<Row, ivf_core::error::SearchError> {
-    let search = |rows: Rows<'_, f32>| index.search(rows.into(), K, params);
+    let search = |rows: Rows<'_, f32>| index.search(rows, K, params);
     let SearchResult { hits, stats, .. } = search(queries)?;
     let first: Vec<Vec<Id>> = truth.iter().map(|ids| ids.iter().take(1).copied().collect()).collect();
     // Of a row of results only the first counts for recall@1.

@@ -1,9 +1,10 @@
 //! How a command ends badly.
 
+use ivf_core::error::BuildError;
 use ivf_factory::{ReadIndexError, WriteIndexError};
 use ivf_io::{ReadError, VectorFileError};
 use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -47,8 +48,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Errors of files, which name the file themselves.
-macro_rules! from_file_errors {
+/// Errors that name what they are about themselves: a file, a variable of the environment.
+macro_rules! from_errors {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
@@ -57,7 +58,7 @@ macro_rules! from_file_errors {
         }
     )*};
 }
-from_file_errors!(VectorFileError, ReadError, ReadIndexError, WriteIndexError);
+from_errors!(BuildError, VectorFileError, ReadError, ReadIndexError, WriteIndexError);
 
 /// From a write to standard output.
 impl From<io::Error> for Failure {
@@ -71,12 +72,16 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The error and its sources.
+/// The error and its sources. An error of another library may end with the text of its source: it is printed once.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
-        write!(text, ": {source}").expect("a string takes everything");
+        let why = source.to_string();
+        if !text.ends_with(&why) {
+            text.push_str(": ");
+            text.push_str(&why);
+        }
         next = source.source();
     }
     text
@@ -85,7 +90,7 @@ fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ivf_core::error::StoreError;
+    use ivf_core::error::{AddError, SearchError, StoreError};
 
     #[test]
     fn sources_are_joined() {
@@ -94,5 +99,43 @@ mod tests {
             Failure::failed("cannot add", &error).to_string(),
             "cannot add: reading or writing the lists failed: the disk is full"
         );
+        let error = AddError::Assign(Box::new(SearchError::Store(error)));
+        assert_eq!(
+            Failure::failed("cannot add", &error).to_string(),
+            "cannot add: assigning the vectors to lists failed: reading or writing the lists failed: the disk is full"
+        );
+    }
+
+    /// An error that says its source, and has it too.
+    #[derive(Debug)]
+    struct SaysItsSource(StoreError);
+
+    impl fmt::Display for SaysItsSource {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "no search: {}", self.0)
+        }
+    }
+
+    impl Error for SaysItsSource {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn what_an_error_repeats_is_printed_once() {
+        let error = SaysItsSource(StoreError::Backend("the disk is full".into()));
+        assert_eq!(
+            Failure::usage(&error).to_string(),
+            "no search: reading or writing the lists failed: the disk is full"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_said_once() {
+        let error = ivf_io::VectorReader::open("missing.fvecs").expect_err("no such file");
+        let text = Failure::from(error).to_string();
+        assert!(text.starts_with("cannot read missing.fvecs: "), "{text}");
+        assert_eq!(text.matches("os error").count(), 1, "{text}");
     }
 }

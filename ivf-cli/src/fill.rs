@@ -8,14 +8,18 @@ use ivf_core::{AddOptions, AnyRows, Id, Index};
 ///
 /// # Errors
 /// [`AddError`], as the index says it.
-pub(crate) fn fill(index: &mut dyn Index, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), AddError> {
-    let first = index.len() as i64;
-    let unable = index.unable("add");
-    if let Some(add) = index.as_add() {
-        add.add(rows, options)?;
-    } else {
+pub(crate) fn fill<'r>(
+    index: &mut dyn Index,
+    rows: impl Into<AnyRows<'r>>,
+    options: &AddOptions<'_>,
+) -> Result<(), AddError> {
+    let rows = rows.into();
+    if index.as_add().is_none() && index.as_add_with_ids().is_some() {
+        let first = index.len() as i64;
         let ids: Vec<Id> = (first..first + rows.len() as i64).map(Id).collect();
-        index.as_add_with_ids().ok_or(unable)?.add_with_ids(rows, &ids, options)?;
+        index.add_with_ids_with(rows, &ids, options)?;
+    } else {
+        index.add_with(rows, options)?;
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use crate::failure::Failure;
 use crate::table::table;
 use indicatif::HumanBytes;
-use ivf_core::Index;
 use ivf_core::node::DType;
+use ivf_core::{Index, KnobValue, Part};
 use ivf_io::{Container, SectionInfo};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -44,8 +44,25 @@ struct IndexInfo {
     trained: bool,
     /// Of the file, all of it, for each vector.
     bytes_per_vector: Option<f64>,
-    knobs: Vec<String>,
+    parts: Vec<PartLine>,
+    /// By the names that `set_knobs` takes: `nprobe`, `quantizer/efSearch`.
+    #[serde(serialize_with = "as_map")]
+    knobs: Vec<(String, KnobValue)>,
     lists: Option<ListsInfo>,
+}
+
+#[derive(Serialize)]
+struct PartLine {
+    /// Empty for the index itself.
+    path: String,
+    kind: String,
+}
+
+impl PartLine {
+    fn shown(&self) -> String {
+        let Self { path, kind } = self;
+        if path.is_empty() { kind.clone() } else { format!("{path}: {kind}") }
+    }
 }
 
 #[derive(Serialize)]
@@ -106,7 +123,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 fn describe(index: &dyn Index, bytes: u64) -> Result<IndexInfo, Failure> {
-    let knobs = index.parts().into_iter().flat_map(|part| part.knobs);
+    let parts = index.parts();
     Ok(IndexInfo {
         factory: index.spec(),
         metric: index.metric().to_string(),
@@ -114,9 +131,22 @@ fn describe(index: &dyn Index, bytes: u64) -> Result<IndexInfo, Failure> {
         vectors: index.len(),
         trained: index.is_trained(),
         bytes_per_vector: (!index.is_empty()).then(|| bytes as f64 / index.len() as f64),
-        knobs: knobs.map(|knob| format!("{}={}", knob.name, knob.value)).collect(),
+        knobs: parts.iter().flat_map(knobs).collect(),
+        parts: parts.into_iter().map(|Part { path, kind, .. }| PartLine { path, kind }).collect(),
         lists: lists(index).map_err(|error| Failure::failed("cannot read the lists", &error))?,
     })
+}
+
+/// The knobs of a part, by their paths.
+fn knobs(part: &Part) -> impl Iterator<Item = (String, KnobValue)> {
+    part.knobs.iter().map(|knob| {
+        let path = if part.path.is_empty() { knob.name().to_owned() } else { format!("{}/{}", part.path, knob.name()) };
+        (path, knob.value.clone())
+    })
+}
+
+fn as_map<S: Serializer>(knobs: &[(String, KnobValue)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(knobs.iter().map(|(name, value)| (name, value)))
 }
 
 fn lists(index: &dyn Index) -> Result<Option<ListsInfo>, ivf_core::error::StoreError> {
@@ -173,8 +203,11 @@ fn print(info: &Info, out: &mut impl Write) -> Result<(), Failure> {
             )?;
             writeln!(out, "codes       {code_bytes} bytes")?;
         }
+        let parts: Vec<String> = index.parts.iter().map(PartLine::shown).collect();
+        writeln!(out, "parts       {}", parts.join(", "))?;
         if !index.knobs.is_empty() {
-            writeln!(out, "knobs       {}", index.knobs.join(", "))?;
+            let knobs: Vec<String> = index.knobs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            writeln!(out, "knobs       {}", knobs.join(", "))?;
         }
     }
     let mut columns = vec!["<section", "<type", "<shape", "offset", "bytes", "<CRC32C"];

@@ -5,6 +5,7 @@
 //! | [`build`], [`search`], [`eval`], [`info`], [`convert`], [`demo`] | the commands |
 //! | [`failure`] | how a command ends badly, and the exit code |
 //! | [`fill`] | vectors into an index, whatever way it takes them |
+//! | [`sample`], [`memory`] | training vectors; what fits into a memory limit |
 //! | [`paths`] | files that must not be written over |
 //! | [`plot`] | the picture of an evaluation |
 //! | [`recall`] | how good answers are |
@@ -33,7 +34,6 @@ mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
-use ivf_cpu::simd::Level;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -79,8 +79,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<(), Failure> {
-    // Said here, in a sentence, before a kernel has to.
-    Level::from_env().map_err(|error| Failure::Usage(format!("IVF_SIMD: {error}")))?;
+    // A bad `IVF_SIMD` ends every command, those that compute nothing too.
+    ivf_cpu::simd::check()?;
     let mut out = io::stdout().lock();
     match command {
         Command::Build(args) => build::run(args, &mut out),

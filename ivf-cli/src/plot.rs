@@ -17,7 +17,7 @@ pub(crate) struct Point {
 /// Draws the points into an SVG file.
 pub(crate) fn plot(path: &Path, title: &str, points: &[Point]) -> Result<(), Failure> {
     let mut svg = String::new();
-    draw(&mut svg, title, points).map_err(|error| Failure::Failed(format!("cannot draw the plot: {error}")))?;
+    draw(&mut svg, title, points).map_err(|error| Failure::failed("cannot draw the plot", &*error))?;
     std::fs::write(path, svg).map_err(|error| Failure::failed(format_args!("cannot write {}", path.display()), &error))
 }
 

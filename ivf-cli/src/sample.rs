@@ -1,12 +1,10 @@
 //! Training vectors: a sample of a file, drawn on the way through it.
 
 use ivf_core::Rows;
+use ivf_core::params::DEFAULT_SEED;
 use ivf_io::{VectorFileError, VectorReader};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-
-/// The seed where the caller gives none: that of training.
-const SEED: u64 = 1234;
 
 /// Bytes of neighbouring vectors that are read at once.
 const AT_ONCE: usize = 1 << 20;
@@ -23,7 +21,7 @@ struct Drawn {
 
 impl Drawn {
     fn new(len: u64, wanted: usize, seed: Option<u64>) -> Self {
-        let random = Xoshiro256PlusPlus::seed_from_u64(seed.unwrap_or(SEED));
+        let random = Xoshiro256PlusPlus::seed_from_u64(seed.unwrap_or(DEFAULT_SEED));
         Self { random, next: 0, left: len, wanted: len.min(wanted as u64) }
     }
 }
@@ -127,7 +125,7 @@ mod tests {
         assert!(drawn(7, 0, 3).is_empty());
         assert_eq!(drawn(1000, 30, 3), drawn(1000, 30, 3));
         assert_ne!(drawn(1000, 30, 3), drawn(1000, 30, 4));
-        assert_eq!(Drawn::new(1000, 30, None).collect::<Vec<_>>(), drawn(1000, 30, SEED));
+        assert_eq!(Drawn::new(1000, 30, None).collect::<Vec<_>>(), drawn(1000, 30, DEFAULT_SEED));
     }
 
     #[test]

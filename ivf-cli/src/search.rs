@@ -68,11 +68,11 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 
     let mut params = SearchParams::new();
     params.nprobe = args.nprobe.map(NonZeroUsize::get);
-    params.k_factor = args.k_factor;
+    params.k_factor_rf = args.k_factor;
     params.executor = threads.executor();
     let start = Instant::now();
     let found = index
-        .search(queries.into(), k, &params)
+        .search(queries, k, &params)
         .map_err(|error| Failure::failed(format_args!("cannot search {}", args.index.display()), &error))?;
     let seconds = start.elapsed().as_secs_f64();
 

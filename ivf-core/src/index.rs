@@ -209,8 +209,8 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     }
 }
 
-impl AsRef<dyn Index> for dyn Index {
-    fn as_ref(&self) -> &dyn Index {
+impl<'i> AsRef<dyn Index + 'i> for dyn Index + 'i {
+    fn as_ref(&self) -> &(dyn Index + 'i) {
         self
     }
 }

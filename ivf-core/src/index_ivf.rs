@@ -213,13 +213,13 @@ pub trait IndexIvfMut: IndexIvf {
     /// [`ReplaceError`]: another dimension, metric or number of lists; other centroids, if there are vectors. The index is as it was.
     fn replace_quantizer(&mut self, quantizer: Arc<dyn Level1Quantizer>) -> Result<(), ReplaceError>;
 
-    /// Puts other lists, filled already perhaps, in the place of these, which come back (as the snapshot of them that the index had, if somebody holds them). Ids that [`Add`](crate::Add) gives then count
+    /// Puts other lists, filled already perhaps, in the place of these, which come back. Ids that [`Add`](crate::Add) gives then count
     /// up from the largest in them, or go on as before if that is more.
     ///
     /// # Errors
     /// [`ReplaceError`]: another number of lists, another layout of codes, ids that an array direct map does not take, lists that
     /// cannot be read. The index is as it was.
-    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Box<dyn InvertedLists>, ReplaceError>;
+    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Arc<dyn InvertedLists>, ReplaceError>;
 
     /// Gives the lists other numbers: list `i` is afterwards what was list `order[i]`. What searches find stays the same, up to the
     /// order of the lists in ties.

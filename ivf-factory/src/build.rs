@@ -1,13 +1,17 @@
 //! From a specification to an index: untrained, empty.
 
 use crate::default::default_registry;
-use crate::error::FactoryError;
+use crate::error::{FactoryError, SpecError};
 use crate::spec::Spec;
+use crate::tree::SpecTree;
 use ivf_core::error::BuildError;
-use ivf_core::{Index, Metric, Registry};
+use ivf_core::{CodecSpec, Index, MAX_DIM, Metric, QuantizerSpec, Registry};
 use ivf_cpu::{CodesIndex, IvfIndex, PreTransform};
+use std::ops::Range;
+use std::sync::Arc;
 
-/// The index that a factory string stands for, for vectors of `dim`: untrained and empty. (Faiss's `index_factory`.)
+/// The index that a factory string stands for, for vectors of `dim`: untrained and empty. (Faiss's
+/// `index_factory`.)
 ///
 /// # Errors
 /// [`FactoryError`]: the string stands for no index, or not for one of this dimension and metric.
@@ -28,35 +32,111 @@ pub fn build_with(
     Ok(Spec::parse(factory, registry)?.build(dim, metric)?)
 }
 
+/// An index that cannot be, and where the part stands that refuses.
+struct Refusal {
+    span: Range<usize>,
+    why: BuildError,
+}
+
+/// Puts a refusal at a place.
+fn at(span: &Range<usize>) -> impl FnOnce(BuildError) -> Refusal {
+    let span = span.clone();
+    |why| Refusal { span, why }
+}
+
 impl Spec {
     /// The index that the specification stands for, for vectors of `dim`: untrained and empty.
     ///
     /// # Errors
-    /// [`BuildError`] if a part does not work with the dimension, the metric or what it wraps.
-    pub fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError> {
-        // Cosine is the inner product of vectors scaled to unit length: scaled once, on entry, whatever stands inside.
-        if metric == Metric::Cosine {
-            let inner = self.build(dim, Metric::InnerProduct)?;
-            return Ok(Box::new(PreTransform::cosine(inner)?));
-        }
-        match self {
-            Self::Codes(codec) => Ok(Box::new(CodesIndex::new(dim, metric, codec.clone())?)),
-            Self::Ivf { quantizer, codec } => {
-                Ok(Box::new(IvfIndex::new(dim, metric, quantizer.clone(), codec.clone())?))
-            }
-            Self::Transformed { .. } => self.build_chain(dim, metric),
-            Self::Wrapped { wrapper, inner, .. } => wrapper.wrap(inner.build(dim, metric)?),
-        }
+    /// [`SpecError`] if a part does not work with the dimension, the metric or what it wraps. It
+    /// points at the token of the part.
+    pub fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, SpecError> {
+        let built = if metric == Metric::Cosine {
+            // Cosine is the inner product of vectors scaled to unit length: scaled once, on entry,
+            // whatever stands inside.
+            index(&self.tree, &self.spans, dim, Metric::InnerProduct)
+                .and_then(|inner| Ok(Box::new(PreTransform::cosine(inner).map_err(at(&(0..self.input.len())))?) as _))
+        } else {
+            index(&self.tree, &self.spans, dim, metric)
+        };
+        built.map_err(|Refusal { span, why }| {
+            let span = narrowed(&self.input, span, why.kind().unwrap_or_default());
+            SpecError { input: self.input.clone(), span, why }
+        })
     }
+}
 
-    /// Transforms that follow one another become one index, so that a vector is copied once.
-    fn build_chain(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError> {
-        let (mut chain, mut dim_inner, mut rest) = (Vec::new(), dim, self);
-        while let Self::Transformed { transform, inner } = rest {
-            dim_inner = transform.dim_out(dim_inner)?;
-            chain.push(transform.clone());
-            rest = inner;
+/// The index of a tree whose tokens stand at `spans`: those of the base, and then outwards.
+fn index(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) -> Result<Box<dyn Index>, Refusal> {
+    let (own, inside) = spans.split_last().expect("a place for each token");
+    match tree {
+        SpecTree::Codes(codec) => Ok(Box::new(CodesIndex::new(dim, metric, codec.clone()).map_err(at(own))?)),
+        SpecTree::Index(index) => index.build(dim, metric).map_err(at(own)),
+        SpecTree::Ivf { quantizer, codec } => {
+            let refused = |why| {
+                let is_quantizer = refuses(quantizer, codec, dim, metric, &why);
+                at(if is_quantizer { &spans[0] } else { own })(why)
+            };
+            Ok(Box::new(IvfIndex::new(dim, metric, quantizer.clone(), codec.clone()).map_err(refused)?))
         }
-        Ok(Box::new(PreTransform::new(dim, chain, rest.build(dim_inner, metric)?)?))
+        SpecTree::Transformed { .. } => chain(tree, spans, dim, metric),
+        SpecTree::Wrapped { wrapper, inner, .. } => wrapper.wrap(index(inner, inside, dim, metric)?).map_err(at(own)),
+    }
+}
+
+/// Whether it is the coarse quantizer of an inverted file that refuses, and not the codec.
+fn refuses(
+    quantizer: &Arc<dyn QuantizerSpec>,
+    codec: &Arc<dyn CodecSpec>,
+    dim: usize,
+    metric: Metric,
+    why: &BuildError,
+) -> bool {
+    match why.kind() {
+        Some(kind) if kind == codec.to_string() => false,
+        Some(kind) if kind == quantizer.to_string() => true,
+        // Of an argument, perhaps.
+        _ => (1..=MAX_DIM).contains(&dim) && quantizer.check(dim, metric).is_err(),
+    }
+}
+
+/// Transforms that follow one another become one index, so that a vector is copied once.
+fn chain(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) -> Result<Box<dyn Index>, Refusal> {
+    let (mut transforms, mut dim_inner, mut rest, mut inside) = (Vec::new(), dim, tree, spans);
+    while let SpecTree::Transformed { transform, inner } = rest {
+        let (own, others) = inside.split_last().expect("a place for each token");
+        dim_inner = transform.dim_out(dim_inner, metric).map_err(at(own))?;
+        transforms.push(transform.clone());
+        (rest, inside) = (inner, others);
+    }
+    let all =
+        spans[inside.len()..].iter().fold(usize::MAX..0, |all, one| all.start.min(one.start)..all.end.max(one.end));
+    let inner = index(rest, inside, dim_inner, metric)?;
+    Ok(Box::new(PreTransform::new(dim, transforms, inner).map_err(at(&all))?))
+}
+
+/// The bytes of `kind` inside a span, if it stands there as a whole token: that of an argument, or
+/// of the codec of an index with a token of its own. Else the span.
+fn narrowed(input: &str, span: Range<usize>, kind: &str) -> Range<usize> {
+    let bounds = |c: Option<char>| c.is_none_or(|c| matches!(c, ',' | '(' | ')'));
+    let text = &input[span.clone()];
+    let mut found = text.match_indices(kind).filter(|_| !kind.is_empty());
+    let whole = found.find(|(start, _)| {
+        bounds(text[..*start].chars().next_back()) && bounds(text[start + kind.len()..].chars().next())
+    });
+    whole.map_or(span.clone(), |(start, _)| span.start + start..span.start + start + kind.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_narrowed_to_the_token_that_refuses() {
+        let input = "L2norm,IVF64(IVF16,PQ16),Flat";
+        for (kind, found) in [("PQ16", "PQ16"), ("PQ1", "IVF64(IVF16,PQ16)"), ("", "IVF64(IVF16,PQ16)")] {
+            assert_eq!(&input[narrowed(input, 7..24, kind)], found);
+        }
+        assert_eq!(narrowed(input, 25..29, "Flat"), 25..29);
     }
 }

@@ -1,9 +1,11 @@
 //! The kinds that the library itself has.
 
+use crate::spec::parse_index;
 use ivf_core::{ArrayLists, Registry};
 use std::sync::OnceLock;
 
-/// All kinds of the library: the only place that knows the complete set.
+/// All kinds of the library: the only place that knows the complete set. It parses factory strings,
+/// for tokens that take an index as their argument, with [`parse_index`].
 ///
 /// A registry with kinds of your own is a clone of this one and their rows:
 ///
@@ -25,5 +27,6 @@ pub fn default_registry() -> &'static Registry {
             .with_wrappers(ivf_cpu::WRAPPERS)
             .with_indexes(ivf_cpu::INDEXES)
             .with_stores(&[ArrayLists::ROW])
+            .with_index_parser(parse_index)
     })
 }

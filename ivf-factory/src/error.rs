@@ -1,8 +1,9 @@
 //! What is wrong with a factory string, and how it is shown.
 
-use ivf_core::error::BuildError;
+use ivf_core::error::{BuildError, KnobError};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A factory string that stands for no index.
 ///
@@ -27,7 +28,8 @@ pub struct ParseError {
     pub span: Range<usize>,
     /// What is wrong, in a few words.
     pub what: String,
-    /// What could stand there: the forms of tokens, as rows of the registry give them, or a punctuation mark.
+    /// What could stand there: the forms of tokens, as rows of the registry give them, or a
+    /// punctuation mark.
     pub expected: Vec<&'static str>,
     /// A string that parses and is probably what was meant.
     pub suggestion: Option<String>,
@@ -37,8 +39,7 @@ impl std::error::Error for ParseError {}
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (line, carets) = picture(&self.input, &self.span);
-        write!(f, "{}\n  {line}\n  {carets}", escaped(self.what.chars()))?;
+        show(f, &self.what, &self.input, &self.span)?;
         if let Some((last, others)) = self.expected.split_last() {
             f.write_str("\nexpected: ")?;
             if !others.is_empty() {
@@ -53,7 +54,53 @@ impl fmt::Display for ParseError {
     }
 }
 
-/// Characters of context on each side of a fault, and of the fault itself, that are shown of a long string.
+/// A factory string whose index cannot be: a part of it does not work with the dimension, the
+/// metric or what it wraps.
+///
+/// Displayed as a [`ParseError`] is, with the string and carets under the part that refuses:
+///
+/// ```
+/// use ivf_core::Metric;
+/// let spec: ivf_factory::Spec = "IVF16,PQ16".parse()?;
+/// let error = spec.build(100, Metric::L2).unwrap_err();
+/// assert_eq!(error.span, 6..10);
+/// assert!(error.to_string().ends_with("
+///   IVF16,PQ16
+///         ^^^^"));
+/// # Ok::<(), ivf_factory::ParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SpecError {
+    /// The whole string.
+    pub input: Arc<str>,
+    /// The bytes of the part that refuses.
+    pub span: Range<usize>,
+    /// What it says.
+    pub why: BuildError,
+}
+
+impl std::error::Error for SpecError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The text of `why` is part of the text of this error.
+        std::error::Error::source(&self.why)
+    }
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.why.to_string(), &self.input, &self.span)
+    }
+}
+
+/// What is wrong, and a picture of where.
+fn show(f: &mut fmt::Formatter<'_>, what: &str, input: &str, span: &Range<usize>) -> fmt::Result {
+    let (line, carets) = picture(input, span);
+    write!(f, "{}\n  {line}\n  {carets}", escaped(what.chars()))
+}
+
+/// Characters of context on each side of a fault, and of the fault itself, that are shown of a long
+/// string.
 const CONTEXT: usize = 60;
 
 /// The string on one line, cut around the fault, and a line with carets under the fault.
@@ -83,7 +130,7 @@ fn escaped(text: impl Iterator<Item = char>) -> String {
     .collect()
 }
 
-/// Why a factory string did not become an index.
+/// Why a factory string, or the configuration that holds it, did not become an index.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FactoryError {
@@ -92,11 +139,15 @@ pub enum FactoryError {
     Parse(#[from] ParseError),
     /// The index cannot be, with this dimension or metric.
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Build(#[from] SpecError),
+    /// The index has no such knob, or the knob cannot have that value.
+    #[error(transparent)]
+    Knob(#[from] KnobError),
 }
 
-/// A fault as the parser finds it: a [`ParseError`] without the string, and with the edit that would mend it.
-#[derive(Debug)]
+/// A fault as the parser finds it: a [`ParseError`] without the string, and with the edit that
+/// would mend it.
+#[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) span: Range<usize>,
     pub(crate) what: String,
@@ -105,7 +156,7 @@ pub(crate) struct Fault {
 }
 
 /// A change of a string.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Edit {
     /// The bytes to replace.
     pub(crate) span: Range<usize>,

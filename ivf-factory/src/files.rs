@@ -4,17 +4,20 @@ use crate::default::default_registry;
 use ivf_core::error::{DecodeError, StoreError};
 use ivf_core::{Index, Registry};
 use ivf_io::{Container, Map};
+use std::error::Error;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Why an index file could not be read.
-#[derive(Debug, thiserror::Error)]
+///
+/// Displays the file and what is wrong with it. The [source](Error::source) is what the text does
+/// not say, such as an error of the system.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadIndexError {
     /// The file cannot be read, or is no index file, or is damaged.
-    #[error(transparent)]
-    File(#[from] ivf_io::ReadError),
+    File(ivf_io::ReadError),
     /// The file is whole, but what stands in it is no index, or not one that the registry knows.
-    #[error("cannot read {}: {why}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
@@ -23,12 +26,38 @@ pub enum ReadIndexError {
     },
 }
 
+impl fmt::Display for ReadIndexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(why) => why.fmt(f),
+            Self::Decode { path, why } => write!(f, "cannot read {}: {why}", path.display()),
+        }
+    }
+}
+
+impl Error for ReadIndexError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::File(why) => why.source(),
+            Self::Decode { why, .. } => why.source(),
+        }
+    }
+}
+
+impl From<ivf_io::ReadError> for ReadIndexError {
+    fn from(why: ivf_io::ReadError) -> Self {
+        Self::File(why)
+    }
+}
+
 /// Why an index file could not be written. What was there before is as it was.
-#[derive(Debug, thiserror::Error)]
+///
+/// Displays the file and what is wrong. The [source](Error::source) is what the text does not say,
+/// such as an error of the system.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum WriteIndexError {
     /// The lists of the index cannot be read.
-    #[error("cannot write {}: {why}", path.display())]
     Export {
         /// The file.
         path: PathBuf,
@@ -36,8 +65,31 @@ pub enum WriteIndexError {
         why: StoreError,
     },
     /// The file cannot be written.
-    #[error(transparent)]
-    File(#[from] ivf_io::WriteError),
+    File(ivf_io::WriteError),
+}
+
+impl fmt::Display for WriteIndexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Export { path, why } => write!(f, "cannot write {}: {why}", path.display()),
+            Self::File(why) => why.fmt(f),
+        }
+    }
+}
+
+impl Error for WriteIndexError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Export { why, .. } => why.source(),
+            Self::File(why) => why.source(),
+        }
+    }
+}
+
+impl From<ivf_io::WriteError> for WriteIndexError {
+    fn from(why: ivf_io::WriteError) -> Self {
+        Self::File(why)
+    }
 }
 
 /// Reads an index file into memory.
@@ -58,12 +110,14 @@ pub fn read_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Bo
     registry.read_index(&node).map_err(|why| ReadIndexError::Decode { path: path.into(), why })
 }
 
-/// Opens an index file whose lists stay in it: each is read when a search comes to it. What a search always needs (centroids,
-/// codebooks) is read into memory now, and checked; the lists are not: [`verify_index`] does that.
+/// Opens an index file whose lists stay in it: each is read when a search comes to it. What a
+/// search always needs (centroids, codebooks) is read into memory now, and checked; the lists are
+/// not: [`verify_index`] does that.
 ///
-/// Safe whoever writes to the file. Lists that are written to are copied into memory; the file stays as it is. An index of one
-/// list (`Flat`) reads all of it for each piece of work: map it, or read it. A direct map is made of all ids, which are read for it; and
-/// [`write_index`] of an opened index takes all its lists through memory.
+/// Safe whoever writes to the file. Lists that are written to are copied into memory; the file
+/// stays as it is. An index of one list (`Flat`) reads all of it for each piece of work: map it, or
+/// read it. A direct map is made of all ids, which are read for it; and [`write_index`] of an
+/// opened index takes all its lists through memory.
 ///
 /// # Errors
 /// [`ReadIndexError`], with the path.
@@ -76,10 +130,11 @@ pub fn open_index(path: impl AsRef<Path>) -> Result<Box<dyn Index>, ReadIndexErr
 /// # Errors
 /// As [`open_index`].
 pub fn open_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
-    read_opened(&Container::open(path)?, registry)
+    open_container_with(&Container::open(path)?, registry)
 }
 
-/// Opens an index in a mapped file, whose lists are scanned where they lie. As [`open_index`] otherwise.
+/// Opens an index in a mapped file, whose lists are scanned where they lie. As [`open_index`]
+/// otherwise.
 ///
 /// ```no_run
 /// use ivf_io::Map;
@@ -101,7 +156,7 @@ pub fn open_mapped(map: Map) -> Result<Box<dyn Index>, ReadIndexError> {
 /// # Errors
 /// As [`open_mapped`].
 pub fn open_mapped_with(map: Map, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
-    read_opened(&Container::from_map(map)?, registry)
+    open_container_with(&Container::from_map(map)?, registry)
 }
 
 /// The index in a container that is open, as [`open_index`] and [`open_mapped`] give it.
@@ -109,15 +164,20 @@ pub fn open_mapped_with(map: Map, registry: &Registry) -> Result<Box<dyn Index>,
 /// # Errors
 /// As [`open_index`].
 pub fn open_container(container: &Container) -> Result<Box<dyn Index>, ReadIndexError> {
-    read_opened(container, default_registry())
+    open_container_with(container, default_registry())
 }
 
-fn read_opened(container: &Container, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
+/// [`open_container`] with kinds of the caller's own.
+///
+/// # Errors
+/// As [`open_container`].
+pub fn open_container_with(container: &Container, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
     let fault = |why| ReadIndexError::Decode { path: container.path().to_owned(), why };
     registry.read_index(&container.node()).map_err(fault)
 }
 
-/// Checks an index file: every byte of it, and that it holds an index, which is opened for that (in the memory of [`open_index`]).
+/// Checks an index file: every byte of it, and that it holds an index, which is opened for that (in
+/// the memory of [`open_index`]).
 ///
 /// # Errors
 /// [`ReadIndexError`], with the path and what is damaged.
@@ -138,15 +198,25 @@ pub fn verify_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<
         let why = DecodeError::Checksum { what: names.join(", ") };
         return Err(ReadIndexError::Decode { path: container.path().to_owned(), why });
     }
-    read_opened(&container, registry).map(drop)
+    open_container_with(&container, registry).map(drop)
 }
 
-/// Writes an index file: whole, or not at all. It takes no registry, since an index knows its insides itself.
+/// Writes an index file: whole, or not at all. It takes no registry, since an index knows its
+/// insides itself.
+///
+/// The index may be boxed or not:
+///
+/// ```no_run
+/// use ivf_core::Metric;
+/// let index = ivf_factory::build("IVF16,Flat", 8, Metric::L2)?;
+/// ivf_factory::write_index(&index, "base.ivf")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`WriteIndexError`], with the path.
-pub fn write_index(index: &dyn Index, path: impl AsRef<Path>) -> Result<(), WriteIndexError> {
+pub fn write_index(index: &(impl AsRef<dyn Index> + ?Sized), path: impl AsRef<Path>) -> Result<(), WriteIndexError> {
     let path = path.as_ref();
-    let node = index.export().map_err(|why| WriteIndexError::Export { path: path.into(), why })?;
+    let node = index.as_ref().export().map_err(|why| WriteIndexError::Export { path: path.into(), why })?;
     Ok(ivf_io::write_container(path, &node)?)
 }

@@ -4,19 +4,21 @@
 //!
 //! ```text
 //! index := (wrapper , | transform ,)*  base  (, wrapper)*
-//! base  := quantizer , codec | codec | ( index )
+//! base  := quantizer , codec | index-token [, codec] | codec | ( index )
 //! ```
 //!
-//! and which of the tokens around the base is the outermost follows Faiss: the wrapper of the lowest level, at a tie the one
-//! after the base; transforms only when no wrapper is left at either end.
+//! and which of the tokens around the base is the outermost follows Faiss: the wrapper of the
+//! lowest level, at a tie the one after the base; transforms only when no wrapper is left at either
+//! end.
 
 use crate::error::Fault;
-use crate::items::{Item, MAX_DEPTH, split};
-use crate::spec::Spec;
+use crate::items::{Item, MAX_DEPTH, MAX_LEN, depth, split};
+use crate::tree::SpecTree;
 use crate::words::{CLOSING, Cursor, Place, Word, Words, Wrapper};
 use ivf_core::Registry;
 use ivf_core::transform::TransformSpec;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Reads one factory string.
@@ -27,50 +29,98 @@ pub(crate) struct Parser<'a> {
     affixes: usize,
 }
 
-/// A token in front of a base.
-enum Prefix {
+/// A tree, and where its tokens stand in the string: those of the base, and then outwards.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) tree: SpecTree,
+    pub(crate) spans: Vec<Range<usize>>,
+}
+
+/// A token around a base.
+struct Affix {
+    kind: AffixKind,
+    span: Range<usize>,
+}
+
+enum AffixKind {
     Wrapper(Wrapper),
     Transform(Arc<dyn TransformSpec>),
 }
 
 impl<'a> Parser<'a> {
     /// The tree of a factory string.
-    pub(crate) fn parse(input: &'a str, registry: &'a Registry) -> Result<Spec, Fault> {
+    pub(crate) fn parse(input: &'a str, registry: &'a Registry) -> Result<Reading, Fault> {
+        Self::read(Words { input, registry, hints: true }, "the end")
+    }
+
+    /// The same for the argument of a token: a fault says nothing of what was probably meant, which
+    /// would take time for each of the levels of arguments.
+    pub(crate) fn parse_argument(input: &'a str, registry: &'a Registry) -> Result<Reading, Fault> {
+        Self::read(Words { input, registry, hints: false }, CLOSING)
+    }
+
+    fn read(words: Words<'a>, closing: &'static str) -> Result<Reading, Fault> {
+        let input = words.input;
         let items = split(input)?;
-        Self { words: Words { input, registry }, affixes: 0 }.index(&items, "the end")
+        let reading = Self { words, affixes: 0 }.index(&items, closing)?;
+        // What is read can be printed and read again. The canonical string may need parentheses
+        // where the order of the tokens did without, one pair a comma at most.
+        if input.bytes().filter(|byte| matches!(byte, b',' | b'(')).count() > MAX_DEPTH {
+            let canonical = reading.tree.to_string();
+            if depth(&canonical) > MAX_DEPTH || canonical.len() > MAX_LEN {
+                let what = format!("written in full, it has more than {MAX_DEPTH} parentheses around one another");
+                return Err(Fault::new(0..input.len(), what));
+            }
+        }
+        Ok(reading)
     }
 
     /// The index that the items of a list are.
-    fn index(&mut self, items: &[Item], closing: &'static str) -> Result<Spec, Fault> {
+    fn index(&mut self, items: &[Item], closing: &'static str) -> Result<Reading, Fault> {
         let mut cursor = Cursor { items, at: 0, closing };
         let mut prefixes = VecDeque::new();
+        let mut after = Place::After;
         let base = loop {
             let item = self.item(cursor, Place::Start)?;
             if let Some(group) = &item.group {
                 break self.index(group, CLOSING)?;
             }
-            match self.words.start(item).unwrap_or_else(|| Err(self.words.unfit(cursor, item, Place::Start)))? {
-                Word::Wrapper(wrapper) => prefixes.push_back(Prefix::Wrapper(wrapper)),
-                Word::Transform(transform) => prefixes.push_back(Prefix::Transform(transform)),
-                Word::Codec(codec) => break Spec::Codes(codec),
+            let word = self.words.start(cursor, item).map(|word| word.map_err(|fault| self.words.hint(fault, item)));
+            let kind = match word.unwrap_or_else(|| Err(self.words.unfit(cursor, item, Place::Start)))? {
+                Word::Wrapper(wrapper) => AffixKind::Wrapper(wrapper),
+                Word::Transform(transform) => AffixKind::Transform(transform),
+                Word::Codec(codec) => break Reading { tree: SpecTree::Codes(codec), spans: vec![item.span.clone()] },
+                Word::Index { index, place } => {
+                    after = place;
+                    break Reading { tree: SpecTree::Index(index), spans: vec![item.span.clone()] };
+                }
+                Word::IndexOfCodec { index, codec } => {
+                    cursor.at += 1;
+                    let tree = SpecTree::Index(index);
+                    break Reading { tree, spans: vec![item.span.start..codec.span.end] };
+                }
                 Word::Quantizer(quantizer) => {
                     cursor.at += 1;
-                    let item = self.item(cursor, Place::Codec)?;
-                    let codec = self.words.codec(item).filter(|_| item.group.is_none());
-                    let codec = codec.unwrap_or_else(|| Err(self.words.unfit(cursor, item, Place::Codec)))?;
-                    break Spec::Ivf { quantizer, codec };
+                    let second = self.item(cursor, Place::Codec)?;
+                    let codec = self.words.codec(second);
+                    let codec = codec.unwrap_or_else(|| Err(self.words.unfit(cursor, second, Place::Codec)))?;
+                    let spans = vec![item.span.clone(), second.span.clone()];
+                    break Reading { tree: SpecTree::Ivf { quantizer, codec }, spans };
                 }
-            }
+            };
+            prefixes.push_back(Affix { kind, span: item.span.clone() });
             self.count_affix(item)?;
             cursor.at += 1;
         };
         let mut suffixes = Vec::new();
         cursor.at += 1;
         while cursor.at < items.len() {
-            let item = self.item(cursor, Place::After)?;
-            let wrapper = self.words.wrapper(item).filter(|_| item.group.is_none());
-            suffixes.push(wrapper.unwrap_or_else(|| Err(self.words.unfit(cursor, item, Place::After)))?);
+            let item = self.item(cursor, after)?;
+            let wrapper = self.words.wrapper(item);
+            let wrapper = wrapper.unwrap_or_else(|| Err(self.words.unfit(cursor, item, after)))?;
+            suffixes.push((wrapper, item.span.clone()));
             self.count_affix(item)?;
+            after = Place::After;
             cursor.at += 1;
         }
         Ok(nest(prefixes, base, suffixes))
@@ -93,22 +143,28 @@ impl<'a> Parser<'a> {
 }
 
 /// Puts the tokens around a base in order, the outermost first, and then around it.
-fn nest(mut prefixes: VecDeque<Prefix>, base: Spec, mut suffixes: Vec<Wrapper>) -> Spec {
+fn nest(mut prefixes: VecDeque<Affix>, base: Reading, mut suffixes: Vec<(Wrapper, Range<usize>)>) -> Reading {
     let mut outside_in = Vec::new();
     loop {
-        let suffix_is_outer = match (prefixes.front(), suffixes.last()) {
-            (Some(Prefix::Wrapper(prefix)), Some(suffix)) => suffix.level <= prefix.level,
+        let suffix_is_outer = match (prefixes.front().map(|prefix| &prefix.kind), suffixes.last()) {
+            (Some(AffixKind::Wrapper(prefix)), Some((suffix, _))) => suffix.level <= prefix.level,
             (_, Some(_)) => true,
             (Some(_), None) => false,
             (None, None) => break,
         };
-        let suffix = if suffix_is_outer { suffixes.pop().map(Prefix::Wrapper) } else { None };
+        let suffix = if suffix_is_outer { suffixes.pop() } else { None };
+        let suffix = suffix.map(|(wrapper, span)| Affix { kind: AffixKind::Wrapper(wrapper), span });
         outside_in.extend(suffix.or_else(|| prefixes.pop_front()));
     }
-    outside_in.into_iter().rfold(base, |inner, token| match token {
-        Prefix::Transform(transform) => Spec::Transformed { transform, inner: Box::new(inner) },
-        Prefix::Wrapper(Wrapper { spec, level, side }) => {
-            Spec::Wrapped { wrapper: spec, level, side, inner: Box::new(inner) }
-        }
+    outside_in.into_iter().rfold(base, |Reading { tree, mut spans }, affix| {
+        spans.push(affix.span);
+        let inner = Box::new(tree);
+        let tree = match affix.kind {
+            AffixKind::Transform(transform) => SpecTree::Transformed { transform, inner },
+            AffixKind::Wrapper(Wrapper { spec, level, side }) => {
+                SpecTree::Wrapped { wrapper: spec, level, side, inner }
+            }
+        };
+        Reading { tree, spans }
     })
 }

@@ -24,15 +24,23 @@ pub(crate) fn mend(input: &str, fault: &Fault, registry: &Registry) -> Option<St
     None
 }
 
-/// The token of one of these forms that differs least from `token`: in upper and lower case only, or by a letter or two of the
-/// form's literal head (`IVF` of `IVF<n>`).
-pub(crate) fn nearest<F: Fn(&str) -> bool>(token: &str, forms: &[(&'static str, F)]) -> Option<String> {
+/// The form of a token, and whether a string is such a token.
+pub(crate) type Form<'a> = (&'static str, Box<dyn Fn(&str) -> bool + 'a>);
+
+/// The literal letters at the start of a form: `IVF` of `IVF<n>`.
+fn head(grammar: &str) -> &str {
+    grammar.split(['<', '[']).next().unwrap_or_default()
+}
+
+/// The token of one of these forms that differs least from `token`: in upper and lower case only,
+/// or by a letter or two of the form's literal head.
+pub(crate) fn nearest(token: &str, forms: &[Form<'_>]) -> Option<String> {
     if token.len() > MAX_TOKEN {
         return None;
     }
     let mut best: Option<(usize, String)> = None;
     for (grammar, knows) in forms {
-        let head = grammar.split(['<', '[']).next().unwrap_or_default();
+        let head = head(grammar);
         // One letter of two is half a name: `SQ8` was not meant to be `PQ8`.
         let allowed = match head.len() {
             0..3 => 0,
@@ -51,7 +59,33 @@ pub(crate) fn nearest<F: Fn(&str) -> bool>(token: &str, forms: &[(&'static str, 
     best.map(|(_, meant)| meant)
 }
 
-/// How many letters must be put in, left out, replaced or swapped with their neighbour (optimal string alignment).
+/// A number of lists for somebody who named none.
+const A_NUMBER: &str = "1024";
+
+/// Two tokens with the comma that was left out between them: `IVF16,Flat` for `IVF16_Flat`,
+/// `IVF16Flat` or `ivf16flat`, `IVF1024,Flat` for `ivfflat`.
+pub(crate) fn pair(text: &str, heads: &[Form<'_>], codecs: &[Form<'_>]) -> Option<String> {
+    if text.len() > MAX_TOKEN {
+        return None;
+    }
+    let cuts = text.char_indices().map(|(at, _)| at).skip(1).collect::<Vec<_>>();
+    // The longest first part that is a token: `IVF16`, not `IVF1`.
+    cuts.into_iter().rev().find_map(|at| {
+        let (first, second) = text.split_at(at);
+        let first = heads.iter().find_map(|(grammar, knows)| {
+            let (name, rest) = first.split_at_checked(head(grammar).len())?;
+            let meant = format!("{}{}", head(grammar), if rest.is_empty() { A_NUMBER } else { rest });
+            (name.eq_ignore_ascii_case(head(grammar)) && knows(&meant)).then_some(meant)
+        })?;
+        let second = second.trim_start_matches(|c: char| c.is_ascii_punctuation() && !matches!(c, '(' | ')'));
+        let is_codec = codecs.iter().any(|(_, knows)| knows(second));
+        let second = if is_codec { second.to_owned() } else { nearest(second, codecs)? };
+        Some(format!("{first},{second}"))
+    })
+}
+
+/// How many letters must be put in, left out, replaced or swapped with their neighbour (optimal
+/// string alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // rows[i][j]: the distance between the first i letters of a and the first j of b.
@@ -93,15 +127,14 @@ mod tests {
         }
     }
 
+    fn number(head: &'static str) -> Form<'static> {
+        let knows = move |t: &str| t.strip_prefix(head).is_some_and(|n| n.parse::<u32>().is_ok());
+        (head, Box::new(knows))
+    }
+
     #[test]
     fn the_nearest_known_token_is_found() {
-        let number = |head: &'static str| move |t: &str| t.strip_prefix(head).is_some_and(|n| n.parse::<u32>().is_ok());
-        type Knows = Box<dyn Fn(&str) -> bool>;
-        let forms: [(&str, Knows); 3] = [
-            ("Flat", Box::new(|t| t == "Flat")),
-            ("IVF<n>[k|M]", Box::new(number("IVF"))),
-            ("PQ<M>", Box::new(number("PQ"))),
-        ];
+        let forms = [("Flat", Box::new(|t: &str| t == "Flat") as Box<_>), number("IVF"), number("PQ")];
         let nearest = |token| nearest(token, &forms);
         assert_eq!(nearest("flat").as_deref(), Some("Flat"));
         assert_eq!(nearest("ivf16").as_deref(), Some("IVF16"));
@@ -111,5 +144,19 @@ mod tests {
         assert_eq!(nearest("IVF"), None, "no number");
         assert_eq!(nearest("HNSW32"), None);
         assert_eq!(nearest(&"Flat".repeat(100)), None);
+    }
+
+    #[test]
+    fn a_comma_left_out_is_put_in() {
+        let heads = [number("IVF")];
+        let codecs = [("Flat", Box::new(|t: &str| t == "Flat") as Box<_>), number("PQ")];
+        let pair = |text| pair(text, &heads, &codecs);
+        for text in ["IVF1024_Flat", "IVF1024Flat", "ivf1024flat", "IVF1024-Falt", "ivfflat", "IVF1024;Flat"] {
+            assert_eq!(pair(text).as_deref(), Some("IVF1024,Flat"), "{text}");
+        }
+        assert_eq!(pair("ivf16pq8").as_deref(), Some("IVF16,PQ8"));
+        for text in ["", "x", "IVF", "IVF16", "IVF16_SQ8", "\u{e4}\u{e4}Flat", "FlatIVF16"] {
+            assert_eq!(pair(text), None, "{text}");
+        }
     }
 }

@@ -8,63 +8,108 @@ use std::ops::Range;
 /// A factory string is at most this many bytes long.
 pub const MAX_LEN: usize = 4096;
 
-/// A factory string has at most this many parentheses around one another, and at most this many wrappers and transforms.
+/// Parentheses nest at most this deep, and an index stands inside at most this many wrappers and
+/// transforms of its own list.
 pub const MAX_DEPTH: usize = 32;
+
+/// A factory string has at most this many commas and argument lists together. Each makes the tree
+/// of an index at most two levels deeper, so that a file can hold it.
+pub const MAX_PARTS: usize = 48;
 
 /// What stands between two commas.
 #[derive(Debug)]
 pub(crate) struct Item {
     /// Its bytes in the string; of a group, with the parentheses. Empty if nothing stands there.
     pub(crate) span: Range<usize>,
-    /// The items of a group; `None` for a token.
+    /// The items of a group; `None` for a token, with or without arguments.
     pub(crate) group: Option<Vec<Item>>,
 }
 
-/// Cuts a string into items: at least one, tokens that hold no comma, parenthesis or white space, groups that balance.
+/// A parenthesis that is open.
+struct Open {
+    at: usize,
+    /// The items before a group. `None` for an argument list and what stands in it: a row reads
+    /// those.
+    before: Option<Vec<Item>>,
+}
+
+/// Cuts a string into items: at least one, without white space. An item that begins with a
+/// parenthesis is a group; parentheses that follow a name belong to its token. All of them balance.
 pub(crate) fn split(input: &str) -> Result<Vec<Item>, Fault> {
     check_len(input)?;
     let mut items = Vec::new();
-    // Of the item that is being read: where it starts, and its insides once it turned out to be a group.
+    // Of the item that is being read: where it starts, and its insides once it turned out to be a
+    // group.
     let (mut start, mut group) = (0, None);
-    // The open parentheses, each with the items before it.
-    let mut open: Vec<(usize, Vec<Item>)> = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
+    let mut parts = 0;
+    let mut before = ',';
     for (at, c) in input.char_indices() {
+        let in_arguments = open.last().is_some_and(|open| open.before.is_none());
+        let opens_arguments = c == '(' && !matches!(before, ',' | '(');
+        parts += usize::from(c == ',' || opens_arguments);
+        if parts > MAX_PARTS {
+            return Err(Fault::new(at..at + 1, format!("more than {MAX_PARTS} commas and argument lists")));
+        }
         match c {
-            ',' => {
-                items.push(Item { span: start..at, group: group.take() });
-                start = at + 1;
-            }
-            '(' if at > start => return Err(comma_missing(at, "before")),
-            '(' if open.len() == MAX_DEPTH => {
-                return Err(Fault::new(at..at + 1, format!("more than {MAX_DEPTH} parentheses around one another")));
-            }
-            '(' => {
-                open.push((at, mem::take(&mut items)));
-                start = at + 1;
-            }
-            ')' => {
-                items.push(Item { span: start..at, group: group.take() });
-                let Some((opened, outer)) = open.pop() else {
-                    return Err(Fault::new(at..at + 1, "this parenthesis closes nothing").edit(at..at + 1, ""));
-                };
-                start = opened;
-                group = Some(mem::replace(&mut items, outer));
-            }
             _ if c.is_whitespace() => {
                 let blank = &input[at..input.len() - input[at..].trim_start().len()];
                 let span = at..at + blank.len();
                 return Err(Fault::new(span.clone(), "a factory string has no white space").edit(span, ""));
             }
-            _ if group.is_some() => return Err(comma_missing(at, "after")),
+            ')' => match open.pop() {
+                None => return Err(Fault::new(at..at + 1, "this parenthesis closes nothing").edit(at..at + 1, "")),
+                Some(Open { before: None, .. }) => {}
+                Some(Open { at: opened, before: Some(outer) }) => {
+                    items.push(Item { span: start..at, group: group.take() });
+                    start = opened;
+                    group = Some(mem::replace(&mut items, outer));
+                }
+            },
+            ',' if in_arguments => {}
+            ',' => {
+                items.push(Item { span: start..at, group: group.take() });
+                start = at + 1;
+            }
+            _ if before == ')' => {
+                let fault = Fault::new(at..at, "a comma must stand after the parenthesis");
+                return Err(fault.expect(["','"]).edit(at..at, ","));
+            }
+            '(' if open.len() == MAX_DEPTH => {
+                return Err(Fault::new(at..at + 1, format!("more than {MAX_DEPTH} parentheses around one another")));
+            }
+            '(' if in_arguments || opens_arguments => open.push(Open { at, before: None }),
+            '(' => {
+                open.push(Open { at, before: Some(mem::take(&mut items)) });
+                start = at + 1;
+            }
             _ => {}
         }
+        before = c;
     }
-    if let Some(&(opened, _)) = open.last() {
-        let fault = Fault::new(opened..opened + 1, "this parenthesis is not closed").expect([CLOSING]);
-        return Err(fault.edit(opened..opened + 1, ""));
+    if let Some(&Open { at, ref before }) = open.last() {
+        let fault = Fault::new(at..at + 1, "this parenthesis is not closed").expect([CLOSING]);
+        return Err(match before {
+            Some(_) => fault.edit(at..at + 1, ""),
+            None => fault.edit(input.len()..input.len(), ")"),
+        });
     }
     items.push(Item { span: start..input.len(), group });
     Ok(items)
+}
+
+/// How deep the parentheses of a string nest that balance.
+pub(crate) fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 fn check_len(input: &str) -> Result<(), Fault> {
@@ -73,8 +118,4 @@ fn check_len(input: &str) -> Result<(), Fault> {
     }
     let what = format!("a factory string has at most {MAX_LEN} bytes, and this one {}", input.len());
     Err(Fault::new(input.floor_char_boundary(MAX_LEN)..input.len(), what))
-}
-
-fn comma_missing(at: usize, side: &str) -> Fault {
-    Fault::new(at..at, format!("a comma must stand {side} the parenthesis")).expect(["','"]).edit(at..at, ",")
 }

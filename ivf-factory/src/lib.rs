@@ -15,10 +15,11 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `spec` | [`Spec`]: what a factory string says, as a tree; printing it |
-//! | `items`, `grammar`, `words` | parsing it: cut at commas, read each item, nest by precedence |
-//! | `error`, `hint` | [`ParseError`]: what is wrong, where, what could stand there, what was meant |
-//! | `build` | [`build`]: from a string to an index |
+//! | `spec`, `tree` | [`Spec`]: what a factory string says, as a tree; printing it; config files |
+//! | `items`, `words`, `grammar` | parsing it: cut at commas, read each item, nest by precedence |
+//! | `error`, `faults`, `hint` | [`ParseError`]: what is wrong, where, what could stand there, what was meant |
+//! | `build` | [`build`]: from a string to an index; [`SpecError`] |
+//! | `params` | [`BuildParams`]: an index as a config file says it |
 //! | `files` | [`write_index`], [`read_index`], [`open_index`], [`open_mapped`], [`verify_index`] |
 //! | `default` | [`default_registry`]: the only place that knows all kinds |
 
@@ -27,19 +28,24 @@
 mod build;
 mod default;
 mod error;
+mod faults;
 mod files;
 mod grammar;
 mod hint;
 mod items;
+mod params;
 mod spec;
+mod tree;
 mod words;
 
 pub use build::{build, build_with};
 pub use default::default_registry;
-pub use error::{FactoryError, ParseError};
+pub use error::{FactoryError, ParseError, SpecError};
 pub use files::{
-    ReadIndexError, WriteIndexError, open_container, open_index, open_index_with, open_mapped, open_mapped_with,
-    read_index, read_index_with, verify_index, verify_index_with, write_index,
+    ReadIndexError, WriteIndexError, open_container, open_container_with, open_index, open_index_with, open_mapped,
+    open_mapped_with, read_index, read_index_with, verify_index, verify_index_with, write_index,
 };
-pub use items::{MAX_DEPTH, MAX_LEN};
-pub use spec::Spec;
+pub use items::{MAX_DEPTH, MAX_LEN, MAX_PARTS};
+pub use params::BuildParams;
+pub use spec::{Spec, SpecSeed, parse_index};
+pub use tree::SpecTree;

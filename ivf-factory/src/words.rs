@@ -1,9 +1,8 @@
-//! The second step of parsing: which row a token belongs to, what may stand where, and what to say of a token that may not.
+//! The second step of parsing: which row a token belongs to, and what may stand where.
 
 use crate::error::Fault;
-use crate::hint::nearest;
 use crate::items::Item;
-use ivf_core::registry::{Parsed, Side, TokenError, WrapperSpec};
+use ivf_core::registry::{IndexSpec, Parsed, Side, Token, TokenError, WrapperSpec};
 use ivf_core::transform::TransformSpec;
 use ivf_core::{CodecSpec, QuantizerSpec, Registry};
 use std::ops::Range;
@@ -19,11 +18,21 @@ pub(crate) struct Wrapper {
 
 /// A token at the start of an index, read.
 #[derive(Debug)]
-pub(crate) enum Word {
+pub(crate) enum Word<'i> {
     Wrapper(Wrapper),
     Transform(Arc<dyn TransformSpec>),
     Quantizer(Arc<dyn QuantizerSpec>),
     Codec(Arc<dyn CodecSpec>),
+    /// An index with a token of its own, and what may follow.
+    Index {
+        index: Arc<dyn IndexSpec>,
+        place: Place,
+    },
+    /// An index with a token of its own that took the codec after it.
+    IndexOfCodec {
+        index: Arc<dyn IndexSpec>,
+        codec: &'i Item,
+    },
 }
 
 /// What has to come next.
@@ -35,6 +44,8 @@ pub(crate) enum Place {
     Codec,
     /// Nothing more, or a wrapper around what stands before.
     After,
+    /// The same, or the codec of the index token before.
+    AfterIndex,
 }
 
 /// A list of items, and how far it is read.
@@ -47,8 +58,12 @@ pub(crate) struct Cursor<'i> {
 }
 
 impl<'i> Cursor<'i> {
-    fn before(&self) -> Option<&'i Item> {
+    pub(crate) fn before(&self) -> Option<&'i Item> {
         self.at.checked_sub(1).and_then(|at| self.items.get(at))
+    }
+
+    pub(crate) fn after(&self) -> &'i [Item] {
+        self.items.get(self.at + 1..).unwrap_or_default()
     }
 }
 
@@ -60,181 +75,112 @@ pub(crate) const CLOSING: &str = "')'";
 pub(crate) struct Words<'a> {
     pub(crate) input: &'a str,
     pub(crate) registry: &'a Registry,
+    /// Whether faults say what was probably meant.
+    pub(crate) hints: bool,
 }
 
 /// What a row answers: `None` if the token is not its own.
-type Claim<T> = Option<Result<T, Fault>>;
+pub(crate) type Claim<T> = Option<Result<T, Fault>>;
 
-/// The form of a token, and whether a string is such a token.
-type Form<'a> = (&'static str, Box<dyn Fn(&str) -> bool + 'a>);
+/// Gives a sort of token the answer of the first row that knows one.
+macro_rules! claims {
+    ($($name:ident: $rows:ident => $spec:ty;)*) => {$(
+        pub(crate) fn $name(&self, item: &Item) -> Claim<Arc<$spec>> {
+            let token = self.token(item)?;
+            let mut rows = self.registry.$rows().iter();
+            rows.find_map(|row| self.claim(item, row.grammar, (row.parse)(&token, self.registry)))
+        }
+    )*};
+}
 
 impl<'a> Words<'a> {
     pub(crate) fn text(&self, item: &Item) -> &'a str {
         &self.input[item.span.clone()]
     }
 
-    /// The token at the start of an index, in Faiss's order: wrappers, transforms, coarse quantizers, codecs.
-    pub(crate) fn start(&self, item: &Item) -> Claim<Word> {
+    /// The item as a token; `None` for a group.
+    pub(crate) fn token(&self, item: &Item) -> Option<Token<'a>> {
+        if item.group.is_some() {
+            return None;
+        }
+        Token::new(self.text(item)).ok()
+    }
+
+    claims! {
+        codec: codecs => dyn CodecSpec;
+        transform: transforms => dyn TransformSpec;
+        quantizer: quantizers => dyn QuantizerSpec;
+    }
+
+    pub(crate) fn wrapper(&self, item: &Item) -> Claim<Wrapper> {
+        let token = self.token(item)?;
+        self.registry.wrappers().iter().find_map(|row| {
+            let spec = self.claim(item, row.grammar, (row.parse)(&token, self.registry))?;
+            Some(spec.map(|spec| Wrapper { spec, level: row.level, side: row.side }))
+        })
+    }
+
+    /// An index with a token of its own, and whether its row takes a codec. It is handed `codec`
+    /// then.
+    pub(crate) fn index(&self, item: &Item, codec: Option<Arc<dyn CodecSpec>>) -> Claim<(Arc<dyn IndexSpec>, bool)> {
+        let token = self.token(item)?;
+        self.registry.indexes().iter().find_map(|row| {
+            let token = token.clone().with_codec(codec.clone().filter(|_| row.takes_codec));
+            let spec = self.claim(item, row.grammar, (row.parse)(&token, self.registry))?;
+            Some(spec.map(|spec| (spec, row.takes_codec)))
+        })
+    }
+
+    /// The token at the start of an index, in Faiss's order: wrappers, transforms, coarse
+    /// quantizers, codecs; and then indexes.
+    pub(crate) fn start<'i>(&self, cursor: Cursor<'i>, item: &Item) -> Claim<Word<'i>> {
         self.wrapper(item)
             .filter(|wrapper| wrapper.as_ref().map_or(true, |wrapper| wrapper.side == Side::Both))
             .map(|wrapper| wrapper.map(Word::Wrapper))
             .or_else(|| self.transform(item).map(|transform| transform.map(Word::Transform)))
             .or_else(|| self.quantizer(item).map(|quantizer| quantizer.map(Word::Quantizer)))
             .or_else(|| self.codec(item).map(|codec| codec.map(Word::Codec)))
+            .or_else(|| self.start_of_index(cursor, item))
     }
 
-    pub(crate) fn wrapper(&self, item: &Item) -> Claim<Wrapper> {
-        self.registry.wrappers().iter().find_map(|row| {
-            let spec = self.claim(item, row.grammar, (row.parse)(self.text(item)))?;
-            Some(spec.map(|spec| Wrapper { spec, level: row.level, side: row.side }))
+    /// An index with a token of its own, and the codec after it if there is one.
+    fn start_of_index<'i>(&self, cursor: Cursor<'i>, item: &Item) -> Claim<Word<'i>> {
+        let second = cursor.after().first();
+        // The row is asked once, with the codec: an argument may hold indexes that hold arguments.
+        let codec = second.and_then(|second| Some((second, self.codec(second)?)));
+        let given = codec.as_ref().and_then(|(_, codec)| codec.as_ref().ok().cloned());
+        let (index, takes_codec) = match self.index(item, given)? {
+            Ok(claimed) => claimed,
+            Err(fault) => return Some(Err(fault)),
+        };
+        Some(match codec {
+            Some((codec, Ok(_))) if takes_codec => Ok(Word::IndexOfCodec { index, codec }),
+            Some((_, Err(fault))) if takes_codec => Err(fault),
+            None if takes_codec => Ok(Word::Index { index, place: Place::AfterIndex }),
+            _ => Ok(Word::Index { index, place: Place::After }),
         })
-    }
-
-    pub(crate) fn codec(&self, item: &Item) -> Claim<Arc<dyn CodecSpec>> {
-        let mut rows = self.registry.codecs().iter();
-        rows.find_map(|row| self.claim(item, row.grammar, (row.parse)(self.text(item))))
-    }
-
-    fn transform(&self, item: &Item) -> Claim<Arc<dyn TransformSpec>> {
-        let mut rows = self.registry.transforms().iter();
-        rows.find_map(|row| self.claim(item, row.grammar, (row.parse)(self.text(item))))
-    }
-
-    fn quantizer(&self, item: &Item) -> Claim<Arc<dyn QuantizerSpec>> {
-        let mut rows = self.registry.quantizers().iter();
-        rows.find_map(|row| self.claim(item, row.grammar, (row.parse)(self.text(item))))
     }
 
     /// A row's answer, with its fault placed in the whole string.
     fn claim<T: ?Sized>(&self, item: &Item, grammar: &'static str, parsed: Parsed<T>) -> Claim<Arc<T>> {
-        let place = |error: TokenError| Fault::new(self.within(item, &error.span), error.what).expect([grammar]);
+        let place = |error: TokenError| {
+            let span = self.within(item, &error.span);
+            // Of a fault somewhere inside the arguments, the form of the whole token says nothing.
+            let arguments = self.text(item).find('(').map(|open| item.span.start + open + 1..item.span.end - 1);
+            let inside = |arguments: Range<usize>| {
+                arguments.start <= span.start && span.end <= arguments.end && arguments != span
+            };
+            let expected = if arguments.is_some_and(inside) { vec![] } else { vec![grammar] };
+            Fault::new(span, error.what).expect(expected)
+        };
         parsed.map(|spec| spec.map_err(place))
     }
 
-    /// A span of the token as one of the string. A row may be somebody else's: what it says is cut to the token.
+    /// A span of the token as one of the string. A row may be somebody else's: what it says is cut
+    /// to the token.
     fn within(&self, item: &Item, span: &Range<usize>) -> Range<usize> {
         let at = |offset: usize| item.span.start.saturating_add(offset).min(item.span.end);
         let start = self.input.floor_char_boundary(at(span.start));
         start..self.input.ceil_char_boundary(at(span.end)).max(start)
     }
-
-    /// The forms of tokens that may stand at a place.
-    fn forms(&self, place: Place) -> Vec<Form<'a>> {
-        macro_rules! forms {
-            ($rows:expr) => {
-                $rows
-                    .into_iter()
-                    .map(|row| -> Form<'a> { (row.grammar, Box::new(|t| matches!((row.parse)(t), Some(Ok(_))))) })
-            };
-        }
-        let registry = self.registry;
-        let forms: Vec<Form<'a>> = match place {
-            Place::Codec => forms!(registry.codecs()).collect(),
-            Place::After => forms!(registry.wrappers()).collect(),
-            Place::Start => forms!(registry.codecs())
-                .chain(forms!(registry.quantizers()))
-                .chain(forms!(registry.transforms()))
-                .chain(forms!(registry.wrappers().iter().filter(|row| row.side == Side::Both)))
-                .collect(),
-        };
-        // A kind that only the library itself makes has no token.
-        forms.into_iter().filter(|(grammar, _)| !grammar.is_empty()).collect()
-    }
-
-    fn expected(&self, place: Place, closing: &'static str) -> Vec<&'static str> {
-        let mut expected: Vec<_> = self.forms(place).into_iter().map(|(grammar, _)| grammar).collect();
-        match place {
-            Place::Start => expected.push("'('"),
-            Place::Codec => {}
-            Place::After => expected.push(closing),
-        }
-        expected
-    }
-
-    /// The fault of a list where something has to come and nothing does.
-    pub(crate) fn missing(&self, cursor: Cursor<'_>, place: Place) -> Fault {
-        let before = cursor.before().map(|item| self.text(item));
-        let what = match (place, before) {
-            (Place::Start, None) if cursor.items.len() > 1 => "nothing stands before the comma".to_owned(),
-            (Place::Start, None) if cursor.closing == CLOSING => "nothing stands between the parentheses".to_owned(),
-            (Place::Start, None) => "the factory string is empty".to_owned(),
-            (Place::Start, Some(before)) => format!("an index must follow '{before}'"),
-            (Place::Codec, before) => format!("a codec must follow '{}'", before.unwrap_or_default()),
-            (Place::After, _) => "nothing stands after the comma".to_owned(),
-        };
-        let at = match (cursor.items.get(cursor.at), cursor.before()) {
-            (Some(item), _) => item.span.start,
-            (None, before) => before.map_or(0, |item| item.span.end),
-        };
-        let fault = Fault::new(at..at, what).expect(self.expected(place, cursor.closing));
-        match self.input[..at].bytes().next_back() {
-            Some(b',') => fault.edit(at - 1..at, ""),
-            _ if self.input[at..].starts_with(',') => fault.edit(at..at + 1, ""),
-            _ => fault,
-        }
-    }
-
-    /// The fault of an item that may not stand where it does.
-    pub(crate) fn unfit(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
-        let text = self.text(item);
-        let before = cursor.before().map_or("", |item| self.text(item));
-        let Some(noun) = self.noun(item) else { return self.unknown(cursor, item, place) };
-        let what = match place {
-            Place::Start => format!("'{text}' stands after the index that it wraps"),
-            Place::Codec => format!("a codec must follow '{before}', and '{text}' is a {noun}"),
-            Place::After => format!("the index is complete before '{text}': only wrappers may follow"),
-        };
-        let fault = Fault::new(item.span.clone(), what).expect(self.expected(place, cursor.closing));
-        match (place, cursor.before()) {
-            (Place::Start, _) => match cursor.items.get(cursor.at + 1..).and_then(|rest| rest.first().zip(rest.last()))
-            {
-                Some((first, last)) => {
-                    let inner = &self.input[first.span.start..last.span.end];
-                    fault.edit(item.span.start..last.span.end, format!("{inner},{text}"))
-                }
-                None => fault,
-            },
-            (Place::Codec, _) if item.group.is_some() => fault.edit(item.span.clone(), &text[1..text.len() - 1]),
-            (Place::Codec, Some(quantizer)) if noun == TRANSFORM => {
-                fault.edit(quantizer.span.start..item.span.end, format!("{text},{before}"))
-            }
-            _ => fault,
-        }
-    }
-
-    /// The fault of a token that nobody knows.
-    fn unknown(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
-        let text = self.text(item);
-        let mut what = match place {
-            Place::Start => format!("'{text}' is not known"),
-            Place::Codec => format!("no codec is named '{text}'"),
-            Place::After => format!("no wrapper is named '{text}'"),
-        };
-        let mut span = item.span.clone();
-        if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
-            what += &format!(": '{c}' is not an ASCII letter");
-            span = item.span.start + at..item.span.start + at + c.len_utf8();
-        }
-        let fault = Fault::new(span, what).expect(self.expected(place, cursor.closing));
-        match nearest(text, &self.forms(place)) {
-            Some(meant) => fault.edit(item.span.clone(), meant),
-            None => fault,
-        }
-    }
-
-    /// What sort of thing an item is, if it is any.
-    fn noun(&self, item: &Item) -> Option<&'static str> {
-        if item.group.is_some() {
-            return Some("group");
-        }
-        let nouns = [
-            ("wrapper", self.wrapper(item).is_some()),
-            (TRANSFORM, self.transform(item).is_some()),
-            ("coarse quantizer", self.quantizer(item).is_some()),
-            ("codec", self.codec(item).is_some()),
-        ];
-        nouns.into_iter().find_map(|(noun, is)| is.then_some(noun))
-    }
 }
-
-const TRANSFORM: &str = "transform";

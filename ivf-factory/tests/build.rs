@@ -2,14 +2,15 @@
 
 mod common;
 
-use common::specs;
+use common::{specs, toy_registry};
 use ivf_core::error::{BuildError, DecodeError};
 use ivf_core::{Index, Metric, Registry, Rows, SearchParams};
 use ivf_factory::{
-    FactoryError, ReadIndexError, WriteIndexError, build, build_with, default_registry, read_index, read_index_with,
-    write_index,
+    FactoryError, ReadIndexError, Spec, WriteIndexError, build, build_with, default_registry, open_container_with,
+    read_index, read_index_with, write_index,
 };
 use proptest::prelude::*;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 const DIM: usize = 16;
@@ -26,16 +27,20 @@ fn vectors(n: usize) -> Vec<f32> {
 proptest! {
     #[test]
     fn an_index_says_the_string_it_was_built_from(
-        spec in specs(default_registry()),
+        tree in specs(default_registry()),
         metric in prop::sample::select(vec![Metric::L2, Metric::InnerProduct, Metric::Cosine]),
     ) {
+        let spec = Spec::from(tree);
         match spec.build(DIM, metric) {
             Ok(index) => {
                 prop_assert_eq!(index.spec(), spec.to_string());
                 prop_assert_eq!((index.dim(), index.metric(), index.len()), (DIM, metric, 0));
             }
             // Not everything can stand around everything.
-            Err(error) => prop_assert!(matches!(error, BuildError::Unable { .. }), "{spec}: {error}"),
+            Err(error) => {
+                prop_assert!(matches!(error.why, BuildError::Unable { .. }), "{spec}: {error}");
+                prop_assert_eq!(Some(&error.input[error.span.clone()]), error.why.kind(), "{}", error);
+            }
         }
     }
 }
@@ -61,10 +66,10 @@ fn an_index_is_read_as_it_was_written() {
                 None => index.add_with_ids(rows, &(0..100).map(Into::into).collect::<Vec<_>>()).unwrap(),
             };
             let path = temporary(&format!("{metric}-{}.ivf", factory.replace(',', "-")));
-            write_index(&*index, &path).unwrap();
+            write_index(&index, &path).unwrap();
             let again = read_index(&path).unwrap();
             assert_eq!((again.spec(), again.metric(), again.len()), (factory.to_owned(), metric, 100));
-            let search = |index: &dyn Index| index.search(rows.into(), 5, &SearchParams::new()).unwrap().hits;
+            let search = |index: &dyn Index| index.search(rows, 5, &SearchParams::new()).unwrap().hits;
             assert_eq!(search(&*again), search(&*index), "{factory} {metric}");
         }
     }
@@ -73,7 +78,8 @@ fn an_index_is_read_as_it_was_written() {
 #[test]
 fn errors_say_what_is_wrong_and_where() {
     assert!(matches!(build("IVF0,Flat", DIM, Metric::L2), Err(FactoryError::Parse(_))));
-    assert!(matches!(build("Flat", 0, Metric::L2), Err(FactoryError::Build(BuildError::Dim { .. }))));
+    let error = build("Flat", 0, Metric::L2).unwrap_err();
+    assert!(matches!(&error, FactoryError::Build(error) if matches!(error.why, BuildError::Dim { .. })), "{error}");
     assert!(matches!(build_with("Flat", DIM, Metric::L2, &Registry::new()), Err(FactoryError::Parse(_))));
 
     let missing = temporary("no such folder/index.ivf");
@@ -88,7 +94,60 @@ fn errors_say_what_is_wrong_and_where() {
 
     let path = temporary("unknown-kind.ivf");
     write_index(&*index, &path).unwrap();
+    let container = ivf_io::Container::open(&path).unwrap();
+    assert!(open_container_with(&container, &Registry::new()).is_err());
+    assert_eq!(open_container_with(&container, default_registry()).unwrap().spec(), "Flat");
     let error = read_index_with(&path, &Registry::new()).unwrap_err();
     assert!(matches!(&error, ReadIndexError::Decode { why: DecodeError::UnknownTag { .. }, .. }), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+}
+
+/// An error is told once: what its text says is no source of it.
+#[test]
+fn errors_do_not_repeat_their_source() {
+    let missing = read_index(temporary("no such folder/index.ivf")).unwrap_err();
+    let path = temporary("a-toy.ivf");
+    write_index(&build("Flat", DIM, Metric::L2).unwrap(), &path).unwrap();
+    let unknown = read_index_with(&path, &Registry::new()).unwrap_err();
+    let refused = build("IVF16,PQ16", 100, Metric::L2).unwrap_err();
+    assert!(missing.source().is_some() && unknown.source().is_none() && refused.source().is_none());
+    for error in [&missing as &dyn Error, &unknown, &refused] {
+        let text = error.to_string();
+        assert!(error.source().is_none_or(|source| !text.contains(&source.to_string())), "{text}");
+    }
+}
+
+#[test]
+fn an_index_that_cannot_be_says_which_token_refuses() {
+    let registry = toy_registry();
+    for (factory, metric, token) in [
+        ("IVF16,PQ16", Metric::L2, "PQ16"),
+        ("PQ16", Metric::L2, "PQ16"),
+        ("IDMap,L2norm,(IVF16,PQ16x4)", Metric::InnerProduct, "PQ16x4"),
+        ("IDMap2,IVF16,PQ16,IDMap", Metric::Cosine, "PQ16"),
+        ("RR,IVF64(IVF16,PQ16),Flat", Metric::L2, "PQ16"),
+        ("IVF64(IVF16(HNSW32,PQ16),PQ8),Flat", Metric::L2, "PQ16"),
+        ("IVF16,Sign(PQ16)", Metric::L2, "PQ16"),
+        ("IVF16,Sign(PQ16x8)", Metric::L2, "Sign(PQ16x8)"),
+        ("IVF16,Flat,Refine(Sign(PQ16)),IDMap", Metric::L2, "PQ16"),
+        ("HNSW32,PQ16,IDMap", Metric::L2, "PQ16"),
+        ("IDMap,HNSW32,PQ10", Metric::L2, "HNSW32,PQ10"),
+        ("IVF16,Flat,Refine(Flat)", Metric::L2, "Refine(Flat)"),
+    ] {
+        let error = Spec::parse(factory, &registry).unwrap().build(100, metric).unwrap_err();
+        assert_eq!(&factory[error.span.clone()], token, "{error}");
+    }
+}
+
+#[test]
+fn a_build_error_is_shown_as_a_parse_error_is() {
+    let error = build("IVF16,PQ16", 100, Metric::L2).unwrap_err();
+    let FactoryError::Build(error) = error else { panic!("{error}") };
+    assert_eq!(error.to_string(), format!("{}\n  IVF16,PQ16\n        ^^^^", error.why));
+    // A tree that never was a string has its places in the canonical one.
+    let spec: Spec = "(IVF4k,PQ16),IDMap".parse().unwrap();
+    let error = Spec::from(spec.tree().clone()).build(100, Metric::L2).unwrap_err();
+    assert_eq!((&*error.input, &error.input[error.span.clone()]), ("IDMap,IVF4096,PQ16", "PQ16"));
+    let error = spec.build(100, Metric::L2).unwrap_err();
+    assert_eq!((&*error.input, &error.input[error.span.clone()]), ("(IVF4k,PQ16),IDMap", "PQ16"));
 }

@@ -1,4 +1,5 @@
-//! The tables in docs/factory.md are what the rows and the indexes say. `IVF_BLESS=1` writes it anew.
+//! The tables in docs/factory.md are what the rows and the indexes say. `IVF_BLESS=1` writes it
+//! anew.
 
 use ivf_core::registry::Side;
 use ivf_core::{Metric, Registry};
@@ -22,12 +23,16 @@ fn tables(registry: &Registry) -> String {
     }
     table!("Codecs", registry.codecs());
     table!("Coarse quantizers", registry.quantizers());
+    if registry.indexes().iter().any(|row| !row.grammar.is_empty()) {
+        table!("Indexes", registry.indexes());
+    }
     table!("Transforms", registry.transforms());
     table!("Wrappers", registry.wrappers());
     text + "\n"
 }
 
-/// What an index of each shape can do: Flat and IVF-Flat, and IVF-Flat under every transform and wrapper.
+/// What an index of each shape can do: Flat and IVF-Flat, and IVF-Flat under every transform and
+/// wrapper.
 fn abilities(registry: &Registry) -> String {
     let inner = "IVF1,Flat";
     let mut shapes: Vec<(String, Metric)> = vec![("Flat".to_owned(), Metric::L2), (inner.to_owned(), Metric::L2)];
@@ -81,6 +86,41 @@ fn abilities(registry: &Registry) -> String {
     text + "\n"
 }
 
+/// Text that ends no cell of a table.
+fn cell(text: impl ToString) -> String {
+    text.to_string().replace('|', "\\|")
+}
+
+/// The knobs of indexes out of every codec, quantizer, transform and wrapper, each name once.
+fn knobs(registry: &Registry) -> String {
+    let codecs = registry.codecs().iter().flat_map(|row| row.samples);
+    let mut specs: Vec<String> = codecs.map(|codec| format!("IVF16,{codec}")).collect();
+    specs.extend(registry.quantizers().iter().flat_map(|row| row.samples).map(|token| format!("{token},Flat")));
+    specs.extend(registry.transforms().iter().flat_map(|row| row.samples).map(|token| format!("{token},Flat")));
+    let wrappers = registry.wrappers().iter().flat_map(|row| row.samples.iter().map(move |token| (row.side, token)));
+    specs.extend(wrappers.map(|(side, token)| match side {
+        Side::After => format!("IVF16,Flat,{token}"),
+        Side::Both => format!("{token},IVF16,Flat"),
+    }));
+    let mut found: Vec<(Knob, String)> = Vec::new();
+    for spec in specs {
+        // A token that wants other dimensions or another index has no knobs to show.
+        let Ok(index) = build(&spec, 64, Metric::L2) else { continue };
+        for knob in index.parts().into_iter().flat_map(|part| part.knobs) {
+            if found.iter().all(|(known, _)| known.name() != knob.name()) {
+                found.push((knob, spec.clone()));
+            }
+        }
+    }
+    let mut text = "\n| knob | is | by default | what | in |\n|---|---|---|---|---|\n".to_owned();
+    for (Knob { param, .. }, spec) in found {
+        let alias = param.alias.map(|alias| format!(" (or `{alias}`)")).unwrap_or_default();
+        let (range, about) = (cell(&param.range), cell(&param.about));
+        writeln!(text, "| `{}`{alias} | {range} | {} | {about} | `{spec}` |", param.name, param.default).unwrap();
+    }
+    text + "\n"
+}
+
 /// The document with what stands between two markers replaced.
 fn between(text: &str, name: &str, table: &str) -> String {
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
@@ -91,12 +131,38 @@ fn between(text: &str, name: &str, table: &str) -> String {
 
 #[test]
 fn the_tables_are_what_the_rows_and_the_indexes_say() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/factory.md");
-    let found = fs::read_to_string(path).unwrap();
+    let found = fs::read_to_string(PATH).unwrap();
     let wanted = between(&found, "tokens", &tables(default_registry()));
+    let wanted = between(&wanted, "knobs", &knobs(default_registry()));
     let wanted = between(&wanted, "abilities", &abilities(default_registry()));
     if env::var_os("IVF_BLESS").is_some() {
-        fs::write(path, &wanted).unwrap();
+        fs::write(PATH, &wanted).unwrap();
     }
-    assert_eq!(fs::read_to_string(path).unwrap(), wanted, "set IVF_BLESS=1 to write the tables in {path} anew");
+    assert_eq!(fs::read_to_string(PATH).unwrap(), wanted, "set IVF_BLESS=1 to write the tables in {PATH} anew");
+}
+
+/// What stands in the first block of code after a heading.
+fn block<'t>(text: &'t str, heading: &str, language: &str) -> &'t str {
+    let (_, section) = text.split_once(heading).expect("a heading");
+    let (_, block) = section.split_once(&format!("```{language}\n")).expect("a block");
+    block.split_once("```").expect("an end of the block").0
+}
+
+#[test]
+fn the_example_of_a_config_builds_an_index() {
+    let text = fs::read_to_string(PATH).unwrap();
+    let config: BuildParams = serde_json::from_str(block(&text, "## In a config file", "json")).unwrap();
+    let index = config.build().unwrap_or_else(|error| panic!("{error}"));
+    for (name, value) in config.knobs.iter() {
+        assert_eq!(index.knob(name).as_ref(), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn the_examples_of_errors_are_what_is_said() {
+    let text = fs::read_to_string(PATH).unwrap();
+    let error = "ivf16,flat".parse::<Spec>().unwrap_err();
+    assert_eq!(block(&text, "## Mistakes", "text").trim_end(), error.to_string());
+    let error = build("IVF16,PQ16", 100, Metric::L2).unwrap_err();
+    assert_eq!(block(&text, "A string can be right", "text").trim_end(), error.to_string());
 }

@@ -1,4 +1,5 @@
-//! What is said about wrong strings: the golden text is what a person reads. `IVF_BLESS=1` writes it anew.
+//! What is said about wrong strings: the golden text is what a person reads. `IVF_BLESS=1` writes
+//! it anew.
 
 mod common;
 
@@ -38,8 +39,38 @@ const MISTAKES: &[&str] = &[
     "IVF16(Flat)",
     "(Flat)IDMap",
     "Flat,(Flat)",
-    "HNSW32",
+    "HNSW32,Flat,Flat",
+    "HNSW32,Falt",
+    "HNSW32,PQ0",
+    "HNSW32,IVF16,Flat",
+    "HNSW32,",
+    "HNSW0",
+    "Graph,PQ8",
+    "IVF16,HNSW32",
     "Flat;IDMap",
+    "NSG32",
+    "IVF1024_Flat",
+    "IVF1024Flat",
+    "ivfflat",
+    "RFlat(3)",
+    "IVF16,Flat,RFlat(3)",
+    "Refine(Flat)",
+    "Flat,Refine",
+    "Flat,Refine()",
+    "Flat,Refine(IVF16)",
+    "Flat,refine(PQ8)",
+    "Flat,Refine(PQ8",
+    "Flat,Refine(PQ8)(PQ8)",
+    "Flat,Refine(PQ8)x",
+    "Flat,Rank(PQ8)",
+    "IVF1024(RCQ2x5),PQ8",
+    "IVF64(IVF16,Falt),Flat",
+    "L2norm,IVF64(IVF16(IVF4,PQ0),Flat),PQ8",
+    "IVF64(),Flat",
+    "IVF64(IVF16,),Flat",
+    "IVF16,PQ8(Flat)",
+    "IVF1_HNSW0,Flat",
+    "Sign(Sign(Sign(PQ8x99)))",
     "IDMap,IVF16,Falt,RFlt",
     "Flat\n",
     "\u{1b}[31mFl\u{e4}t",
@@ -80,6 +111,10 @@ fn the_library_finds_the_same_faults() {
         ("RFlat,Flat", "RFlat"),
         ("IVF16,L2norm,Flat", "L2norm"),
         ("IVF16,Nothing", "Nothing"),
+        ("IVF16,Flat,RFlat(3)", "(3)"),
+        ("IVF1024(RCQ2x5),SQ8", "(RCQ2x5)"),
+        ("IVF16,Flat,Refine(Flat)", "Refine(Flat)"),
+        ("IVF1024_Flat", "IVF1024_Flat"),
     ] {
         let error = Spec::parse(factory, default_registry()).unwrap_err();
         assert_eq!(&factory[error.span.clone()], fault, "{error}");

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{nested, scraps, specs, tied_registry, toy_registry};
-use ivf_factory::{MAX_DEPTH, MAX_LEN, Spec, default_registry};
+use common::{nested, scraps, specs, specs_in_arguments, tied_registry, toy_registry};
+use ivf_core::Registry;
+use ivf_factory::{MAX_DEPTH, MAX_LEN, MAX_PARTS, Spec, SpecTree, default_registry};
 use proptest::prelude::*;
 
 fn parse(factory: &str) -> Spec {
@@ -36,15 +37,33 @@ fn tokens_nest_in_the_order_of_faiss() {
         ("L2norm,RR,IDMap,Flat,RFlat", "RFlat(L2norm(RR(IDMap(Flat))))", "L2norm,RR,(IDMap,Flat),RFlat"),
         ("((Flat))", "Flat", "Flat"),
         ("(L2norm,(Flat))", "L2norm(Flat)", "L2norm,Flat"),
+        ("HNSW32", "HNSW32", "HNSW32"),
+        ("HNSW32,PQ8x8,IDMap", "IDMap(HNSW32,PQ8)", "IDMap,HNSW32,PQ8"),
+        ("RR,HNSW32,RFlat", "RFlat(RR(HNSW32))", "RR,HNSW32,RFlat"),
+        ("(HNSW32),RFlat", "RFlat(HNSW32)", "HNSW32,RFlat"),
+        ("Graph,RFlat", "RFlat(Graph)", "Graph,RFlat"),
+        ("HNSW32,Sign(PQ8x8)", "HNSW32,Sign(PQ8)", "HNSW32,Sign(PQ8)"),
+        ("IVF65536_HNSW32,PQ16x4fsr_64", "IVF65536_HNSW32,PQ16x4fsr_64", "IVF65536_HNSW32,PQ16x4fsr_64"),
+        ("OPQ16_64,IVF16,PQ8", "OPQ16_64(IVF16,PQ8)", "OPQ16_64,IVF16,PQ8"),
+        ("IVF64(IVF4k,Flat),PQ8", "IVF64(IVF4096,Flat),PQ8", "IVF64(IVF4096,Flat),PQ8"),
+        ("IVF64((Flat,IDMap)),PQ8", "IVF64(IDMap,Flat),PQ8", "IVF64(IDMap,Flat),PQ8"),
+        ("IVF64(IVF16(IVF4,Flat),Flat),PQ8", "IVF64(IVF16(IVF4,Flat),Flat),PQ8", "IVF64(IVF16(IVF4,Flat),Flat),PQ8"),
+        ("Flat,Refine(Sign(PQ8)),IDMap", "IDMap(Refine(Sign(PQ8))(Flat))", "IDMap,Flat,Refine(Sign(PQ8))"),
+        (
+            "(IVF64(HNSW32,PQ8),Flat),Refine(PQ8)",
+            "Refine(PQ8)(IVF64(HNSW32,PQ8),Flat)",
+            "IVF64(HNSW32,PQ8),Flat,Refine(PQ8)",
+        ),
     ] {
         let spec = parse(factory);
-        assert_eq!(nested(&spec), tree, "{factory}");
+        assert_eq!(nested(spec.tree()), tree, "{factory}");
         assert_eq!(spec.to_string(), canonical, "{factory}");
         assert_eq!(parse(canonical), spec, "{factory}");
     }
 }
 
-/// The table of Faiss's `index_factory_sub` taken at its word, over tokens without parentheses: the oracle of precedence.
+/// The table of Faiss's `index_factory_sub` taken at its word, over tokens without parentheses: the
+/// oracle of precedence.
 fn as_faiss_would(tokens: &[&str]) -> String {
     let (last, first) = (tokens.len() - 1, tokens[0]);
     for wrapper in ["IDMap2", "IDMap", "RFlat"] {
@@ -61,6 +80,17 @@ fn as_faiss_would(tokens: &[&str]) -> String {
     }
 }
 
+/// Checks that the canonical string of a tree is read as the same tree, with its tokens where they
+/// stand.
+fn survives(tree: &SpecTree, registry: &Registry) -> Result<(), TestCaseError> {
+    let text = tree.to_string();
+    let again = Spec::parse(&text, registry).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    prop_assert_eq!(nested(again.tree()), nested(tree));
+    // The same spans, whether read or reckoned.
+    prop_assert_eq!(format!("{again:?}"), format!("{:?}", Spec::from(again.tree().clone())));
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn precedence_is_that_of_faiss(
@@ -69,25 +99,31 @@ proptest! {
         suffixes in prop::collection::vec(prop::sample::select(vec!["IDMap2", "IDMap", "RFlat"]), 0..6),
     ) {
         let tokens = [prefixes, base, suffixes].concat();
-        prop_assert_eq!(nested(&parse(&tokens.join(","))), as_faiss_would(&tokens));
+        prop_assert_eq!(nested(parse(&tokens.join(",")).tree()), as_faiss_would(&tokens));
     }
 
     #[test]
-    fn a_tree_survives_being_printed(spec in specs(&toy_registry())) {
-        let again = Spec::parse(&spec.to_string(), &toy_registry()).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(nested(&again), nested(&spec));
+    fn a_tree_survives_being_printed(tree in specs(&toy_registry())) {
+        survives(&tree, &toy_registry())?;
     }
 
     #[test]
-    fn a_tree_with_levels_in_common_survives_too(spec in specs(&tied_registry())) {
-        let again = Spec::parse(&spec.to_string(), &tied_registry()).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(nested(&again), nested(&spec));
+    fn a_tree_with_levels_in_common_survives_too(tree in specs(&tied_registry())) {
+        survives(&tree, &tied_registry())?;
     }
 
     #[test]
-    fn a_tree_of_the_library_survives_too(spec in specs(default_registry())) {
-        let again: Spec = spec.to_string().parse().map_err(|e: ivf_factory::ParseError| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(nested(&again), nested(&spec));
+    fn a_tree_with_trees_in_arguments_survives_too(tree in specs_in_arguments()) {
+        let text = tree.to_string();
+        // Some are beyond the limits.
+        if text.matches([',', '(']).count() <= MAX_DEPTH {
+            survives(&tree, &toy_registry())?;
+        }
+    }
+
+    #[test]
+    fn a_tree_of_the_library_survives_too(tree in specs(default_registry())) {
+        survives(&tree, default_registry())?;
     }
 
     #[test]
@@ -115,11 +151,22 @@ fn depth_and_length_are_limited() {
     let registry = toy_registry();
     let around = |n: usize| "IDMap,".repeat(n) + "Flat";
     let in_parentheses = |n: usize| "(".repeat(n) + "Flat" + &")".repeat(n);
-    assert!(Spec::parse(&around(MAX_DEPTH), &registry).is_ok());
-    assert!(Spec::parse(&in_parentheses(MAX_DEPTH), &registry).is_ok());
-    for factory in [around(MAX_DEPTH + 1), in_parentheses(MAX_DEPTH + 1), "(".repeat(MAX_LEN), "IDMap,".repeat(600)] {
+    let in_arguments = |n: usize| "Sign(".repeat(n) + "Flat" + &")".repeat(n);
+    let indexes = |n: usize| "IVF4(".repeat(n) + "Graph" + &"),Flat".repeat(n);
+    for factory in [around(MAX_DEPTH), in_parentheses(MAX_DEPTH), in_arguments(MAX_DEPTH), indexes(MAX_PARTS / 2)] {
+        assert!(Spec::parse(&factory, &registry).is_ok(), "{factory}");
+    }
+    let limits = [
+        (around(MAX_DEPTH + 1), "more than 32 wrappers and transforms"),
+        (in_parentheses(MAX_DEPTH + 1), "more than 32 parentheses around one another"),
+        (in_arguments(MAX_DEPTH + 1), "more than 32 parentheses around one another"),
+        ("(".repeat(MAX_LEN), "more than 32 parentheses around one another"),
+        (indexes(MAX_PARTS / 2 + 1), "more than 48 commas and argument lists"),
+        ("IDMap,".repeat(600), "more than 48 commas and argument lists"),
+    ];
+    for (factory, limit) in limits {
         let error = Spec::parse(&factory, &registry).unwrap_err();
-        assert!(error.what.starts_with(&format!("more than {MAX_DEPTH}")), "{error}");
+        assert_eq!(error.what, limit, "{error}");
     }
     for factory in ["(".repeat(1 << 20), ",".repeat(1 << 20), "\u{e4}".repeat(1 << 20)] {
         let error = Spec::parse(&factory, &registry).unwrap_err();
@@ -133,40 +180,52 @@ fn depth_and_length_are_limited() {
     });
     let spec = Spec::parse(&deepest, &registry).unwrap();
     assert_eq!(Spec::parse(&spec.to_string(), &registry), Ok(spec));
+    // Two wrappers in turn need parentheses in the canonical string, also where this one has none.
+    let in_turn = |n: usize| {
+        (0..n).fold("Graph".to_owned(), |inner, _| format!("IVF4({inner}),Flat") + &",IDMap,RFlat".repeat(3))
+    };
+    let spec = Spec::parse(&in_turn(4), &registry).unwrap();
+    assert_eq!(Spec::parse(&spec.to_string(), &registry), Ok(spec));
+    let error = Spec::parse(&in_turn(6), &registry).unwrap_err();
+    assert!(error.what.starts_with("written in full, it has more than 32 parentheses"), "{error}");
+}
+
+/// What could take time for each level is done once, for the outermost.
+#[test]
+fn faults_deep_in_arguments_take_no_time() {
+    let registry = toy_registry();
+    for inside in ["Falt", "IVF16,IVF16", "RFlat", "IVF16,Falt(", "HNSW32,Falt", "Refine(PQ8)", ""] {
+        for (open, close) in
+            [("IVF4(", "),Flat"), ("IVF4(IVF4,IVF4(", "),Flat),Flat"), ("HNSW32,IVF4(", ")"), ("falt(", ")")]
+        {
+            for depth in 0..=MAX_DEPTH {
+                let factory = open.repeat(depth) + inside + &close.repeat(depth);
+                let error = Spec::parse(&factory, &registry).unwrap_err();
+                assert!(factory.get(error.span.clone()).is_some(), "{error}");
+            }
+        }
+    }
 }
 
 #[test]
 fn a_row_that_answers_nonsense_does_no_harm() {
     use ivf_core::registry::{CodecRow, TokenError};
     use std::ops::Range;
-    fn read(node: &ivf_core::StoredNode) -> ivf_core::registry::Decoded<std::sync::Arc<dyn ivf_core::Codec>> {
-        Err(ivf_core::error::DecodeError::value(&node.tag, ""))
-    }
     const SPAN: Range<usize> = Range { start: usize::MAX, end: 1 };
-    let rows = [CodecRow::new("odd", "Odd", "", &[], |_| Some(Err(TokenError::new(SPAN, "\u{1b}[31m"))), read)];
-    let error = Spec::parse("(\u{e4}\u{e4})", &ivf_core::Registry::new().with_codecs(&rows)).unwrap_err();
+    let rows = [CodecRow::new(
+        "odd",
+        "Odd",
+        |_, _| Some(Err(TokenError::new(SPAN, "\u{1b}[31m"))),
+        |node, _| Err(ivf_core::error::DecodeError::value(&node.tag, "")),
+    )];
+    let error = Spec::parse("(\u{e4}\u{e4})", &Registry::new().with_codecs(&rows)).unwrap_err();
     assert_eq!(error.span, 5..5);
     assert!(error.to_string().starts_with("\\u{1b}[31m\n"), "{error}");
 }
 
 #[test]
-fn a_specification_stands_as_its_string_in_a_config_file() {
-    use serde::de::IntoDeserializer;
-    use serde::de::value::{Error, StrDeserializer};
-    use serde::{Deserialize, Serialize};
-
-    struct Serialized<'a>(&'a Spec);
-    impl std::fmt::Display for Serialized<'_> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            self.0.serialize(f)
-        }
-    }
-
-    let read = |factory: &'static str| -> Result<Spec, Error> {
-        let deserializer: StrDeserializer<'_, Error> = factory.into_deserializer();
-        Spec::deserialize(deserializer)
-    };
-    let spec = read("Flat,IDMap").unwrap();
-    assert_eq!(Serialized(&spec).to_string(), "IDMap,Flat");
-    assert!(read("Falt").unwrap_err().to_string().contains("did you mean 'Flat'?"));
+fn a_registry_without_a_parser_of_indexes_says_so() {
+    let registry = Registry::new().with_quantizers(toy_registry().quantizers()).with_codecs(toy_registry().codecs());
+    let error = Spec::parse("IVF64(Flat),Flat", &registry).unwrap_err();
+    assert_eq!((error.what.as_str(), error.span), ("this registry parses no factory strings", 6..10));
 }

@@ -9,6 +9,19 @@
 //! This crate knows trees of nodes and matrices of numbers, not indexes: `ivf-factory` turns one into the other. Every file
 //! is replaced atomically, and every byte of an index file is covered by a checksum or compared with the one value that it
 //! may have.
+//!
+//! The text of an error names the file and says what this library found. What the system found, an
+//! [`io::Error`](std::io::Error), is the error's [source](std::error::Error::source) and not in the
+//! text. So print the chain: joined with `: `, it says each fact once.
+//!
+//! ```
+//! use std::error::Error;
+//!
+//! let error = ivf_io::Container::open("missing.ivf").unwrap_err();
+//! assert_eq!(error.to_string(), "cannot read missing.ivf");
+//! let why = error.source().and_then(|source| source.downcast_ref::<std::io::Error>()).expect("the system's error");
+//! assert_eq!(why.kind(), std::io::ErrorKind::NotFound);
+//! ```
 
 #![deny(unsafe_code)]
 

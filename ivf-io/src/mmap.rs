@@ -36,19 +36,21 @@ pub struct Map {
 #[non_exhaustive]
 pub enum MapError {
     /// The file cannot be opened or mapped.
-    #[error("cannot map {}: {why}", path.display())]
+    #[error("cannot map {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// The reason.
+        #[source]
         why: io::Error,
     },
     /// Nothing makes sure that the file stays as it is. See [`Map`] for what to do then.
-    #[error("cannot map {} safely: the system does not make it immutable ({why})", path.display())]
+    #[error("cannot map {} safely: the system does not make it immutable", path.display())]
     Mutable {
         /// The file.
         path: PathBuf,
         /// What the system says.
+        #[source]
         why: io::Error,
     },
 }
@@ -130,7 +132,7 @@ mod tests {
     fn a_mapped_container_is_used_where_it_lies() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ivf");
-        let mut root = Node::new("root", 0, &());
+        let mut root = Node::new("root", 0);
         root.push(NamedArray::owned("x", &[1000], (0..1000_u32).collect()));
         root.push(NamedArray::owned("y", &[10], vec![7_u8; 10]));
         write_container(&path, &root).unwrap();
@@ -171,7 +173,7 @@ mod tests {
     fn damage_in_a_mapped_file_is_found_when_the_whole_is_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ivf");
-        let mut root = Node::new("root", 0, &());
+        let mut root = Node::new("root", 0);
         root.push(NamedArray::owned("x", &[100], vec![1_u8; 100]));
         write_container(&path, &root).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();

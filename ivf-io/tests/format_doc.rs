@@ -14,7 +14,7 @@ fn block_after(line: &str) -> &'static str {
 
 #[test]
 fn the_example_is_the_file_that_is_written() {
-    let mut node = Node::new("demo", 1, &7_u32);
+    let mut node = Node::new("demo", 1).with("dim", 7_u64);
     node.push(NamedArray::borrowed("x", &[2], &[1.0_f32, 2.0]));
     let mut bytes = Vec::new();
     write_container_to(&mut bytes, &node).unwrap();

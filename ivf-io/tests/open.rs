@@ -3,20 +3,59 @@
 use ivf_core::Node;
 use ivf_core::bytes::ALIGN;
 use ivf_core::error::{DecodeError, StoreError};
-use ivf_core::node::NamedArray;
+use ivf_core::field::{Field, FieldType};
+use ivf_core::node::{NamedArray, StoredFields};
+use ivf_io::container::MAX_DEPTH;
 use ivf_io::{Container, FORMAT_VERSION, decode_container, write_container, write_container_to};
 
 /// A container whose arrays are of several lengths, the last of some pages.
 fn three_arrays() -> Vec<u8> {
-    let mut root = Node::new("root", 0, &());
+    let mut root = Node::new("root", 0);
     root.push(NamedArray::owned("few", &[3], vec![1_u32, 2, 3]));
-    let mut child = Node::new("lists", 0, &());
+    let mut child = Node::new("lists", 0);
     child.push(NamedArray::owned("many", &[100, 2], (0..200_i64).collect()));
     child.push(NamedArray::owned("most", &[50_000], (0..50_000_u32).map(|i| (i % 251) as u8).collect()));
     root.push_child("lists", child);
     let mut bytes = Vec::new();
     write_container_to(&mut bytes, &root).unwrap();
     bytes
+}
+
+/// A file that version 1.0 of the format was documented with: the tag `demo` of version 1, with the
+/// field `7_u32` and an array `x` of the numbers 1 and 2. What is not zero.
+const VERSION_1: [(usize, &[u8]); 6] = [
+    (0x00, b"\x89IVF\r\n\x1a\n\x01\0\0\0\x6e\x33\x86\xa6\x41\0\0\0\0\0\0\0\xc8"),
+    (0x3c, b"\xbf\x6e\xd1\xfb\x04\0demo\x01\0\x04\0\0\0\x07\0\0\0\x01\0\0\0\x01\0x\0\x01\x02"),
+    (0x69, b"\x01\0\0\0\xc0"),
+    (0x75, b"\x08"),
+    (0x7d, b"\xb1\xc9\xc0\x28"),
+    (0xc2, b"\x80\x3f\0\0\0\x40"),
+];
+
+#[test]
+fn a_file_of_version_1_is_read_and_its_fields_get_names() {
+    let mut bytes = vec![0; 200];
+    VERSION_1.iter().for_each(|(at, part)| bytes[*at..][..part.len()].copy_from_slice(part));
+    let node = decode_container(&bytes).unwrap();
+    assert_eq!((node.tag.as_str(), node.version), ("demo", 1));
+    assert_eq!(node.array::<f32>("x").unwrap(), [1.0, 2.0]);
+    assert_eq!(node.fields, StoredFields::Version1(vec![7, 0, 0, 0]));
+    let fields =
+        node.fields(&[Field::new("mode", FieldType::Word(&["a", "b", "c", "d", "e", "f", "g", "h"]))]).unwrap();
+    assert_eq!(fields.get::<String>("mode").unwrap(), "h");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ivf");
+    std::fs::write(&path, &bytes).unwrap();
+    let container = Container::open(&path).unwrap();
+    assert_eq!(container.version(), (1, 0));
+    assert_eq!(container.node().fields, node.fields);
+    assert!(container.verify().unwrap().is_empty());
+    for at in 0..bytes.len() {
+        bytes[at] ^= 1;
+        assert!(decode_container(&bytes).is_err(), "byte {at}");
+        bytes[at] ^= 1;
+    }
 }
 
 #[test]
@@ -90,12 +129,12 @@ fn a_file_that_shrinks_while_it_is_open_is_an_error() {
 
 #[test]
 fn long_names_around_many_arrays_stay_a_small_list() {
-    let mut node = Node::new("leaf", 0, &());
+    let mut node = Node::new("leaf", 0);
     for i in 0..20_000 {
         node.push(NamedArray::owned(&format!("x{i}"), &[1], vec![i as u8]));
     }
-    for _ in 0..40 {
-        let mut parent = Node::new("node", 0, &());
+    for _ in 1..MAX_DEPTH {
+        let mut parent = Node::new("node", 0);
         parent.push_child(&"n".repeat(255), node);
         node = parent;
     }

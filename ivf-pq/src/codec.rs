@@ -1,33 +1,33 @@
-//! `PQ<M>`: product-quantised codes in lists, by residual.
+//! `PQ<M>`: product-quantised codes in lists, of residuals or of the vectors themselves.
 
 use crate::bound::BoundPq;
 use crate::product::{CENTROIDS, ProductQuantizer, equal_parts};
 use crate::scan::BLOCK;
-use ivf_core::error::{BuildError, DecodeError, TrainError};
+use ivf_core::error::{BindError, BuildError, DecodeError, PartsError, TrainError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
-use ivf_core::registry::{CodecRow, Parsed, TokenError};
+use ivf_core::registry::{CodecRow, Parsed, Registry, Token, TokenError};
 use ivf_core::{
-    BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, MAX_DIM, Metric, Node, Rows, StoredNode, TrainOptions,
-    TrainReport,
+    Binding, BoundCodec, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, MAX_DIM, Metric, Node, Residuals,
+    Rows, StoredNode, TrainOptions, TrainReport,
 };
 use ivf_cpu::train_parts_memory;
 use std::fmt;
 use std::sync::Arc;
 
 /// The row of this codec.
-pub(crate) const ROW: CodecRow = CodecRow::new(
-    "pq",
-    "PQ<M>[x8][np]",
-    "product quantisation: M parts, a byte each",
-    &["PQ8", "PQ16x8"],
-    parse,
-    |node| Ok(Arc::new(PqCodec::read(node)?)),
-);
+pub(crate) const ROW: CodecRow =
+    CodecRow::new("pq", "PQ<M>[x8][np]", parse, |node, _registry| Ok(Arc::new(PqCodec::read(node)?)))
+        .about("product quantisation: M parts, a byte each")
+        .samples(&["PQ8", "PQ16x8"]);
+
+const SCHEMA: &Schema = &[Field::new("metric", FieldType::Metric)];
 
 /// Points for each centroid that training uses.
 const POINTS: usize = 256;
 
-fn parse(token: &str) -> Parsed<dyn CodecSpec> {
+fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
+    let token = token.plain()?;
     let rest = token.strip_prefix("PQ")?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (m, bits) = rest.split_at(digits);
@@ -49,9 +49,12 @@ fn parse(token: &str) -> Parsed<dyn CodecSpec> {
     }
 }
 
-/// The metrics that sums over parts can give. (Cosine is a transform and the inner product.)
-fn is_taken(metric: Metric) -> bool {
-    matches!(metric, Metric::L2 | Metric::InnerProduct)
+/// Refuses metrics that sums over parts cannot give. (Cosine is a transform and the inner product.)
+fn check_metric(spec: &PqSpec, metric: Metric) -> Result<(), BuildError> {
+    match metric {
+        Metric::L2 | Metric::InnerProduct => Ok(()),
+        _ => Err(BuildError::Metric { kind: spec.to_string(), metric }),
+    }
 }
 
 /// `PQ<M>`: `M` parts, 8 bits each.
@@ -68,43 +71,38 @@ impl fmt::Display for PqSpec {
 }
 
 impl CodecSpec for PqSpec {
-    fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
-        if !is_taken(metric) {
-            return Err(BuildError::Metric { kind: self.to_string(), metric });
-        }
-        if !dim.is_multiple_of(self.parts) {
+    fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
+        check_metric(self, context.metric)?;
+        if !context.dim.is_multiple_of(self.parts) {
             let why = format!("the number of parts, {}, must divide it", self.parts);
-            return Err(BuildError::Dim { kind: self.to_string(), dim, why });
+            return Err(BuildError::Dim { kind: self.to_string(), dim: context.dim, why });
         }
         Ok(())
     }
 
-    fn by_residual(&self) -> bool {
-        true
+    fn residuals(&self) -> Residuals {
+        Residuals::Optional { default: true }
     }
 
     fn training_points(&self, options: &TrainOptions<'_>) -> usize {
         CENTROIDS.saturating_mul(options.max_points_per_centroid.unwrap_or(POINTS).max(1))
     }
 
-    fn training_memory(&self, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
-        train_parts_memory(dim, self.parts, points, CENTROIDS, options)
+    fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize {
+        train_parts_memory(context.dim, self.parts, points, CENTROIDS, options)
     }
 
-    fn code_size(&self, _dim: usize) -> usize {
+    fn code_size(&self, _context: &CodecContext) -> usize {
         self.parts
     }
 
-    fn train(
-        &self,
-        rows: Rows<'_, f32>,
-        metric: Metric,
-        options: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+    fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        let (rows, metric) = (input.rows, input.context.metric);
         // An index that was read with parts of its own may be trained again.
-        self.check(rows.dim(), metric)
+        self.check(&CodecContext::new(rows.dim(), metric))
             .map_err(|error| TrainError::Unsupported { kind: self.to_string(), what: error.to_string() })?;
-        let (quantizer, report) = ProductQuantizer::train(rows, equal_parts(rows.dim(), self.parts), false, options)?;
+        let parts = equal_parts(rows.dim(), self.parts);
+        let (quantizer, report) = ProductQuantizer::train(rows, parts, false, input.options)?;
         Ok((Arc::new(PqCodec::new(quantizer, metric)), report))
     }
 }
@@ -121,11 +119,20 @@ impl PqCodec {
     /// The codec of a trained quantizer, for L2 or inner product.
     ///
     /// # Panics
-    /// For another metric.
+    /// For another metric: [`from_parts`](Self::from_parts) is for a metric that is not known.
     pub fn new(quantizer: ProductQuantizer, metric: Metric) -> Self {
-        assert!(is_taken(metric), "L2 or inner product");
-        let layout = CodeLayout::interleaved(1, quantizer.parts().len(), BLOCK);
-        Self { quantizer, metric, layout }
+        Self::from_parts(quantizer, metric).expect("L2 or inner product")
+    }
+
+    /// The codec of a trained quantizer, with every check that reading a file does (those of [`ProductQuantizer::new`] among them).
+    ///
+    /// # Errors
+    /// [`PartsError::Build`] for a metric other than L2 and inner product.
+    pub fn from_parts(quantizer: ProductQuantizer, metric: Metric) -> Result<Self, PartsError> {
+        let parts = quantizer.parts().len();
+        check_metric(&PqSpec { parts }, metric)?;
+        let layout = CodeLayout::interleaved(1, parts, BLOCK).of_codec(ROW.tag);
+        Ok(Self { quantizer, metric, layout })
     }
 
     /// The quantizer, with its codebooks.
@@ -136,33 +143,35 @@ impl PqCodec {
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
-        let metric: Metric = node.meta()?;
+        let metric = node.fields(SCHEMA)?.get::<Metric>("metric")?;
         let (ends, codebooks, mean) =
             (node.array::<u32>("ends")?, node.array::<f32>("codebooks")?, node.array::<f32>("mean")?);
-        let dim = ends.last().map_or(0, |&end| end as usize);
-        if !(1..=MAX_DIM).contains(&dim) || ends.len() > dim || codebooks.len() != CENTROIDS * dim {
-            return Err(fault(format!("{} parts, {} numbers in codebooks", ends.len(), codebooks.len())));
+        let (mut parts, mut books, mut start, mut left) = (Vec::new(), Vec::new(), 0, codebooks);
+        for end in ends.iter().map(|&end| end as usize) {
+            let numbers = end.checked_sub(start).and_then(|len| len.checked_mul(CENTROIDS));
+            let Some((book, rest)) = numbers.and_then(|numbers| left.split_at_checked(numbers)) else {
+                return Err(fault(format!("a part from {start} to {end}, and {} numbers for it", left.len())));
+            };
+            parts.push(start..end);
+            books.push(book.to_vec());
+            (start, left) = (end, rest);
         }
-        let (mut parts, mut start) = (Vec::with_capacity(ends.len()), 0);
-        for &end in ends {
-            if end as usize <= start || end as usize > dim {
-                return Err(fault(format!("a part from {start} to {end}")));
-            }
-            parts.push(start..end as usize);
-            start = end as usize;
+        if !left.is_empty() {
+            return Err(fault(format!("{} numbers in codebooks that belong to no part", left.len())));
         }
-        if !is_taken(metric) {
-            return Err(fault(format!("the metric {metric}")));
-        }
-        let books = parts.iter().map(|part| codebooks[CENTROIDS * part.start..CENTROIDS * part.end].to_vec()).collect();
         let mean = Some(mean.to_vec()).filter(|mean| !mean.is_empty());
-        Ok(Self::new(ProductQuantizer::new(parts, books, mean).map_err(fault)?, metric))
+        let codec = ProductQuantizer::new(parts, books, mean).and_then(|quantizer| Self::from_parts(quantizer, metric));
+        codec.map_err(|error| fault(error.to_string()))
     }
 }
 
 impl Codec for PqCodec {
     fn spec(&self) -> Arc<dyn CodecSpec> {
         Arc::new(PqSpec { parts: self.quantizer.parts().len() })
+    }
+
+    fn tag(&self) -> &str {
+        ROW.tag
     }
 
     fn dim(&self) -> usize {
@@ -190,7 +199,7 @@ impl Codec for PqCodec {
     }
 
     fn export(&self) -> Node<'_> {
-        let mut node = Node::new(ROW.tag, 0, &self.metric);
+        let mut node = Node::new(ROW.tag, 0).with("metric", self.metric);
         let parts = self.quantizer.parts();
         let ends: Vec<u32> = parts.iter().map(|part| part.end as u32).collect();
         node.push(NamedArray::owned("ends", &[ends.len() as u64], ends));
@@ -200,7 +209,7 @@ impl Codec for PqCodec {
         node
     }
 
-    fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
-        Arc::new(BoundPq::new(self, centroids))
+    fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError> {
+        Ok(Arc::new(BoundPq::new(self, to)?))
     }
 }

@@ -1,17 +1,18 @@
-//! Scanning for L2: a first pass by bytes of the list and bytes of the query, exact distances part by part.
+//! Scanning for L2 and codes of residuals: a first pass by bytes of the list and bytes of the query, exact distances part by part.
 
 use crate::bound::BoundPq;
-use crate::inner_product::Sums;
+use crate::per_query::Sums;
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
 use crate::scan::{Exact, Scan};
 use crate::tables::{ByteTables, Whole};
 use crate::terms::{OfQuery, SetQuery, Terms};
+use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{Piece, ScanQuery};
 use ivf_core::{InvertedListScanner, ListNo, Rows, Sink};
 use ivf_cpu::kernels::{Distance, L2};
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 
-/// The distances of so many codes of a list are computed from the centroids; for more, tables are made.
+/// The most codes of a list whose distances are computed from the centroids; for more, tables are made.
 const SINGLES: usize = 24;
 
 /// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for, a distance is the sum of the parts
@@ -38,6 +39,8 @@ struct Query {
 /// What is made for a query and a list.
 struct List<'a> {
     pq: &'a ProductQuantizer,
+    /// Room for what the list's codes are relative to, see [`BoundPq::row`].
+    row: Vec<f32>,
     z: Vec<f32>,
     /// `|z|^2`.
     start: f64,
@@ -64,7 +67,8 @@ impl Query {
 
 impl List<'_> {
     fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32], list: ListNo) {
-        self.start = f64::from(level.run(Subtract(query, bound.row(list), &mut self.z)));
+        let row = bound.row(list, &mut self.row);
+        self.start = f64::from(level.run(Subtract(query, row, &mut self.z)));
         self.made = false;
         self.singles = 0;
     }
@@ -146,7 +150,8 @@ impl<'a> L2Scanner<'a> {
     pub(crate) fn new(bound: &'a BoundPq) -> Self {
         let pq = bound.codec.quantizer();
         let tables = vec![[0.0; CENTROIDS]; pq.parts().len()];
-        let list = List { pq, z: vec![0.0; pq.dim()], start: 0.0, tables: tables.clone(), made: false, singles: 0 };
+        let (row, z) = (vec![0.0; pq.dim()], vec![0.0; pq.dim()]);
+        let list = List { pq, row, z, start: 0.0, tables: tables.clone(), made: false, singles: 0 };
         Self {
             bound,
             level: Level::get(),
@@ -201,7 +206,8 @@ impl InvertedListScanner for L2Scanner<'_> {
         scan((self.bound, self.level), &self.query, &mut self.list, &mut self.bytes, piece, sink);
     }
 
-    fn set_queries(&mut self, queries: Rows<'_, f32>) {
+    fn set_queries(&mut self, queries: Rows<'_, f32>, probes: &[&[PlannedProbe]]) {
+        assert_eq!(probes.len(), queries.len(), "a row of probes a query");
         self.block.resize_with(queries.len(), || Query::new(self.bound));
         for (slot, query) in self.block.iter_mut().zip(queries.iter()) {
             slot.set(self.bound, self.level, query, &mut self.products);

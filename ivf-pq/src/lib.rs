@@ -6,8 +6,8 @@
 
 mod bound;
 mod codec;
-mod inner_product;
 mod l2;
+mod per_query;
 mod product;
 mod scan;
 mod tables;
@@ -17,7 +17,6 @@ mod tests;
 
 pub use codec::{PqCodec, PqSpec};
 pub use product::{CENTROIDS, ProductQuantizer, equal_parts};
-pub use terms::MOST_TERMS;
 
 use ivf_core::registry::CodecRow;
 

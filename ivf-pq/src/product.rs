@@ -1,7 +1,7 @@
 //! The product quantizer: a vector is cut into parts, and each part is coded by the nearest of 256 centroids.
 
-use ivf_core::error::TrainError;
-use ivf_core::{AnyRows, Rows, TrainOptions, TrainReport};
+use ivf_core::error::{PartsError, TrainError};
+use ivf_core::{AnyRows, MAX_DIM, Rows, TrainOptions, TrainReport};
 use ivf_cpu::kernels::{BLOCK, Distance, LaneCentroids, PackedRows};
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 use ivf_cpu::{column_means, train_parts};
@@ -87,42 +87,50 @@ impl ProductQuantizer {
         let (codebooks, report) = train_parts(rows, &parts, CENTROIDS, options)?;
         // Only numbers near the end of what floats can be overflow here.
         let kind = format!("PQ{}", parts.len());
-        let quantizer = Self::new(parts, codebooks, mean).map_err(|what| TrainError::Unsupported { kind, what })?;
+        let quantizer = Self::new(parts, codebooks, mean)
+            .map_err(|error| TrainError::Unsupported { kind, what: error.to_string() })?;
         Ok((quantizer, report))
     }
 
     /// The quantizer of these codebooks: for each part 256 centroids, row after row.
     ///
     /// # Errors
-    /// What does not fit together, in words.
-    pub fn new(parts: Vec<Range<usize>>, codebooks: Vec<Vec<f32>>, mean: Option<Vec<f32>>) -> Result<Self, String> {
+    /// [`PartsError::Mismatch`] if parts do not follow one another, a codebook or the mean has another length, a number is not
+    /// finite, or there are more than [`MAX_DIM`] dimensions.
+    pub fn new(parts: Vec<Range<usize>>, codebooks: Vec<Vec<f32>>, mean: Option<Vec<f32>>) -> Result<Self, PartsError> {
+        let fault = |what: String| Err(PartsError::Mismatch(what));
         let dim = parts.last().map_or(0, |last| last.end);
         let mut ends = std::iter::once(0).chain(parts.iter().map(|part| part.end));
         if parts.is_empty() || parts.iter().any(|part| part.is_empty() || ends.next() != Some(part.start)) {
-            return Err("parts that do not follow one another".to_owned());
+            return fault("parts that do not follow one another".to_owned());
+        }
+        if dim > MAX_DIM {
+            return fault(format!("{dim} dimensions: at most {MAX_DIM} are possible"));
         }
         if codebooks.len() != parts.len() {
-            return Err(format!("{} codebooks for {} parts", codebooks.len(), parts.len()));
+            return fault(format!("{} codebooks for {} parts", codebooks.len(), parts.len()));
         }
-        if mean.as_ref().is_some_and(|mean| mean.len() != dim) {
-            return Err(format!("a mean that has not {dim} dimensions"));
+        for (part, book) in parts.iter().zip(&codebooks) {
+            if book.len() != CENTROIDS * part.len() {
+                return fault(format!("a codebook of {} numbers for a part of {} dimensions", book.len(), part.len()));
+            }
+        }
+        if let Some(mean) = mean.as_ref().filter(|mean| mean.len() != dim) {
+            return fault(format!("a mean of {} numbers for {dim} dimensions", mean.len()));
         }
         if !codebooks.iter().chain(&mean).flatten().all(|x| x.is_finite()) {
-            return Err("a centroid that is not finite".to_owned());
+            return fault("a centroid that is not finite".to_owned());
         }
         let mut origin = Vec::with_capacity(dim);
         let pair = |(part, rows): (&Range<usize>, &Vec<f32>)| {
-            if rows.len() != CENTROIDS * part.len() {
-                return Err(format!("a codebook of {} numbers for a part of {} dimensions", rows.len(), part.len()));
-            }
             let rows = Rows::new(rows, part.len()).expect("256 rows");
             let middle = column_means(rows);
             let moved = rows.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
             let packed = PackedRows::new(rows);
             origin.extend(middle);
-            Ok((LaneCentroids::new(moved, part.len()), packed))
+            (LaneCentroids::new(moved, part.len()), packed)
         };
-        let made = parts.iter().zip(&codebooks).map(pair).collect::<Result<_, _>>()?;
+        let made = parts.iter().zip(&codebooks).map(pair).collect();
         if let Some(mean) = &mean {
             origin.iter_mut().zip(mean).for_each(|(origin, mean)| *origin += mean);
         }
@@ -164,7 +172,8 @@ impl ProductQuantizer {
     pub fn memory(&self) -> usize {
         // The centroids three times: as they are, moved and with their norms, and packed.
         let made = self.made.iter().map(|(lanes, packed)| 2 * size_of_val(lanes.rows()) + packed.memory());
-        made.sum::<usize>() + self.parts.len() * CENTROIDS * size_of::<f32>()
+        let moves = self.origin.capacity() + self.mean.as_ref().map_or(0, Vec::capacity);
+        made.sum::<usize>() + (self.parts.len() * CENTROIDS + moves) * size_of::<f32>()
     }
 
     /// Codes vectors: a byte a part and row, row after row.

@@ -2,13 +2,15 @@
 
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
 use crate::tables::{Bytes, Ends, MOST_PARTS, Source, least_and_most, round_down};
-use ivf_core::{ListNo, Rows};
-use ivf_cpu::column_means;
+use ivf_core::error::Cancelled;
+use ivf_core::executor::{map, map_items};
+use ivf_core::{Binding, ListNo, Rows};
 use ivf_cpu::kernels::{InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, Level, Simd};
+use ivf_cpu::{column_means, executor_or_global};
 
-/// Terms of the lists take at most this many bytes; beyond, there are none.
-pub const MOST_TERMS: usize = 1 << 28;
+/// Lists that one task works on. The number of threads does not change it, and no list's bytes depend on another list's task.
+pub(crate) const TASK_LISTS: usize = 64;
 
 /// The bytes of a list go so far; the query's may take what is left of 255, and what goes beyond counts as 255.
 const MOST_OF_LIST: u8 = 127;
@@ -25,7 +27,7 @@ const COVERED: f64 = 0.95;
 /// ```
 ///
 /// The bytes of both are added up, 64 at a time, and are the tables of the first pass.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Terms {
     parts: usize,
     middle: Vec<f32>,
@@ -39,7 +41,7 @@ pub(crate) struct Terms {
 }
 
 /// What bytes leave out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Left {
     /// The sum of the least entries. (An entry that is infinite or NaN comes from lengths that [`Ends::size`] counts.)
     low: f64,
@@ -55,16 +57,53 @@ pub(crate) struct OfQuery {
 }
 
 impl Terms {
-    /// For lists around these centroids, row after row. None for so many lists, or parts, that there is no first pass, or it
-    /// would not fit [`MOST_TERMS`]; and for one list: its tables are made once for a query, and are finer.
-    pub(crate) fn new(pq: &ProductQuantizer, centroids: &[f32], level: Level) -> Option<Self> {
-        let nlist = centroids.len() / pq.dim();
-        let fits = nlist.checked_mul(pq.parts().len() * size_of::<Bytes>()).is_some_and(|bytes| bytes <= MOST_TERMS);
-        (nlist > 1 && fits && pq.parts().len() <= MOST_PARTS).then(|| level.run(Fill { pq, centroids }))
+    /// For lists around these centroids, row after row. None if there is no first pass: for too many parts, for bytes that would take
+    /// more than [`Binding::table_memory`], and for one list. (The tables of one list are made once for a query, and are finer.)
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub(crate) fn new(
+        pq: &ProductQuantizer,
+        centroids: &[f32],
+        level: Level,
+        to: &Binding<'_>,
+    ) -> Result<Option<Self>, Cancelled> {
+        let (dim, parts) = (pq.dim(), pq.parts().len());
+        let nlist = centroids.len() / dim;
+        let bytes = nlist.checked_mul(parts * size_of::<Bytes>());
+        if nlist < 2 || parts > MOST_PARTS || bytes.is_none_or(|bytes| bytes > to.table_memory) {
+            return Ok(None);
+        }
+        let executor = executor_or_global(to.executor);
+        let middle = column_means(Rows::new(centroids, dim).expect("whole rows"));
+        let norms = level.run(Norms { pq });
+        let longest = norms.iter().map(|norms| f64::from(least_and_most(norms).1)).sum::<f64>().sqrt();
+        let lists = Lists { pq, middle: &middle, norms: &norms };
+
+        // A first time through the lists for the step, a second time for the bytes.
+        let tasks: Vec<&[f32]> = centroids.chunks(TASK_LISTS * dim).collect();
+        let widths = map(executor, tasks.len(), |task| {
+            to.check_cancel()?;
+            Ok(level.run(Widths { lists, centroids: tasks[task] }))
+        });
+        let mut widths = widths.into_iter().collect::<Result<Vec<_>, Cancelled>>()?.concat();
+        let covered = (COVERED * (nlist - 1) as f64) as usize;
+        let width = *widths.select_nth_unstable_by(covered, f64::total_cmp).1;
+        let step = (width / f64::from(MOST_OF_LIST)).max(1e-30);
+
+        let mut bytes = vec![[0; CENTROIDS]; nlist * parts];
+        let left = map_items(executor, bytes.chunks_mut(TASK_LISTS * parts).collect(), |task, bytes| {
+            to.check_cancel()?;
+            Ok(level.run(Quantise { lists, centroids: tasks[task], step, bytes }))
+        });
+        let left = left.into_iter().collect::<Result<Vec<_>, Cancelled>>()?.concat();
+        Ok(Some(Self { parts, middle, bytes, left, step, longest }))
     }
 
     pub(crate) fn memory(&self) -> usize {
-        size_of_val(&self.bytes[..]) + size_of_val(&self.left[..]) + size_of_val(&self.middle[..])
+        self.bytes.capacity() * size_of::<Bytes>()
+            + self.left.capacity() * size_of::<Left>()
+            + self.middle.capacity() * size_of::<f32>()
     }
 
     /// Room for a query.
@@ -86,28 +125,63 @@ fn length(vector: &[f32]) -> f64 {
     vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
 }
 
-/// Makes the terms: a first time through the lists for the step, a second time for the bytes.
-struct Fill<'a> {
+/// Makes the squared norms of the parts' centroids.
+struct Norms<'a> {
     pq: &'a ProductQuantizer,
+}
+
+impl Kernel for Norms<'_> {
+    type Output = Vec<Table>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Vec<Table> {
+        let mut norms = vec![[0.0; CENTROIDS]; self.pq.parts().len()];
+        self.pq.distances(simd, L2, &vec![0.0; self.pq.dim()], &mut norms);
+        norms
+    }
+}
+
+/// What the entries of all lists are made from.
+#[derive(Clone, Copy)]
+struct Lists<'a> {
+    pq: &'a ProductQuantizer,
+    middle: &'a [f32],
+    norms: &'a [Table],
+}
+
+impl Lists<'_> {
+    /// What the centroid of a list adds to each entry: the norms of the parts' centroids less twice their products with it. Gives its
+    /// distance from the middle. (A function and not a closure, which would not be compiled for the instruction set.)
+    #[inline(always)]
+    fn entries<S: Simd>(self, simd: S, centroid: &[f32], tables: &mut [Table]) -> f64 {
+        let moved: Vec<f32> = centroid.iter().zip(self.middle).map(|(c, middle)| c - middle).collect();
+        self.pq.distances(simd, InnerProduct, &moved, tables);
+        for (table, norms) in tables.iter_mut().zip(self.norms) {
+            for i in 0..CENTROIDS {
+                table[i] = (-2.0_f32).mul_add(table[i], norms[i]);
+            }
+        }
+        length(&moved)
+    }
+}
+
+/// Measures lists: for each how far its widest table goes.
+struct Widths<'a> {
+    lists: Lists<'a>,
     /// Of the lists, row after row.
     centroids: &'a [f32],
 }
 
-impl Kernel for Fill<'_> {
-    type Output = Terms;
+impl Kernel for Widths<'_> {
+    type Output = Vec<f64>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Terms {
-        let Self { pq, centroids } = self;
-        let (parts, nlist) = (pq.parts().len(), centroids.len() / pq.dim());
-        let middle = column_means(Rows::new(centroids, pq.dim()).expect("whole rows"));
-        let mut norms = vec![[0.0; CENTROIDS]; parts];
-        pq.distances(simd, L2, &vec![0.0; pq.dim()], &mut norms);
-        let longest = norms.iter().map(|norms| f64::from(least_and_most(norms).1)).sum::<f64>().sqrt();
-        let mut tables = norms.clone();
-        let mut widths = Vec::with_capacity(nlist);
-        for centroid in centroids.chunks_exact(pq.dim()) {
-            of_list(simd, pq, (&middle, &norms), centroid, &mut tables);
+    fn run<S: Simd>(self, simd: S) -> Vec<f64> {
+        let Self { lists, centroids } = self;
+        let (dim, mut tables) = (lists.pq.dim(), lists.norms.to_vec());
+        let mut widths = Vec::with_capacity(centroids.len() / dim);
+        for centroid in centroids.chunks_exact(dim) {
+            lists.entries(simd, centroid, &mut tables);
             let mut widest = 0.0_f64;
             for table in &tables {
                 let (least, most) = least_and_most(table);
@@ -115,38 +189,33 @@ impl Kernel for Fill<'_> {
             }
             widths.push(widest);
         }
-        let covered = (COVERED * (nlist - 1) as f64) as usize;
-        let width = *widths.select_nth_unstable_by(covered, f64::total_cmp).1;
-        let step = (width / f64::from(MOST_OF_LIST)).max(1e-30);
-
-        let mut bytes = vec![[0; CENTROIDS]; nlist * parts];
-        let mut left = Vec::with_capacity(nlist);
-        for (centroid, bytes) in centroids.chunks_exact(pq.dim()).zip(bytes.chunks_exact_mut(parts)) {
-            let radius = of_list(simd, pq, (&middle, &norms), centroid, &mut tables);
-            left.push(Left { low: quantise(&tables, 1.0, step, MOST_OF_LIST, bytes), radius });
-        }
-        Terms { parts, middle, bytes, left, step, longest }
+        widths
     }
 }
 
-/// What the centroid of a list adds to each entry, its products with the parts' centroids twice, taken away from their norms; gives its
-/// distance from the middle. (A function and not a closure, which would not be compiled for the instruction set.)
-#[inline(always)]
-fn of_list<S: Simd>(
-    simd: S,
-    pq: &ProductQuantizer,
-    (middle, norms): (&[f32], &[Table]),
-    centroid: &[f32],
-    tables: &mut [Table],
-) -> f64 {
-    let moved: Vec<f32> = centroid.iter().zip(middle).map(|(c, middle)| c - middle).collect();
-    pq.distances(simd, InnerProduct, &moved, tables);
-    for (table, norms) in tables.iter_mut().zip(norms) {
-        for i in 0..CENTROIDS {
-            table[i] = (-2.0_f32).mul_add(table[i], norms[i]);
+/// Makes the bytes of lists.
+struct Quantise<'a> {
+    lists: Lists<'a>,
+    /// Of the lists, row after row.
+    centroids: &'a [f32],
+    step: f64,
+    bytes: &'a mut [Bytes],
+}
+
+impl Kernel for Quantise<'_> {
+    type Output = Vec<Left>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Vec<Left> {
+        let Self { lists, centroids, step, bytes } = self;
+        let (dim, mut tables) = (lists.pq.dim(), lists.norms.to_vec());
+        let mut left = Vec::with_capacity(centroids.len() / dim);
+        for (centroid, bytes) in centroids.chunks_exact(dim).zip(bytes.chunks_exact_mut(tables.len())) {
+            let radius = lists.entries(simd, centroid, &mut tables);
+            left.push(Left { low: quantise(&tables, 1.0, step, MOST_OF_LIST, bytes), radius });
         }
+        left
     }
-    length(&moved)
 }
 
 /// Writes `factor * entry - least` in steps; gives the sum of the least.

@@ -1,6 +1,9 @@
 //! Scans against exact distances, over tables and codebooks that are random, flat, steep, huge and broken.
 
-use crate::inner_product::Sums;
+mod binding;
+mod parts;
+
+use crate::per_query::Sums;
 use crate::product::{CENTROIDS, Table};
 use crate::scan::{BLOCK, Scan};
 use crate::tables::{ByteTables, Near, Source, Whole};
@@ -11,7 +14,9 @@ use ivf_core::error::TrainError;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
 use ivf_core::scanner::Piece;
-use ivf_core::{Centroids, CodeLayout, Codec, CodecSpec, Id, Ids, ListNo, Metric, Rows, Sink, TrainOptions};
+use ivf_core::{
+    Binding, Centroids, CodeLayout, Codec, CodecSpec, Id, Ids, ListNo, Metric, Rows, Settings, Sink, TrainOptions,
+};
 use ivf_cpu::simd::Level;
 use std::sync::Arc;
 
@@ -269,16 +274,17 @@ fn l2_scans_find_what_each_distance_says() {
         let pq = ProductQuantizer::new(parts.clone(), codebooks, mean).unwrap();
         let codec = Arc::new(PqCodec::new(pq, Metric::L2));
         let rows = Fixed(centroids, dim);
-        let bound = codec.clone().bind(Arc::new(rows.clone()));
+        let binding = Binding::new(Arc::new(rows.clone())).by_residual(true);
+        let bound = codec.clone().bind(&binding).unwrap();
         let terms = Level::available().into_iter().map(|level| {
             let moved = rows.rows().iter().flat_map(|row| {
                 row.iter().enumerate().map(|(d, c)| c + codec.quantizer().mean().map_or(0.0, |mean| mean[d]))
             });
             let moved: Vec<f32> = moved.collect();
-            (level, Terms::new(codec.quantizer(), &moved, level))
+            (level, Terms::new(codec.quantizer(), &moved, level, &binding).unwrap())
         });
         let terms: Vec<_> = terms.collect();
-        let mut scanner = bound.scanner();
+        let mut scanner = bound.scanner(&Settings::new());
         for (query, len) in Rows::new(&queries, dim).unwrap().iter().zip([20, 65, 700]) {
             let list = List::new(parts.len(), len, &mut noise);
             let entries = list.entries();

@@ -68,7 +68,7 @@ fn shown(pair: Option<&(Id, f32)>) -> String {
 pub fn assert_same_node(found: &StoredNode, expected: &StoredNode, context: impl Display) {
     let context = format!("{context}: node '{}'", expected.tag);
     assert_eq!((&found.tag, found.version), (&expected.tag, expected.version), "{context}: tag and version");
-    assert_eq!(found.meta, expected.meta, "{context}: fields");
+    assert_eq!(found.fields, expected.fields, "{context}: fields");
     let names = |node: &StoredNode| node.arrays.iter().map(|array| array.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(found), names(expected), "{context}: arrays");
     for (found, expected) in found.arrays.iter().zip(&expected.arrays) {

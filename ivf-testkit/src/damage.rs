@@ -1,9 +1,10 @@
 //! Exported nodes, damaged: what a reader must answer with a value or an error, never with a panic.
 
 use crate::data::{Random, bytes};
-use ivf_core::StoredNode;
 use ivf_core::bytes::AlignedBytes;
-use ivf_core::node::{DType, StoredArray};
+use ivf_core::field::{Fields, Scalar, Value};
+use ivf_core::node::{DType, StoredArray, StoredFields};
+use ivf_core::{Metric, StoredNode};
 use rand::RngExt;
 use rand::seq::{IndexedMutRandom, IndexedRandom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,8 +12,8 @@ use std::sync::Arc;
 
 /// Damages a node, or one below it, in one random way and says how.
 ///
-/// Arrays are cut, grown, dropped, renamed, reshaped, retyped, exchanged, and their elements overwritten; fields are cut, grown
-/// and overwritten; children are dropped and renamed. Shapes go on multiplying to the length of the bytes and bytes go on
+/// Arrays are cut, grown, dropped, renamed, reshaped, retyped, exchanged, and their elements overwritten; fields are dropped,
+/// renamed, added, and given other values, of their type and of others; children are dropped and renamed. Shapes go on multiplying to the length of the bytes and bytes go on
 /// starting on a 64-byte boundary: whoever reads a file has checked that before a reader of nodes sees it.
 pub fn damage(node: &mut StoredNode, random: &mut Random) -> String {
     if let Some((name, child)) = node.children.choose_mut(random)
@@ -21,8 +22,9 @@ pub fn damage(node: &mut StoredNode, random: &mut Random) -> String {
         return format!("{name}: {}", damage(child, random));
     }
     match random.random_range(0..10) {
-        0..2 => damage_meta(&mut node.meta, random),
-        2 if !node.children.is_empty() => {
+        0..3 if node.children.is_empty() => damage_fields(&mut node.fields, random),
+        0..2 => damage_fields(&mut node.fields, random),
+        2 => {
             let at = random.random_range(0..node.children.len());
             if random.random() {
                 return format!("child '{}' dropped", node.children.remove(at).0);
@@ -34,7 +36,7 @@ pub fn damage(node: &mut StoredNode, random: &mut Random) -> String {
             node.version = node.version.wrapping_add(random.random_range(1..=u16::MAX));
             format!("version {}", node.version)
         }
-        _ if node.arrays.is_empty() => damage_meta(&mut node.meta, random),
+        _ if node.arrays.is_empty() => damage_fields(&mut node.fields, random),
         4 => {
             let at = random.random_range(0..node.arrays.len());
             if random.random() {
@@ -54,18 +56,118 @@ pub fn damage(node: &mut StoredNode, random: &mut Random) -> String {
     }
 }
 
-fn damage_meta(meta: &mut Vec<u8>, random: &mut Random) -> String {
-    if meta.is_empty() || random.random_ratio(1, 6) {
+fn damage_fields(fields: &mut StoredFields, random: &mut Random) -> String {
+    match fields {
+        StoredFields::Named(fields) => damage_named(fields, random),
+        StoredFields::Version1(bytes) => damage_version_1(bytes, random),
+    }
+}
+
+fn damage_named(fields: &mut Fields, random: &mut Random) -> String {
+    let names: Vec<String> = fields.iter().map(|(name, _)| name.to_owned()).collect();
+    let Some(name) = names.choose(random).filter(|_| !random.random_ratio(1, 12)) else {
+        let value = any_scalar(random);
+        fields.set("xyzzy", Value::One(value.clone()));
+        return format!("a field 'xyzzy' of {value} more");
+    };
+    let Some(old) = fields.value(name).cloned() else { return "nothing".to_owned() };
+    let value = match random.random_range(0..10) {
+        0 => {
+            fields.remove(name);
+            return format!("field '{name}' dropped");
+        }
+        1 => {
+            fields.remove(name);
+            fields.set(&format!("{name}x"), old);
+            return format!("field '{name}' renamed to '{name}x'");
+        }
+        2 => Value::One(any_scalar(random)),
+        3 => match old {
+            Value::One(scalar) => Value::List(vec![scalar; random.random_range(0..3)]),
+            Value::List(scalars) => Value::One(scalars.into_iter().next().unwrap_or(Scalar::Bool(false))),
+        },
+        _ => match old {
+            Value::One(scalar) => Value::One(other_scalar(&scalar, random)),
+            Value::List(mut scalars) => {
+                match scalars.choose_mut(random) {
+                    Some(scalar) if random.random_ratio(2, 3) => *scalar = other_scalar(scalar, random),
+                    Some(scalar) => *scalar = any_scalar(random),
+                    None => scalars.push(any_scalar(random)),
+                }
+                Value::List(scalars)
+            }
+        },
+    };
+    let what = format!("field '{name}' is {value}");
+    fields.set(name, value);
+    what
+}
+
+/// A scalar of any type.
+fn any_scalar(random: &mut Random) -> Scalar {
+    match random.random_range(0..6) {
+        0 => Scalar::Bool(random.random()),
+        1 => Scalar::UInt(random.random()),
+        2 => Scalar::Int(random.random()),
+        3 => Scalar::Float(f64::from(random.random::<f32>())),
+        4 => Scalar::Text(["", "x", "PQ4", "array", "\u{1b}[2J"][random.random_range(0..5)].to_owned()),
+        _ => Scalar::Metric(any_metric(random)),
+    }
+}
+
+fn any_metric(random: &mut Random) -> Metric {
+    [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1, Metric::Lp(3.0)][random.random_range(0..5)]
+}
+
+/// Another scalar of the same type, of those that tend to hurt.
+fn other_scalar(scalar: &Scalar, random: &mut Random) -> Scalar {
+    match scalar {
+        Scalar::Bool(value) => Scalar::Bool(!value),
+        Scalar::UInt(value) => Scalar::UInt(match random.random_range(0..7) {
+            0 => 0,
+            1 => u64::MAX,
+            2 => u64::from(u32::MAX) + 1,
+            3 => value.wrapping_add(1),
+            4 => value.wrapping_sub(1),
+            5 => random.random_range(0..70_000),
+            _ => value ^ 1 << random.random_range(0..64),
+        }),
+        Scalar::Int(value) => Scalar::Int(match random.random_range(0..6) {
+            0 => 0,
+            1 => i64::MAX,
+            2 => i64::MIN,
+            3 => value.wrapping_add(1),
+            4 => value.wrapping_neg().wrapping_sub(1),
+            _ => random.random_range(-1000..1000),
+        }),
+        Scalar::Float(value) => {
+            let others = [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -value, value + 1.0];
+            Scalar::Float(others[random.random_range(0..8)])
+        }
+        Scalar::Text(text) => Scalar::Text(match random.random_range(0..5) {
+            0 => String::new(),
+            1 => format!("{text}x"),
+            2 => text.chars().skip(1).collect(),
+            3 => text.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect(),
+            _ => "(".repeat(300),
+        }),
+        Scalar::Metric(_) => Scalar::Metric(any_metric(random)),
+    }
+}
+
+/// Fields as version 1 of the file has them.
+fn damage_version_1(fields: &mut Vec<u8>, random: &mut Random) -> String {
+    if fields.is_empty() || random.random_ratio(1, 6) {
         let n = random.random_range(1..9);
-        meta.extend(bytes(random, n));
+        fields.extend(bytes(random, n));
         return format!("fields: {n} bytes more");
     }
-    let at = random.random_range(0..meta.len());
+    let at = random.random_range(0..fields.len());
     if random.random_ratio(1, 5) {
-        meta.truncate(at);
+        fields.truncate(at);
         return format!("fields cut to {at} bytes");
     }
-    format!("fields: {}", overwrite(meta, at, random))
+    format!("fields: {}", overwrite(fields, at, random))
 }
 
 fn damage_array(array: &mut StoredArray, random: &mut Random) -> String {
@@ -150,10 +252,20 @@ pub fn check_damaged_nodes(node: &StoredNode, seed: u64, count: usize, subject: 
     }
 }
 
+/// Bytes of the arrays of a node, its children's too.
+pub fn array_bytes(node: &StoredNode) -> usize {
+    let arrays: usize = node.arrays.iter().map(|array| array.bytes.len() as usize).sum();
+    arrays + node.children.iter().map(|(_, child)| array_bytes(child)).sum::<usize>()
+}
+
 /// Bytes of a node, all its children's too.
 pub fn byte_len(node: &StoredNode) -> usize {
     let arrays: usize = node.arrays.iter().map(|array| array.bytes.len() as usize).sum();
-    node.meta.len() + arrays + node.children.iter().map(|(_, child)| byte_len(child)).sum::<usize>()
+    let fields = match &node.fields {
+        StoredFields::Named(fields) => fields.iter().map(|(name, value)| name.len() + value.to_string().len()).sum(),
+        StoredFields::Version1(bytes) => bytes.len(),
+    };
+    fields + arrays + node.children.iter().map(|(_, child)| byte_len(child)).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -165,9 +277,10 @@ mod tests {
 
     #[test]
     fn damage_is_of_many_kinds_and_leaves_shapes_consistent() {
-        let mut inner = Node::new("inner", 0, &1u64);
+        let mut inner = Node::new("inner", 0).with("metric", Metric::L2).with("names", vec!["a", "b"]);
         inner.push(NamedArray::owned("a", &[2, 3], vec![1.0_f32; 6]));
-        let mut node = Node::new("outer", 0, &(3u64, 4u8));
+        let mut node =
+            Node::new("outer", 0).with("dim", 3_u64).with("factor", 1.5).with("is", true).with("next", -4_i64);
         node.push(NamedArray::owned("b", &[0], Vec::<u8>::new()));
         node.push_child("inner", inner);
         let whole = node.to_stored();
@@ -182,5 +295,10 @@ mod tests {
             }
         }
         assert!(kinds.len() > 100, "{} ways only", kinds.len());
+        for words in
+            ["field 'dim' dropped", "renamed to 'dimx'", "field 'metric' is", "field 'names' is \"a\"", "xyzzy"]
+        {
+            assert!(kinds.iter().any(|kind| kind.contains(words)), "no damage says {words}");
+        }
     }
 }

@@ -13,7 +13,7 @@ pub fn samples() -> Vec<CodeLayout> {
         CodeLayout::rows(1),
         CodeLayout::rows(13),
         CodeLayout::interleaved(4, 3, 32),
-        CodeLayout::interleaved(1, 7, 64),
+        CodeLayout::interleaved(1, 7, 64).of_codec("testkit"),
         two_planes(),
     ]
 }
@@ -45,6 +45,33 @@ impl BlockPacker for Split {
     fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
         code[..HEAD].copy_from_slice(&planes[0][slot * HEAD..][..HEAD]);
         code[HEAD..].iter_mut().enumerate().for_each(|(i, byte)| *byte = planes[1][i * BLOCK + slot]);
+    }
+}
+
+/// Layouts that differ from this one in one thing each, which they are named by: code size, block length, name, codec. Their codes
+/// cannot be read.
+pub(crate) fn unlike(layout: &CodeLayout) -> [(&'static str, CodeLayout); 4] {
+    let (name, size, len) = (layout.name(), layout.code_size(), layout.block_len());
+    let bytes: Vec<usize> = (0..layout.plane_count()).map(|p| layout.block_bytes(p)).collect();
+    let custom =
+        |name: &str, size, len| CodeLayout::custom(name, size, len, &bytes, Arc::new(Blank)).of_codec(layout.codec());
+    [
+        ("code size", custom(name, size + 1, len)),
+        ("block length", custom(name, size, len + 1)),
+        ("name", custom("testkit-other", size, len)),
+        ("codec", layout.clone().of_codec("testkit-other")),
+    ]
+}
+
+/// Holds no codes.
+#[derive(Debug)]
+struct Blank;
+
+impl BlockPacker for Blank {
+    fn put(&self, _planes: &mut [&mut [u8]], _slot: usize, _code: &[u8]) {}
+
+    fn get(&self, _planes: &[&[u8]], _slot: usize, code: &mut [u8]) {
+        code.fill(0);
     }
 }
 

@@ -8,6 +8,9 @@
 //! |---|---|
 //! | a [`CodeLayout`](ivf_core::CodeLayout) | [`layouts::check_layout`] |
 //! | a [`CodecSpec`](ivf_core::CodecSpec) and its codec | [`codecs::check_codec`], then [`scanners::check_scanner`] and [`scanners::check_distances`] with [`codecs::train`] |
+//! | a [`QuantizerSpec`](ivf_core::QuantizerSpec) and its quantizer | [`quantizers::check_quantizer`] |
+//! | a [`TransformSpec`](ivf_core::TransformSpec) and its transform | [`transforms::check_transform`] |
+//! | a [`WrapperSpec`](ivf_core::registry::WrapperSpec) and its index | [`wrappers::check_wrapper`] |
 //! | lists, [`InvertedLists`](ivf_core::InvertedLists) | [`stores::check_store`]; with a reader, [`stores::check_store_export`] |
 //! | any [`Index`](ivf_core::Index) | [`indexes::check_modes`], [`indexes::check_bad_input`] |
 //! | an index that is exact | also [`indexes::check_exhaustive`], [`indexes::check_history`] |
@@ -47,9 +50,12 @@ pub mod executor;
 pub mod indexes;
 pub mod layouts;
 pub mod oracle;
+pub mod quantizers;
 pub mod reseal;
 pub mod scanners;
 #[cfg(target_os = "linux")]
 pub mod sealed;
 pub mod segments;
 pub mod stores;
+pub mod transforms;
+pub mod wrappers;

@@ -6,6 +6,7 @@
 
 use ivf_core::bytes::{AlignedBytes, SharedBytes};
 use ivf_core::error::{DecodeError, StoreError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::layout::Planes;
 use ivf_core::lists::{ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves};
 use ivf_core::node::NamedArray;
@@ -20,10 +21,18 @@ const LENGTHS: [usize; 4] = [3, 1, 37, 8];
 /// The row of this store.
 pub const ROW: StoreRow = StoreRow::new(
     "segments",
-    "lists in many segments",
     |nlist, layout| Ok(Box::new(SegmentedLists::new(nlist, layout))),
     |node, layout| Ok(Box::new(SegmentedLists::read(node, layout)?)),
-);
+)
+.about("lists in many segments");
+
+/// The layout of the codes, which a reader compares with the codec's.
+const SCHEMA: &Schema = &[
+    Field::new("layout", FieldType::Text),
+    Field::new("code_size", FieldType::UInt),
+    Field::new("block_len", FieldType::UInt),
+    Field::new("codec", FieldType::Text),
+];
 
 /// The store.
 #[derive(Clone, Debug)]
@@ -42,7 +51,14 @@ impl SegmentedLists {
         let fault = || DecodeError::value(&node.tag, "lengths, ids and codes do not fit together");
         let (lens, ids) = (node.array::<u64>("lens")?, node.array::<i64>("ids")?);
         let codes = node.array::<u8>("codes")?;
-        if node.meta::<u64>()? != layout.code_size() as u64 || codes.len() != ids.len() * layout.code_size() {
+        let fields = node.fields(SCHEMA)?;
+        let (name, codec): (String, String) = (fields.get("layout")?, fields.get("codec")?);
+        let sizes: (usize, usize) = (fields.get("code_size")?, fields.get("block_len")?);
+        let is_other = (&*name, &*codec) != (layout.name(), layout.codec());
+        if is_other || sizes != (layout.code_size(), layout.block_len()) {
+            return Err(DecodeError::value(&node.tag, format!("the codes are not laid out as {layout}")));
+        }
+        if codes.len() != ids.len() * layout.code_size() {
             return Err(fault());
         }
         let mut entries = ids.iter().map(|id| Id(*id)).zip(codes.chunks_exact(layout.code_size()).map(<[u8]>::to_vec));
@@ -80,6 +96,10 @@ impl SegmentedLists {
 }
 
 impl InvertedLists for SegmentedLists {
+    fn tag(&self) -> &str {
+        ROW.tag
+    }
+
     fn nlist(&self) -> usize {
         self.lists.len()
     }
@@ -113,11 +133,20 @@ impl InvertedLists for SegmentedLists {
         let entries = || self.lists.iter().flatten();
         let lens: Vec<u64> = self.lists.iter().map(|list| list.len() as u64).collect();
         let ids: Vec<i64> = entries().map(|(id, _)| id.0).collect();
-        let mut node = Node::new(ROW.tag, 0, &(self.layout.code_size() as u64));
+        let layout = &self.layout;
+        let mut node = Node::new(ROW.tag, 0)
+            .with("layout", layout.name())
+            .with("code_size", layout.code_size())
+            .with("block_len", layout.block_len())
+            .with("codec", layout.codec());
         node.push(NamedArray::owned("lens", &[lens.len() as u64], lens));
         node.push(NamedArray::owned("ids", &[ids.len() as u64], ids));
         node.push(NamedArray::pieces("codes", entries().map(|(_, code)| &code[..])));
         Ok(node)
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError> {
+        Ok(Box::new(self.clone()))
     }
 
     fn writer(&mut self) -> Option<&mut dyn InvertedListsMut> {
@@ -144,9 +173,13 @@ impl InvertedListsMut for SegmentedLists {
     }
 
     fn put(&mut self, at: Location, id: Id, code: &[u8]) -> Result<(), StoreError> {
+        let size = self.layout.code_size();
         let list = self.get_mut(at.list)?;
         let len = list.len();
         let entry = list.get_mut(at.offset.index()).ok_or(StoreError::NoSuchEntry { at, len })?;
+        if code.len() != size {
+            return Err(StoreError::Segment { len: 1, what: "a code is not as long as the layout says" });
+        }
         *entry = (id, code.to_vec());
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use crate::files::{Folder, vectors};
 use crate::program::ivf;
+use std::path::Path;
 
 fn built(folder: &Folder) -> String {
     let (base, index) = (folder.fvecs("a.fvecs", 4, &vectors(100, 4, 1)), folder.arg("a.ivf"));
@@ -15,7 +16,7 @@ fn a_good_file_is_described() {
     let index = built(&folder);
     let said = ivf(["info", &index]).ok().stdout;
     for what in
-        ["format 1.0", "IVF8,Flat", "100 x 4 dimensions", "lists       8", "imbalance", "lists/plane1", "nprobe=1"]
+        ["format 2.0", "IVF8,Flat", "100 x 4 dimensions", "lists       8", "imbalance", "lists/plane1", "nprobe=1"]
     {
         assert!(said.contains(what), "no '{what}' in {said}");
     }
@@ -28,6 +29,46 @@ fn a_good_file_is_described() {
     assert_eq!(json["index"]["lists"]["code_bytes"], 16);
     assert_eq!((json["whole"].as_bool(), json["sections"][0]["whole"].as_bool()), (Some(true), Some(true)));
     assert_eq!(json["bytes"], std::fs::metadata(&index).unwrap().len());
+    assert_eq!((&json["format"], &json["index"]["knobs"]["nprobe"]), (&"2.0".into(), &1.into()));
+    let parts = json["index"]["parts"].as_array().unwrap();
+    let paths: Vec<&str> = parts.iter().map(|part| part["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["", "quantizer", "codec", "lists"]);
+}
+
+/// A file of the repository that a library of version 1 wrote.
+fn golden(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name);
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_file_of_version_1_is_described_as_a_new_one_is() {
+    let said = ivf(["info", &golden("ivf_pq_l2.ivf"), "--verify"]).ok().stdout;
+    for what in ["format 1.0", "metric      l2", "quantizer: ", "codec: ", "lists: ", "nprobe=", "whole"] {
+        assert!(said.contains(what), "no '{what}' in {said}");
+    }
+    let json = ivf(["info", &golden("ivf_pq_l2.ivf"), "--json"]).ok().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["format"], "1.0");
+    assert!(json["index"]["factory"].as_str().unwrap().contains("PQ"), "{json}");
+    assert!(json["index"]["knobs"]["nprobe"].is_u64(), "{json}");
+}
+
+#[test]
+fn knobs_and_parts_of_what_stands_inside_have_their_paths() {
+    let folder = Folder::new();
+    let (base, index) = (folder.fvecs("a.fvecs", 4, &vectors(100, 4, 1)), folder.arg("a.ivf"));
+    let factory = "IDMap2,L2norm,IVF8,Flat,RFlat";
+    ivf(["build", "--factory", factory, "--metric", "ip", "--base", &base, "--out", &index]).ok();
+    let json = ivf(["info", &index, "--json"]).ok().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let parts = json["index"]["parts"].as_array().unwrap();
+    let paths: Vec<&str> = parts.iter().map(|part| part["path"].as_str().unwrap()).collect();
+    let of_ivf = paths.iter().find_map(|path| path.strip_suffix("/quantizer")).expect("a quantizer inside");
+    assert!(paths.contains(&of_ivf), "{paths:?}");
+    assert_eq!(json["index"]["knobs"][format!("{of_ivf}/nprobe")], 1, "{json}");
+    let said = ivf(["info", &index]).ok().stdout;
+    assert!(said.contains(&format!("{of_ivf}/nprobe=1")) && said.contains("k_factor_rf="), "{said}");
 }
 
 #[test]

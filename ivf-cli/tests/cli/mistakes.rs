@@ -1,7 +1,7 @@
 //! What the program says to mistakes.
 
 use crate::files::{Folder, vectors};
-use crate::program::ivf;
+use crate::program::{ivf, ran};
 
 /// The factory strings that can mean nothing.
 const FACTORY_MISTAKES: [&str; 13] = [
@@ -37,6 +37,36 @@ fn a_bad_factory_string_is_a_usage_error_with_a_caret() {
 }
 
 #[test]
+fn an_index_that_cannot_be_is_a_usage_error_with_a_caret() {
+    let folder = Folder::new();
+    let base = folder.fvecs("base.fvecs", 10, &vectors(20, 10, 1));
+    // The token that refuses, with the bytes before it.
+    for (factory, metric, caret) in [
+        ("IVF4,PQ3", "l2", "\n  IVF4,PQ3\n       ^^^\n"),
+        ("IDMap2,(L2norm,IVF4,PQ3),RFlat", "ip", "\n  IDMap2,(L2norm,IVF4,PQ3),RFlat\n                      ^^^\n"),
+        ("PQ5", "canberra", "\n  PQ5\n  ^^^\n"),
+    ] {
+        let message = build(&folder, factory, metric, &base).failed(2);
+        assert!(message.contains(caret), "'{factory}': {message}");
+        assert_eq!(message.lines().count(), 3, "'{factory}': {message}");
+        assert!(!folder.path("index.ivf").exists());
+    }
+}
+
+#[test]
+fn a_metric_has_one_name_in_any_spelling() {
+    let folder = Folder::new();
+    let base = folder.fvecs("base.fvecs", 2, &vectors(9, 2, 1));
+    for (spelling, name) in
+        [("Cosine", "cosine"), ("L2", "l2"), ("inner_product", "ip"), ("InnerProduct", "ip"), ("LP:3", "lp:3")]
+    {
+        build(&folder, "Flat", spelling, &base).ok();
+        let said = ivf(["info", &folder.arg("index.ivf")]).ok().stdout;
+        assert!(said.contains(&format!("\nmetric      {name}\n")), "'{spelling}': {said}");
+    }
+}
+
+#[test]
 fn an_unknown_metric_is_a_usage_error() {
     let folder = Folder::new();
     let message = build(&folder, "Flat", "euclid", &folder.arg("no.fvecs")).failed(2);
@@ -57,10 +87,18 @@ fn a_missing_file_is_named() {
     let folder = Folder::new();
     let missing = folder.arg("no.fvecs");
     let message = build(&folder, "Flat", "l2", &missing).failed(1);
-    assert!(message.contains(&missing), "{message}");
+    assert!(message.starts_with(&format!("error: cannot read {missing}: ")), "{message}");
+    assert_eq!(message.matches("os error").count(), 1, "{message}");
     assert!(!folder.path("index.ivf").exists());
     let message = ivf(["search", &folder.arg("no.ivf"), "--queries", &missing]).failed(1);
-    assert!(message.contains(&folder.arg("no.ivf")), "{message}");
+    assert!(message.starts_with(&format!("error: cannot read {}: ", folder.arg("no.ivf"))), "{message}");
+    assert_eq!(message.matches("os error").count(), 1, "{message}");
+    // A folder that is not there cannot be written to.
+    let base = folder.fvecs("base.fvecs", 2, &vectors(3, 2, 1));
+    let out = folder.arg("nowhere/a.ivf");
+    let message = ivf(["build", "--factory", "Flat", "--metric", "l2", "--base", &base, "--out", &out]).failed(1);
+    assert!(message.starts_with(&format!("error: cannot write {out}: ")), "{message}");
+    assert_eq!(message.matches("not found").count(), 1, "{message}");
 }
 
 #[test]
@@ -121,10 +159,14 @@ fn help_names_the_commands() {
 
 #[test]
 fn an_instruction_set_that_is_not_there_is_named() {
-    let output = crate::program::command(["demo"]).env("IVF_SIMD", "mmx").output().expect("the program starts");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.starts_with("error: IVF_SIMD: this machine has no instruction set 'mmx'; it has scalar"), "{text}");
+    for set in ["nonsense", "mmx", ""] {
+        for command in [&["demo"][..], &["info", "a.ivf"]] {
+            let message = ran(crate::program::command(command).env("IVF_SIMD", set)).failed(1);
+            let expected = format!("error: IVF_SIMD: this machine has no instruction set '{set}'; it has scalar");
+            assert!(message.starts_with(&expected), "{message}");
+            assert_eq!(message.lines().count(), 1, "{message}");
+        }
+    }
 }
 
 #[test]

@@ -19,7 +19,12 @@ pub(crate) struct Ran {
 
 /// Runs the program to its end.
 pub(crate) fn ivf(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
-    let Output { status, stdout, stderr } = command(args).output().expect("the program starts");
+    ran(&mut command(args))
+}
+
+/// Runs a command to its end.
+pub(crate) fn ran(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
     Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }

@@ -513,15 +513,23 @@ impl IdColumn {
         }
     }
 
-    fn extend(&mut self, new: impl ExactSizeIterator<Item = Id>) {
-        for id in new {
+    fn extend(&mut self, mut new: impl ExactSizeIterator<Item = Id>) {
+        while let Some(id) = new.next() {
             match self {
                 Self::Run { first, len } if *len == 0 => (*first, *len) = (id, 1),
                 Self::Run { first, len } if first.0.checked_add(*len as i64) == Some(id.0) => *len += 1,
                 _ => {
                     let (ids, ascending) = self.listed();
-                    *ascending &= ids.last().is_none_or(|last| *last <= id);
-                    ids.push(id);
+                    let (needed, capacity) = (ids.len() + 1 + new.len(), ids.capacity());
+                    if needed > capacity {
+                        // By half, as the planes grow.
+                        ids.reserve_exact(needed.max(capacity + capacity / 2) - ids.len());
+                    }
+                    for id in std::iter::once(id).chain(new) {
+                        *ascending &= ids.last().is_none_or(|last| *last <= id);
+                        ids.push(id);
+                    }
+                    return;
                 }
             }
         }

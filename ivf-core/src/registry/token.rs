@@ -139,7 +139,7 @@ impl<'a> Token<'a> {
         what: &str,
         parse: impl FnOnce(&Token<'_>) -> Parsed<T>,
     ) -> Result<Arc<T>, TokenError> {
-        let arguments = self.arguments().ok_or_else(|| self.missing(what))?;
+        let arguments = self.arguments().filter(|text| !text.is_empty()).ok_or_else(|| self.missing(what))?;
         let start = self.arguments_span().start;
         let token = Token::new(arguments).map_err(|error| error.shifted(start))?;
         match parse(&token) {

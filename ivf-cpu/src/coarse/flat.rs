@@ -1,16 +1,17 @@
 //! `IVF<n>`: the nearest of `n` centroids, found exactly.
 
-use super::{nearest, nearest_many};
+use super::{check_assign, first_non_finite, nearest, nearest_many, parse_nlist, unsupported};
 use crate::executor::or_global;
 use crate::kernels::PackedRows;
 use crate::kmeans::KMeans;
-use ivf_core::error::{BuildError, DecodeError, InputError, KnobError, SearchError, TrainError};
+use ivf_core::error::{BuildError, DecodeError, PartsError, SearchError, StoreError, TrainError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
-use ivf_core::part::unknown_knob;
+use ivf_core::params::Takes;
 use ivf_core::quantizer::order_fault;
-use ivf_core::registry::{Parsed, QuantizerRow, Registry, TokenError};
+use ivf_core::registry::QuantizerRow;
 use ivf_core::{
-    AnyRows, Centroids, KnobValue, Level1Quantizer, ListNo, MAX_DIM, Metric, Node, Probes, QuantizerSpec, Rows,
+    AnyRows, Centroids, Level1Quantizer, ListNo, Metric, Node, Permute, Probes, Promise, QuantizerSpec, Rows,
     SearchParams, StoredNode, TrainOptions, TrainReport,
 };
 use std::fmt;
@@ -20,38 +21,17 @@ use std::sync::Arc;
 pub(super) const ROW: QuantizerRow = QuantizerRow::new(
     "flat",
     "IVF<n>[k|M]",
-    "n lists around k-means centroids, searched exhaustively; k = 1024, M = 1024 x 1024",
-    &["IVF1", "IVF16", "IVF40"],
-    parse,
-    |node, _: &Registry| Ok(Arc::new(FlatQuantizer::read(node)?)),
-);
+    |token, _| {
+        // `IVF4(...)` belongs to another row.
+        let nlist = parse_nlist(token.plain()?)?;
+        Some(nlist.map(|nlist| Arc::new(FlatQuantizerSpec { nlist }) as _))
+    },
+    |node, _| Ok(Arc::new(FlatQuantizer::read(node)?)),
+)
+.about("n lists around k-means centroids, searched exhaustively; k = 1024, M = 1024 x 1024")
+.samples(&["IVF1", "IVF16", "IVF40"]);
 
-fn parse(token: &str) -> Parsed<dyn QuantizerSpec> {
-    let number = token.strip_prefix("IVF")?;
-    let digits = &number[..number.bytes().take_while(u8::is_ascii_digit).count()];
-    // `IVF4_HNSW32` and the like belong to other rows.
-    if number.contains(['_', '(']) {
-        return None;
-    }
-    let suffix = 3 + digits.len();
-    let fault = |span: std::ops::Range<usize>, what: &str| Some(Err(TokenError::new(span, what)));
-    if digits.is_empty() {
-        return fault(3..token.len(), "the number of lists is missing");
-    }
-    let scale: u64 = match &token[suffix..] {
-        "" => 1,
-        "k" => 1 << 10,
-        "M" => 1 << 20,
-        _ => {
-            return fault(suffix..token.len(), "after the number of lists stands k (x 1024), M (x 1048576) or nothing");
-        }
-    };
-    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
-        Some(0) => fault(3..token.len(), "the number of lists must be at least 1"),
-        Some(nlist) if nlist <= u32::MAX.into() => Some(Ok(Arc::new(FlatQuantizerSpec { nlist: nlist as usize }))),
-        _ => fault(3..token.len(), "the number of lists must be at most 4294967295"),
-    }
-}
+const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt), Field::new("metric", FieldType::Metric)];
 
 /// `IVF<n>`: `n` centroids learnt by k-means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +71,10 @@ impl QuantizerSpec for FlatQuantizerSpec {
     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
         let (centroids, report) = KMeans::new(self.nlist, metric).train(rows, options)?;
         let rows = Rows::new(&centroids, rows.dim()).expect("centroids are rows");
-        Ok((Arc::new(FlatQuantizer::new(rows, metric)), report))
+        let quantizer = FlatQuantizer::from_centroids(rows, metric);
+        // Only vectors near `f32::MAX` have such centroids.
+        let quantizer = quantizer.map_err(|error| unsupported(self, format!("these vectors: {error}")))?;
+        Ok((Arc::new(quantizer), report))
     }
 }
 
@@ -105,28 +88,34 @@ pub struct FlatQuantizer {
 impl FlatQuantizer {
     /// A quantizer with these centroids, one a list.
     ///
-    /// # Panics
-    /// If there are none, or more than `u32::MAX`.
-    pub fn new(centroids: Rows<'_, f32>, metric: Metric) -> Self {
-        assert!((1..=u32::MAX as usize).contains(&centroids.len()), "1 to 2^32 - 1 centroids");
-        Self { centroids: PackedRows::new(centroids), metric }
+    /// # Errors
+    /// [`PartsError::Mismatch`]: no centroids, more than `u32::MAX`, or one with a NaN or an
+    /// infinity.
+    pub fn from_centroids(centroids: Rows<'_, f32>, metric: Metric) -> Result<Self, PartsError> {
+        let fault = |what: String| Err(PartsError::Mismatch(what));
+        if !(1..=u32::MAX as usize).contains(&centroids.len()) {
+            return fault(format!("{} centroids: a quantizer has 1 to 4294967295", centroids.len()));
+        }
+        if let Some(list) = first_non_finite(centroids) {
+            return fault(format!("the centroid of list {list} holds a NaN or an infinity"));
+        }
+        Ok(Self { centroids: PackedRows::new(centroids), metric })
     }
 
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        let (dim, metric): (u64, Metric) = node.meta()?;
-        let centroids = node.array::<f32>("centroids")?;
-        let fault = |what: &str| DecodeError::value(&node.tag, what);
-        let dim =
-            usize::try_from(dim).ok().filter(|dim| *dim <= MAX_DIM).ok_or_else(|| fault("too many dimensions"))?;
-        let rows = Rows::new(centroids, dim).map_err(|error| fault(&error.to_string()))?;
-        if rows.is_empty() || rows.len() > u32::MAX as usize {
-            return Err(fault("no centroids, or too many"));
-        }
-        if !centroids.iter().all(|x| x.is_finite()) {
-            return Err(fault("a centroid that is not finite"));
-        }
-        Ok(Self::new(rows, metric))
+        let fields = node.fields(SCHEMA)?;
+        let fault = |what: String| DecodeError::value(&node.tag, what);
+        let rows = Rows::new(node.array::<f32>("centroids")?, fields.dim("dim")?);
+        let rows = rows.map_err(|error| fault(error.to_string()))?;
+        Self::from_centroids(rows, fields.get("metric")?).map_err(|error| fault(error.to_string()))
+    }
+
+    /// All centroids, row after row.
+    fn rows(&self) -> Vec<f32> {
+        let mut rows = vec![0.0; self.nlist() * self.dim()];
+        self.centroids.rows(0, &mut rows);
+        rows
     }
 }
 
@@ -142,18 +131,20 @@ impl Centroids for FlatQuantizer {
     fn centroid(&self, list: ListNo, out: &mut [f32]) {
         self.centroids.row(list.index(), out);
     }
+
+    fn centroid_rows(&self, first: ListNo, out: &mut [f32]) {
+        self.centroids.rows(first.index(), out);
+    }
 }
 
 impl Level1Quantizer for FlatQuantizer {
+    fn tag(&self) -> &str {
+        ROW.tag
+    }
+
     fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        params.only("the flat quantizer", &[])?;
-        params.check_cancel()?;
-        if rows.dim() != self.dim() {
-            return Err(InputError::Dim { expected: self.dim(), found: rows.dim() }.into());
-        }
-        if nprobe == 0 {
-            return Err(SearchError::InvalidParam { param: "nprobe", must: "at least 1", found: "0".into() });
-        }
+        params.only("the flat quantizer", &Takes::default())?;
+        check_assign(self, rows, nprobe, params)?;
         let executor = or_global(params.executor);
         if nprobe == 1 {
             let (mut numbers, mut distances) = (vec![0; rows.len()], vec![0.0; rows.len()]);
@@ -166,6 +157,10 @@ impl Level1Quantizer for FlatQuantizer {
         Probes::new(nprobe, lists, distances)
     }
 
+    fn promise(&self) -> Promise {
+        Promise::EXACT
+    }
+
     fn spec(&self) -> Arc<dyn QuantizerSpec> {
         Arc::new(FlatQuantizerSpec { nlist: self.nlist() })
     }
@@ -174,6 +169,22 @@ impl Level1Quantizer for FlatQuantizer {
         Some(self.metric)
     }
 
+    fn as_permute(&self) -> Option<&dyn Permute> {
+        Some(self)
+    }
+
+    fn memory(&self) -> usize {
+        self.centroids.memory()
+    }
+
+    fn export(&self) -> Result<Node<'_>, StoreError> {
+        let mut node = Node::new(ROW.tag, 0).with("dim", self.dim()).with("metric", self.metric);
+        node.push(NamedArray::owned("centroids", &[self.nlist() as u64, self.dim() as u64], self.rows()));
+        Ok(node)
+    }
+}
+
+impl Permute for FlatQuantizer {
     fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
         assert_eq!(order_fault(self.nlist(), order), None, "every list once");
         let mut centroids = vec![0.0; self.nlist() * self.dim()];
@@ -181,24 +192,60 @@ impl Level1Quantizer for FlatQuantizer {
             self.centroids.row(list.index(), centroid);
         }
         let rows = Rows::new(&centroids, self.dim()).expect("whole centroids");
-        Arc::new(Self::new(rows, self.metric))
+        Arc::new(Self { centroids: PackedRows::new(rows), metric: self.metric })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIM: usize = 3;
+
+    fn quantizer(nlist: usize) -> FlatQuantizer {
+        let rows: Vec<f32> = (0..nlist * DIM).map(|i| (i * 7919 % 1013) as f32).collect();
+        FlatQuantizer::from_centroids(Rows::new(&rows, DIM).unwrap(), Metric::L2).unwrap()
     }
 
-    fn memory(&self) -> usize {
-        self.centroids.memory()
-    }
-
-    fn export(&self) -> Node<'_> {
-        let mut centroids = vec![0.0; self.nlist() * self.dim()];
-        for (no, centroid) in centroids.chunks_exact_mut(self.dim()).enumerate() {
-            self.centroids.row(no, centroid);
+    #[test]
+    fn rows_of_centroids_are_the_centroids() {
+        let quantizer = quantizer(70);
+        for (first, count) in [(0, 70), (1, 69), (31, 2), (32, 32), (64, 6), (70, 0), (5, 1)] {
+            let mut rows = vec![f32::NAN; count * DIM];
+            quantizer.centroid_rows(ListNo(first), &mut rows);
+            let mut centroid = [0.0; DIM];
+            for (list, row) in (first..).zip(rows.chunks_exact(DIM)) {
+                quantizer.centroid(ListNo(list), &mut centroid);
+                assert_eq!(row, centroid);
+            }
         }
-        let mut node = Node::new(ROW.tag, 0, &(self.dim() as u64, self.metric));
-        node.push(NamedArray::owned("centroids", &[self.nlist() as u64, self.dim() as u64], centroids));
-        node
     }
 
-    fn with_knob(&self, name: &str, _value: KnobValue) -> Result<Arc<dyn Level1Quantizer>, KnobError> {
-        Err(unknown_knob(name, &[]))
+    #[test]
+    fn lists_get_other_numbers_and_files_keep_them() {
+        let before = quantizer(33);
+        let order: Vec<ListNo> = (0..33).map(|list| ListNo(list * 5 % 33)).collect();
+        let after = before.as_permute().unwrap().permuted(&order);
+        let after = FlatQuantizer::read(&after.export().unwrap().to_stored()).unwrap();
+        for (list, old) in (0..).map(ListNo).zip(&order) {
+            let (mut new, mut expected) = ([0.0; DIM], [0.0; DIM]);
+            after.centroid(list, &mut new);
+            before.centroid(*old, &mut expected);
+            assert_eq!(new, expected);
+        }
+    }
+
+    #[test]
+    fn centroids_that_cannot_be_are_refused() {
+        let refused =
+            |rows: &[f32]| FlatQuantizer::from_centroids(Rows::new(rows, 1).unwrap(), Metric::L2).unwrap_err();
+        assert_eq!(refused(&[]).to_string(), "0 centroids: a quantizer has 1 to 4294967295");
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(refused(&[0.0, bad]).to_string(), "the centroid of list 1 holds a NaN or an infinity");
+        }
+        let mut node = Node::new(ROW.tag, 0).with("dim", 2_u64).with("metric", Metric::L2);
+        assert!(matches!(FlatQuantizer::read(&node.to_stored()), Err(DecodeError::Missing { .. })));
+        node.push(NamedArray::owned("centroids", &[3], vec![1.0_f32, 2.0, 3.0]));
+        assert!(matches!(FlatQuantizer::read(&node.to_stored()), Err(DecodeError::Value { .. })));
     }
 }

@@ -1,19 +1,74 @@
 //! Coarse quantizers.
 
 mod flat;
+mod index;
 mod nearest;
 mod one_list;
 
 pub use flat::{FlatQuantizer, FlatQuantizerSpec};
+pub use index::{IndexQuantizer, IndexQuantizerSpec};
 pub use nearest::{nearest, nearest_many};
 pub use one_list::{OneList, OneListSpec};
 
-use ivf_core::error::SearchError;
-use ivf_core::registry::QuantizerRow;
-use ivf_core::{Level1Quantizer, ListNo, Rows, SearchParams};
+use ivf_core::error::{InputError, SearchError, TrainError};
+use ivf_core::registry::{QuantizerRow, TokenError};
+use ivf_core::{Centroids, Level1Quantizer, ListNo, QuantizerSpec, Rows, SearchParams};
+use std::fmt;
 
 /// The coarse quantizers of this crate. (`OneList` has no token: it is inside a codec's standalone index.)
-pub const QUANTIZERS: &[QuantizerRow] = &[flat::ROW, one_list::ROW];
+pub const QUANTIZERS: &[QuantizerRow] = &[flat::ROW, index::ROW, one_list::ROW];
+
+/// The number of lists that `IVF<n>[k|M]` names: k = 1024, M = 1024 x 1024. `None` for the name of
+/// another kind, such as `IVF4_HNSW32`.
+fn parse_nlist(name: &str) -> Option<Result<usize, TokenError>> {
+    let number = name.strip_prefix("IVF")?;
+    if number.contains('_') {
+        return None;
+    }
+    let suffix = 3 + number.bytes().take_while(u8::is_ascii_digit).count();
+    let fault = |start: usize, what: &str| Some(Err(TokenError::new(start..name.len(), what)));
+    if suffix == 3 {
+        return fault(3, "the number of lists is missing");
+    }
+    let scale: u64 = match &name[suffix..] {
+        "" => 1,
+        "k" => 1 << 10,
+        "M" => 1 << 20,
+        _ => return fault(suffix, "after the number of lists stands k (x 1024), M (x 1048576) or nothing"),
+    };
+    match name[3..suffix].parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
+        Some(0) => fault(3, "the number of lists must be at least 1"),
+        Some(nlist) if nlist <= u32::MAX.into() => Some(Ok(nlist as usize)),
+        _ => fault(3, "the number of lists must be at most 4294967295"),
+    }
+}
+
+/// What makes the training of a quantizer impossible.
+fn unsupported(spec: &dyn QuantizerSpec, what: impl fmt::Display) -> TrainError {
+    TrainError::Unsupported { kind: spec.to_string(), what: what.to_string() }
+}
+
+/// What every quantizer checks before it assigns.
+fn check_assign(
+    quantizer: &dyn Centroids,
+    rows: Rows<'_, f32>,
+    nprobe: usize,
+    params: &SearchParams<'_>,
+) -> Result<(), SearchError> {
+    params.check_cancel()?;
+    if rows.dim() != quantizer.dim() {
+        return Err(InputError::Dim { expected: quantizer.dim(), found: rows.dim() }.into());
+    }
+    if nprobe == 0 {
+        return Err(SearchError::invalid("nprobe", "at least 1", 0));
+    }
+    Ok(())
+}
+
+/// The first of the rows that holds a NaN or an infinity.
+fn first_non_finite(rows: Rows<'_, f32>) -> Option<usize> {
+    rows.iter().position(|row| !row.iter().all(|x| x.is_finite()))
+}
 
 /// The list of each row, where the quantizer names one.
 pub(crate) fn nearest_lists(
@@ -23,4 +78,22 @@ pub(crate) fn nearest_lists(
 ) -> Result<Vec<Option<ListNo>>, SearchError> {
     let probes = quantizer.assign(rows, 1, params)?;
     Ok((0..rows.len()).map(|row| probes.row(row).next().and_then(|(list, _)| list)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_lists_has_a_suffix_and_a_limit() {
+        let nlist = |name: &str| parse_nlist(name).map(|parsed| parsed.map_err(|error| error.span));
+        for (name, expected) in [("IVF1", 1), ("IVF40", 40), ("IVF2k", 2048), ("IVF3M", 3 << 20)] {
+            assert_eq!(nlist(name), Some(Ok(expected)), "{name}");
+        }
+        assert_eq!(nlist("IVF4294967295"), Some(Ok(u32::MAX as usize)));
+        for (name, span) in [("IVF", 3..3), ("IVFk", 3..4), ("IVF0", 3..4), ("IVF16x", 5..6), ("IVF4096M", 3..8)] {
+            assert_eq!(nlist(name), Some(Err(span)), "{name}");
+        }
+        assert_eq!((nlist("Flat"), nlist("IVF16_HNSW32")), (None, None));
+    }
 }

@@ -8,8 +8,8 @@ use ivf_core::{Metric, Rows};
 /// Rows that one turn of a parallel loop takes.
 const CHUNK: usize = 256;
 
-/// For each row the nearest of `packed` by the metric's inner distance, ties by number, with that distance. A row whose every
-/// distance is NaN (overflow) gets number 0.
+/// For each row the nearest of `packed` by the metric's inner distance, ties by number, with that
+/// distance. A row whose every distance is NaN (overflow) gets number 0.
 ///
 /// # Panics
 /// If `packed` is empty, has another dimension, or the outputs are not as long as the rows.
@@ -30,8 +30,9 @@ pub fn nearest(
     });
 }
 
-/// For each row the `k` nearest of `packed`, nearest first, ties by number, each with its inner distance: `n x k`, in rows of
-/// `k`. Distances that are NaN (overflow) come last, as infinity, so that whoever asks for all gets all.
+/// For each row the `k` nearest of `packed`, nearest first, ties by number, each with its inner
+/// distance: `n x k`, in rows of `k`. Distances that are NaN (overflow) come last, as infinity, so
+/// that whoever asks for all gets all.
 ///
 /// # Panics
 /// If the dimensions differ, or `k` is zero or more than there are.
@@ -193,8 +194,8 @@ impl Smallest {
     }
 }
 
-/// A distance (no NaN) above a number, in an order-preserving form: a float's bits sort as an integer's once the negative ones
-/// are turned over. -0 and 0 are equal distances.
+/// A distance (no NaN) above a number, in an order-preserving form: a float's bits sort as an
+/// integer's once the negative ones are turned over. -0 and 0 are equal distances.
 #[inline(always)]
 fn key(distance: f32, number: u32) -> u64 {
     let bits = (distance + 0.0).to_bits();

@@ -1,25 +1,24 @@
 //! One list for everything: the quantizer of an index that has none.
 
-use ivf_core::error::{BuildError, DecodeError, KnobError, SearchError, TrainError};
-use ivf_core::part::unknown_knob;
+use super::check_assign;
+use ivf_core::error::{BuildError, DecodeError, SearchError, StoreError, TrainError};
+use ivf_core::field::{Field, FieldType, Schema};
+use ivf_core::params::Takes;
 use ivf_core::quantizer::{Origin, order_fault};
-use ivf_core::registry::{QuantizerRow, Registry};
+use ivf_core::registry::QuantizerRow;
 use ivf_core::{
-    AnyRows, Centroids, KnobValue, Level1Quantizer, ListNo, MAX_DIM, Metric, Node, Probes, QuantizerSpec, Rows,
+    AnyRows, Centroids, Level1Quantizer, ListNo, Metric, Node, Permute, Probes, Promise, QuantizerSpec, Rows,
     SearchParams, StoredNode, TrainOptions, TrainReport,
 };
 use std::fmt;
 use std::sync::Arc;
 
 /// The row of this quantizer: it has no token of its own.
-pub(super) const ROW: QuantizerRow = QuantizerRow::new(
-    "one-list",
-    "",
-    "one list for everything, inside a codec's standalone index",
-    &[],
-    |_| None,
-    |node, _: &Registry| Ok(Arc::new(OneList::read(node)?)),
-);
+pub(super) const ROW: QuantizerRow =
+    QuantizerRow::new("one-list", "", |_, _| None, |node, _| Ok(Arc::new(OneList::read(node)?)))
+        .about("one list for everything, inside a codec's standalone index");
+
+const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt)];
 
 /// One list for everything. Displayed as nothing: the token of a standalone index is its codec's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +63,17 @@ pub struct OneList(Origin);
 
 impl OneList {
     /// One list of vectors of `dim`.
+    ///
+    /// # Panics
+    /// If `dim` is zero.
     pub fn new(dim: usize) -> Self {
+        assert!(dim > 0, "vectors have dimensions");
         Self(Origin { dim })
     }
 
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        match usize::try_from(node.meta::<u64>()?) {
-            Ok(dim) if (1..=MAX_DIM).contains(&dim) => Ok(Self::new(dim)),
-            _ => Err(DecodeError::value(&node.tag, "a dimension that cannot be")),
-        }
+        Ok(Self::new(node.fields(SCHEMA)?.dim("dim")?))
     }
 }
 
@@ -92,9 +92,18 @@ impl Centroids for OneList {
 }
 
 impl Level1Quantizer for OneList {
-    fn assign(&self, rows: Rows<'_, f32>, _nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        params.only("an index without lists", &[])?;
+    fn tag(&self) -> &str {
+        ROW.tag
+    }
+
+    fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
+        params.only("an index without lists", &Takes::default())?;
+        check_assign(self, rows, nprobe, params)?;
         Probes::new(1, vec![Some(ListNo(0)); rows.len()], vec![0.0; rows.len()])
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::EXACT
     }
 
     fn spec(&self) -> Arc<dyn QuantizerSpec> {
@@ -105,20 +114,40 @@ impl Level1Quantizer for OneList {
         None
     }
 
-    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
-        assert_eq!(order_fault(1, order), None, "one list");
-        Arc::new(*self)
+    fn as_permute(&self) -> Option<&dyn Permute> {
+        Some(self)
     }
 
     fn memory(&self) -> usize {
         0
     }
 
-    fn export(&self) -> Node<'_> {
-        Node::new(ROW.tag, 0, &(self.dim() as u64))
+    fn export(&self) -> Result<Node<'_>, StoreError> {
+        Ok(Node::new(ROW.tag, 0).with("dim", self.dim()))
     }
+}
 
-    fn with_knob(&self, name: &str, _value: KnobValue) -> Result<Arc<dyn Level1Quantizer>, KnobError> {
-        Err(unknown_knob(name, &[]))
+impl Permute for OneList {
+    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
+        assert_eq!(order_fault(1, order), None, "one list");
+        Arc::new(*self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_in_the_one_list() {
+        let one = OneList::read(&OneList::new(2).export().unwrap().to_stored()).unwrap();
+        let rows = Rows::new(&[1.0_f32, 2.0, 3.0, 4.0], 2).unwrap();
+        let probes = one.assign(rows, 7, &SearchParams::new()).unwrap();
+        assert_eq!((probes.len(), probes.nprobe()), (2, 1));
+        assert!((0..2).all(|row| probes.row(row).eq([(Some(ListNo(0)), 0.0)])));
+        assert!(matches!(one.assign(rows, 0, &SearchParams::new()), Err(SearchError::InvalidParam { .. })));
+        let other = Rows::new(&[1.0_f32], 1).unwrap();
+        assert!(matches!(one.assign(other, 1, &SearchParams::new()), Err(SearchError::Input(_))));
+        assert!(OneList::read(&Node::new(ROW.tag, 0).with("dim", 0_u64).to_stored()).is_err());
     }
 }

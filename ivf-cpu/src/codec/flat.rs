@@ -7,12 +7,13 @@
 use super::rows::{RowsScanner, RowsSpec};
 use crate::kernels::{BLOCK, Distance, Halves, Visitor, scan_halves, with_distance};
 use crate::simd::{Kernel, Level, Simd};
-use ivf_core::error::{BuildError, DecodeError, TrainError};
+use ivf_core::error::{BindError, BuildError, DecodeError, TrainError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::registry::CodecRow;
 use ivf_core::scanner::{Piece, ScanQuery};
 use ivf_core::{
-    BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, InvertedListScanner, ListNo, MAX_DIM, Metric, Node, Rows,
-    Sink, StoredNode, TrainOptions, TrainReport,
+    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner,
+    ListNo, Metric, Node, Residuals, Rows, Settings, Sink, StoredNode, TrainOptions, TrainReport,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -21,11 +22,14 @@ use std::sync::Arc;
 pub(super) const ROW: CodecRow = CodecRow::new(
     "flat",
     "Flat",
-    "vectors as they are: 4 bytes a dimension, exact",
-    &["Flat"],
-    |token| (token == "Flat").then(|| Ok(Arc::new(FlatSpec) as _)),
-    |node| Ok(Arc::new(FlatCodec::read(node)?)),
-);
+    |token, _| (token.plain()? == "Flat").then(|| Ok(Arc::new(FlatSpec) as _)),
+    |node, _| Ok(Arc::new(FlatCodec::read(node)?)),
+)
+.about("vectors as they are: 4 bytes a dimension, exact")
+.samples(&["Flat"]);
+
+const SCHEMA: &Schema =
+    &[Field::new("dim", FieldType::UInt), Field::new("metric", FieldType::Metric), Field::new("rows", FieldType::Bool)];
 
 /// `Flat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +42,8 @@ impl fmt::Display for FlatSpec {
 }
 
 impl CodecSpec for FlatSpec {
-    fn check(&self, _dim: usize, metric: Metric) -> Result<(), BuildError> {
+    fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
+        let metric = context.metric;
         match metric {
             // Normalising is a transform before the index, which then has the inner product.
             Metric::Cosine => Err(BuildError::Metric { kind: self.to_string(), metric }),
@@ -47,29 +52,24 @@ impl CodecSpec for FlatSpec {
         }
     }
 
-    fn by_residual(&self) -> bool {
-        false
+    fn residuals(&self) -> Residuals {
+        Residuals::Never
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         0
     }
 
-    fn training_memory(&self, _dim: usize, _points: usize, _options: &TrainOptions<'_>) -> usize {
+    fn training_memory(&self, _context: &CodecContext, _points: usize, _options: &TrainOptions<'_>) -> usize {
         0
     }
 
-    fn code_size(&self, dim: usize) -> usize {
-        dim * size_of::<f32>()
+    fn code_size(&self, context: &CodecContext) -> usize {
+        context.dim * size_of::<f32>()
     }
 
-    fn train(
-        &self,
-        rows: Rows<'_, f32>,
-        metric: Metric,
-        _options: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
-        Ok((Arc::new(FlatCodec::new(rows.dim(), metric)), TrainReport::default()))
+    fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        Ok((Arc::new(FlatCodec::new(input.rows.dim(), input.context.metric)), TrainReport::default()))
     }
 }
 
@@ -89,28 +89,33 @@ impl FlatCodec {
     /// # Panics
     /// If `dim` is zero.
     pub fn new(dim: usize, metric: Metric) -> Self {
-        Self { dim, metric, layout: Halves::layout(dim), rows: false }
+        Self { dim, metric, layout: Halves::layout(dim).of_codec(ROW.tag), rows: false }
     }
 
     /// The codec whose vectors lie in one piece each.
     pub(super) fn rows(dim: usize, metric: Metric) -> Self {
-        Self { dim, metric, layout: CodeLayout::rows(dim * size_of::<f32>()), rows: true }
+        let layout = CodeLayout::rows(dim * size_of::<f32>()).of_codec(ROW.tag);
+        Self { dim, metric, layout, rows: true }
     }
 
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        let (dim, metric, rows): (u64, Metric, bool) = node.meta()?;
-        match usize::try_from(dim) {
-            Ok(dim) if (1..=MAX_DIM).contains(&dim) && rows => Ok(Self::rows(dim, metric)),
-            Ok(dim) if (1..=MAX_DIM).contains(&dim) => Ok(Self::new(dim, metric)),
-            _ => Err(DecodeError::value(&node.tag, format!("a dimension of {dim}"))),
-        }
+        let fields = node.fields(SCHEMA)?;
+        let (dim, metric) = (fields.dim("dim")?, fields.get("metric")?);
+        FlatSpec
+            .check(&CodecContext::new(dim, metric))
+            .map_err(|error| DecodeError::value(&node.tag, error.to_string()))?;
+        Ok(if fields.get("rows")? { Self::rows(dim, metric) } else { Self::new(dim, metric) })
     }
 }
 
 impl Codec for FlatCodec {
     fn spec(&self) -> Arc<dyn CodecSpec> {
         if self.rows { Arc::new(RowsSpec) } else { Arc::new(FlatSpec) }
+    }
+
+    fn tag(&self) -> &str {
+        ROW.tag
     }
 
     fn dim(&self) -> usize {
@@ -139,11 +144,14 @@ impl Codec for FlatCodec {
     }
 
     fn export(&self) -> Node<'_> {
-        Node::new(ROW.tag, 0, &(self.dim as u64, self.metric, self.rows))
+        Node::new(ROW.tag, 0).with("dim", self.dim).with("metric", self.metric).with("rows", self.rows)
     }
 
-    fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
-        Arc::new(BoundFlat { codec: self, centroids })
+    fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError> {
+        if to.by_residual {
+            return Err(BindError::Unsupported { kind: FlatSpec.to_string(), what: "codes of residuals".into() });
+        }
+        Ok(Arc::new(BoundFlat { codec: self, centroids: Arc::clone(&to.centroids) }))
     }
 }
 
@@ -162,11 +170,15 @@ impl BoundCodec for BoundFlat {
         &*self.centroids
     }
 
+    fn by_residual(&self) -> bool {
+        false
+    }
+
     fn shares_lists(&self, _len: usize) -> bool {
         !self.codec.rows
     }
 
-    fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
+    fn scanner(&self, _settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
         struct Make<'a>(&'a FlatCodec);
         impl Visitor for Make<'_> {
             type Output = Box<dyn InvertedListScanner>;
@@ -305,4 +317,36 @@ impl<D: Distance, T: Target> Kernel for Scan<'_, D, T> {
 #[inline(always)]
 fn wanted<T: Target>(piece: &Piece<'_>, targets: &[T], block: usize) -> bool {
     targets.iter().any(|target| target.selected(piece, block * BLOCK) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivf_core::quantizer::Origin;
+
+    fn codecs() -> [FlatCodec; 2] {
+        [FlatCodec::new(3, Metric::Lp(3.0)), FlatCodec::rows(3, Metric::L2)]
+    }
+
+    #[test]
+    fn a_codec_is_read_as_it_was_exported() {
+        for codec in codecs() {
+            let read = FlatCodec::read(&codec.export().to_stored()).unwrap();
+            assert!(read.export().same(&codec.export()));
+            assert_eq!((read.layout(), read.layout().codec()), (codec.layout(), "flat"));
+            let mut cosine = codec.export();
+            cosine.fields.set("metric", Metric::Cosine);
+            assert!(matches!(FlatCodec::read(&cosine.to_stored()), Err(DecodeError::Value { .. })));
+        }
+    }
+
+    #[test]
+    fn residuals_are_refused() {
+        for codec in codecs() {
+            let codec: Arc<dyn Codec> = Arc::new(codec);
+            let to = Binding::new(Arc::new(Origin { dim: 3 }));
+            assert!(!Arc::clone(&codec).bind(&to).unwrap().by_residual());
+            assert!(matches!(codec.bind(&to.by_residual(true)), Err(BindError::Unsupported { .. })));
+        }
+    }
 }

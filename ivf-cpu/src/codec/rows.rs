@@ -6,7 +6,9 @@ use super::flat::{FlatCodec, FlatSpec, distance_of};
 use crate::kernels::{Distance, distances_to_rows};
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::error::{BuildError, TrainError};
-use ivf_core::{Codec, CodecSpec, InvertedListScanner, ListNo, Metric, Rows, TrainOptions, TrainReport};
+use ivf_core::{
+    Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner, ListNo, Residuals, TrainOptions, TrainReport,
+};
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,33 +23,28 @@ impl fmt::Display for RowsSpec {
 }
 
 impl CodecSpec for RowsSpec {
-    fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
-        FlatSpec.check(dim, metric)
+    fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
+        FlatSpec.check(context)
     }
 
-    fn by_residual(&self) -> bool {
-        false
+    fn residuals(&self) -> Residuals {
+        FlatSpec.residuals()
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         0
     }
 
-    fn training_memory(&self, _dim: usize, _points: usize, _options: &TrainOptions<'_>) -> usize {
+    fn training_memory(&self, _context: &CodecContext, _points: usize, _options: &TrainOptions<'_>) -> usize {
         0
     }
 
-    fn code_size(&self, dim: usize) -> usize {
-        dim * size_of::<f32>()
+    fn code_size(&self, context: &CodecContext) -> usize {
+        FlatSpec.code_size(context)
     }
 
-    fn train(
-        &self,
-        rows: Rows<'_, f32>,
-        metric: Metric,
-        _options: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
-        Ok((Arc::new(FlatCodec::rows(rows.dim(), metric)), TrainReport::default()))
+    fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        Ok((Arc::new(FlatCodec::rows(input.rows.dim(), input.context.metric)), TrainReport::default()))
     }
 }
 

@@ -1,45 +1,51 @@
 //! A codec's standalone index: `Flat`, and later `PQ16`, `SQ8`, ... One list, every code of which is scanned.
 
 use super::entries::Mark;
-use super::{DIRECT_MAP, IvfIndex};
-use crate::coarse::OneListSpec;
+use super::{IvfIndex, IvfOptions};
+use crate::coarse::{OneList, OneListSpec};
 use ivf_core::ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
     Train, Update, Upsert,
 };
 use ivf_core::error::{
-    BuildError, DecodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError,
+    BuildError, DecodeError, EditError, KnobError, MergeError, PartsError, ReconstructError, SearchError, StoreError,
 };
-use ivf_core::part::unknown_knob;
+use ivf_core::part::{unknown_knob, unknown_part};
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    AddOptions, AnyRows, CodecSpec, DirectMapKind, Id, Index, KnobValue, Metric, Node, ParallelMode, Part, Rows,
-    SearchParams, SearchResult, SpecText, StoredNode, TrainOptions,
+    AddOptions, AnyRows, Codec, CodecSpec, DirectMapKind, Id, Index, InvertedLists, KnobValue, Metric, Node, ParallelMode, Part, Rows,
+    SearchParam, SearchParams, SearchResult, SpecText, StoredNode, Takes, TrainOptions, index_as_ref,
 };
 use std::any::Any;
 use std::sync::Arc;
 
+/// The knob that it shows of those of the engine.
+const DIRECT_MAP: &str = "direct_map";
+
 /// The row of this index.
 pub(crate) const ROW: IndexRow =
-    IndexRow::new("codes", "a codec and one list, searched exhaustively", |node, registry| {
-        Ok(Box::new(CodesIndex::read(node, registry)?))
-    });
+    IndexRow::without_token("codes", |node, registry| Ok(Box::new(CodesIndex::read(node, registry)?)))
+        .about("a codec and one list, searched exhaustively");
 
-const PARAMS: &[&str] = &["selector", "mode", "locations", "per_query"];
+/// The parameters of a search, beside those of the codec.
+const TAKES: Takes =
+    Takes::of(&[SearchParam::Selector, SearchParam::Mode, SearchParam::Locations, SearchParam::PerQuery]);
 
 /// Those of a range search.
-const RANGE_PARAMS: &[&str] = &["selector", "mode", "locations", "per_query", "max_results"];
+const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults);
 
 /// A codec's standalone index: every code is compared with every query. With the codec `Flat` the answers are exact.
 ///
 /// It is the IVF engine with one list. A codec that learns nothing (`Flat`) makes an index that is trained from the start. Ids
 /// that count up from 0 take no memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CodesIndex {
     inner: IvfIndex,
     /// False for a codec that learns nothing.
     learns: bool,
 }
+
+index_as_ref!(CodesIndex);
 
 impl CodesIndex {
     /// An empty index.
@@ -61,6 +67,23 @@ impl CodesIndex {
                 why: error.to_string(),
             })?;
         }
+        Ok(Self { inner, learns })
+    }
+
+    /// The index of a codec and its one list that somebody has already; see [`IvfIndex::from_parts`].
+    ///
+    /// # Errors
+    /// As [`IvfIndex::from_parts`].
+    pub fn from_parts(
+        codec: Arc<dyn Codec>,
+        lists: Box<dyn InvertedLists>,
+        options: IvfOptions,
+    ) -> Result<Self, PartsError> {
+        let quantizer = Arc::new(OneList::new(codec.dim()));
+        let learns = codec.spec().training_points(&TrainOptions::new()) > 0;
+        let mut inner =
+            IvfIndex::unchecked(codec.dim(), codec.metric(), Arc::new(OneListSpec), codec.spec(), options);
+        inner.assemble(quantizer, codec, lists)?;
         Ok(Self { inner, learns })
     }
 
@@ -93,6 +116,11 @@ impl CodesIndex {
         self.inner.distances(query, ids)
     }
 
+    /// The index as it is now; see [`Index::clone_index`].
+    pub(crate) fn snapshot(&self) -> Result<Self, StoreError> {
+        Ok(Self { inner: self.inner.snapshot()?, learns: self.learns })
+    }
+
     /// The state that [`undo`](Self::undo) goes back to.
     pub(crate) fn mark(&self) -> Result<Mark, StoreError> {
         self.inner.mark()
@@ -105,6 +133,7 @@ impl CodesIndex {
 
     pub(crate) fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
+        node.fields(&[])?;
         let inner = IvfIndex::read(node.child("inner")?, registry)?;
         let learns = inner.codec.training_points(&TrainOptions::new()) > 0;
         if !inner.is_standalone() {
@@ -138,20 +167,37 @@ impl Index for CodesIndex {
         SpecText::base(self.inner.codec.to_string())
     }
 
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
-        params.only("an index without lists", PARAMS)?;
-        self.inner.search(queries, k, params)
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        params.only("an index without lists", &self.takes())?;
+        self.inner.search_rows(queries, k, params)
+    }
+
+    fn takes(&self) -> Takes {
+        self.inner.with_codec_params(&TAKES)
     }
 
     fn parts(&self) -> Vec<Part> {
-        vec![Part { path: String::new(), kind: ROW.tag.to_owned(), knobs: vec![self.inner.direct_map_knob()] }]
+        let own = Part::new("", ROW.tag).with_knobs(vec![self.inner.direct_map_knob()]);
+        vec![own, self.inner.codec_part(), self.inner.lists_part()]
     }
 
-    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
-        if name == DIRECT_MAP.0 {
-            return self.inner.turn_direct_map(value);
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
+        Ok(Box::new(self.snapshot()?))
+    }
+
+    fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        match path {
+            "" if name == DIRECT_MAP => self.inner.turn_direct_map(&value),
+            "" => Err(unknown_knob(name, &self.parts()[..1])),
+            "codec" => self.inner.set_codec_param(name, &value),
+            "lists" => Err(unknown_knob(name, &[])),
+            _ => Err(unknown_part(path, &self.parts())),
         }
-        Err(unknown_knob(name, &self.parts()))
     }
 
     fn memory(&self) -> usize {
@@ -163,7 +209,7 @@ impl Index for CodesIndex {
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        let mut node = Node::new(ROW.tag, 0, &());
+        let mut node = Node::new(ROW.tag, 0);
         node.push_child("inner", self.inner.export()?);
         Ok(node)
     }
@@ -222,13 +268,17 @@ impl Index for CodesIndex {
 }
 
 impl RangeSearch for CodesIndex {
+    fn range_takes(&self) -> Takes {
+        self.inner.with_codec_params(&RANGE_TAKES)
+    }
+
     fn range_search(
         &self,
         queries: AnyRows<'_>,
         radius: f32,
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
-        params.only("a range search of an index without lists", RANGE_PARAMS)?;
+        params.only("a range search of an index without lists", &self.range_takes())?;
         self.inner.range_search(queries, radius, params)
     }
 }

@@ -1,12 +1,13 @@
 //! The entries of an index: a bound codec, the lists it fills, and where each id stands.
 
 use super::{IvfIndex, Trained};
-use ivf_core::error::{AddError, EditError, StoreError};
+use super::options::IvfOptions;
+use ivf_core::error::{AddError, BindError, EditError, StoreError};
 use ivf_core::executor::{Executor, map_items};
 use ivf_core::lists::ListBatch;
 use ivf_core::{
-    BoundCodec, Centroids, CodeLayout, Codec, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut, ListNo,
-    ListOffset, Location, Rows,
+    Binding, BoundCodec, CodeLayout, Codec, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut, Level1Quantizer,
+    ListNo, ListOffset, Location, Rows,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +18,14 @@ const ENCODE_CHUNK: usize = 1024;
 /// An array map is made only if it has at most this many places for each entry, and some more.
 const MAX_SPARSENESS: u64 = 4;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entries {
-    codec: Arc<dyn Codec>,
+    pub(super) codec: Arc<dyn Codec>,
     pub(super) bound: Arc<dyn BoundCodec>,
-    pub(super) lists: Box<dyn InvertedLists>,
-    pub(super) map: DirectMap,
+    /// Shared with whoever asked for them: a write goes to a snapshot then.
+    pub(super) lists: Arc<dyn InvertedLists>,
+    /// Shared between clones of an index until one of them writes.
+    pub(super) map: Arc<DirectMap>,
     /// One more than the largest id ever added: what `add` counts up from.
     pub(super) next_id: u64,
     pub(super) len: usize,
@@ -53,8 +56,9 @@ impl IvfIndex {
     pub(super) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
         if let (Some(Trained { entries, .. }), Some((write, len, next_id))) = (&mut self.trained, mark.0) {
             for (&list, &start) in &write.before {
-                for (offset, id) in entries.lists.list(list)?.ids().enumerate().skip(start) {
-                    entries.map.remove(id, Location { list, offset: ListOffset(offset as u32) });
+                let lists = entries.lists.clone();
+                for (offset, id) in lists.list(list)?.ids().enumerate().skip(start) {
+                    entries.map_mut().remove(id, Location { list, offset: ListOffset(offset as u32) });
                 }
             }
             entries.roll_back(&write)?;
@@ -67,17 +71,18 @@ impl IvfIndex {
 impl Entries {
     pub(super) fn new(
         codec: Arc<dyn Codec>,
-        centroids: Arc<dyn Centroids>,
+        binding: &Binding<'_>,
         lists: Box<dyn InvertedLists>,
         map: DirectMapKind,
-    ) -> Self {
-        let bound = codec.clone().bind(centroids);
-        Self { codec, bound, lists, map: DirectMap::new(map), next_id: 0, len: 0 }
+    ) -> Result<Self, BindError> {
+        let bound = codec.clone().bind(binding)?;
+        Ok(Self { codec, bound, lists: lists.into(), map: Arc::new(DirectMap::new(map)), next_id: 0, len: 0 })
     }
 
     /// Binds the codec to other centroids.
-    pub(super) fn bind(&mut self, centroids: Arc<dyn Centroids>) {
-        self.bound = self.codec.clone().bind(centroids);
+    pub(super) fn bind(&mut self, binding: Binding<'_>) -> Result<(), BindError> {
+        self.bound = self.codec.clone().bind(&binding)?;
+        Ok(())
     }
 
     /// The ids that the next `n` vectors get if the caller names none.
@@ -102,8 +107,17 @@ impl Entries {
         self.bound.codec().layout()
     }
 
+    /// The lists, to write to. Whoever holds them keeps them as they are.
     pub(super) fn writer(&mut self) -> Result<&mut dyn InvertedListsMut, StoreError> {
-        self.lists.writer().ok_or(StoreError::ReadOnly)
+        if Arc::get_mut(&mut self.lists).is_none() {
+            self.lists = self.lists.snapshot()?.into();
+        }
+        Arc::get_mut(&mut self.lists).and_then(|lists| lists.writer()).ok_or(StoreError::ReadOnly)
+    }
+
+    /// The direct map, to change.
+    pub(super) fn map_mut(&mut self) -> &mut DirectMap {
+        Arc::make_mut(&mut self.map)
     }
 
     pub(super) fn list_numbers(&self) -> impl Iterator<Item = ListNo> + use<> {
@@ -146,7 +160,10 @@ impl Entries {
 
     /// Counts what a write has appended: `added` vectors, `largest` the largest id among them and among rows skipped.
     pub(super) fn commit(&mut self, write: Write, added: usize, largest: Option<Id>) {
-        write.places.into_iter().for_each(|(id, place)| self.map.insert(id, place));
+        if !write.places.is_empty() {
+            let map = self.map_mut();
+            write.places.into_iter().for_each(|(id, place)| map.insert(id, place));
+        }
         self.len += added;
         if let Some(largest) = largest.and_then(|id| u64::try_from(id.0).ok()) {
             self.next_id = self.next_id.max(largest + 1);
@@ -177,6 +194,15 @@ impl Entries {
     pub(super) fn mapped(&self, kind: DirectMapKind) -> Result<DirectMap, EditError> {
         made_map(&*self.lists, kind, self.len, self.next_id)
     }
+}
+
+/// What the codec of an index is bound to.
+pub(super) fn binding(
+    quantizer: &Arc<dyn Level1Quantizer>,
+    by_residual: bool,
+    options: &IvfOptions,
+) -> Binding<'static> {
+    Binding::new(quantizer.clone()).by_residual(by_residual).table_memory(options.table_memory)
 }
 
 /// A direct map over the `len` entries of these lists, whose ids are below `next_id`.

@@ -1,63 +1,65 @@
-//! The index as a node, and back.
+//! The index as a node, and back; and an index of parts.
 
-use super::{Entries, IvfIndex, Trained};
+use super::entries::binding;
+use super::knobs::{DIRECT_MAP_NAMES, direct_map_name, direct_map_named};
+use super::{Entries, IvfIndex, IvfOptions, Trained};
 use crate::coarse::OneListSpec;
-use ivf_core::error::{DecodeError, EditError, StoreError};
+use crate::simd;
+use ivf_core::error::{DecodeError, EditError, PartsError, StoreError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    Centroids, DirectMapKind, InvertedLists, Level1Quantizer, MAX_DIM, Metric, Node, ParallelMode, QuantizerSpec,
+    Binding, Codec, DirectMapKind, InvertedLists, Level1Quantizer, Metric, Node, ParallelMode, QuantizerSpec, Settings,
     StoredNode,
 };
 use std::sync::Arc;
 
 /// The row of this index.
-pub(crate) const ROW: IndexRow = IndexRow::new("ivf", "a coarse quantizer, a codec and lists", |node, registry| {
+pub(crate) const ROW: IndexRow = IndexRow::without_token("ivf", |node, registry| {
     let index = IvfIndex::read(node, registry)?;
     if index.is_standalone() {
         return Err(DecodeError::value(&node.tag, "it has no coarse quantizer"));
     }
     Ok(Box::new(index))
-});
+})
+.about("a coarse quantizer, a codec and lists");
 
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Meta {
-    dim: u64,
-    metric: Metric,
-    quantizer: String,
-    codec: String,
-    nprobe: u64,
-    max_codes: u64,
-    mode: ParallelMode,
-    map: DirectMapKind,
-    store: String,
-    trained: Option<TrainedMeta>,
-}
-
-#[derive(serde::Serialize, serde::Deserialize)]
-struct TrainedMeta {
-    next_id: u64,
-    len: u64,
-}
+const SCHEMA: &Schema = &[
+    Field::new("dim", FieldType::UInt),
+    Field::new("metric", FieldType::Metric),
+    Field::new("quantizer", FieldType::Text),
+    Field::new("codec", FieldType::Text),
+    Field::new("nprobe", FieldType::UInt),
+    Field::new("max_codes", FieldType::UInt),
+    Field::new("mode", FieldType::Word(ParallelMode::NAMES)),
+    Field::new("direct_map", FieldType::Word(DIRECT_MAP_NAMES)),
+    Field::new("store", FieldType::Text),
+    Field::since_version_2("by_residual", FieldType::Bool),
+    Field::since_version_2("table_memory", FieldType::UInt),
+    Field::since_version_2("settings", FieldType::Texts),
+    Field::grouped("next_id", FieldType::UInt),
+    Field::grouped("len", FieldType::UInt),
+];
 
 impl IvfIndex {
     pub(super) fn export_node(&self) -> Result<Node<'_>, StoreError> {
-        let trained = self.trained.as_ref();
-        let meta = Meta {
-            dim: self.dim as u64,
-            metric: self.metric,
-            quantizer: self.quantizer.to_string(),
-            codec: self.codec.to_string(),
-            nprobe: self.nprobe as u64,
-            max_codes: self.max_codes as u64,
-            mode: self.mode,
-            map: self.map,
-            store: self.store.tag().to_owned(),
-            trained: trained
-                .map(|Trained { entries, .. }| TrainedMeta { next_id: entries.next_id, len: entries.len as u64 }),
-        };
-        let mut node = Node::new(ROW.tag, 0, &meta);
-        if let Some(Trained { quantizer, entries }) = trained {
-            node.push_child("quantizer", quantizer.export());
+        let options = &self.options;
+        let mut node = Node::new(ROW.tag, 0)
+            .with("dim", self.dim)
+            .with("metric", self.metric)
+            .with("quantizer", self.quantizer.to_string())
+            .with("codec", self.codec.to_string())
+            .with("nprobe", options.nprobe)
+            .with("max_codes", options.max_codes)
+            .with("mode", options.mode.name())
+            .with("direct_map", direct_map_name(options.direct_map))
+            .with("store", self.store.tag())
+            .with("by_residual", self.by_residual)
+            .with("table_memory", options.table_memory)
+            .with("settings", options.settings.to_lines());
+        if let Some(Trained { quantizer, entries }) = &self.trained {
+            node = node.with("next_id", entries.next_id).with("len", entries.len);
+            node.push_child("quantizer", quantizer.export()?);
             node.push_child("codec", entries.bound.codec().export());
             node.push_child("lists", entries.lists.export()?);
         }
@@ -65,85 +67,123 @@ impl IvfIndex {
     }
 
     pub(super) fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
-        node.expect_version(0)?;
-        let meta: Meta = node.meta()?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
-        let size = |what: &str, value: u64| usize::try_from(value).map_err(|_| fault(format!("{what} is {value}")));
-        let quantizer: Arc<dyn QuantizerSpec> = if meta.quantizer.is_empty() {
-            Arc::new(OneListSpec)
-        } else {
-            registry.quantizer_spec(&node.tag, &meta.quantizer)?
+        simd::check().map_err(|error| fault(error.to_string()))?;
+        node.expect_version(0)?;
+        let fields = node.fields(SCHEMA)?;
+        let (dim, metric): (usize, Metric) = (fields.dim("dim")?, fields.get("metric")?);
+        let token: String = fields.get("quantizer")?;
+        let quantizer: Arc<dyn QuantizerSpec> = match token.is_empty() {
+            true => Arc::new(OneListSpec),
+            false => registry.quantizer_spec(&node.tag, &token)?,
         };
-        let codec = registry.codec_spec(&node.tag, &meta.codec)?;
-        let dim = size("the dimension", meta.dim)?;
-        if !(1..=MAX_DIM).contains(&dim) {
-            return Err(fault(format!("{dim} dimensions")));
-        }
-        quantizer.check(dim, meta.metric).map_err(|error| fault(error.to_string()))?;
-        // A trained codec speaks for itself, and may have what its specification cannot say (parts of uneven lengths).
-        if meta.trained.is_none() {
-            codec.check(dim, meta.metric).map_err(|error| fault(error.to_string()))?;
-        }
-        let mut index = IvfIndex::unchecked(dim, meta.metric, quantizer, codec);
-        index.nprobe = size("nprobe", meta.nprobe)?.max(1);
-        index.max_codes = size("max_codes", meta.max_codes)?;
-        index.mode = meta.mode;
-        index.map = meta.map;
-        index.store = registry.store_spec(&meta.store)?;
-        if let Some(trained) = meta.trained {
-            let trained = index.read_trained(node, registry, &trained)?;
-            index.map = trained.entries.map.kind();
-            index.trained = Some(trained);
+        let codec = registry.codec_spec(&node.tag, &fields.get::<String>("codec")?)?;
+        quantizer.check(dim, metric).map_err(|error| fault(error.to_string()))?;
+        let lines: Vec<String> = fields.opt("settings")?.unwrap_or_default();
+        let settings = Settings::from_lines(lines.iter().map(String::as_str));
+        let mode: String = fields.get("mode")?;
+        let options = IvfOptions {
+            nprobe: fields.get::<usize>("nprobe")?.max(1),
+            max_codes: fields.get("max_codes")?,
+            mode: mode.parse().map_err(|_| fault(format!("the mode {mode}")))?,
+            direct_map: direct_map_named(&fields.get::<String>("direct_map")?),
+            by_residual: fields.opt("by_residual")?,
+            table_memory: fields.opt("table_memory")?.unwrap_or(Binding::TABLE_MEMORY),
+            settings: settings.map_err(|error| fault(error.to_string()))?,
+            next_id: fields.opt("next_id")?,
+            store: Some(registry.store_spec(&fields.get::<String>("store")?)?),
+        };
+        let mut index = IvfIndex::unchecked(dim, metric, quantizer, codec, options);
+        index.check_options().map_err(|error| fault(error.to_string()))?;
+        let Some(len) = fields.opt::<u64>("len")? else {
+            // A trained codec speaks for itself, and may have what its specification cannot say (parts of uneven lengths).
+            index.codec.check(&index.context()).map_err(|error| fault(error.to_string()))?;
+            return Ok(index);
+        };
+        let quantizer: Arc<dyn Level1Quantizer> = registry.read_quantizer(node.child("quantizer")?)?;
+        let codec = registry.read_codec(node.child("codec")?)?;
+        let lists: Box<dyn InvertedLists> = registry.read_lists(node.child("lists")?, codec.layout())?;
+        index.assemble(quantizer, codec, lists).map_err(|error| fault(error.to_string()))?;
+        if ivf_core::Index::len(&index) as u64 != len {
+            let found = ivf_core::Index::len(&index);
+            return Err(fault(format!("{found} entries in the lists, {len} said")));
         }
         Ok(index)
     }
 
-    fn read_trained(&self, node: &StoredNode, registry: &Registry, meta: &TrainedMeta) -> Result<Trained, DecodeError> {
-        let fault = |what: String| DecodeError::value(&node.tag, what);
-        let store_fault = |error: StoreError| fault(error.to_string());
-        let quantizer: Arc<dyn Level1Quantizer> = registry.read_quantizer(node.child("quantizer")?)?;
-        let codec = registry.read_codec(node.child("codec")?)?;
+    fn check_options(&self) -> Result<(), PartsError> {
+        let fault = |what: String| Err(PartsError::Mismatch(what));
+        if self.options.nprobe == 0 {
+            return fault("nprobe is 0, and must be at least 1".to_owned());
+        }
+        if !self.is_standalone() && !self.codec.residuals().allows(self.by_residual) {
+            return fault(format!("by_residual is {}, which {} does not allow", self.by_residual, self.codec));
+        }
+        let takes = self.with_own(&ivf_core::Takes::default());
+        if let Some((name, _)) = self.options.settings.iter().find(|(name, _)| !takes.contains_own(name)) {
+            return fault(format!("a setting '{}' that nothing takes", name.escape_debug()));
+        }
+        for part in self.all_parts() {
+            for knob in part.knobs {
+                if knob.param.range.normal(&knob.value).is_none() {
+                    let (must, found) = (knob.param.range.to_string(), knob.value.to_string());
+                    return fault(format!("{} must be {must}, not {}", knob.param.name, found.escape_debug()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the index one that has learnt these parts, if they fit together and what the index says of itself.
+    pub(super) fn assemble(
+        &mut self,
+        quantizer: Arc<dyn Level1Quantizer>,
+        codec: Arc<dyn Codec>,
+        lists: Box<dyn InvertedLists>,
+    ) -> Result<(), PartsError> {
+        let fault = |what: String| Err(PartsError::Mismatch(what));
+        self.check_options()?;
         if (quantizer.dim(), codec.dim()) != (self.dim, self.dim) {
             let dims = (quantizer.dim(), codec.dim());
-            return Err(fault(format!("the quantizer's and the codec's dimensions are {dims:?}, not {}", self.dim)));
+            return fault(format!("the quantizer's and the codec's dimensions are {dims:?}, not {}", self.dim));
         }
         if let Some(metric) = quantizer.metric().filter(|metric| *metric != self.metric) {
-            return Err(fault(format!("the quantizer is for the metric {metric}, not {}", self.metric)));
+            return fault(format!("the quantizer is for the metric {metric}, not {}", self.metric));
         }
         if codec.metric() != self.metric {
-            return Err(fault(format!("the codec is for the metric {}, not {}", codec.metric(), self.metric)));
+            return fault(format!("the codec is for the metric {}, not {}", codec.metric(), self.metric));
         }
         if quantizer.nlist() != self.quantizer.nlist() {
-            return Err(fault(format!("{} centroids for {}", quantizer.nlist(), self.quantizer)));
+            return fault(format!("{} centroids for {}", quantizer.nlist(), self.quantizer));
         }
         if codec.spec().to_string() != self.codec.to_string() {
-            return Err(fault(format!("a codec {} where {} should be", codec.spec(), self.codec)));
+            return fault(format!("a codec {} where {} should be", codec.spec(), self.codec));
         }
-        let lists: Box<dyn InvertedLists> = registry.read_lists(node.child("lists")?, codec.layout())?;
         if lists.nlist() != quantizer.nlist() {
-            return Err(fault(format!("{} lists for {} centroids", lists.nlist(), quantizer.nlist())));
+            return fault(format!("{} lists for {} centroids", lists.nlist(), quantizer.nlist()));
         }
         if *lists.layout() != *codec.layout() {
-            return Err(fault(format!("lists of {} for codes of {}", lists.layout(), codec.layout())));
+            return fault(format!("lists of {} for codes of {}", lists.layout(), codec.layout()));
         }
-        let len = lists.total_len().map_err(store_fault)?;
-        if len as u64 != meta.len {
-            return Err(fault(format!("{len} entries in the lists, {} said", meta.len)));
-        }
-        if meta.next_id > 1 << 63 {
-            return Err(fault(format!("the next id is {}", meta.next_id)));
-        }
-        let centroids: Arc<dyn Centroids> = quantizer.clone();
-        let mut entries = Entries::new(codec, centroids, lists, DirectMapKind::None);
-        entries.len = len;
-        entries.next_id = meta.next_id;
+        let len = lists.total_len()?;
+        let next_id = match self.options.next_id.take() {
+            Some(next_id) if next_id <= 1 << 63 => next_id,
+            Some(next_id) => return fault(format!("the next id is {next_id}")),
+            None => super::lists::after_largest(&*lists)?,
+        };
+        let binding = binding(&quantizer, self.by_residual, &self.options);
+        let mut entries = Entries::new(codec, &binding, lists, DirectMapKind::None)?;
+        (entries.len, entries.next_id) = (len, next_id);
         // An array map over ids most of which are gone takes too much memory to believe a file, and damaged lists may have ids that
         // are for no array: a table serves as well.
-        entries.map = match entries.mapped(self.map) {
+        let map = match entries.mapped(self.options.direct_map) {
             Err(EditError::NotForArray(_)) => entries.mapped(DirectMapKind::Hash),
             made => made,
-        }
-        .map_err(|error| fault(error.to_string()))?;
-        Ok(Trained { quantizer, entries })
+        };
+        let map = map.map_err(|error| PartsError::Mismatch(error.to_string()))?;
+        self.options.direct_map = map.kind();
+        entries.map = map.into();
+        self.trained = Some(Trained { quantizer, entries });
+        Ok(())
     }
 }

@@ -97,8 +97,10 @@ impl<'a> Filter<'a> {
     pub(super) fn new(selector: &'a IdSelector<'a>, entries: &Entries, passes: usize) -> Self {
         let tests = passes.min(entries.len);
         let places = entries.named_places(selector, tests / LOOKUP);
-        let keep = places.is_none() && passes > 0 && passes >= entries.len.saturating_mul(AGAIN);
-        let lists = if keep { entries.lists.nlist() } else { 0 };
+        // Room for what is kept takes no more time than the scan: of many lists that are mostly empty, nothing is.
+        let nlist = entries.lists.nlist();
+        let keep = places.is_none() && passes > 0 && passes >= entries.len.saturating_mul(AGAIN).max(nlist);
+        let lists = if keep { nlist } else { 0 };
         Self { prepared: selector.prepare(tests), places, known: (0..lists).map(|_| OnceLock::new()).collect() }
     }
 

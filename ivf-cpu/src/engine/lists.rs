@@ -1,13 +1,17 @@
 //! What a writer may do with the lists: give them other numbers, put others in their place, fill chosen ones.
 
-use super::entries::made_map;
+use super::entries::{binding, made_map};
 use super::{IvfIndex, Trained};
-use ivf_core::error::{AddError, EditError, InputError, ReplaceError, StoreError};
+use ivf_core::error::{AddError, EditError, InputError, KnobError, ReplaceError, StoreError};
 use ivf_core::quantizer::order_fault;
 use ivf_core::{AddOptions, AddReport, AnyRows, Centroids, Id, IndexIvfMut, InvertedLists, Level1Quantizer, ListNo};
 use std::sync::Arc;
 
 impl IndexIvfMut for IvfIndex {
+    fn set_nprobe(&mut self, nprobe: usize) -> Result<(), KnobError> {
+        self.set_knob_of("", "nprobe", &nprobe.into())
+    }
+
     fn add_preassigned(
         &mut self,
         rows: AnyRows<'_>,
@@ -56,25 +60,21 @@ impl IndexIvfMut for IvfIndex {
         if spec.to_string().is_empty() {
             return Err(ReplaceError::Nameless);
         }
-        let mut centroid = vec![0.0; self.dim];
-        for list in entries.list_numbers() {
-            quantizer.centroid(list, &mut centroid);
-            if !centroid.iter().all(|x| x.is_finite()) {
-                return Err(ReplaceError::NonFinite { list });
-            }
+        if let Some(list) = not_finite(&*quantizer) {
+            return Err(ReplaceError::NonFinite { list });
         }
         if entries.len > 0
             && let Some(list) = other_centroid(&**old, &*quantizer)
         {
             return Err(ReplaceError::Centroid { len: entries.len, list });
         }
-        entries.bind(quantizer.clone());
+        entries.bind(binding(&quantizer, self.by_residual, &self.options))?;
         *old = quantizer;
         self.quantizer = spec;
         Ok(())
     }
 
-    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Box<dyn InvertedLists>, ReplaceError> {
+    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Arc<dyn InvertedLists>, ReplaceError> {
         let Trained { quantizer, entries } = self.trained.as_mut().ok_or(ReplaceError::NotTrained)?;
         if lists.nlist() != quantizer.nlist() {
             return Err(ReplaceError::ListCount { expected: quantizer.nlist(), found: lists.nlist() });
@@ -84,19 +84,15 @@ impl IndexIvfMut for IvfIndex {
             return Err(StoreError::Layout { expected, found }.into());
         }
         let len = lists.total_len()?;
-        let mut largest = None;
-        for list in entries.list_numbers() {
-            largest = largest.max(lists.list(list)?.ids().max());
-        }
-        let after = largest.and_then(|id| u64::try_from(id.0).ok()).map_or(0, |id| id + 1);
+        let after = after_largest(&*lists)?;
         let next_id = entries.next_id.max(after);
         let map = made_map(&*lists, entries.map.kind(), len, after).map_err(|error| match error {
             EditError::NotForArray(id) => ReplaceError::NotForArray(id),
             EditError::Store(error) => error.into(),
             other => StoreError::Inconsistent(other.to_string()).into(),
         })?;
-        (entries.map, entries.len, entries.next_id) = (map, len, next_id);
-        Ok(std::mem::replace(&mut entries.lists, lists))
+        (entries.map, entries.len, entries.next_id) = (map.into(), len, next_id);
+        Ok(std::mem::replace(&mut entries.lists, lists.into()))
     }
 
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError> {
@@ -107,6 +103,11 @@ impl IndexIvfMut for IvfIndex {
         if let Some(list) = order_fault(quantizer.nlist(), order) {
             return Err(ReplaceError::Order { list, nlist: quantizer.nlist() });
         }
+        let Some(permute) = quantizer.as_permute() else {
+            return Err(ReplaceError::FixedNumbers { quantizer: quantizer.spec().to_string() });
+        };
+        let permuted = permute.permuted(order);
+        let bound = entries.codec.clone().bind(&binding(&permuted, self.by_residual, &self.options))?;
         let mut contents = Vec::with_capacity(order.len());
         for list in entries.list_numbers() {
             let list = entries.lists.list(list)?;
@@ -125,11 +126,11 @@ impl IndexIvfMut for IvfIndex {
                 return Err(error.into());
             }
         }
-        *quantizer = quantizer.permuted(order);
-        entries.bind(quantizer.clone());
+        *quantizer = permuted;
+        entries.bound = bound;
         let mut places = vec![ListNo(0); order.len()];
         numbers.iter().zip(order).for_each(|(&to, from)| places[from.index()] = to);
-        entries.map.renumber(&places);
+        entries.map_mut().renumber(&places);
         Ok(())
     }
 
@@ -146,18 +147,45 @@ impl IndexIvfMut for IvfIndex {
             let ids: Vec<Id> = order.iter().map(|&i| before[i]).collect();
             let codes: Vec<u8> = order.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
             entries.writer()?.replace(list, &ids, &codes)?;
-            entries.map.reordered(list, &before, &ids);
+            entries.map_mut().reordered(list, &before, &ids);
         }
         Ok(())
     }
 }
 
-/// The first list around another centroid, to the bit.
+/// Centroids compared at a time.
+const TOGETHER: usize = 1024;
+
+/// The first list for which two rows of centroids are at odds.
+fn first_at_odds(ours: &dyn Centroids, theirs: &dyn Centroids, odds: impl Fn(f32, f32) -> bool) -> Option<ListNo> {
+    let (dim, nlist) = (ours.dim(), ours.nlist());
+    let (mut our, mut their) = (vec![0.0; TOGETHER.min(nlist) * dim], vec![0.0; TOGETHER.min(nlist) * dim]);
+    for first in (0..nlist).step_by(TOGETHER) {
+        let len = TOGETHER.min(nlist - first) * dim;
+        ours.centroid_rows(ListNo(first as u32), &mut our[..len]);
+        theirs.centroid_rows(ListNo(first as u32), &mut their[..len]);
+        if let Some(at) = our[..len].iter().zip(&their[..len]).position(|(a, b)| odds(*a, *b)) {
+            return Some(ListNo((first + at / dim) as u32));
+        }
+    }
+    None
+}
+
+/// The first list around another centroid, bit for bit.
 fn other_centroid(ours: &dyn Centroids, theirs: &dyn Centroids) -> Option<ListNo> {
-    let (mut our, mut their) = (vec![0.0; ours.dim()], vec![0.0; theirs.dim()]);
-    (0..ours.nlist()).map(|no| ListNo(no as u32)).find(|&list| {
-        ours.centroid(list, &mut our);
-        theirs.centroid(list, &mut their);
-        our.iter().zip(&their).any(|(a, b)| a.to_bits() != b.to_bits())
-    })
+    first_at_odds(ours, theirs, |a, b| a.to_bits() != b.to_bits())
+}
+
+/// The first list whose centroid holds a NaN or an infinity.
+pub(super) fn not_finite(centroids: &dyn Centroids) -> Option<ListNo> {
+    first_at_odds(centroids, centroids, |a, _| !a.is_finite())
+}
+
+/// One more than the largest id in some lists; 0 if there is none of at least 0.
+pub(super) fn after_largest(lists: &dyn InvertedLists) -> Result<u64, StoreError> {
+    let mut largest = None;
+    for list in (0..lists.nlist()).map(|no| ListNo(no as u32)) {
+        largest = largest.max(lists.list(list)?.ids().max());
+    }
+    Ok(largest.and_then(|id| u64::try_from(id.0).ok()).map_or(0, |id| id + 1))
 }

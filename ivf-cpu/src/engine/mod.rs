@@ -5,8 +5,10 @@ mod codes;
 mod entries;
 mod file;
 mod filter;
+mod knobs;
 mod lists;
 mod merge;
+mod options;
 mod packed;
 mod preassigned;
 mod reconstruct;
@@ -15,26 +17,28 @@ mod rounds;
 mod scan;
 mod search;
 mod standalone;
+mod subset;
 mod train;
 mod update;
 
 pub use codes::CodesIndex;
 pub(crate) use codes::ROW as CODES;
 pub(crate) use file::ROW as IVF;
+pub use options::IvfOptions;
 
 use crate::coarse::OneListSpec;
+use crate::simd;
 use entries::Entries;
 use ivf_core::ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train,
     Update, Upsert,
 };
-use ivf_core::error::SearchError;
-use ivf_core::error::{BuildError, EditError, KnobError, StoreError};
+use ivf_core::error::{BuildError, EditError, KnobError, PartsError, SearchError, StoreError};
 use ivf_core::lists::{ArrayLists, StoreSpec};
-use ivf_core::part::unknown_knob;
 use ivf_core::{
-    AnyRows, CodecSpec, DirectMapKind, Id, Index, IndexIvf, IndexIvfMut, Knob, KnobValue, Level1Quantizer, MAX_DIM,
-    Metric, Node, ParallelMode, Part, QuantizerSpec, SearchParams, SearchResult, SpecText,
+    AnyRows, Codec, CodecContext, CodecSpec, DirectMapKind, Id, Index, IndexIvf, IndexIvfMut, InvertedLists, KnobValue,
+    Level1Quantizer, MAX_DIM, Metric, Node, ParallelMode, Part, QuantizerSpec, SearchParams, SearchResult, SpecText,
+    Takes, index_as_ref,
 };
 use std::sync::Arc;
 
@@ -55,33 +59,33 @@ use std::sync::Arc;
 /// let index: &mut dyn Index = &mut index;
 /// index.train(rows)?;
 /// index.add(rows)?;
-/// let found = index.search(rows.slice(7..8).into(), 1, &SearchParams::new().nprobe(2))?;
+/// let found = index.search(rows.slice(7..8), 1, &SearchParams::new().nprobe(2))?;
 /// assert_eq!(found.hits.row(0).ids[0].0, 7);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct IvfIndex {
     dim: usize,
     metric: Metric,
     quantizer: Arc<dyn QuantizerSpec>,
     codec: Arc<dyn CodecSpec>,
     store: Arc<dyn StoreSpec>,
-    map: DirectMapKind,
-    nprobe: usize,
-    max_codes: usize,
-    mode: ParallelMode,
+    by_residual: bool,
+    options: IvfOptions,
     trained: Option<Trained>,
 }
 
 /// What training made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Trained {
     quantizer: Arc<dyn Level1Quantizer>,
     entries: Entries,
 }
 
+index_as_ref!(IvfIndex);
+
 impl IvfIndex {
-    /// An untrained index with lists in memory, `nprobe` 1.
+    /// An untrained index with lists in memory and the default [`IvfOptions`]: `nprobe` is 1.
     ///
     /// # Errors
     /// [`BuildError`] if the quantizer or the codec cannot work with the dimension or the metric. [`Metric::Cosine`] is one
@@ -92,29 +96,76 @@ impl IvfIndex {
         quantizer: Arc<dyn QuantizerSpec>,
         codec: Arc<dyn CodecSpec>,
     ) -> Result<Self, BuildError> {
+        simd::check()?;
         if !(1..=MAX_DIM).contains(&dim) {
             let why = format!("it takes 1 to {MAX_DIM} dimensions");
             return Err(BuildError::Dim { kind: codec.to_string(), dim, why });
         }
         quantizer.check(dim, metric)?;
-        codec.check(dim, metric)?;
-        Ok(Self::unchecked(dim, metric, quantizer, codec))
+        let index = Self::unchecked(dim, metric, quantizer, codec, IvfOptions::default());
+        index.codec.check(&index.context())?;
+        Ok(index)
     }
 
-    /// The same for kinds that are known to take the dimension and the metric.
-    fn unchecked(dim: usize, metric: Metric, quantizer: Arc<dyn QuantizerSpec>, codec: Arc<dyn CodecSpec>) -> Self {
-        Self {
-            dim,
-            metric,
-            quantizer,
-            codec,
-            store: Arc::new(ArrayLists::ROW),
-            map: DirectMapKind::None,
-            nprobe: 1,
-            max_codes: 0,
-            mode: ParallelMode::Auto,
-            trained: None,
+    /// The index of parts that somebody has already: decoded from a foreign file, trained elsewhere. They go through every check that
+    /// reading a file of our own does; a direct map is made of the ids in the lists.
+    ///
+    /// ```
+    /// use ivf_core::lists::ArrayLists;
+    /// use ivf_core::{Codec, Id, Index, InvertedLists, ListNo, Metric, Rows, SearchParams};
+    /// use ivf_cpu::coarse::FlatQuantizer;
+    /// use ivf_cpu::codec::FlatCodec;
+    /// use ivf_cpu::{IvfIndex, IvfOptions};
+    /// use std::sync::Arc;
+    /// let centroids = [0.0_f32, 10.0];
+    /// let quantizer = FlatQuantizer::from_centroids(Rows::new(&centroids, 1)?, Metric::L2)?;
+    /// let codec = FlatCodec::new(1, Metric::L2);
+    /// let mut lists: Box<dyn InvertedLists> = Box::new(ArrayLists::new(2, codec.layout().clone()));
+    /// let mut code = vec![0; codec.layout().code_size()];
+    /// codec.encode(Rows::new(&[9.5], 1)?, &mut code);
+    /// lists.writer().expect("lists in memory").replace(ListNo(1), &[Id(7)], &code)?;
+    /// let mut options = IvfOptions::default();
+    /// options.nprobe = 2;
+    /// let index = IvfIndex::from_parts(Arc::new(quantizer), Arc::new(codec), lists, options)?;
+    /// let index: &dyn Index = &index;
+    /// assert_eq!(index.search(Rows::new(&[8.0], 1)?, 1, &SearchParams::new())?.hits.row(0).ids, &[Id(7)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PartsError`] if they differ in dimension, metric, number of lists or layout, a centroid is not finite, an option is out of
+    /// range, or the lists cannot be read.
+    pub fn from_parts(
+        quantizer: Arc<dyn Level1Quantizer>,
+        codec: Arc<dyn Codec>,
+        lists: Box<dyn InvertedLists>,
+        options: IvfOptions,
+    ) -> Result<Self, PartsError> {
+        if let Some(list) = lists::not_finite(&*quantizer) {
+            return Err(PartsError::Mismatch(format!("the centroid of list {list} holds a NaN or an infinity")));
         }
+        let mut index = Self::unchecked(codec.dim(), codec.metric(), quantizer.spec(), codec.spec(), options);
+        if index.is_standalone() {
+            return Err(PartsError::Mismatch("a quantizer without a factory token".to_owned()));
+        }
+        index.assemble(quantizer, codec, lists)?;
+        Ok(index)
+    }
+
+    /// An index of kinds that are known to take the dimension and the metric.
+    fn unchecked(
+        dim: usize,
+        metric: Metric,
+        quantizer: Arc<dyn QuantizerSpec>,
+        codec: Arc<dyn CodecSpec>,
+        options: IvfOptions,
+    ) -> Self {
+        let store = options.store.clone().unwrap_or_else(|| Arc::new(ArrayLists::ROW));
+        let by_residual = options.by_residual.unwrap_or_else(|| codec.residuals().default_choice());
+        let mut index = Self { dim, metric, quantizer, codec, store, by_residual, options, trained: None };
+        // Around the origin a vector is its residual.
+        index.by_residual &= !index.is_standalone();
+        index
     }
 
     /// The index with lists of another kind. They are made when it is trained.
@@ -132,50 +183,33 @@ impl IvfIndex {
     /// # Errors
     /// [`EditError`] if an id is not for an array, or the lists cannot be read. The map is as it was.
     pub fn set_direct_map(&mut self, kind: DirectMapKind) -> Result<(), EditError> {
-        if kind == self.map {
+        if kind == self.options.direct_map {
             return Ok(());
         }
         if let Some(trained) = &mut self.trained {
-            trained.entries.map = trained.entries.mapped(kind)?;
+            trained.entries.map = trained.entries.mapped(kind)?.into();
         }
-        self.map = kind;
+        self.options.direct_map = kind;
         Ok(())
     }
 
     /// Which direct map it keeps.
     pub fn direct_map(&self) -> DirectMapKind {
-        self.map
+        self.options.direct_map
     }
 
     /// How work is cut up unless a call says otherwise.
     pub fn set_parallel_mode(&mut self, mode: ParallelMode) {
-        self.mode = mode;
+        self.options.mode = mode;
+    }
+
+    /// What the codec is for.
+    fn context(&self) -> CodecContext {
+        CodecContext::new(self.dim, self.metric).by_residual(self.by_residual)
     }
 
     fn is_standalone(&self) -> bool {
         self.quantizer.to_string() == OneListSpec.to_string()
-    }
-}
-
-const NPROBE: (&str, &str) = ("nprobe", "a whole number of at least 1");
-const MAX_CODES: (&str, &str) = ("max_codes", "a whole number, 0 for no limit");
-const DIRECT_MAP: (&str, &str) = ("direct_map", "0 (none), 1 (array) or 2 (hash)");
-const QUANTIZER: &str = "quantizer_";
-
-/// The direct maps by the numbers that Faiss gives them.
-const DIRECT_MAPS: [DirectMapKind; 3] = [DirectMapKind::None, DirectMapKind::Array, DirectMapKind::Hash];
-
-impl IvfIndex {
-    fn direct_map_knob(&self) -> Knob {
-        let number = DIRECT_MAPS.iter().position(|kind| *kind == self.map).unwrap_or_default();
-        Knob::new(DIRECT_MAP.0, KnobValue::Int(number as u64), DIRECT_MAP.1)
-    }
-
-    fn turn_direct_map(&mut self, value: KnobValue) -> Result<(), KnobError> {
-        let fault = |found: String| KnobError::Value { name: DIRECT_MAP.0.to_owned(), must: DIRECT_MAP.1, found };
-        let number = value.whole(DIRECT_MAP.0, 0, DIRECT_MAP.1)?;
-        let kind = *DIRECT_MAPS.get(number).ok_or_else(|| fault(value.to_string()))?;
-        self.set_direct_map(kind).map_err(|error| fault(format!("{value}: {error}")))
     }
 }
 
@@ -200,39 +234,25 @@ impl Index for IvfIndex {
         SpecText::base(format!("{},{}", self.quantizer, self.codec))
     }
 
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
         self.search_nearest(queries, k, params)
     }
 
-    fn parts(&self) -> Vec<Part> {
-        let knobs = vec![
-            Knob::new(NPROBE.0, KnobValue::Int(self.nprobe as u64), NPROBE.1),
-            Knob::new(MAX_CODES.0, KnobValue::Int(self.max_codes as u64), MAX_CODES.1),
-            self.direct_map_knob(),
-        ];
-        let mut parts = vec![Part { path: String::new(), kind: file::ROW.tag.to_owned(), knobs }];
-        if let Some(trained) = &self.trained {
-            let mut knobs = trained.quantizer.knobs();
-            knobs.iter_mut().for_each(|knob| knob.name.insert_str(0, QUANTIZER));
-            let kind = trained.quantizer.export().tag;
-            parts.push(Part { path: "quantizer".to_owned(), kind, knobs });
-        }
-        parts
+    fn takes(&self) -> Takes {
+        self.with_own(&search::TAKES)
     }
 
-    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
-        if name == NPROBE.0 {
-            self.nprobe = value.whole(name, 1, NPROBE.1)?;
-        } else if name == MAX_CODES.0 {
-            self.max_codes = value.whole(name, 0, MAX_CODES.1)?;
-        } else if name == DIRECT_MAP.0 {
-            self.turn_direct_map(value)?;
-        } else if let (Some(inner), Some(trained)) = (name.strip_prefix(QUANTIZER), &mut self.trained) {
-            trained.quantizer = trained.quantizer.with_knob(inner, value)?;
-        } else {
-            return Err(unknown_knob(name, &self.parts()));
-        }
-        Ok(())
+    fn parts(&self) -> Vec<Part> {
+        self.all_parts()
+    }
+
+    fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        self.set_knob_of(path, name, &value)
     }
 
     fn memory(&self) -> usize {
@@ -245,17 +265,22 @@ impl Index for IvfIndex {
         // The ids of one list for everything count up, and are not stored.
         let id = if self.is_standalone() { 0 } else { size_of::<Id>() };
         let more = vectors.saturating_sub(self.len());
-        let codes = more.saturating_mul(self.codec.code_size(self.dim) + id);
+        let codes = more.saturating_mul(self.codec.code_size(&self.context()) + id);
         // The last block of a list is half full on average.
         let blocks = self.trained.as_ref().filter(|_| more > 0).map_or(0, |Trained { entries, .. }| {
             let layout = entries.layout();
-            entries.lists.nlist().saturating_mul(layout.block_len() / 2 * layout.code_size())
+            let lists = entries.lists.nlist().min(vectors);
+            lists.saturating_mul(layout.block_len() / 2 * layout.code_size())
         });
         self.memory().saturating_add(codes).saturating_add(blocks)
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
         self.export_node()
+    }
+
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
+        Ok(Box::new(self.snapshot()?))
     }
 
     fn as_train(&mut self) -> Option<&mut dyn Train> {
@@ -319,11 +344,23 @@ impl Index for IvfIndex {
     }
 }
 
+impl IvfIndex {
+    /// The index as it is now: lists in memory are shared with this one.
+    fn snapshot(&self) -> Result<Self, StoreError> {
+        let mut copy = self.clone();
+        if let Some(Trained { entries, .. }) = &mut copy.trained {
+            // Also where the store gives no snapshots: said now, and not by the first write.
+            entries.lists = entries.lists.snapshot()?.into();
+        }
+        Ok(copy)
+    }
+}
+
 impl Reset for IvfIndex {
     fn reset(&mut self) -> Result<(), StoreError> {
         if let Some(Trained { entries, .. }) = &mut self.trained {
             entries.writer()?.clear()?;
-            entries.map = ivf_core::DirectMap::new(self.map);
+            entries.map = Arc::new(ivf_core::DirectMap::new(self.options.direct_map));
             entries.next_id = 0;
             entries.len = 0;
         }

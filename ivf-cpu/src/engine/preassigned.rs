@@ -8,23 +8,30 @@ use ivf_core::ability::check_output;
 use ivf_core::error::{ReconstructError, SearchError};
 use ivf_core::index_ivf::check_radius;
 use ivf_core::scanner::Piece;
+use ivf_core::params::QUANTIZER_PREFIX;
 use ivf_core::selector::Selected;
 use ivf_core::{
-    AnyRows, Collector, Hits, IndexIvf, InvertedLists, Level1Quantizer, Limits, Location, ParallelMode, Probes,
-    SearchParams, SearchPlan, SearchResult, SearchStats, Sink,
+    AnyRows, Codec, Collector, Hits, IndexIvf, InvertedLists, Level1Quantizer, Limits, Location, ParallelMode, Probes,
+    SearchParam, SearchParams, SearchPlan, SearchResult, SearchStats, Sink, Takes,
 };
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The parameters of a search whose lists are given.
-const PARAMS: &[&str] = &["max_codes", "max_lists", "selector", "mode", "locations", "per_query"];
+/// The parameters of a search whose lists are given, beside those of the codec.
+const TAKES: Takes = Takes::of(&[
+    SearchParam::MaxCodes,
+    SearchParam::MaxLists,
+    SearchParam::Selector,
+    SearchParam::Mode,
+    SearchParam::Locations,
+    SearchParam::PerQuery,
+]);
 
 /// Those of a range search.
-const RANGE_PARAMS: &[&str] =
-    &["max_codes", "max_lists", "max_results", "max_empty_lists", "selector", "mode", "locations", "per_query"];
+const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults).with(SearchParam::MaxEmptyLists);
 
 /// Those of a search for one query with a collector.
-const ONE_PARAMS: &[&str] = &["max_codes", "max_lists", "selector"];
+const ONE_TAKES: Takes = Takes::of(&[SearchParam::MaxCodes, SearchParam::MaxLists, SearchParam::Selector]);
 
 /// Codes that a collector hears of at a time, at most.
 const STRETCH: usize = 4096;
@@ -35,23 +42,31 @@ impl IndexIvf for IvfIndex {
     }
 
     fn nprobe(&self) -> usize {
-        self.nprobe
+        self.options.nprobe
     }
 
     fn max_codes(&self) -> usize {
-        self.max_codes
+        self.options.max_codes
     }
 
     fn parallel_mode(&self) -> ParallelMode {
-        self.mode
+        self.options.mode
     }
 
-    fn quantizer(&self) -> Option<&Arc<dyn Level1Quantizer>> {
-        self.trained.as_ref().map(|trained| &trained.quantizer)
+    fn quantizer(&self) -> Option<Arc<dyn Level1Quantizer>> {
+        self.trained.as_ref().map(|trained| trained.quantizer.clone())
     }
 
-    fn lists(&self) -> Option<&dyn InvertedLists> {
-        self.trained.as_ref().map(|trained| &*trained.entries.lists)
+    fn lists(&self) -> Option<Arc<dyn InvertedLists>> {
+        self.trained.as_ref().map(|trained| trained.entries.lists.clone())
+    }
+
+    fn codec(&self) -> Option<Arc<dyn Codec>> {
+        self.trained.as_ref().map(|trained| trained.entries.codec.clone())
+    }
+
+    fn by_residual(&self) -> bool {
+        self.by_residual
     }
 
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
@@ -67,7 +82,7 @@ impl IndexIvf for IvfIndex {
         sinks: &mut [Sink],
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError> {
-        params.only("a search of given lists", PARAMS)?;
+        params.only("a search of given lists", &self.with_codec_params(&TAKES))?;
         if sinks.len() != queries.len() {
             return Err(SearchError::Count { what: "sinks", found: sinks.len(), queries: queries.len() });
         }
@@ -84,7 +99,7 @@ impl IndexIvf for IvfIndex {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
-        params.only("a range search of given lists", RANGE_PARAMS)?;
+        params.only("a range search of given lists", &self.with_codec_params(&RANGE_TAKES))?;
         let rounds = Rounds::new(self.metric.public(radius), params);
         let mut sinks = vec![rounds.sink(); queries.len()];
         let stats = self.scan_planned(queries, probes, params, |scan, batch, block, stats| {
@@ -100,18 +115,20 @@ impl IndexIvf for IvfIndex {
         collector: &mut dyn Collector,
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError> {
-        params.only("a search of one query with a collector", ONE_PARAMS)?;
+        params.only("a search of one query with a collector", &self.with_codec_params(&ONE_TAKES))?;
         if query.len() != 1 {
             let found = query.len().to_string();
-            return Err(SearchError::InvalidParam { param: "query", must: "one row", found });
+            return Err(SearchError::invalid("query", "one row", found));
         }
         let (Trained { entries, .. }, plan) = self.planned(query, probes, params)?;
         let started = Instant::now();
         let mut stats = SearchStats::of_queries(1);
         let mut scratch = Vec::new();
         let selector = params.selector.map(|selector| selector.prepare(plan.codes() as usize));
-        let mut scanner = entries.bound.scanner();
+        let settings = params.resolved(&self.codec_params(), &self.options.settings)?;
+        let mut scanner = entries.bound.scanner(&settings);
         scanner.set_query(query.to_f32(&mut scratch).row(0));
+        scanner.set_probes(plan.row(0));
         'lists: for probe in plan.row(0) {
             params.check_cancel()?;
             let list = entries.lists.list(probe.list)?;
@@ -146,11 +163,13 @@ impl IndexIvf for IvfIndex {
         collector: &mut dyn Collector,
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError> {
-        let mut rest = *params;
-        (rest.nprobe, rest.quantizer) = (None, None);
-        rest.only("a search of one query with a collector", ONE_PARAMS)?;
+        let takes = self.with_own(&ONE_TAKES).with(SearchParam::Nprobe);
+        params.only("a search of one query with a collector", &takes)?;
+        let mut rest = params.clone().without(SearchParam::Nprobe);
+        rest.own = rest.own.without_prefix(QUANTIZER_PREFIX);
         let started = Instant::now();
-        let probes = self.assign(query, params.nprobe.unwrap_or(self.nprobe), &params.for_quantizer())?;
+        let nprobe = params.nprobe.unwrap_or(self.options.nprobe);
+        let probes = self.assign(query, nprobe, &params.for_quantizer(&self.options.settings))?;
         let coarse_time = started.elapsed();
         let mut stats = self.search_one_preassigned(query, &probes, collector, &rest)?;
         stats.coarse_time = coarse_time;
@@ -190,7 +209,7 @@ impl IvfIndex {
         mut run: impl FnMut(&Scan<'_>, Batch<'_>, std::ops::Range<usize>, &mut SearchStats) -> Result<(), SearchError>,
     ) -> Result<SearchStats, SearchError> {
         let (Trained { entries, .. }, plan) = self.planned(queries, probes, params)?;
-        let scan = Scan::new(entries, self.mode, params, queries.len(), probes.nprobe());
+        let scan = Scan::new(self, entries, params, queries.len(), probes.nprobe())?;
         let mut stats = SearchStats::of_queries(queries.len());
         let mut scratch = Vec::new();
         for block in Batches::new(queries.len(), probes.nprobe()) {

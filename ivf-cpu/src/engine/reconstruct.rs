@@ -34,7 +34,7 @@ impl Reconstruct for IvfIndex {
         k: usize,
         params: &SearchParams<'_>,
     ) -> Result<(SearchResult, Vec<f32>), SearchError> {
-        let mut found = self.search(queries, k, &params.locations(true))?;
+        let mut found = self.search_rows(queries, k, &params.clone().locations(true))?;
         let entries = &self.trained.as_ref().ok_or(SearchError::NotTrained)?.entries;
         let mut vectors = vec![0.0; found.hits.total() * self.dim];
         entries.decode_at(found.hits.locations(), &mut vectors)?;
@@ -91,7 +91,8 @@ impl IvfIndex {
         let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
         let size = entries.layout().code_size();
         let mut codes = AlignedBytes::zeroed(ids.len().min(TOGETHER) * size);
-        let mut scanner = entries.bound.scanner();
+        let settings = self.codec_settings();
+        let mut scanner = entries.bound.scanner(&settings);
         scanner.set_query(query);
         scanner.set_list(ListNo(0), 0.0);
         let mut distances = vec![0.0; ids.len()];

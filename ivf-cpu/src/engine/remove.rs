@@ -61,9 +61,12 @@ impl Entries {
                 ids.extend(offsets.iter().filter_map(|&offset| Some((entries.id(offset)?, offset))));
             }
             let moves = self.writer()?.remove(list, &offsets)?;
-            ids.into_iter().for_each(|(id, offset)| self.map.remove(id, Location { list, offset }));
-            for moved in moves {
-                self.map.moved(moved.id, Location { list, offset: moved.from }, moved.to);
+            if self.map.kind() != DirectMapKind::None {
+                let map = self.map_mut();
+                ids.into_iter().for_each(|(id, offset)| map.remove(id, Location { list, offset }));
+                for moved in moves {
+                    map.moved(moved.id, Location { list, offset: moved.from }, moved.to);
+                }
             }
             removed += offsets.len();
             self.len -= offsets.len();

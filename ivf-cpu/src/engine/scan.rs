@@ -1,5 +1,6 @@
 //! Scanning a plan: the parallel modes, which differ only in how they cut one row of tasks.
 
+use super::IvfIndex;
 use super::entries::Entries;
 use super::filter::{Filters, Last};
 use super::packed::{self, Packed};
@@ -8,11 +9,12 @@ use ivf_core::error::SearchError;
 use ivf_core::executor::{map_items, split};
 use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
+use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{Piece, ScanQuery};
 use ivf_core::selector::Selected;
 use ivf_core::{
     BoundCodec, Cancel, Executor, InvertedListScanner, InvertedLists, ListNo, ParallelMode, Rows, SearchParams,
-    SearchPlan, SearchStats, Sink,
+    SearchPlan, SearchStats, Settings, Sink,
 };
 use std::ops::Range;
 use std::time::Instant;
@@ -35,6 +37,8 @@ pub(super) struct Scan<'a> {
     executor: &'a dyn Executor,
     cancel: Option<&'a Cancel>,
     mode: ParallelMode,
+    /// Of the codec's parameters.
+    settings: Settings,
 }
 
 /// A stretch of a list to scan for a query.
@@ -62,20 +66,21 @@ pub(super) struct Batch<'b> {
 impl<'a> Scan<'a> {
     /// A scan in a search of `queries` that scans about `lists` lists for each.
     pub(super) fn new(
+        index: &IvfIndex,
         entries: &'a Entries,
-        mode: ParallelMode,
         params: &SearchParams<'a>,
         queries: usize,
         lists: usize,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, SearchError> {
+        Ok(Self {
             bound: &*entries.bound,
             lists: &*entries.lists,
             filters: Filters::new(params, entries, queries, lists),
             executor: or_global(params.executor),
             cancel: params.cancel,
-            mode: params.mode.unwrap_or(mode),
-        }
+            mode: params.mode.unwrap_or(index.options.mode),
+            settings: params.resolved(&index.codec_params(), &index.options.settings)?,
+        })
     }
 
     /// [`run`](Self::run), counted and timed.
@@ -142,9 +147,10 @@ impl<'a> Scan<'a> {
         if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::Each(..)) {
             return self.mode;
         }
-        let (nlist, together) = (self.lists.nlist(), self.queries_at_once(queries));
-        let shared = probes / nlist * together / queries;
-        if shared >= SHARED && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
+        // Of `together` queries, a list is probed by `probes / nlist * together / queries`, on average.
+        let (nlist, together) = (self.lists.nlist() as u128, self.queries_at_once(queries) as u128);
+        let is_shared = probes as u128 * together >= SHARED as u128 * nlist * queries as u128;
+        if is_shared && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
     }
 
     /// The queries that one thread of a list-major search takes at a time.
@@ -178,7 +184,7 @@ impl<'a> Scan<'a> {
 
     /// Query after query.
     fn by_query(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
-        let mut scanner = self.bound.scanner();
+        let mut scanner = self.bound.scanner(&self.settings);
         let mut last = Last::default();
         let mut found = Vec::new();
         let mut lists = Vec::new();
@@ -195,6 +201,7 @@ impl<'a> Scan<'a> {
             self.lists.prefetch(&lists);
             let mut sink = sinks[query].fork();
             scanner.set_query(batch.queries.row(query));
+            scanner.set_probes(batch.plan.row(batch.first + query));
             for task in tasks.iter().filter(|task| is_wanted(task.list)) {
                 let entries = self.lists.list(task.list)?;
                 scanner.set_list(task.list, task.coarse_distance);
@@ -216,14 +223,16 @@ impl<'a> Scan<'a> {
 
     /// List after list, each for all the queries that probe it.
     fn by_list(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
-        let mut scanner = self.bound.scanner();
+        let mut scanner = self.bound.scanner(&self.settings);
         let (mut last, mut packed) = (Last::default(), Packed::default());
         let (Some(first), Some(end)) = (tasks.first(), tasks.last()) else { return Ok(Vec::new()) };
         let first = first.query;
         let mut found: Vec<(u32, Sink)> =
             (first..=end.query).map(|query| (query, sinks[query as usize].fork())).collect();
 
-        scanner.set_queries(batch.queries.slice(first as usize..end.query as usize + 1));
+        let queries = first as usize..end.query as usize + 1;
+        let probes: Vec<&[PlannedProbe]> = queries.clone().map(|query| batch.plan.row(batch.first + query)).collect();
+        scanner.set_queries(batch.queries.slice(queries), &probes);
         let rounds = nearest_first(tasks);
         let ordered: Vec<Task> = rounds.iter().flat_map(|round| list_after_list(round, self.lists.nlist())).collect();
         let common = if let Filters::Common(filter) = &self.filters { Some(filter) } else { None };
@@ -309,9 +318,17 @@ fn nearest_first(tasks: &[Task]) -> [Vec<Task>; 2] {
     [first, others]
 }
 
-/// The tasks by list, then by where they start, then by query, which is how they come: a counting sort.
+/// Lists for each task up to which sorting by counting, which looks at every list, is the faster way.
+const COUNTED: usize = 16;
+
+/// The tasks by list, then by where they start, then by query, which is how they come.
 fn list_after_list(tasks: &[Task], nlist: usize) -> Vec<Task> {
     let Some(&any) = tasks.first() else { return Vec::new() };
+    if nlist / COUNTED > tasks.len() {
+        let mut sorted = tasks.to_vec();
+        sorted.sort_by_key(|task| (task.list, task.start));
+        return sorted;
+    }
     let mut next = vec![0; nlist + 1];
     tasks.iter().for_each(|task| next[task.list.0 as usize + 1] += 1);
     for list in 0..nlist {
@@ -364,6 +381,7 @@ impl Group<'_> {
                 queries.push(ScanQuery {
                     number: (task.query - self.first) as usize,
                     query: self.batch.queries.row(task.query as usize),
+                    probes: self.batch.plan.row(self.batch.first + task.query as usize),
                     coarse_distance: task.coarse_distance,
                     limit,
                     mask,

@@ -7,29 +7,27 @@ use ivf_core::error::{InputError, SearchError};
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::plan::PlannedProbe;
 use ivf_core::{
-    AnyRows, Hits, InvertedLists, Limits, Probes, RangeSearch, Rows, SearchParams, SearchPlan, SearchResult,
-    SearchStats, Sink,
+    AnyRows, Hits, Index, InvertedLists, Limits, Probes, RangeSearch, Rows, SearchParam, SearchParams, SearchPlan,
+    SearchResult, SearchStats, Sink, Takes,
 };
 use std::mem;
 use std::time::Instant;
 
-/// The parameters of a search.
-const PARAMS: &[&str] =
-    &["nprobe", "max_codes", "max_lists", "ensure_k", "selector", "mode", "locations", "per_query", "quantizer"];
+/// The parameters of a search, beside those of the quantizer and the codec.
+pub(super) const TAKES: Takes = Takes::of(&[
+    SearchParam::Nprobe,
+    SearchParam::MaxCodes,
+    SearchParam::MaxLists,
+    SearchParam::EnsureK,
+    SearchParam::Selector,
+    SearchParam::Mode,
+    SearchParam::Locations,
+    SearchParam::PerQuery,
+]);
 
 /// Those of a range search.
-const RANGE_PARAMS: &[&str] = &[
-    "nprobe",
-    "max_codes",
-    "max_lists",
-    "max_results",
-    "max_empty_lists",
-    "selector",
-    "mode",
-    "locations",
-    "per_query",
-    "quantizer",
-];
+const RANGE_TAKES: Takes =
+    TAKES.without(SearchParam::EnsureK).with(SearchParam::MaxResults).with(SearchParam::MaxEmptyLists);
 
 impl IvfIndex {
     pub(super) fn search_nearest(
@@ -39,7 +37,7 @@ impl IvfIndex {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
         check_k(k)?;
-        params.only("an IVF index", PARAMS)?;
+        params.only("an IVF index", &self.takes())?;
         let mut search = Search::new(self, queries, params)?;
         let mut sinks = vec![Sink::top_k(k); queries.len()];
         for block in Batches::new(queries.len(), search.nprobe) {
@@ -70,14 +68,18 @@ impl IvfIndex {
         let asked = params.of_query(i);
         let limit = |asked: Option<usize>| asked.filter(|&most| most > 0).unwrap_or(usize::MAX);
         Limits {
-            nprobe: asked.nprobe.unwrap_or(self.nprobe),
+            nprobe: asked.nprobe.unwrap_or(self.options.nprobe),
             lists: limit(asked.max_lists),
-            codes: limit(Some(asked.max_codes.unwrap_or(self.max_codes))),
+            codes: limit(Some(asked.max_codes.unwrap_or(self.options.max_codes))),
         }
     }
 }
 
 impl RangeSearch for IvfIndex {
+    fn range_takes(&self) -> Takes {
+        self.with_own(&RANGE_TAKES)
+    }
+
     fn range_search(
         &self,
         queries: AnyRows<'_>,
@@ -85,7 +87,7 @@ impl RangeSearch for IvfIndex {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
-        params.only("a range search of an IVF index", RANGE_PARAMS)?;
+        params.only("a range search of an IVF index", &self.range_takes())?;
         let mut search = Search::new(self, queries, params)?;
         let rounds = Rounds::new(self.metric.public(radius), params);
         let mut sinks = vec![rounds.sink(); queries.len()];
@@ -126,15 +128,15 @@ impl<'a> Search<'a> {
         let own = params.per_query.map_or(0, <[_]>::len);
         let nprobes = (0..own.max(1)).map(|i| index.limits(params, i).nprobe);
         if nprobes.clone().any(|nprobe| nprobe == 0) {
-            return Err(SearchError::InvalidParam { param: "nprobe", must: "at least 1", found: "0".into() });
+            return Err(SearchError::invalid("nprobe", "at least 1", 0));
         }
         let nprobe = nprobes.max().unwrap_or(1).min(trained.quantizer.nlist());
         Ok(Self {
             index,
             trained,
-            scan: Scan::new(&trained.entries, index.mode, params, queries.len(), nprobe),
-            params: *params,
-            quantizer_params: params.for_quantizer(),
+            scan: Scan::new(index, &trained.entries, params, queries.len(), nprobe)?,
+            params: params.clone(),
+            quantizer_params: params.for_quantizer(&index.options.settings),
             nprobe,
             stats: SearchStats::of_queries(queries.len()),
         })
@@ -142,7 +144,7 @@ impl<'a> Search<'a> {
 
     /// What the queries with these numbers scan.
     fn plan(&mut self, rows: Rows<'_, f32>, numbers: &[usize]) -> Result<SearchPlan, SearchError> {
-        let (index, params) = (self.index, self.params);
+        let (index, params) = (self.index, self.params.clone());
         self.plan_within(rows, |i| index.limits(&params, numbers[i]))
     }
 

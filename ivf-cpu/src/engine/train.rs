@@ -1,14 +1,16 @@
 //! Training: the coarse quantizer first, then the codec, then empty lists.
 
+use super::entries::binding;
 use super::{Entries, IvfIndex, Trained};
 use crate::coarse::nearest_lists;
 use crate::executor::or_global;
 use crate::kmeans::{Random, sample};
 use ivf_core::codec::residuals;
 use ivf_core::error::{SearchError, TrainError};
-use ivf_core::{AnyRows, Centroids, Index, Rows, SearchParams, Train, TrainOptions, TrainReport};
+use ivf_core::{
+    AnyRows, Centroids, CodecTraining, Index, Rows, SearchParams, Train, TrainOptions, TrainReport,
+};
 use rand::SeedableRng;
-use std::sync::Arc;
 
 /// Bytes that it takes to find the list of a vector.
 const LISTS: usize = 40;
@@ -19,12 +21,14 @@ impl Train for IvfIndex {
             return Err(TrainError::NotEmpty { len: self.len() });
         }
         rows.check(self.dim)?;
+        let unsupported = |what: String| TrainError::Unsupported { kind: self.codec.to_string(), what };
+        self.codec.check(&self.context()).map_err(|error| unsupported(error.to_string()))?;
         let (quantizer, mut report) = self.quantizer.train(rows, self.metric, options)?;
 
-        let mut random = Random::seed_from_u64(options.seed.unwrap_or_default());
+        let mut random = Random::seed_from_u64(options.seed_or_default());
         let mut scratch = Vec::new();
         let sample = sample::sample(rows, self.codec.training_points(options), &mut random, &mut scratch);
-        let residuals = if self.codec.by_residual() {
+        let lists = if self.by_residual || self.codec.learns_from_lists() {
             let mut params = SearchParams::new().executor(or_global(options.executor));
             params.cancel = options.cancel;
             let unsupported = |what: String| TrainError::Unsupported { kind: self.quantizer.to_string(), what };
@@ -33,24 +37,28 @@ impl Train for IvfIndex {
                 other => unsupported(other.to_string()),
             })?;
             let lists = lists.into_iter().collect::<Option<Vec<_>>>();
-            let lists = lists.ok_or_else(|| unsupported("vectors that belong to no list".to_owned()))?;
-            let centroids: &dyn Centroids = &*quantizer;
-            Some(residuals(sample, &lists, centroids))
+            Some(lists.ok_or_else(|| unsupported("vectors that belong to no list".to_owned()))?)
         } else {
             None
         };
+        let centroids: &dyn Centroids = &*quantizer;
+        let residuals = lists.as_ref().filter(|_| self.by_residual).map(|lists| residuals(sample, lists, centroids));
         let seen = match &residuals {
             Some(residuals) => Rows::new(residuals, self.dim).expect("residuals have the vectors' shape"),
             None => sample,
         };
-        let (codec, codec_report) = self.codec.train(seen, self.metric, options)?;
+        let mut input = CodecTraining::new(seen, self.metric, options).context(self.context());
+        if let Some(lists) = &lists {
+            input = input.lists(lists, centroids);
+        }
+        let (codec, codec_report) = self.codec.train(&input)?;
         report.merge(codec_report);
         // What the lists have ahead of all queries is made now.
-        drop((residuals, scratch));
+        drop((residuals, scratch, lists));
 
         let lists = self.store.create(quantizer.nlist(), codec.layout())?;
-        let centroids: Arc<dyn Centroids> = quantizer.clone();
-        let mut entries = Entries::new(codec, centroids, lists, self.map);
+        let binding = binding(&quantizer, self.by_residual, &self.options).options(options);
+        let mut entries = Entries::new(codec, &binding, lists, self.options.direct_map)?;
         if let Some(before) = &self.trained {
             // Ids go on from the largest ever added, whatever was learnt in between.
             entries.next_id = before.entries.next_id;
@@ -70,9 +78,10 @@ impl Train for IvfIndex {
         let seen = points.min(most);
         // Those drawn from more, their lists (as the quantizer says them, and as they are handed on), and the residuals.
         let drawn = if points > most { seen * (vector + sample::CHOSEN) } else { 0 };
-        let residuals = if self.codec.by_residual() { seen * (vector + LISTS) } else { 0 };
-        let codes = drawn + residuals + self.codec.training_memory(self.dim, seen, options);
+        let assigned = if self.by_residual || self.codec.learns_from_lists() { seen * LISTS } else { 0 };
+        let residuals = if self.by_residual { seen * vector } else { 0 };
+        let codes = drawn + assigned + residuals + self.codec.training_memory(&self.context(), seen, options);
         // The centroids are learnt by then.
-        lists.max(self.quantizer.nlist() * vector + codes)
+        lists.max(self.quantizer.nlist().saturating_mul(vector).saturating_add(codes))
     }
 }

@@ -5,10 +5,11 @@
 //! blocks together once, and all queries pass over them.
 
 use super::{BLOCK, CACHED, Distance, Near, scan};
-use crate::simd::{LANES, Simd, join};
+use crate::simd::{Kernel, LANES, Level, Simd, join};
 use half::bf16;
 use ivf_core::CodeLayout;
 use ivf_core::layout::BlockPacker;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A float as the nearest one with 8 bits of significand (ties away from zero), and what is missing, in units of the last
@@ -56,7 +57,7 @@ impl<'a> Halves<'a> {
 
     /// The blocks `range`.
     #[must_use]
-    pub fn blocks(self, range: std::ops::Range<usize>) -> Self {
+    pub fn blocks(self, range: Range<usize>) -> Self {
         let columns = range.start * self.dim..range.end * self.dim;
         Self { upper: &self.upper[columns.clone()], lower: &self.lower[columns], dim: self.dim }
     }
@@ -67,11 +68,17 @@ impl<'a> Halves<'a> {
         columns.resize(self.upper.len(), [0.0; BLOCK]);
         // A plain loop: an iterator's own functions would not be compiled for the instruction set.
         for ((column, upper), lower) in columns.iter_mut().zip(self.upper).zip(self.lower) {
-            let (upper, lower) = (upper.as_chunks::<LANES>().0, lower.as_chunks::<LANES>().0);
-            for (half, lanes) in column.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                *lanes = simd.to_array(simd.join(&upper[half], &lower[half]));
-            }
+            join_column(simd, upper, lower, column);
         }
+    }
+}
+
+/// The whole floats of one column.
+#[inline(always)]
+fn join_column<S: Simd>(simd: S, upper: &[bf16; BLOCK], lower: &[u16; BLOCK], column: &mut [f32; BLOCK]) {
+    let (upper, lower) = (upper.as_chunks::<LANES>().0, lower.as_chunks::<LANES>().0);
+    for (half, lanes) in column.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        *lanes = simd.to_array(simd.join(&upper[half], &lower[half]));
     }
 }
 
@@ -97,6 +104,29 @@ impl BlockPacker for Packer {
         }
     }
 
+    fn pack(&self, planes: &mut [&mut [u8]], slots: Range<usize>, codes: &[u8]) {
+        if slots.len() < FEW {
+            let size = codes.len() / slots.len().max(1);
+            return slots.zip(codes.chunks_exact(size.max(1))).for_each(|(slot, code)| self.put(planes, slot, code));
+        }
+        let [upper, lower] = planes else { panic!("two planes") };
+        let upper = bytemuck::cast_slice_mut::<u8, [bf16; BLOCK]>(upper);
+        let lower = bytemuck::cast_slice_mut::<u8, [u16; BLOCK]>(lower);
+        Level::get().run(Pack { upper, lower, slots, codes: codes.as_chunks::<4>().0 });
+    }
+
+    fn unpack(&self, planes: &[&[u8]], slots: Range<usize>, codes: &mut [u8]) {
+        if slots.len() < FEW {
+            let size = codes.len() / slots.len().max(1);
+            return slots
+                .zip(codes.chunks_exact_mut(size.max(1)))
+                .for_each(|(slot, code)| self.get(planes, slot, code));
+        }
+        let upper = bytemuck::cast_slice::<u8, [bf16; BLOCK]>(planes[0]);
+        let lower = bytemuck::cast_slice::<u8, [u16; BLOCK]>(planes[1]);
+        Level::get().run(Unpack { upper, lower, slots, codes: codes.as_chunks_mut::<4>().0 });
+    }
+
     fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, _scratch: &mut [u8]) {
         for (from, to) in from.iter().zip(to) {
             let from = bytemuck::cast_slice::<u8, [u16; BLOCK]>(from);
@@ -104,6 +134,114 @@ impl BlockPacker for Packer {
             assert!(from_slot < BLOCK && to_slot < BLOCK, "a slot of the block");
             for (from, to) in from.iter().zip(to) {
                 to[to_slot] = from[from_slot];
+            }
+        }
+    }
+}
+
+/// Fewer slots than this are packed one by one. (Of 128 dimensions under callgrind, AVX2: 4 slots
+/// take 6,700 instructions instead of 5,800 together, 8 slots 9,200 instead of 10,100, all 32 slots
+/// 16,000 instead of 35,500.)
+const FEW: usize = 8;
+
+/// Dimensions that are packed at once: a cache line of each vector.
+const TILE: usize = 16;
+
+/// Puts vectors into some slots of a block.
+///
+/// ```text
+/// 16 dimensions of each vector          columns of floats, in the cache          the block
+///   a | ax ay az ... |                    | ax bx cx ... |                  -->  | ax' bx' cx' ... |   | ax bx cx ... |
+///   b | bx by bz ... |          -->       | ay by cy ... |                  -->  | ay' by' cy' ... |   | ay by cy ... |
+/// ```
+///
+/// Each line of the vectors is read once, and each column of the block is written once, in one
+/// piece.
+struct Pack<'a> {
+    upper: &'a mut [[bf16; BLOCK]],
+    lower: &'a mut [[u16; BLOCK]],
+    slots: Range<usize>,
+    codes: &'a [[u8; 4]],
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let Self { upper, lower, slots, codes } = self;
+        let dim = upper.len();
+        assert!(slots.end <= BLOCK && codes.len() == slots.len() * dim && lower.len() == dim, "codes for the slots");
+        let mut columns = [[0.0_f32; BLOCK]; TILE];
+        for first in (0..dim).step_by(TILE) {
+            let width = TILE.min(dim - first);
+            for (slot, code) in slots.clone().zip(codes.chunks_exact(dim)) {
+                match code[first..].first_chunk::<TILE>() {
+                    Some(code) => put_in_columns(&mut columns, slot, code),
+                    None => put_in_columns(&mut columns, slot, &code[first..]),
+                }
+            }
+            for ((column, upper), lower) in
+                columns.iter().zip(&mut upper[first..first + width]).zip(&mut lower[first..])
+            {
+                if slots.len() == BLOCK {
+                    for ((&x, upper), lower) in column.iter().zip(upper).zip(lower) {
+                        (*upper, *lower) = split(x);
+                    }
+                } else {
+                    let (upper, lower) = (&mut upper[slots.clone()], &mut lower[slots.clone()]);
+                    for ((&x, upper), lower) in column[slots.clone()].iter().zip(upper).zip(lower) {
+                        (*upper, *lower) = split(x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One loop for a whole tile, which is unrolled, and for the rest of a vector.
+#[inline(always)]
+fn put_in_columns(columns: &mut [[f32; BLOCK]; TILE], slot: usize, code: &[[u8; 4]]) {
+    for (column, x) in columns.iter_mut().zip(code) {
+        column[slot] = f32::from_le_bytes(*x);
+    }
+}
+
+/// The same, the other way round.
+#[inline(always)]
+fn take_from_columns(columns: &[[f32; BLOCK]; TILE], slot: usize, code: &mut [[u8; 4]]) {
+    for (x, column) in code.iter_mut().zip(columns) {
+        *x = column[slot].to_le_bytes();
+    }
+}
+
+/// Takes vectors out of some slots of a block: [`Pack`] the other way round.
+struct Unpack<'a> {
+    upper: &'a [[bf16; BLOCK]],
+    lower: &'a [[u16; BLOCK]],
+    slots: Range<usize>,
+    codes: &'a mut [[u8; 4]],
+}
+
+impl Kernel for Unpack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { upper, lower, slots, codes } = self;
+        let dim = upper.len();
+        assert!(slots.end <= BLOCK && codes.len() == slots.len() * dim && lower.len() == dim, "room for the slots");
+        let mut columns = [[0.0_f32; BLOCK]; TILE];
+        for first in (0..dim).step_by(TILE) {
+            let width = TILE.min(dim - first);
+            for ((column, upper), lower) in columns.iter_mut().zip(&upper[first..first + width]).zip(&lower[first..]) {
+                join_column(simd, upper, lower, column);
+            }
+            for (slot, code) in slots.clone().zip(codes.chunks_exact_mut(dim)) {
+                match code[first..].first_chunk_mut::<TILE>() {
+                    Some(code) => take_from_columns(&columns, slot, code),
+                    None => take_from_columns(&columns, slot, &mut code[first..]),
+                }
             }
         }
     }
@@ -181,5 +319,62 @@ fn scan_one<S: Simd, D: Distance>(
         scan(simd, distance, blocks.dim, &[query], thresholds, columns, |found| {
             near(Near { block: b, lanes: found.lanes & seen(b), ..found })
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivf_core::bytes::AlignedBytes;
+
+    #[test]
+    fn runs_of_slots_are_packed_as_one_by_one() {
+        for dim in [1, 3, 15, 16, 17, 40] {
+            let layout = Halves::layout(dim);
+            let len = 2 * BLOCK + 3;
+            let codes: Vec<u8> =
+                (0..len * dim).flat_map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+            let size = dim * 4;
+            let planes = || [0, 1].map(|plane| AlignedBytes::copy_of(&vec![0x5a; layout.plane_bytes(plane, len)]));
+            // Every run within a block, and some over its ends.
+            let within = (0..=BLOCK).flat_map(|start| (start..=BLOCK).map(move |end| start..end));
+            for slots in within.chain([0..len, 1..len, BLOCK - 1..BLOCK + 1, 5..2 * BLOCK + 1]) {
+                let codes = &codes[slots.start * size..slots.end * size];
+                let (mut together, mut each) = (planes(), planes());
+                let [upper, lower] = &mut together;
+                layout.pack(&mut [&mut *upper, &mut *lower], slots.start, codes);
+                let [upper, lower] = &mut each;
+                for (slot, code) in slots.clone().zip(codes.chunks_exact(size)) {
+                    layout.put(&mut [&mut *upper, &mut *lower], slot, code);
+                }
+                assert!((0..2).all(|plane| together[plane][..] == each[plane][..]), "dimension {dim}, slots {slots:?}");
+                let mut back = vec![0; codes.len()];
+                layout.unpack(&[&together[0], &together[1]], slots.start, &mut back);
+                assert!(back == codes, "dimension {dim}, slots {slots:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_packs_the_same_bytes() {
+        const DIM: usize = 37;
+        let codes: Vec<[u8; 4]> =
+            (0..BLOCK * DIM).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        for level in Level::available() {
+            for slots in [0..BLOCK, 3..BLOCK - 2] {
+                let codes = &codes[slots.start * DIM..slots.end * DIM];
+                let (mut upper, mut lower) = ([[bf16::ZERO; BLOCK]; DIM], [[0; BLOCK]; DIM]);
+                level.run(Pack { upper: &mut upper, lower: &mut lower, slots: slots.clone(), codes });
+                for (slot, code) in slots.clone().zip(codes.chunks_exact(DIM)) {
+                    for (d, x) in code.iter().enumerate() {
+                        let (high, low) = split(f32::from_le_bytes(*x));
+                        assert_eq!((upper[d][slot].to_bits(), lower[d][slot]), (high.to_bits(), low), "{level}");
+                    }
+                }
+                let mut back = vec![[0; 4]; codes.len()];
+                level.run(Unpack { upper: &upper, lower: &lower, slots, codes: &mut back });
+                assert_eq!(back, codes, "{level}");
+            }
+        }
     }
 }

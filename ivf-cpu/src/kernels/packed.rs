@@ -55,7 +55,7 @@ impl PackedRows {
 
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
-        self.bytes.len()
+        self.bytes.memory()
     }
 
     /// The blocks, each `dim` lanes of 32 floats.
@@ -78,5 +78,25 @@ impl PackedRows {
         assert!(i < self.len && out.len() == self.dim, "row {i} of {}, {} of {} places", self.len, out.len(), self.dim);
         let block = self.blocks().nth(i / BLOCK).expect("a block for every row");
         out.iter_mut().zip(block).for_each(|(x, lanes)| *x = lanes[i % BLOCK]);
+    }
+    /// Writes the vectors from `first` on to `out`, row after row.
+    ///
+    /// # Panics
+    /// If there are fewer vectors, or `out` is not of whole rows.
+    pub fn rows(&self, first: usize, out: &mut [f32]) {
+        assert!(out.len().is_multiple_of(self.dim), "rows of {} numbers", self.dim);
+        let count = out.len() / self.dim;
+        assert!(first <= self.len && count <= self.len - first, "{count} rows from {first} on, of {}", self.len);
+        let mut done = 0;
+        while done < count {
+            let (block, start) = ((first + done) / BLOCK, (first + done) % BLOCK);
+            let lanes = (BLOCK - start).min(count - done);
+            let rows = &mut out[done * self.dim..][..lanes * self.dim];
+            let columns = &self.columns()[block * self.dim..][..self.dim];
+            for (lane, row) in (start..).zip(rows.chunks_exact_mut(self.dim)) {
+                row.iter_mut().zip(columns).for_each(|(x, column)| *x = column[lane]);
+            }
+            done += lanes;
+        }
     }
 }

@@ -28,9 +28,6 @@ pub use parts::train_parts;
 /// The random numbers of training: the same ones for the same seed, on every machine and in every version.
 pub(crate) type Random = Xoshiro256PlusPlus;
 
-/// The seed where the caller gives none (Faiss's).
-const SEED: u64 = 1234;
-
 /// Below this many points for each centroid, the report warns (Faiss's `min_points_per_centroid`).
 const MIN_POINTS: usize = 39;
 
@@ -92,14 +89,17 @@ impl KMeans {
     /// is drawn from those rows, each round from all, and centroids are split only at the end.
     ///
     /// # Errors
-    /// [`TrainError::TooFew`] if there are fewer rows than centroids, [`TrainError::Cancelled`].
+    /// [`TrainError::TooFew`] if there are fewer rows than centroids, [`TrainError::Cancelled`],
+    /// [`TrainError::Unsupported`] if `IVF_SIMD` names an instruction set that this machine does
+    /// not have.
     pub fn train(&self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<(Vec<f32>, TrainReport), TrainError> {
+        check_level()?;
         let (k, dim) = (self.k, rows.dim());
         if rows.len() < k {
             return Err(TrainError::TooFew { needed: k, found: rows.len() });
         }
         let executor = or_global(options.executor);
-        let mut random = Random::seed_from_u64(options.seed.unwrap_or(SEED));
+        let mut random = Random::seed_from_u64(options.seed_or_default());
         let mut scratch = Vec::new();
         let points = sample::sample(rows, most_points(k, options), &mut random, &mut scratch);
         let mut report = TrainReport::default();
@@ -142,6 +142,10 @@ impl KMeans {
         report.objectives.push(objectives);
         Ok((centroids, report))
     }
+}
+
+fn check_level() -> Result<(), TrainError> {
+    crate::simd::check().map_err(|error| TrainError::Unsupported { kind: "k-means".into(), what: error.to_string() })
 }
 
 /// Points that are enough for `k` centroids.

@@ -1,6 +1,6 @@
 //! k-means of parts of vectors, all at once: the codebooks of a product quantizer.
 
-use super::{MIN_POINTS, Random, SEED, column_means, most_points, sample, update};
+use super::{MIN_POINTS, Random, check_level, column_means, most_points, sample, update};
 use crate::executor::or_global;
 use crate::kernels::{BLOCK, LaneCentroids, PackedRows};
 use crate::simd::{Kernel, Level, Simd};
@@ -19,7 +19,9 @@ const CHUNK: usize = 64;
 /// parts and rounds, and the result has the same bits for any number of threads.
 ///
 /// # Errors
-/// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`].
+/// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`],
+/// [`TrainError::Unsupported`] if `IVF_SIMD` names an instruction set that this machine does not
+/// have.
 ///
 /// # Panics
 /// If there is no part, one is empty or lies outside the dimensions, or `k` is not in `1..=256`.
@@ -34,11 +36,12 @@ pub fn train_parts(
         !parts.is_empty() && parts.iter().all(|part| !part.is_empty() && part.end <= points.dim()),
         "parts of the points"
     );
+    check_level()?;
     if points.len() < k {
         return Err(TrainError::TooFew { needed: k, found: points.len() });
     }
     let executor = or_global(options.executor);
-    let mut random = Random::seed_from_u64(options.seed.unwrap_or(SEED));
+    let mut random = Random::seed_from_u64(options.seed_or_default());
     let mut scratch = Vec::new();
     let points = sample::sample(points.into(), most_points(k, options), &mut random, &mut scratch);
     let mut report = TrainReport::default();

@@ -27,6 +27,8 @@ pub use scalar::Scalar;
 pub(crate) use vector::join;
 pub use vector::{LANES, Lane, Simd};
 
+use ivf_core::error::BuildError;
+use std::ffi::OsStr;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -74,7 +76,7 @@ pub struct UnknownLevel(String);
 impl fmt::Display for UnknownLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known: Vec<String> = Level::available().iter().map(Level::to_string).collect();
-        write!(f, "this machine has no instruction set '{}'; it has {}", self.0, known.join(", "))
+        write!(f, "this machine has no instruction set '{}'; it has {}", self.0.escape_debug(), known.join(", "))
     }
 }
 
@@ -101,31 +103,14 @@ impl Level {
     /// # Errors
     /// [`UnknownLevel`] if `IVF_SIMD` names none of this machine's.
     pub fn from_env() -> Result<Level, UnknownLevel> {
-        static LEVEL: OnceLock<Result<Level, UnknownLevel>> = OnceLock::new();
-        LEVEL
-            .get_or_init(|| {
-                let levels = Level::available();
-                match std::env::var_os("IVF_SIMD") {
-                    None => Ok(*levels.last().expect("scalar is always there")),
-                    Some(name) => {
-                        let name = name.to_string_lossy();
-                        let found = levels.into_iter().find(|level| level.to_string() == name);
-                        found.ok_or_else(|| UnknownLevel(name.into_owned()))
-                    }
-                }
-            })
-            .clone()
+        looked_up().clone()
     }
 
-    /// [`Level::from_env`] for code that has nowhere to put an error.
-    ///
-    /// # Panics
-    /// If `IVF_SIMD` names an instruction set that this machine does not have.
+    /// [`Level::from_env`] for code that has nowhere to put an error: the best level of this
+    /// machine if `IVF_SIMD` names none of its levels. ([`check`] has said so by then: an index
+    /// calls it when it is made or read.)
     pub fn get() -> Level {
-        match Level::from_env() {
-            Ok(level) => level,
-            Err(error) => panic!("IVF_SIMD: {error}"),
-        }
+        looked_up().as_ref().copied().unwrap_or_else(|_| best())
     }
 
     /// Runs a kernel with the level's instruction set.
@@ -148,6 +133,32 @@ impl Level {
     }
 }
 
+fn looked_up() -> &'static Result<Level, UnknownLevel> {
+    static LEVEL: OnceLock<Result<Level, UnknownLevel>> = OnceLock::new();
+    LEVEL.get_or_init(|| named(std::env::var_os("IVF_SIMD").as_deref()))
+}
+
+/// The level of this name, or the best of this machine if none is named.
+fn named(name: Option<&OsStr>) -> Result<Level, UnknownLevel> {
+    let Some(name) = name else { return Ok(best()) };
+    let name = name.to_string_lossy();
+    let found = Level::available().into_iter().find(|level| level.to_string() == name);
+    found.ok_or_else(|| UnknownLevel(name.into_owned()))
+}
+
+fn best() -> Level {
+    *Level::available().last().expect("scalar is always there")
+}
+
+/// Says whether this machine has the instruction set that `IVF_SIMD` names. An index calls it when
+/// it is made or read, training when it begins; scans and kernels then run on [`Level::get`].
+///
+/// # Errors
+/// [`BuildError::Environment`] if `IVF_SIMD` names none of this machine's.
+pub fn check() -> Result<(), BuildError> {
+    Level::from_env().map(|_| ()).map_err(|error| BuildError::Environment(format!("IVF_SIMD: {error}")))
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = SETS.iter().find(|row| row.0 == self.0).expect("every set has a row");
@@ -166,5 +177,19 @@ mod tests {
         if let Ok(required) = std::env::var("IVF_REQUIRE_SIMD") {
             assert!(names.contains(&required), "{required} is not among {}", names.join(", "));
         }
+    }
+
+    #[test]
+    fn a_level_is_found_by_its_name_and_no_other_name_passes() {
+        assert_eq!(named(None), Ok(best()));
+        for level in Level::available() {
+            assert_eq!(named(Some(level.to_string().as_ref())), Ok(level));
+        }
+        for unknown in ["mmx", "", "Scalar", "avx2\n"] {
+            let error = named(Some(unknown.as_ref())).unwrap_err().to_string();
+            assert!(error.contains(&unknown.escape_debug().to_string()) && error.contains("it has scalar"), "{error}");
+        }
+        assert!(Level::available().contains(&Level::get()));
+        assert_eq!(check().is_ok(), Level::from_env().is_ok());
     }
 }

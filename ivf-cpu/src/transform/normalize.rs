@@ -1,9 +1,10 @@
 //! `L2norm`: vectors scaled to unit length.
 
 use ivf_core::error::{BuildError, DecodeError, InputError, TrainError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::registry::TransformRow;
 use ivf_core::transform::Reverse;
-use ivf_core::{AnyRows, MAX_DIM, Node, Rows, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec};
+use ivf_core::{AnyRows, Metric, Node, Rows, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,12 +12,14 @@ use std::sync::Arc;
 pub(super) const ROW: TransformRow = TransformRow::new(
     "l2norm",
     "L2norm",
-    "scales vectors to unit length; a zero vector is an error",
-    &["L2norm"],
     // Faiss takes both spellings.
-    |token| matches!(token, "L2norm" | "L2Norm").then(|| Ok(Arc::new(NormalizeSpec) as _)),
-    |node| Ok(Arc::new(Normalize::read(node)?)),
-);
+    |token, _| matches!(token.plain()?, "L2norm" | "L2Norm").then(|| Ok(Arc::new(NormalizeSpec) as _)),
+    |node, _| Ok(Arc::new(Normalize::read(node)?)),
+)
+.about("scales vectors to unit length; a zero vector is an error")
+.samples(&["L2norm"]);
+
+const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt)];
 
 /// `L2norm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +32,25 @@ impl fmt::Display for NormalizeSpec {
 }
 
 impl TransformSpec for NormalizeSpec {
-    fn dim_out(&self, dim: usize) -> Result<usize, BuildError> {
+    fn dim_out(&self, dim: usize, _metric: Metric) -> Result<usize, BuildError> {
         Ok(dim)
     }
 
-    fn training_points(&self) -> usize {
+    fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
+        0
+    }
+
+    fn training_memory(&self, _dim: usize, _metric: Metric, _points: usize, _options: &TrainOptions<'_>) -> usize {
         0
     }
 
     fn train(
         &self,
         rows: AnyRows<'_>,
+        _metric: Metric,
         _options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
-        Ok((Arc::new(Normalize { dim: rows.dim() }), TrainReport::default()))
+        Ok((Arc::new(Normalize::new(rows.dim())), TrainReport::default()))
     }
 }
 
@@ -53,18 +61,28 @@ pub struct Normalize {
 }
 
 impl Normalize {
+    /// The transform of vectors of `dim`.
+    ///
+    /// # Panics
+    /// If `dim` is zero.
+    pub fn new(dim: usize) -> Self {
+        assert!(dim > 0, "vectors have dimensions");
+        Self { dim }
+    }
+
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        match usize::try_from(node.meta::<u64>()?) {
-            Ok(dim) if (1..=MAX_DIM).contains(&dim) => Ok(Self { dim }),
-            _ => Err(DecodeError::value(&node.tag, "a dimension that cannot be")),
-        }
+        Ok(Self::new(node.fields(SCHEMA)?.dim("dim")?))
     }
 }
 
 impl Transform for Normalize {
     fn spec(&self) -> Arc<dyn TransformSpec> {
         Arc::new(NormalizeSpec)
+    }
+
+    fn tag(&self) -> &str {
+        ROW.tag
     }
 
     fn dim_in(&self) -> usize {
@@ -92,8 +110,12 @@ impl Transform for Normalize {
         Some(self)
     }
 
+    fn memory(&self) -> usize {
+        0
+    }
+
     fn export(&self) -> Node<'_> {
-        Node::new(ROW.tag, 0, &(self.dim as u64))
+        Node::new(ROW.tag, 0).with("dim", self.dim)
     }
 }
 
@@ -112,13 +134,22 @@ mod tests {
     fn unit_length_at_every_scale_and_zero_is_named() {
         let rows = [3.0_f32, 4.0, 3e-30, 4e-30, 3e30, 4e30];
         let mut out = [0.0; 6];
-        Normalize { dim: 2 }.apply(Rows::new(&rows, 2).unwrap(), &mut out).unwrap();
+        Normalize::new(2).apply(Rows::new(&rows, 2).unwrap(), &mut out).unwrap();
         // The inputs of the later rows are themselves rounded: one unit in the last place.
         let exact = [0.6_f32, 0.8].into_iter().cycle();
         assert!(out.iter().zip(exact).all(|(got, want)| (got - want).abs() <= f32::EPSILON), "{out:?}");
-        let error = Normalize { dim: 1 }.apply(Rows::new(&[1.0, 0.0], 1).unwrap(), &mut out[..2]).unwrap_err();
+        let error = Normalize::new(1).apply(Rows::new(&[1.0, 0.0], 1).unwrap(), &mut out[..2]).unwrap_err();
         assert_eq!(error, InputError::ZeroVector { row: 1 });
-        Normalize { dim: 2 }.apply(Rows::new(&[f32::INFINITY, 1.0], 2).unwrap(), &mut out[..2]).unwrap();
+        Normalize::new(2).apply(Rows::new(&[f32::INFINITY, 1.0], 2).unwrap(), &mut out[..2]).unwrap();
         assert!(out[0].is_nan());
+    }
+
+    #[test]
+    fn a_transform_is_read_as_it_was_exported() {
+        let exported = Normalize::new(7);
+        let read = Normalize::read(&exported.export().to_stored()).unwrap();
+        assert_eq!((read.dim_in(), read.dim_out(), read.tag()), (7, 7, ROW.tag));
+        let no_dimension = Node::new(ROW.tag, 0).with("dim", 0_u64);
+        assert!(matches!(Normalize::read(&no_dimension.to_stored()), Err(DecodeError::Value { .. })));
     }
 }

@@ -8,10 +8,41 @@ pub use id_map::IdMap;
 pub use pre_transform::PreTransform;
 pub use refine::Refine;
 
+use ivf_core::error::KnobError;
+use ivf_core::part::{Part, below, unknown_knob, unknown_part};
 use ivf_core::registry::{IndexRow, WrapperRow};
+use ivf_core::{Index, KnobValue};
 
 /// The wrappers of this crate that have a token.
 pub const WRAPPERS: &[WrapperRow] = &[id_map::ROW2, id_map::ROW, refine::ROW];
 
 /// The wrappers of this crate that the factory makes by itself: around transforms, and for the cosine.
 pub(crate) const PRE_TRANSFORM: IndexRow = pre_transform::ROW;
+
+ivf_core::index_as_ref!(IdMap, Refine, PreTransform);
+
+/// The parts of a wrapper: its own ones, and those of the index inside it under the name that this has there.
+fn parts_around(own: Vec<Part>, name: &str, inner: &dyn Index) -> Vec<Part> {
+    own.into_iter().chain(inner.parts().into_iter().map(|part| part.under(name))).collect()
+}
+
+/// Sets a knob of the index inside a wrapper, which is the wrapper's part `part`. The wrapper has no
+/// knob of that name and path itself. Errors name the paths of the wrapper.
+fn set_inner_knob(
+    wrapper: &mut impl Index,
+    part: &str,
+    path: &str,
+    name: &str,
+    value: KnobValue,
+) -> Result<(), KnobError> {
+    let set = below(path, part).zip(wrapper.wrapped_mut()).map(|(rest, inner)| inner.set_knob_at(rest, name, value));
+    match set {
+        Some(Err(KnobError::NoSuchPart { .. })) => Err(unknown_part(path, &wrapper.parts())),
+        Some(set) => set,
+        None => {
+            let parts = wrapper.parts();
+            let here: Vec<Part> = parts.iter().filter(|known| known.path == path).cloned().collect();
+            Err(if here.is_empty() { unknown_part(path, &parts) } else { unknown_knob(name, &here) })
+        }
+    }
+}

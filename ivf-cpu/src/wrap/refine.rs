@@ -1,34 +1,59 @@
 //! `RFlat`: an index whose candidates are ranked again by exact distances.
 
+use super::{parts_around, set_inner_knob};
 use crate::codec::RowsSpec;
 use crate::engine::CodesIndex;
 use ivf_core::ability::{Add, Reconstruct, Remove, Reset, Train, Update};
 use ivf_core::error::{
-    AddError, BuildError, DecodeError, EditError, KnobError, ReconstructError, SearchError, StoreError, TrainError,
-    Unable,
+    AddError, BuildError, DecodeError, EditError, KnobError, PartsError, ReconstructError, SearchError, StoreError,
+    TrainError, Unable,
 };
 use ivf_core::executor::map;
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::index_ivf::check_k;
-use ivf_core::registry::{Registry, Side, WrapperRow, WrapperSpec};
+use ivf_core::param::ParamRange;
+use ivf_core::registry::{Parsed, Registry, Side, Token, TokenError, WrapperRow, WrapperSpec};
 use ivf_core::{
     AddOptions, AddReport, AnyRows, DirectMapKind, Hits, Id, IdSelector, Index, Knob, KnobValue, Location, Metric,
-    Neighbor, Node, Part, SearchParams, SearchResult, Sink, SpecText, StoredNode, TrainOptions, TrainReport,
+    Neighbor, Node, Param, Part, SearchParam, SearchParams, SearchResult, Sink, SpecText, StoredNode, Takes,
+    TrainOptions, TrainReport,
 };
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// The row of this wrapper.
-pub(super) const ROW: WrapperRow = WrapperRow::new(
-    "refine",
-    "RFlat",
-    "ranks the candidates of an index again by exact distances to full vectors; knob k_factor",
-    &["RFlat"],
-    2,
-    Side::After,
-    |token| (token == "RFlat").then(|| Ok(Arc::new(RFlat) as _)),
-    |node, registry| Ok(Box::new(Refine::read(node, registry)?)),
-);
+pub(super) const ROW: WrapperRow =
+    WrapperRow::new("refine", "RFlat", parse, |node, registry| Ok(Box::new(Refine::read(node, registry)?)))
+        .about("ranks the candidates of an index again by exact distances to full vectors; knob k_factor_rf")
+        .samples(&["RFlat"])
+        .level(2)
+        .side(Side::After);
+
+/// The fields in files.
+const SCHEMA: &Schema = &[Field::new(SearchParam::KFactorRf.name(), FieldType::Float32)];
+
+/// The names under which the two indexes stand among the parts.
+const BASE: &str = "base";
+const REFINE: &str = "refine";
+
+/// `RFlat`, or Faiss's spelling `Refine(Flat)`.
+fn parse(token: &Token<'_>, registry: &Registry) -> Parsed<dyn WrapperSpec> {
+    if token.plain() == Some(ROW.grammar) {
+        return Some(Ok(Arc::new(RFlat)));
+    }
+    if token.name() != "Refine" {
+        return None;
+    }
+    Some(token.codec_argument(registry).and_then(|codec| match codec.to_string() {
+        codec if codec == RowsSpec.to_string() => Ok(Arc::new(RFlat) as Arc<dyn WrapperSpec>),
+        codec => {
+            let what = format!("candidates are ranked again by {RowsSpec} only, not by {codec}");
+            Err(TokenError::new(token.arguments_span(), what))
+        }
+    }))
+}
 
 #[derive(Debug)]
 struct RFlat;
@@ -45,17 +70,34 @@ impl WrapperSpec for RFlat {
     }
 }
 
-/// An index that finds candidates, and a codec's standalone index of the same vectors that ranks them. (Faiss's `IndexRefine`.)
+/// An index that finds candidates, and a codec's standalone index of the same vectors that ranks
+/// them. (Faiss's `IndexRefine`.)
 ///
-/// A search for `k` takes the best `k * k_factor` of the base and keeps the `k` whose refined distances are smallest.
+/// A search for `k` takes the best `k * k_factor_rf` of the base and keeps the `k` whose refined
+/// distances are smallest. The knob `k_factor_rf` (alias `k_factor`) is 1 until somebody sets it. At
+/// 1 the index only re-orders what the base found: choose a larger value. A stored index keeps its
+/// own.
 #[derive(Debug)]
 pub struct Refine {
     base: Box<dyn Index>,
     refine: CodesIndex,
-    k_factor: f32,
+    k_factor_rf: f32,
 }
 
-const K_FACTOR: (&str, &str) = ("k_factor", "a number of at least 1");
+const K_FACTOR_RF: Param = Param {
+    name: Cow::Borrowed(SearchParam::KFactorRf.name()),
+    alias: Some("k_factor"),
+    range: ParamRange::Number { least: 1.0 },
+    default: KnobValue::Float(1.0),
+    about: Cow::Borrowed(
+        "candidates for each result that are ranked again; at 1, RFlat only re-orders results, so choose a larger one",
+    ),
+};
+
+/// The factor, if it may be one: a finite number of at least 1.
+fn valid_factor(k_factor_rf: f32) -> Option<f32> {
+    Some(k_factor_rf).filter(|factor| factor.is_finite() && *factor >= 1.0)
+}
 
 impl Refine {
     /// Refines by the full vectors.
@@ -71,7 +113,26 @@ impl Refine {
             return Err(unable(base.unable("add")));
         }
         let refine = CodesIndex::new(base.dim(), base.metric(), Arc::new(RowsSpec))?;
-        Ok(Self { base, refine, k_factor: 1.0 })
+        Ok(Self { base, refine, k_factor_rf: 1.0 })
+    }
+
+    /// A refining index from its parts: the base, and full vectors under the same ids.
+    ///
+    /// # Errors
+    /// [`PartsError::Mismatch`] if the two differ in dimension, metric or number of vectors, if
+    /// `refine` is not of the codec `Flat`, or if `k_factor_rf` is not a finite number of at least 1.
+    pub fn from_parts(base: Box<dyn Index>, refine: CodesIndex, k_factor_rf: f32) -> Result<Self, PartsError> {
+        let fault = |what: String| Err(PartsError::Mismatch(what));
+        if (base.dim(), base.metric(), base.len()) != (refine.dim(), refine.metric(), refine.len()) {
+            return fault("the base and the refining vectors differ in dimension, metric or number".to_owned());
+        }
+        if refine.spec() != RowsSpec.to_string() {
+            return fault(format!("refined by {}", refine.spec()));
+        }
+        if valid_factor(k_factor_rf).is_none() {
+            return fault(format!("{} is {k_factor_rf}, and must be {}", K_FACTOR_RF.name, K_FACTOR_RF.range));
+        }
+        Ok(Self { base, refine, k_factor_rf })
     }
 
     /// The index that finds candidates.
@@ -81,20 +142,10 @@ impl Refine {
 
     fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
-        let k_factor: f32 = node.meta()?;
-        let base = registry.read_index(node.child("base")?)?;
-        let refine = CodesIndex::read(node.child("refine")?, registry)?;
-        let fault = |what: String| DecodeError::value(&node.tag, what);
-        if (base.dim(), base.metric(), base.len()) != (refine.dim(), refine.metric(), refine.len()) {
-            return Err(fault("the base and the refining vectors differ in dimension, metric or number".to_owned()));
-        }
-        if refine.spec() != RowsSpec.to_string() {
-            return Err(fault(format!("refined by {}", refine.spec())));
-        }
-        if !(k_factor.is_finite() && k_factor >= 1.0) {
-            return Err(fault(format!("k_factor {k_factor}")));
-        }
-        Ok(Self { base, refine, k_factor })
+        let k_factor_rf = node.fields(SCHEMA)?.get::<f32>(&K_FACTOR_RF.name)?;
+        let base = registry.read_index(node.child(BASE)?)?;
+        let refine = CodesIndex::read(node.child(REFINE)?, registry)?;
+        Self::from_parts(base, refine, k_factor_rf).map_err(|error| DecodeError::value(&node.tag, error.to_string()))
     }
 }
 
@@ -119,20 +170,28 @@ impl Index for Refine {
         self.base.spec_text().after(ROW.level, ROW.grammar)
     }
 
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
         check_k(k)?;
         if params.locations.is_some() {
-            return Err(SearchError::UnsupportedParam { param: "locations", index: "a refining index" });
+            let param = SearchParam::Locations.name().into();
+            return Err(SearchError::UnsupportedParam { param, index: "a refining index" });
         }
-        let k_factor = params.k_factor.unwrap_or(self.k_factor);
-        if !(k_factor.is_finite() && k_factor >= 1.0) {
-            let found = k_factor.to_string();
-            return Err(SearchError::InvalidParam { param: K_FACTOR.0, must: K_FACTOR.1, found });
+        let invalid =
+            |found: &dyn fmt::Display| SearchError::invalid(K_FACTOR_RF.name, K_FACTOR_RF.range.to_string(), found);
+        if let Some(found) = params.own.get(&K_FACTOR_RF.name) {
+            // A value that the field could not take.
+            return Err(invalid(found));
         }
-        let mut base_params = *params;
-        base_params.k_factor = None;
-        let candidates = (k as f64 * f64::from(k_factor)).ceil().min(usize::MAX as f64) as usize;
-        let mut result = self.base.search(queries, candidates.max(k), &base_params)?;
+        let k_factor_rf = params.k_factor_rf.unwrap_or(self.k_factor_rf);
+        let k_factor_rf = valid_factor(k_factor_rf).ok_or_else(|| invalid(&k_factor_rf))?;
+        let candidates = (k as f64 * f64::from(k_factor_rf)).ceil().min(usize::MAX as f64) as usize;
+        let base_params = params.clone().without(SearchParam::KFactorRf);
+        let mut result = self.base.search_rows(queries, candidates.max(k), &base_params)?;
 
         let started = Instant::now();
         let mut scratch = Vec::new();
@@ -153,33 +212,48 @@ impl Index for Refine {
         Ok(result)
     }
 
-    fn parts(&self) -> Vec<Part> {
-        let knobs = vec![Knob::new(K_FACTOR.0, KnobValue::Float(self.k_factor.into()), K_FACTOR.1)];
-        let own = Part { path: String::new(), kind: ROW.tag.to_owned(), knobs };
-        let base = self.base.parts().into_iter().map(|part| part.under("base"));
-        // The refining vectors keep the map they need: its knob is not the caller's.
-        let refine = self.refine.parts().into_iter().map(|part| Part { knobs: Vec::new(), ..part }.under("refine"));
-        std::iter::once(own).chain(base).chain(refine).collect()
+    fn takes(&self) -> Takes {
+        self.base.takes().with(SearchParam::KFactorRf).without(SearchParam::Locations)
     }
 
-    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
-        if name != K_FACTOR.0 {
-            return self.base.set_knob(name, value);
+    fn parts(&self) -> Vec<Part> {
+        let own = Part::new("", ROW.tag).with_knobs(vec![Knob::new(K_FACTOR_RF, self.k_factor_rf)]);
+        let mut parts = parts_around(vec![own], BASE, &*self.base);
+        // The refining vectors keep the map they need: its knob is not the caller's.
+        let without_knobs = |part: Part| part.with_knobs(Vec::new()).under(REFINE);
+        parts.extend(self.refine.parts().into_iter().map(without_knobs));
+        parts
+    }
+
+    fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        if !(path.is_empty() && K_FACTOR_RF.is_named(name)) {
+            return set_inner_knob(self, BASE, path, name, value);
         }
-        let k_factor = value.number(name, 1.0, K_FACTOR.1)? as f32;
-        if !k_factor.is_finite() {
-            return Err(KnobError::Value { name: name.to_owned(), must: K_FACTOR.1, found: value.to_string() });
-        }
-        self.k_factor = k_factor;
+        // A number that no `f32` reaches becomes an infinity, which is no value.
+        let number = value.as_number().and_then(|number| valid_factor(number as f32));
+        self.k_factor_rf = number.ok_or_else(|| KnobError::Value {
+            name: name.to_owned(),
+            must: K_FACTOR_RF.range.to_string(),
+            found: value.to_string(),
+        })?;
         Ok(())
     }
 
     fn memory(&self) -> usize {
-        self.base.memory() + self.refine.memory()
+        self.base.memory().saturating_add(self.refine.memory())
     }
 
     fn wrapped(&self) -> Option<&dyn Index> {
         Some(&*self.base)
+    }
+
+    fn wrapped_mut(&mut self) -> Option<&mut dyn Index> {
+        Some(&mut *self.base)
+    }
+
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
+        let (base, refine) = (self.base.clone_index()?, self.refine.snapshot()?);
+        Ok(Box::new(Self { base, refine, k_factor_rf: self.k_factor_rf }))
     }
 
     fn memory_with(&self, vectors: usize) -> usize {
@@ -192,9 +266,9 @@ impl Index for Refine {
             // No file that cannot be read again takes the place of one that can.
             return Err(StoreError::Inconsistent(format!("{base} vectors in the base, {refine} to rank them by")));
         }
-        let mut node = Node::new(ROW.tag, 0, &self.k_factor);
-        node.push_child("base", self.base.export()?);
-        node.push_child("refine", self.refine.export()?);
+        let mut node = Node::new(ROW.tag, 0).with(&K_FACTOR_RF.name, self.k_factor_rf);
+        node.push_child(BASE, self.base.export()?);
+        node.push_child(REFINE, self.refine.export()?);
         Ok(node)
     }
 
@@ -250,8 +324,7 @@ impl Add for Refine {
         let mark = self.refine.mark()?;
         let unable = self.refine_unable("add");
         self.refine.as_add().ok_or(unable)?.add(rows, options)?;
-        let unable = self.base.unable("add");
-        let added = self.base.as_add().ok_or(unable.into()).and_then(|add| add.add(rows, options));
+        let added = self.base.add_with(rows, options);
         if added.is_err() {
             self.refine.undo(mark)?;
         }
@@ -299,8 +372,7 @@ impl Remove for Refine {
 impl Update for Refine {
     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
         for index in [&mut *self.base, &mut self.refine] {
-            let unable = index.unable("update");
-            index.as_update().ok_or(unable)?.update(ids, rows, options)?;
+            index.update_with(ids, rows, options)?;
         }
         self.map_ids()
     }
@@ -327,7 +399,7 @@ impl Reconstruct for Refine {
         k: usize,
         params: &SearchParams<'_>,
     ) -> Result<(SearchResult, Vec<f32>), SearchError> {
-        let found = self.search(queries, k, params)?;
+        let found = self.search_rows(queries, k, params)?;
         // An id stands once in an index that counts its own.
         let mut vectors = vec![0.0; found.hits.total() * self.dim()];
         self.reconstruct_many(found.hits.ids(), &mut vectors)?;

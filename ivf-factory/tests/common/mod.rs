@@ -1,62 +1,81 @@
-//! Kinds that can be named and nothing more, and trees of them.
+//! Kinds that can be named and little more, and trees of them.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+use ivf_core::codec::{CodecTraining, Residuals};
 use ivf_core::error::{BuildError, DecodeError, TrainError};
 use ivf_core::node::StoredNode;
 use ivf_core::params::TrainOptions;
 use ivf_core::quantizer::Level1Quantizer;
-use ivf_core::registry::{CodecRow, Parsed, QuantizerRow, Side, TokenError, TransformRow, WrapperRow, WrapperSpec};
-use ivf_core::rows::{AnyRows, Rows};
+use ivf_core::registry::{
+    CodecRow, IndexRow, IndexSpec, Parsed, QuantizerRow, Side, Token, TokenError, TransformRow, WrapperRow, WrapperSpec,
+};
+use ivf_core::rows::AnyRows;
 use ivf_core::transform::{Transform, TransformSpec};
-use ivf_core::{Codec, CodecSpec, Index, Metric, QuantizerSpec, Registry, TrainReport};
-use ivf_factory::Spec;
+use ivf_core::{Codec, CodecContext, CodecSpec, Index, Metric, QuantizerSpec, Registry, TrainReport};
+use ivf_factory::SpecTree;
 use proptest::prelude::*;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A kind that is only a name.
+/// A kind that is only a name, and perhaps what its arguments say.
 #[derive(Clone, Debug)]
-pub struct Named(pub String);
+pub struct Named {
+    pub name: String,
+    /// What the dimension must be a multiple of.
+    multiple: usize,
+    codec: Option<Arc<dyn CodecSpec>>,
+    index: Option<Arc<dyn IndexSpec>>,
+}
 
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
 impl Named {
-    fn build_error(&self) -> BuildError {
-        BuildError::Dim { kind: self.0.clone(), dim: 0, why: "it is only a name".to_owned() }
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), multiple: 1, codec: None, index: None }
+    }
+
+    fn refuse<T>(&self, dim: usize) -> Result<T, BuildError> {
+        Err(BuildError::Dim { kind: self.name.clone(), dim, why: "it is only a name".to_owned() })
+    }
+
+    /// What it and its arguments say of a dimension.
+    fn check_all(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
+        if let Some(codec) = &self.codec {
+            codec.check(&CodecContext::new(dim, metric))?;
+        }
+        if let Some(index) = &self.index {
+            index.build(dim, metric)?;
+        }
+        if dim.is_multiple_of(self.multiple) { Ok(()) } else { self.refuse(dim) }
     }
 
     fn train_error(&self) -> TrainError {
-        TrainError::Unsupported { kind: self.0.clone(), what: "training".to_owned() }
+        TrainError::Unsupported { kind: self.name.clone(), what: "training".to_owned() }
     }
 }
 
 impl CodecSpec for Named {
-    fn check(&self, _: usize, _: Metric) -> Result<(), BuildError> {
-        Err(self.build_error())
+    fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
+        self.check_all(context.dim, context.metric)
     }
-    fn by_residual(&self) -> bool {
-        false
+    fn residuals(&self) -> Residuals {
+        Residuals::Never
     }
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         0
     }
-    fn training_memory(&self, _: usize, _: usize, _: &TrainOptions<'_>) -> usize {
+    fn training_memory(&self, _: &CodecContext, _: usize, _: &TrainOptions<'_>) -> usize {
         0
     }
-    fn code_size(&self, _: usize) -> usize {
+    fn code_size(&self, _: &CodecContext) -> usize {
         0
     }
-    fn train(
-        &self,
-        _: Rows<'_, f32>,
-        _: Metric,
-        _: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+    fn train(&self, _: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
         Err(self.train_error())
     }
 }
@@ -65,8 +84,8 @@ impl QuantizerSpec for Named {
     fn nlist(&self) -> usize {
         1
     }
-    fn check(&self, _: usize, _: Metric) -> Result<(), BuildError> {
-        Err(self.build_error())
+    fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
+        self.check_all(dim, metric)
     }
     fn training_points(&self, _: &TrainOptions<'_>) -> usize {
         0
@@ -85,30 +104,44 @@ impl QuantizerSpec for Named {
 }
 
 impl TransformSpec for Named {
-    fn dim_out(&self, dim: usize) -> Result<usize, BuildError> {
-        Ok(dim)
+    fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
+        self.check_all(dim, metric).map(|()| dim)
     }
-    fn training_points(&self) -> usize {
+    fn training_points(&self, _: &TrainOptions<'_>) -> usize {
         0
     }
-    fn train(&self, _: AnyRows<'_>, _: &TrainOptions<'_>) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
+    fn training_memory(&self, _: usize, _: Metric, _: usize, _: &TrainOptions<'_>) -> usize {
+        0
+    }
+    fn train(
+        &self,
+        _: AnyRows<'_>,
+        _: Metric,
+        _: &TrainOptions<'_>,
+    ) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
         Err(self.train_error())
     }
 }
 
 impl WrapperSpec for Named {
-    fn wrap(&self, _: Box<dyn Index>) -> Result<Box<dyn Index>, BuildError> {
-        Err(self.build_error())
+    fn wrap(&self, inner: Box<dyn Index>) -> Result<Box<dyn Index>, BuildError> {
+        self.check_all(inner.dim(), inner.metric()).and_then(|()| self.refuse(inner.dim()))
     }
 }
 
-fn unreadable<T>(node: &StoredNode) -> Result<T, DecodeError> {
+impl IndexSpec for Named {
+    fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError> {
+        self.check_all(dim, metric).and_then(|()| self.refuse(dim))
+    }
+}
+
+fn unreadable<T>(node: &StoredNode, _: &Registry) -> Result<T, DecodeError> {
     Err(DecodeError::value(&node.tag, "it is only a name"))
 }
 
 /// A token that is a word.
-fn word(token: &str, word: &str) -> Own {
-    (token == word).then(|| Ok(Arc::new(Named(word.to_owned()))))
+fn word(token: &Token<'_>, word: &str) -> Own {
+    (token.plain()? == word).then(|| Ok(Named::new(word)))
 }
 
 /// `n` as a number of `range`, or the fault at its place in the token.
@@ -126,70 +159,154 @@ fn digits(text: &str) -> Option<(&str, &str)> {
 }
 
 /// `IVF<n>[k|M]`
-fn ivf(token: &str) -> Own {
-    let (n, unit) = digits(token.strip_prefix("IVF")?)?;
+fn ivf(token: &Token<'_>, _: &Registry) -> Own {
+    let text = token.plain()?;
+    let (n, unit) = digits(text.strip_prefix("IVF")?)?;
     let unit = match unit {
         "" => 1,
         "k" => 1024,
         "M" => 1024 * 1024,
+        _ if unit.starts_with('_') => return None,
         _ => {
-            let span = token.len() - unit.len()..token.len();
+            let span = text.len() - unit.len()..text.len();
             return Some(Err(TokenError::new(span, "after the number of lists comes one of k, M or nothing")));
         }
     };
-    let n = number(token, n, 1..1 << 32, "there must be 1 to 2^32 - 1 lists");
-    Some(n.map(|n| Arc::new(Named(format!("IVF{}", n * unit)))))
+    let n = number(text, n, 1..1 << 32, "there must be 1 to 2^32 - 1 lists");
+    Some(n.map(|n| Named::new(format!("IVF{}", n * unit))))
+}
+
+/// `IVF<n>_HNSW<m>`
+fn ivf_hnsw(token: &Token<'_>, _: &Registry) -> Own {
+    let text = token.plain()?;
+    let (n, rest) = digits(text.strip_prefix("IVF")?)?;
+    let (m, rest) = digits(rest.strip_prefix("_HNSW")?)?;
+    let links = number(text, m, 1..1 << 16, "a node has 1 to 65535 links");
+    rest.is_empty().then(|| links.map(|m| Named::new(format!("IVF{n}_HNSW{m}"))))
+}
+
+/// `IVF<n>(<index>)`
+fn ivf_of(token: &Token<'_>, registry: &Registry) -> Own {
+    token.arguments()?;
+    let (n, _) = digits(token.name().strip_prefix("IVF")?).filter(|(_, rest)| rest.is_empty())?;
+    let index = token.index_argument(registry);
+    Some(index.map(|index| Named { index: Some(index.clone()), ..Named::new(format!("IVF{n}({index})")) }))
 }
 
 /// `PQ<M>[x<bits>]`
-fn pq(token: &str) -> Own {
-    let (m, rest) = digits(token.strip_prefix("PQ")?)?;
+fn pq(token: &Token<'_>, _: &Registry) -> Own {
+    let text = token.plain()?;
+    let (m, rest) = digits(text.strip_prefix("PQ")?)?;
     let bits =
         if rest.is_empty() { "8" } else { digits(rest.strip_prefix('x')?).filter(|(_, rest)| rest.is_empty())?.0 };
-    let m = number(token, m, 1..1 << 16, "there must be 1 to 65535 parts");
-    Some(m.and_then(|m| match bits {
-        "8" => Ok(Arc::new(Named(format!("PQ{m}")))),
-        _ => number(token, bits, 1..25, "a part has 1 to 24 bits").map(|bits| Arc::new(Named(format!("PQ{m}x{bits}")))),
+    let m = number(text, m, 1..1 << 16, "there must be 1 to 65535 parts");
+    Some(m.and_then(|m| {
+        let name = match bits {
+            "8" => format!("PQ{m}"),
+            _ => format!("PQ{m}x{}", number(text, bits, 1..25, "a part has 1 to 24 bits")?),
+        };
+        Ok(Named { multiple: m as usize, ..Named::new(name) })
     }))
 }
 
+/// `PQ<M>x4fs[r]_<bbs>`
+fn fast_scan(token: &Token<'_>, _: &Registry) -> Own {
+    let (m, rest) = digits(token.plain()?.strip_prefix("PQ")?)?;
+    let rest = rest.strip_prefix("x4fs")?;
+    let (r, rest) = rest.strip_prefix('r').map_or(("", rest), |rest| ("r", rest));
+    let (bbs, rest) = digits(rest.strip_prefix('_')?)?;
+    rest.is_empty().then(|| Ok(Named::new(format!("PQ{m}x4fs{r}_{bbs}"))))
+}
+
+/// `OPQ<M>_<d>`
+fn opq(token: &Token<'_>, _: &Registry) -> Own {
+    let (m, rest) = digits(token.plain()?.strip_prefix("OPQ")?)?;
+    let (d, rest) = digits(rest.strip_prefix('_')?)?;
+    rest.is_empty().then(|| Ok(Named::new(format!("OPQ{m}_{d}"))))
+}
+
+/// `Sign(<codec>)` and `Refine(<codec>)`
+fn of_codec(token: &Token<'_>, registry: &Registry, name: &str) -> Own {
+    (token.name() == name).then(|| {
+        let codec = token.codec_argument(registry)?;
+        Ok(Named { codec: Some(codec.clone()), ..Named::new(format!("{name}({codec})")) })
+    })
+}
+
+/// `HNSW<m>` and a codec
+fn hnsw(token: &Token<'_>, _: &Registry) -> Own {
+    let text = token.plain()?;
+    let (m, _) = digits(text.strip_prefix("HNSW")?).filter(|(_, rest)| rest.is_empty())?;
+    let codec = token.codec().map_or(String::new(), |codec| format!(",{codec}"));
+    let m = number(text, m, 1..1 << 16, "a node has 1 to 65535 links");
+    Some(m.map(|m| Named { codec: token.codec().cloned(), ..Named::new(format!("HNSW{m}{codec}")) }))
+}
+
 /// What a toy parser answers.
-type Own = Option<Result<Arc<Named>, TokenError>>;
+type Own = Option<Result<Named, TokenError>>;
 
 macro_rules! widen {
     ($parse:expr) => {
-        |token| {
-            let own: Own = $parse(token);
-            own.map(|spec| spec.map(|spec| spec as Arc<_>))
+        |token, registry| {
+            let own: Own = $parse(token, registry);
+            own.map(|spec| spec.map(|spec| Arc::new(spec) as Arc<_>))
         }
     };
 }
 
 const CODECS: &[CodecRow] = &[
-    CodecRow::new("flat", "Flat", "vectors", &["Flat"], widen!(|t| word(t, "Flat")), unreadable),
-    CodecRow::new("pq", "PQ<M>[x<bits>]", "products", &["PQ8", "PQ8x4"], widen!(pq), unreadable),
+    CodecRow::new("flat", "Flat", widen!(|t, _| word(t, "Flat")), unreadable).samples(&["Flat"]),
+    CodecRow::new("pq", "PQ<M>[x<bits>]", widen!(pq), unreadable).samples(&["PQ8", "PQ8x4"]),
+    CodecRow::new("pqfs", "PQ<M>x4fs[r]_<bbs>", widen!(fast_scan), unreadable).samples(&["PQ16x4fsr_64", "PQ8x4fs_32"]),
+    CodecRow::new("sign", "Sign(<codec>)", widen!(|t, r| of_codec(t, r, "Sign")), unreadable)
+        .samples(&["Sign(PQ8)", "Sign(Sign(Flat))"]),
 ];
-const QUANTIZERS: &[QuantizerRow] =
-    &[QuantizerRow::new("ivf", "IVF<n>[k|M]", "lists", &["IVF16", "IVF4096"], widen!(ivf), |node, _| unreadable(node))];
+const QUANTIZERS: &[QuantizerRow] = &[
+    QuantizerRow::new("ivf", "IVF<n>[k|M]", widen!(ivf), unreadable).samples(&["IVF16", "IVF4096"]),
+    QuantizerRow::new("ivfhnsw", "IVF<n>_HNSW<m>", widen!(ivf_hnsw), unreadable).samples(&["IVF65536_HNSW32"]),
+    QuantizerRow::new("ivfof", "IVF<n>(<index>)", widen!(ivf_of), unreadable)
+        .samples(&["IVF64(IVF16,Flat)", "IVF64(IDMap,IVF16(HNSW8,PQ8),Flat,RFlat)"]),
+];
+const INDEXES: &[IndexRow] = &[
+    IndexRow::new("hnsw", "HNSW<m>", widen!(hnsw), unreadable).takes_codec(true).samples(&["HNSW32"]),
+    IndexRow::new("graph", "Graph", widen!(|t, _| word(t, "Graph")), unreadable).samples(&["Graph"]),
+    IndexRow::without_token("hidden", unreadable),
+];
 const TRANSFORMS: &[TransformRow] = &[
-    TransformRow::new("l2norm", "L2norm", "unit length", &["L2norm"], widen!(|t| word(t, "L2norm")), unreadable),
-    TransformRow::new("rr", "RR", "rotation", &["RR"], widen!(|t| word(t, "RR")), unreadable),
+    TransformRow::new("l2norm", "L2norm", widen!(|t, _| word(t, "L2norm")), unreadable).samples(&["L2norm"]),
+    TransformRow::new("rr", "RR", widen!(|t, _| word(t, "RR")), unreadable).samples(&["RR"]),
+    TransformRow::new("opq", "OPQ<M>_<d>", widen!(opq), unreadable).samples(&["OPQ16_64"]),
 ];
 
 macro_rules! wrapper {
     ($token:literal, $level:literal, $side:ident) => {
-        WrapperRow::new($token, $token, "", &[$token], $level, Side::$side, widen!(|t| word(t, $token)), |node, _| {
-            unreadable(node)
-        })
+        WrapperRow::new($token, $token, widen!(|t, _| word(t, $token)), unreadable)
+            .samples(&[$token])
+            .level($level)
+            .side(Side::$side)
     };
 }
-const WRAPPERS: &[WrapperRow] = &[wrapper!("IDMap", 1, Both), wrapper!("IDMap2", 0, Both), wrapper!("RFlat", 2, After)];
+const WRAPPERS: &[WrapperRow] = &[
+    wrapper!("IDMap", 1, Both),
+    wrapper!("IDMap2", 0, Both),
+    wrapper!("RFlat", 2, After),
+    WrapperRow::new("refine", "Refine(<codec>)", widen!(|t, r| of_codec(t, r, "Refine")), unreadable)
+        .samples(&["Refine(PQ8)", "Refine(Sign(PQ8x4))"])
+        .level(2)
+        .side(Side::After),
+];
 /// Wrappers of equal levels on both sides, which Faiss does not have and a user's registry may.
 const TIED: &[WrapperRow] = &[wrapper!("Tie", 2, Both), wrapper!("Knot", 2, Both), wrapper!("Bow", 2, After)];
 
 /// A registry with the tokens of the library's own and a few more.
 pub fn toy_registry() -> Registry {
-    Registry::new().with_codecs(CODECS).with_quantizers(QUANTIZERS).with_transforms(TRANSFORMS).with_wrappers(WRAPPERS)
+    Registry::new()
+        .with_codecs(CODECS)
+        .with_quantizers(QUANTIZERS)
+        .with_indexes(INDEXES)
+        .with_transforms(TRANSFORMS)
+        .with_wrappers(WRAPPERS)
+        .with_index_parser(ivf_factory::parse_index)
 }
 
 /// The toy registry and wrappers of equal levels.
@@ -201,40 +318,80 @@ fn parsed<T: ?Sized>(parsed: Parsed<T>) -> Arc<T> {
     parsed.expect("a sample is its row's own").unwrap_or_else(|error| panic!("a sample is right: {error:?}"))
 }
 
+/// What the samples of rows name.
+macro_rules! samples {
+    ($registry:expr, $rows:ident) => {
+        $registry.$rows().iter().flat_map(|row| {
+            row.samples.iter().map(move |sample| (row, parsed((row.parse)(&Token::new(sample).unwrap(), $registry))))
+        })
+    };
+}
+
 /// Trees of a registry's samples.
-pub fn specs(registry: &Registry) -> impl Strategy<Value = Spec> + use<> {
-    let codecs: Vec<Arc<dyn CodecSpec>> =
-        registry.codecs().iter().flat_map(|row| row.samples.iter().map(|s| parsed((row.parse)(s)))).collect();
-    let quantizers: Vec<Arc<dyn QuantizerSpec>> =
-        registry.quantizers().iter().flat_map(|row| row.samples.iter().map(|s| parsed((row.parse)(s)))).collect();
-    let transforms: Vec<Arc<dyn TransformSpec>> =
-        registry.transforms().iter().flat_map(|row| row.samples.iter().map(|s| parsed((row.parse)(s)))).collect();
-    let wrappers: Vec<(Arc<dyn WrapperSpec>, u8, Side)> = registry
-        .wrappers()
-        .iter()
-        .flat_map(|row| row.samples.iter().map(|s| (parsed((row.parse)(s)), row.level, row.side)))
-        .collect();
+pub fn specs(registry: &Registry) -> BoxedStrategy<SpecTree> {
+    let codecs: Vec<Arc<dyn CodecSpec>> = samples!(registry, codecs).map(|(_, spec)| spec).collect();
+    let quantizers: Vec<Arc<dyn QuantizerSpec>> = samples!(registry, quantizers).map(|(_, spec)| spec).collect();
+    let transforms: Vec<Arc<dyn TransformSpec>> = samples!(registry, transforms).map(|(_, spec)| spec).collect();
+    let wrappers: Vec<(Arc<dyn WrapperSpec>, u8, Side)> =
+        samples!(registry, wrappers).map(|(row, spec)| (spec, row.level, row.side)).collect();
+    let with_codec = |row: &IndexRow, sample: &'static str, codec: Option<&Arc<dyn CodecSpec>>| {
+        let token = Token::new(sample).unwrap().with_codec(codec.cloned());
+        parsed((row.parse)(&token, registry))
+    };
+    let mut indexes: Vec<Arc<dyn IndexSpec>> = samples!(registry, indexes).map(|(_, spec)| spec).collect();
+    for row in registry.indexes().iter().filter(|row| row.takes_codec) {
+        indexes.extend(codecs.iter().map(|codec| with_codec(row, row.samples[0], Some(codec))));
+    }
     let codec = prop::sample::select(codecs);
-    let base = prop_oneof![
-        codec.clone().prop_map(Spec::Codes),
-        (prop::sample::select(quantizers), codec).prop_map(|(quantizer, codec)| Spec::Ivf { quantizer, codec }),
-    ];
+    let ivf = (prop::sample::select(quantizers), codec.clone())
+        .prop_map(|(quantizer, codec)| SpecTree::Ivf { quantizer, codec });
+    let base = prop_oneof![codec.prop_map(SpecTree::Codes), ivf].boxed();
+    let base = if indexes.is_empty() {
+        base
+    } else {
+        prop_oneof![2 => base, 1 => prop::sample::select(indexes).prop_map(SpecTree::Index)].boxed()
+    };
     base.prop_recursive(8, 9, 1, move |inner| {
         let transform = (prop::sample::select(transforms.clone()), inner.clone())
-            .prop_map(|(transform, inner)| Spec::Transformed { transform, inner: Box::new(inner) });
-        let wrapped = (prop::sample::select(wrappers.clone()), inner)
-            .prop_map(|((wrapper, level, side), inner)| Spec::Wrapped { wrapper, level, side, inner: Box::new(inner) });
+            .prop_map(|(transform, inner)| SpecTree::Transformed { transform, inner: Box::new(inner) });
+        let wrapped = (prop::sample::select(wrappers.clone()), inner).prop_map(|((wrapper, level, side), inner)| {
+            SpecTree::Wrapped { wrapper, level, side, inner: Box::new(inner) }
+        });
         prop_oneof![1 => transform, 3 => wrapped]
     })
+    .boxed()
+}
+
+/// Trees of the toy registry whose arguments are trees again.
+pub fn specs_in_arguments() -> BoxedStrategy<SpecTree> {
+    let codec = prop::sample::select(vec!["Flat", "PQ8", "Sign(PQ8)"]).prop_map(str::to_owned);
+    let codec = codec.prop_recursive(4, 4, 1, |inner| inner.prop_map(|inner| format!("Sign({inner})")));
+    let named = |name: String| Arc::new(Named::new(name));
+    specs(&toy_registry())
+        .prop_recursive(5, 16, 1, move |inner| {
+            let quantizer = inner.clone().prop_map(move |inner| named(format!("IVF64({inner})")));
+            let ivf = (quantizer, codec.clone())
+                .prop_map(move |(quantizer, codec)| SpecTree::Ivf { quantizer, codec: named(codec) });
+            let refined = (inner, codec.clone()).prop_map(move |(inner, codec)| SpecTree::Wrapped {
+                wrapper: named(format!("Refine({codec})")),
+                level: 2,
+                side: Side::After,
+                inner: Box::new(inner),
+            });
+            prop_oneof![2 => ivf, 1 => refined]
+        })
+        .boxed()
 }
 
 /// The tree with a pair of parentheses a level: `RFlat(L2norm(IVF4,Flat))`.
-pub fn nested(spec: &Spec) -> String {
+pub fn nested(spec: &SpecTree) -> String {
     match spec {
-        Spec::Codes(codec) => codec.to_string(),
-        Spec::Ivf { quantizer, codec } => format!("{quantizer},{codec}"),
-        Spec::Transformed { transform, inner } => format!("{transform}({})", nested(inner)),
-        Spec::Wrapped { wrapper, inner, .. } => format!("{wrapper}({})", nested(inner)),
+        SpecTree::Codes(codec) => codec.to_string(),
+        SpecTree::Ivf { quantizer, codec } => format!("{quantizer},{codec}"),
+        SpecTree::Index(index) => index.to_string(),
+        SpecTree::Transformed { transform, inner } => format!("{transform}({})", nested(inner)),
+        SpecTree::Wrapped { wrapper, inner, .. } => format!("{wrapper}({})", nested(inner)),
+        other => panic!("a new shape: {other:?}"),
     }
 }
 
@@ -247,6 +404,7 @@ pub fn scraps() -> impl Strategy<Value = String> {
         ",",
         "(",
         ")",
+        ")",
         "IVF16",
         "IVF0",
         "Flat",
@@ -256,6 +414,10 @@ pub fn scraps() -> impl Strategy<Value = String> {
         "IDMap",
         "IDMap2",
         "L2norm",
+        "HNSW32",
+        "Sign(",
+        "IVF64(",
+        "Refine(PQ8)",
         "ivf4k",
         " ",
         "\t",

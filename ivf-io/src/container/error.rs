@@ -1,8 +1,10 @@
 //! Why a container could not be read or written.
 
 use super::header::MAX_DEPTH;
-use super::preamble::FORMAT_VERSION;
+use super::preamble::NEWEST;
 use ivf_core::error::DecodeError;
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -17,7 +19,7 @@ pub enum ContainerError {
     #[error("this is not an ivf index file")]
     Magic,
     /// A version of the format that this library does not read.
-    #[error("the file has format {major}.{minor}; this library reads {}.0 to {}.{}", FORMAT_VERSION.0, FORMAT_VERSION.0, FORMAT_VERSION.1)]
+    #[error("the file has format {major}.{minor}; this library reads {}", versions())]
     Version {
         /// The file's major version.
         major: u16,
@@ -27,19 +29,48 @@ pub enum ContainerError {
     /// The bytes are cut short, damaged, or make no sense.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The bytes could not be had. Never from a slice.
-    #[error(transparent)]
+    /// The bytes could not be read. Never from a slice.
+    #[error("the bytes cannot be read")]
     Io(#[from] io::Error),
 }
 
+/// The versions of the format that are read.
+fn versions() -> String {
+    NEWEST
+        .map(|(major, newest)| match newest {
+            0 => format!("{major}.0"),
+            newest => format!("{major}.0 to {major}.{newest}"),
+        })
+        .join(" and ")
+}
+
 /// A file that could not be read as a container.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {why}", path.display())]
+///
+/// Displays the file and what is wrong with its bytes. Where the system could not read them, the
+/// [`io::Error`] is the [source](Error::source) and not part of the text.
+#[derive(Debug)]
 pub struct ReadError {
     /// The file.
     pub path: PathBuf,
     /// The reason.
     pub why: ContainerError,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {}", self.path.display())?;
+        match &self.why {
+            ContainerError::Io(_) => Ok(()),
+            why => write!(f, ": {why}"),
+        }
+    }
+}
+
+impl Error for ReadError {
+    /// What [`why`](Self::why) does not say itself.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.why.source()
+    }
 }
 
 /// Why a tree of nodes has no container.
@@ -78,6 +109,14 @@ pub enum NodeError {
         /// Its bytes.
         len: u64,
     },
+    /// A field holds a metric that no name says, such as `Lp` of a NaN.
+    #[error("the field '{name}' of '{tag}' holds a metric that cannot be")]
+    Metric {
+        /// The node's tag.
+        tag: String,
+        /// The field's name.
+        name: String,
+    },
     /// Something is longer than the format can say.
     #[error("{what}: {len} are too many, there may be {most}")]
     Limit {
@@ -98,16 +137,35 @@ pub enum EncodeError {
     #[error(transparent)]
     Node(#[from] NodeError),
     /// The stream failed.
-    #[error(transparent)]
+    #[error("the bytes cannot be written")]
     Io(#[from] io::Error),
 }
 
 /// A file that could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {why}", path.display())]
+///
+/// Displays the file and what is wrong with the tree. Where the system refused, the [`io::Error`]
+/// is the [source](Error::source) and not part of the text.
+#[derive(Debug)]
 pub struct WriteError {
     /// The file.
     pub path: PathBuf,
     /// The reason.
     pub why: EncodeError,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot write {}", self.path.display())?;
+        match &self.why {
+            EncodeError::Io(_) => Ok(()),
+            why => write!(f, ": {why}"),
+        }
+    }
+}
+
+impl Error for WriteError {
+    /// What [`why`](Self::why) does not say itself.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.why.source()
+    }
 }

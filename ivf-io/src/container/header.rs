@@ -3,6 +3,8 @@
 //! ```text
 //! header    tree: node, count u32, sections
 //! node      tag str, version u16, fields (length u32, bytes), count u32, arrays, count u32, children
+//! fields    version 2 of the format: a list of (name, value), as `ivf_core::wire::meta` writes it;
+//!           version 1: the values alone
 //! array     name str, dtype u8, axes u8, that many u64, section number u32
 //! child     name str, node
 //! section   offset u64, length u64, crc32c u32
@@ -14,14 +16,15 @@ use super::preamble::{self, Preamble};
 use ivf_core::Section;
 use ivf_core::bytes::ALIGN;
 use ivf_core::error::DecodeError;
-use ivf_core::node::{DType, NamedArray, Node, StoredArray, StoredNode};
-use ivf_core::wire::meta::MAX_META;
+use ivf_core::field::{Scalar, Value};
+use ivf_core::node::{DType, NamedArray, Node, StoredArray, StoredFields, StoredNode};
+use ivf_core::wire::meta::{self, MAX_META};
 use ivf_core::wire::{Reader, Writer};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Levels of nodes that a container may have, the root being the first.
-pub const MAX_DEPTH: usize = 50;
+pub const MAX_DEPTH: usize = 100;
 
 /// Axes that an array may have.
 pub const MAX_AXES: usize = u8::MAX as usize;
@@ -89,9 +92,9 @@ fn put_node<'n, 'a>(
     }
     put_str(out, "the bytes of a tag", &node.tag)?;
     out.u16(node.version);
-    limit("the bytes of a node's fields", node.meta.len(), MAX_META)?;
-    out.count(node.meta.len());
-    out.bytes(&node.meta);
+    let fields = field_bytes(node)?;
+    out.count(fields.len());
+    out.bytes(&fields);
 
     unique(node, "arrays", node.arrays.iter().map(|array| &array.name))?;
     put_count(out, "the arrays of a node", node.arrays.len())?;
@@ -118,11 +121,35 @@ fn put_node<'n, 'a>(
     Ok(())
 }
 
-fn put_str(out: &mut Writer, what: &'static str, text: &str) -> Result<(), NodeError> {
+/// The bytes of a node's fields, which a reader takes.
+fn field_bytes(node: &Node<'_>) -> Result<Vec<u8>, NodeError> {
+    for (name, value) in node.fields.iter() {
+        check_name("the bytes of a field's name", name)?;
+        let scalars = match value {
+            Value::One(scalar) => std::slice::from_ref(scalar),
+            Value::List(scalars) => scalars,
+        };
+        // A metric is kept by its name, which `Lp` of no number does not have.
+        let is_nameless =
+            |scalar: &Scalar| matches!(scalar, Scalar::Metric(metric) if metric.to_string().parse() != Ok(*metric));
+        if scalars.iter().any(is_nameless) {
+            return Err(NodeError::Metric { tag: node.tag.clone(), name: name.to_owned() });
+        }
+    }
+    let too_many = |len| NodeError::Limit { what: "the bytes of a node's fields", len, most: MAX_META };
+    meta::to_bytes(&node.fields).map_err(too_many)
+}
+
+fn check_name(what: &'static str, text: &str) -> Result<(), NodeError> {
     limit(what, text.len(), MAX_NAME)?;
     if text.chars().any(char::is_control) {
         return Err(NodeError::Name { name: text.to_owned() });
     }
+    Ok(())
+}
+
+fn put_str(out: &mut Writer, what: &'static str, text: &str) -> Result<(), NodeError> {
+    check_name(what, text)?;
     out.str(text);
     Ok(())
 }
@@ -165,7 +192,7 @@ pub(super) struct Header {
 struct NodeEntry {
     tag: String,
     version: u16,
-    meta: Vec<u8>,
+    fields: StoredFields,
     arrays: Vec<ArrayEntry>,
     children: Vec<(String, NodeEntry)>,
 }
@@ -182,7 +209,7 @@ impl Header {
     /// Parses all bytes of a header.
     pub(super) fn parse(bytes: &[u8], preamble: &Preamble) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(WHAT, bytes);
-        let root = NodeEntry::parse(&mut reader, 1)?;
+        let root = NodeEntry::parse(&mut reader, preamble.version.0, 1)?;
         let end = (preamble::LEN + bytes.len()) as u64;
         let sections = parse_sections(&mut reader, end, preamble.file_len)?;
         reader.finish()?;
@@ -218,17 +245,14 @@ impl Header {
 }
 
 impl NodeEntry {
-    fn parse(reader: &mut Reader<'_>, depth: usize) -> Result<Self, DecodeError> {
+    /// Parses a node at level `depth` of a file whose format has the major version `major`.
+    fn parse(reader: &mut Reader<'_>, major: u16, depth: usize) -> Result<Self, DecodeError> {
         if depth > MAX_DEPTH {
             return Err(DecodeError::value(WHAT, format!("nodes are nested deeper than {MAX_DEPTH} levels")));
         }
         let tag = read_name(reader)?.to_owned();
         let version = reader.u16()?;
-        let meta_len = reader.count(1)?;
-        if meta_len > MAX_META {
-            return Err(DecodeError::value(tag, format!("its fields take {meta_len} bytes, more than {MAX_META}")));
-        }
-        let meta = reader.bytes(meta_len)?.to_vec();
+        let fields = read_fields(&tag, reader, major)?;
 
         // Vectors grow as items are read. Reserved by their counts, nested ones could take a multiple of the file.
         let mut arrays = Vec::new();
@@ -247,9 +271,9 @@ impl NodeEntry {
             if !names.insert(name) {
                 return Err(DecodeError::value(tag, format!("two children are named '{name}'")));
             }
-            children.push((name.to_owned(), Self::parse(reader, depth + 1)?));
+            children.push((name.to_owned(), Self::parse(reader, major, depth + 1)?));
         }
-        Ok(Self { tag, version, meta, arrays, children })
+        Ok(Self { tag, version, fields, arrays, children })
     }
 
     /// Checks that each array has a section of its length for itself.
@@ -280,7 +304,7 @@ impl NodeEntry {
         StoredNode {
             tag: self.tag.clone(),
             version: self.version,
-            meta: self.meta.clone(),
+            fields: self.fields.clone(),
             arrays: self.arrays.iter().map(array).collect(),
             children: self.children.iter().map(child).collect(),
         }
@@ -297,6 +321,19 @@ impl NodeEntry {
             child.collect_arrays(&shortened(format!("{path}{name}/")), found);
         }
     }
+}
+
+/// The fields of a node. Those of major version 1 stay bytes: only the kind knows their names.
+fn read_fields(tag: &str, reader: &mut Reader<'_>, major: u16) -> Result<StoredFields, DecodeError> {
+    let len = reader.count(1)?;
+    if len > MAX_META {
+        return Err(DecodeError::value(tag, format!("its fields take {len} bytes, more than {MAX_META}")));
+    }
+    let bytes = reader.bytes(len)?;
+    Ok(match major {
+        1 => StoredFields::Version1(bytes.to_vec()),
+        _ => StoredFields::Named(meta::from_bytes(tag, bytes)?),
+    })
 }
 
 /// A name that can be shown: whoever prints an error must not print a terminal's commands.

@@ -12,19 +12,22 @@
 //! section table, and the bytes between must be zero: no byte of a file can change unseen. A tree has one file: its sections
 //! lie in the order of the table, each at the next multiple of 64.
 //!
-//! The format is frozen as version 1: files that this library writes are read by every later one of the same major version.
+//! The format is frozen as version 2.0: every later library reads the files that this one writes.
+//! This library also reads the files of version 1.0, whose nodes hold their fields without names.
 //!
 //! ```
+//! use ivf_core::field::{Field, FieldType};
 //! use ivf_core::{Node, node::NamedArray};
 //! use ivf_io::{decode_container, write_container_to};
 //!
-//! let mut node = Node::new("thing", 1, &7_u32);
+//! let mut node = Node::new("thing", 1).with("dim", 7_u64);
 //! node.push(NamedArray::borrowed("weights", &[2], &[0.5_f32, 1.5]));
 //! let mut bytes = Vec::new();
 //! write_container_to(&mut bytes, &node)?;
 //!
 //! let stored = decode_container(&bytes)?;
-//! assert_eq!(stored.meta::<u32>()?, 7);
+//! let fields = stored.fields(&[Field::new("dim", FieldType::UInt)])?;
+//! assert_eq!(fields.dim("dim")?, 7);
 //! assert_eq!(stored.array::<f32>("weights")?, [0.5, 1.5]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

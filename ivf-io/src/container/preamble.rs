@@ -6,9 +6,13 @@ use ivf_core::wire::{Reader, Writer};
 
 /// The version of the format, major and minor, that this library writes.
 ///
-/// It reads every file of the same major version whose minor version is not later: a later one may hold what only a later
-/// library knows. The format is frozen: what is read today is read by every library of this major version.
-pub const FORMAT_VERSION: (u16, u16) = (1, 0);
+/// It also reads version 1.0, whose nodes hold their fields without names. A file of a later minor
+/// version is refused: it may hold what only a later library knows. The format is frozen: every
+/// later library reads what this one writes.
+pub const FORMAT_VERSION: (u16, u16) = (2, 0);
+
+/// The newest version of each major version that this library reads.
+pub(super) const NEWEST: [(u16, u16); 2] = [(1, 0), FORMAT_VERSION];
 
 /// Bytes of a preamble.
 pub(super) const LEN: usize = 64;
@@ -64,7 +68,7 @@ impl Preamble {
         reader.bytes(MAGIC.len())?;
         // The version comes before the checksum: another version may have another preamble after it.
         let (major, minor) = (reader.u16()?, reader.u16()?);
-        if major != FORMAT_VERSION.0 || minor > FORMAT_VERSION.1 {
+        if !NEWEST.iter().any(|&(known, newest)| major == known && minor <= newest) {
             return Err(ContainerError::Version { major, minor });
         }
         let version = (major, minor);

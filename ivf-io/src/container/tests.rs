@@ -2,24 +2,28 @@
 
 use super::preamble::{self, Preamble};
 use super::{ContainerError, FORMAT_VERSION, MAX_DEPTH, NodeError, decode_container, write_container_to};
+use ivf_core::Metric;
 use ivf_core::error::DecodeError;
-use ivf_core::node::{DType, NamedArray, Node};
-use ivf_core::wire::Writer;
+use ivf_core::field::Fields;
+use ivf_core::node::{DType, NamedArray, Node, StoredFields, StoredNode};
+use ivf_core::wire::{Writer, meta};
 use proptest::prelude::*;
 use std::borrow::Cow;
 
-/// A small container with everything in it: fields, a whole array, one in pieces, an empty one, two levels of children.
+/// A small container with everything in it: fields of every type, a whole array, one in pieces, an
+/// empty one, two levels of children.
 fn small() -> Vec<u8> {
-    let mut leaf = Node::new("leaf", 3, &());
+    let mut leaf = Node::new("leaf", 3);
     leaf.push(NamedArray::borrowed("ids", &[3], &[-1_i64, 0, 1]));
     leaf.push(NamedArray::owned::<u32>("none", &[0, 4], vec![]));
-    let mut branch = Node::new("branch", 0, &"fields");
+    let mut branch = Node::new("branch", 0).with("words", vec!["a", "b"]);
     branch.push_child("leaf", leaf);
-    let mut root = Node::new("root", 1, &7_u32);
+    let mut root = Node::new("root", 1).with("dim", 7_u64).with("metric", Metric::Lp(3.0)).with("i", -7_i64);
+    root = root.with("is", true).with("x", 0.5_f64).with("name", "n").with("none", Vec::<u64>::new());
     root.push(NamedArray::pieces("codes", [&[1_u8, 2, 3][..], &[4, 5]]));
     root.push(NamedArray::borrowed("vectors", &[2, 2], &[0.5_f32, 1.0, 1.5, 2.0]));
     root.push_child("branch", branch);
-    root.push_child("other", Node::new("other", 0, &()));
+    root.push_child("other", Node::new("other", 0));
     encode(&root)
 }
 
@@ -29,14 +33,40 @@ fn encode(root: &Node<'_>) -> Vec<u8> {
     bytes
 }
 
+/// A node that was read, to be written again.
+fn exported(stored: &StoredNode) -> Node<'_> {
+    let StoredFields::Named(fields) = &stored.fields else { panic!("{}: fields without names", stored.tag) };
+    Node {
+        tag: stored.tag.clone(),
+        version: stored.version,
+        fields: fields.clone(),
+        arrays: stored
+            .arrays
+            .iter()
+            .map(|array| NamedArray {
+                name: array.name.clone(),
+                dtype: array.dtype,
+                shape: array.shape.clone(),
+                pieces: vec![Cow::Borrowed(array.bytes.whole().unwrap())],
+            })
+            .collect(),
+        children: stored.children.iter().map(|(name, child)| (name.clone(), exported(child))).collect(),
+    }
+}
+
 fn header_len(container: &[u8]) -> usize {
     Preamble::parse(&container[..preamble::LEN], container.len() as u64).unwrap().header_len as usize
 }
 
 /// A container of that header and what follows it, with right checksums and lengths in the preamble.
 fn sealed(header: &[u8], rest: &[u8]) -> Vec<u8> {
+    sealed_as(FORMAT_VERSION, header, rest)
+}
+
+/// The same in another version of the format.
+fn sealed_as(version: (u16, u16), header: &[u8], rest: &[u8]) -> Vec<u8> {
     let file_len = (preamble::LEN + header.len() + rest.len()) as u64;
-    let (version, header_crc) = (FORMAT_VERSION, crc32c::crc32c(header));
+    let header_crc = crc32c::crc32c(header);
     let preamble = Preamble { version, header_crc, header_len: header.len() as u64, file_len };
     [&preamble.to_bytes(), header, rest].concat()
 }
@@ -44,12 +74,21 @@ fn sealed(header: &[u8], rest: &[u8]) -> Vec<u8> {
 /// An array by name, element type, shape and section number.
 type ArrayOf<'a> = (&'a str, u8, &'a [u64], u32);
 
-/// A header of one node with these arrays, and sections by offset and bytes.
+/// The bytes of no fields: a count of 0.
+const NO_FIELDS: [u8; 8] = [0; 8];
+
+/// A header of one node without fields, with these arrays, and sections by offset and bytes.
 fn header(arrays: &[ArrayOf<'_>], sections: &[(u64, &[u8])]) -> Vec<u8> {
+    header_with(&NO_FIELDS, arrays, sections)
+}
+
+/// The same with these bytes of fields.
+fn header_with(fields: &[u8], arrays: &[ArrayOf<'_>], sections: &[(u64, &[u8])]) -> Vec<u8> {
     let mut out = Writer::new();
     out.str("root");
     out.u16(0);
-    out.count(0);
+    out.count(fields.len());
+    out.bytes(fields);
     out.count(arrays.len());
     for (name, dtype, shape, section) in arrays {
         out.str(name);
@@ -112,17 +151,69 @@ fn other_files_and_versions_are_told_apart() {
     }
     assert!(matches!(decode_container(&[]), Err(ContainerError::Empty)));
 
-    let (major, minor) = FORMAT_VERSION;
-    for (at, found) in [(8, (major + 1, minor)), (10, (major, minor + 1))] {
+    // A version is refused before anything behind it is looked at.
+    for (major, minor) in [(0_u16, 0_u16), (0, 9), (1, 1), (2, 1), (3, 0), (u16::MAX, 0)] {
         let mut bytes = small();
-        bytes[at] += 1;
+        bytes[8..12].copy_from_slice(&[major.to_le_bytes(), minor.to_le_bytes()].concat());
         let error = decode_container(&bytes).unwrap_err();
-        assert!(matches!(&error, ContainerError::Version { major, minor } if (*major, *minor) == found));
-        let text = error.to_string();
+        assert!(matches!(&error, ContainerError::Version { major: x, minor: y } if (*x, *y) == (major, minor)));
+        let expected = format!("the file has format {major}.{minor}; this library reads 1.0 and 2.0");
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn what_is_read_is_written_again_byte_for_byte() {
+    let bytes = small();
+    let stored = decode_container(&bytes).unwrap();
+    assert_eq!(encode(&exported(&stored)), bytes);
+    assert_eq!(bytes[8..12], [2, 0, 0, 0], "version 2.0 is written");
+}
+
+/// The bytes of two fields.
+fn two_fields() -> Vec<u8> {
+    let mut fields = Fields::new();
+    fields.set("dim", 7_u64);
+    fields.set("metric", Metric::L2);
+    meta::to_bytes(&fields).unwrap()
+}
+
+#[test]
+fn fields_have_names_in_version_2_and_none_in_version_1() {
+    let fields = two_fields();
+    let StoredFields::Named(named) = decode_container(&sealed(&header_with(&fields, &[], &[]), &[])).unwrap().fields
+    else {
+        panic!("version 2 has named fields")
+    };
+    assert_eq!(named.value("metric"), Some(&Metric::L2.into()));
+
+    // Whatever the bytes are in version 1, their kind has to know what they mean.
+    for bytes in [&b""[..], b"\x07\0\0\0", &fields, &[0xff; 40]] {
+        let header = header_with(bytes, &[], &[]);
+        let stored = decode_container(&sealed_as((1, 0), &header, &[])).unwrap();
+        assert_eq!(stored.fields, StoredFields::Version1(bytes.to_vec()));
+        assert_eq!(decode_container(&sealed(&header, &[])).is_ok(), *bytes == fields);
+    }
+}
+
+#[test]
+fn fields_that_do_not_decode_are_an_error_that_names_their_node() {
+    let good = two_fields();
+    let twice = [&2_u64.to_le_bytes()[..], &good[8..][..33], &good[8..][..33]].concat();
+    let endless = [&u64::MAX.to_le_bytes()[..], &good[8..]].concat();
+    let nothing_for_much = (1_u64 << 40).to_le_bytes().to_vec();
+    let left_over = [&good[..], &[0]].concat();
+    for bytes in [vec![], good[..good.len() - 1].to_vec(), left_over, twice, endless, nothing_for_much] {
+        let error = decode_container(&sealed(&header_with(&bytes, &[], &[]), &[])).unwrap_err();
         assert!(
-            text.contains(&format!("{}.{}", found.0, found.1)) && text.contains(&format!("{major}.{minor}")),
-            "{text}"
+            matches!(&error, ContainerError::Decode(DecodeError::Meta { tag, .. }) if tag == "root"),
+            "{bytes:?}: {error}"
         );
+    }
+    for version in [(1, 0), FORMAT_VERSION] {
+        let header = header_with(&vec![0; meta::MAX_META + 1], &[], &[]);
+        let error = decode_container(&sealed_as(version, &header, &[])).unwrap_err();
+        assert!(error.to_string().contains("its fields take 1048577 bytes, more than 1048576"), "{error}");
     }
 }
 
@@ -141,7 +232,7 @@ fn lengths_are_compared_with_the_file_before_anything_is_allocated() {
     // The counts of the bytes of fields, of arrays, of children and of sections.
     let header = header(&[], &[]);
     decode_container(&sealed(&header, &[])).unwrap();
-    for at in [8, 12, 16, 20] {
+    for at in [8, 20, 24, 28] {
         let mut header = header.clone();
         header[at..at + 4].copy_from_slice(&[0xff; 4]);
         let error = decode_container(&sealed(&header, &[])).unwrap_err();
@@ -190,8 +281,8 @@ fn padding_is_checked() {
 }
 
 fn nested(depth: usize) -> Node<'static> {
-    (1..depth).fold(Node::new("leaf", 0, &()), |child, _| {
-        let mut node = Node::new("node", 0, &());
+    (1..depth).fold(Node::new("leaf", 0), |child, _| {
+        let mut node = Node::new("node", 0);
         node.push_child("child", child);
         node
     })
@@ -199,19 +290,35 @@ fn nested(depth: usize) -> Node<'static> {
 
 #[test]
 fn nesting_has_an_end_for_writers_and_readers() {
-    decode_container(&encode(&nested(MAX_DEPTH))).unwrap();
     let too_deep = write_container_to(&mut Vec::new(), &nested(MAX_DEPTH + 1)).unwrap_err();
-    assert!(too_deep.to_string().contains("deeper than 50"), "{too_deep}");
+    assert!(too_deep.to_string().contains("deeper than 100 levels"), "{too_deep}");
 
-    let mut level = Writer::new();
-    level.str("node");
-    level.u16(0);
-    level.count(0);
-    level.count(0);
-    level.count(1);
-    level.str("child");
-    let error = decode_container(&sealed(&level.into_bytes().repeat(100_000), &[])).unwrap_err();
-    assert!(error.to_string().contains("deeper than 50"), "{error}");
+    for (version, fields) in [((1, 0), &[][..]), (FORMAT_VERSION, &NO_FIELDS)] {
+        let mut level = Writer::new();
+        level.str("node");
+        level.u16(0);
+        level.count(fields.len());
+        level.bytes(fields);
+        level.count(0);
+        level.count(1);
+        level.str("child");
+        let error = decode_container(&sealed_as(version, &level.into_bytes().repeat(100_000), &[])).unwrap_err();
+        assert!(error.to_string().contains("deeper than 100 levels"), "{error}");
+    }
+}
+
+/// An eighth of the stack that a thread of a test has is enough for all that descends.
+#[test]
+fn the_deepest_tree_needs_little_stack() {
+    let deepest = || {
+        let bytes = encode(&nested(MAX_DEPTH));
+        let stored = decode_container(&bytes).unwrap();
+        assert!(format!("{stored:?}").contains("leaf"));
+        let node = exported(&stored);
+        assert_eq!(encode(&node), bytes);
+        assert!(node.to_stored().child("child").is_ok() && node.same(&nested(MAX_DEPTH)));
+    };
+    std::thread::Builder::new().stack_size(256 << 10).spawn(deepest).unwrap().join().unwrap();
 }
 
 #[test]
@@ -231,18 +338,26 @@ fn a_tree_that_no_reader_would_take_is_not_written() {
         shape: shape.to_vec(),
         pieces: vec![Cow::Borrowed(&[0; 8])],
     };
-    let with = |arrays: Vec<NamedArray<'static>>| Node { arrays, ..Node::new("tag", 0, &()) };
+    let with = |arrays: Vec<NamedArray<'static>>| Node { arrays, ..Node::new("tag", 0) };
     assert!(matches!(refused(&with(vec![array("a", &[2]), array("a", &[2])])), NodeError::Duplicate { .. }));
     assert!(matches!(refused(&with(vec![array("a", &[3])])), NodeError::Shape { len: 8, .. }));
     assert!(matches!(refused(&with(vec![array("a", &[u64::MAX, 2])])), NodeError::Shape { .. }));
     assert!(matches!(refused(&with(vec![array("a", &[[2].as_slice(), &[1; 255]].concat())])), NodeError::Limit { .. }));
     assert!(matches!(refused(&with(vec![array(&"a".repeat(1 << 16), &[2])])), NodeError::Limit { .. }));
-    assert!(matches!(refused(&Node::new(&"t".repeat(256), 0, &())), NodeError::Limit { .. }));
-    assert!(matches!(refused(&Node::new("\u{1b}[2J", 0, &())), NodeError::Name { .. }));
-    assert!(matches!(refused(&Node { meta: vec![0; (1 << 20) + 1], ..with(vec![]) }), NodeError::Limit { .. }));
+    assert!(matches!(refused(&Node::new(&"t".repeat(256), 0)), NodeError::Limit { .. }));
+    assert!(matches!(refused(&Node::new("\u{1b}[2J", 0)), NodeError::Name { .. }));
+    let field = |name: &str| Node::new("tag", 0).with(name, 1_u64);
+    assert!(matches!(refused(&field("\u{1b}[2J")), NodeError::Name { .. }));
+    assert!(matches!(refused(&field(&"f".repeat(256))), NodeError::Limit { len: 256, .. }));
+    let long = Node::new("tag", 0).with("long", "x".repeat(1 << 20));
+    assert!(matches!(refused(&long), NodeError::Limit { most: 1_048_576, .. }));
+    for p in [f32::NAN, f32::INFINITY, 0.0, -1.0] {
+        let list = Node::new("tag", 0).with("metrics", vec![Metric::L2, Metric::Lp(p)]);
+        assert!(matches!(refused(&list), NodeError::Metric { .. }));
+    }
     let mut twins = with(vec![]);
-    twins.push_child("c", Node::new("c", 0, &()));
-    twins.push_child("c", Node::new("c", 0, &()));
+    twins.push_child("c", Node::new("c", 0));
+    twins.push_child("c", Node::new("c", 0));
     assert!(matches!(refused(&twins), NodeError::Duplicate { what: "children", .. }));
 }
 
@@ -284,6 +399,8 @@ proptest! {
         // A changed name or version may well be read.
         if let Ok(stored) = decode_container(&sealed(&header, rest)) {
             prop_assert_eq!(stored.arrays.len(), 2);
+            // And no second file holds the same tree.
+            prop_assert_eq!(encode(&exported(&stored)), sealed(&header, rest));
         }
     }
 }

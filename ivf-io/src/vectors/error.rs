@@ -4,24 +4,27 @@ use super::{MAX_DIM, VectorType};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a vector file could not be read or written. Records count from 0.
+/// Why a vector file could not be read or written. Records count from 0. What the system says is
+/// the source, not in the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VectorFileError {
     /// The file could not be read.
-    #[error("cannot read {}: {why}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The reason.
+        #[source]
         why: io::Error,
     },
     /// The file could not be written.
-    #[error("cannot write {}: {why}", path.display())]
+    #[error("cannot write {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// The reason.
+        #[source]
         why: io::Error,
     },
     /// A file without vectors: nobody can tell their dimension.

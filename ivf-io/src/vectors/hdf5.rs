@@ -72,7 +72,10 @@ impl hdf5_pure::Source for Tables {
 }
 
 fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
-    let fault = |why: Error| source.fault(why.to_string());
+    let fault = |why: Error| match why {
+        Error::Io(why) => VectorFileError::read(source.path, why),
+        why => source.fault(why.to_string()),
+    };
     let handle = source.file.try_clone().map_err(|why| VectorFileError::read(source.path, why))?;
     let tables = ReadSeekSource::new(handle).map(Tables).map_err(Error::from);
     let file = tables.and_then(File::from_source).map_err(fault)?;

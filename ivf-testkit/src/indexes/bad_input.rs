@@ -1,13 +1,12 @@
 //! Calls that must fail, each with its own error, and change nothing.
 
+use super::params::{check_knobs, check_params};
 use super::{Want, answers};
 use crate::data::{clusters, sequential_ids};
 use crate::executor::Threads;
 use half::f16;
-use ivf_core::error::{AddError, EditError, InputError, KnobError, ReconstructError, SearchError};
-use ivf_core::{
-    AddOptions, AnyRows, Cancel, Id, IdSelector, Index, KnobValue, Metric, ParallelMode, Rows, SearchParams,
-};
+use ivf_core::error::{AddError, EditError, InputError, ReconstructError, SearchError};
+use ivf_core::{AddOptions, AnyRows, Cancel, Id, IdSelector, Index, Metric, Rows, SearchParams};
 
 /// Vectors in a batch; more than one block of anything, so that a row is named by its number in the caller's batch.
 const ROWS: usize = 300;
@@ -18,14 +17,17 @@ const NOBODY: Id = Id(i64::MIN + 4711);
 
 /// Checks that bad input gives the error of its kind and leaves the index as it was: another dimension, a NaN or an infinity (the
 /// error names the row), a vector without direction, `k = 0`, a radius that is no number, as many ids as vectors missing, unknown
-/// ids, an unknown knob, a cancelled call; and that of the search parameters the index takes exactly those in `takes` (field
-/// names of [`SearchParams`]) and refuses each other one by its name.
+/// ids, a cancelled call.
+///
+/// Of all search parameters ([`SearchParam::ALL`](ivf_core::SearchParam::ALL), and those of its components) the index takes exactly
+/// those that it [declares](Index::takes), with the values that they may have, and refuses each other one by its name. The same goes
+/// for a range search. Each knob that its parts show can be set to the value it has, and refuses values out of its range.
 ///
 /// The index must hold vectors, at least two ids.
 ///
 /// # Panics
 /// If a call succeeds, or fails with another error, or changes the index; the message says which.
-pub fn check_bad_input(index: &mut dyn Index, takes: &[&str]) {
+pub fn check_bad_input(index: &mut dyn Index) {
     let sample = clusters(41, 4, index.dim(), 2);
     let before = answers(index, sample.rows().into());
     assert!(before.0 >= 2, "{}: the index to check holds vectors", index.spec());
@@ -37,8 +39,10 @@ pub fn check_bad_input(index: &mut dyn Index, takes: &[&str]) {
         );
     };
     check_searches(index);
-    check_params(index, takes);
+    check_params(index);
     unchanged(index, "searches");
+    check_knobs(index);
+    unchanged(index, "setting of knobs");
     let vectors = clusters(42, ROWS, index.dim(), 4);
     for fault in faults(index.dim(), index.metric()) {
         let rows = fault.rows();
@@ -69,8 +73,6 @@ pub fn check_bad_input(index: &mut dyn Index, takes: &[&str]) {
         assert!(matches!(result, Err(AddError::Cancelled)), "a cancelled add gives {result:?}");
         unchanged(index, "a cancelled add");
     }
-    let result = index.set_knob("no_such_knob", KnobValue::Int(1));
-    assert!(matches!(result, Err(KnobError::Unknown { .. })), "an unknown knob gives {result:?}");
 }
 
 /// Vectors that no index takes, and the error that says why.
@@ -142,10 +144,10 @@ fn check_searches(index: &dyn Index) {
         }
         let cancel = Cancel::new();
         cancel.cancel();
-        let result = want.search(index, good.rows().into(), &plain.cancel(&cancel));
+        let result = want.search(index, good.rows().into(), &plain.clone().cancel(&cancel));
         assert!(matches!(result, Err(SearchError::Cancelled)), "a cancelled search, {want:?}, gives {result:?}");
     }
-    let result = index.search(good.rows().into(), 0, &plain);
+    let result = index.search(good.rows(), 0, &plain);
     assert!(matches!(result, Err(SearchError::InvalidParam { .. })), "k = 0 gives {result:?}");
     if let Some(range) = index.as_range_search() {
         let result = range.range_search(good.rows().into(), f32::NAN, &plain);
@@ -153,48 +155,9 @@ fn check_searches(index: &dyn Index) {
     }
 }
 
-fn check_params(index: &dyn Index, takes: &[&str]) {
-    let queries = clusters(46, 3, index.dim(), 2);
-    let plain = SearchParams::new();
-    let all = IdSelector::All;
-    let each = [
-        plain.nprobe(1),
-        plain.max_codes(10),
-        plain.ensure_k(true),
-        plain.selector(&all),
-        plain.mode(ParallelMode::Queries),
-        plain.k_factor(2.0),
-        plain.locations(true),
-        plain.quantizer(&plain),
-    ];
-    let names: Vec<&str> = each.iter().flat_map(|params| params.asked()).collect();
-    assert!(takes.iter().all(|name| names.contains(name)), "{takes:?} are not all among the parameters {names:?}");
-    for params in each {
-        let name = params.asked().next().expect("one parameter is set");
-        match index.search(queries.rows().into(), 2, &params) {
-            Ok(_) => assert!(takes.contains(&name), "{} takes {name}, which it should refuse", index.spec()),
-            Err(SearchError::UnsupportedParam { param, .. }) if param == name => {
-                assert!(!takes.contains(&name), "{} refuses {name}, which it should take", index.spec());
-            }
-            Err(error) => panic!("{}: a search with {name} gives {error:?}", index.spec()),
-        }
-    }
-    for (params, name) in
-        [(plain.nprobe(0), "nprobe"), (plain.k_factor(0.0), "k_factor"), (plain.k_factor(f32::NAN), "k_factor")]
-    {
-        let result = index.search(queries.rows().into(), 2, &params);
-        let refused = match &result {
-            Err(SearchError::InvalidParam { param, .. }) => takes.contains(&name) && *param == name,
-            Err(SearchError::UnsupportedParam { param, .. }) => !takes.contains(&name) && *param == name,
-            _ => false,
-        };
-        assert!(refused, "{}: {params:?} gives {result:?}", index.spec());
-    }
-}
-
 fn check_edits(index: &mut dyn Index, unchanged: &dyn Fn(&dyn Index, &str)) {
     let dim = index.dim();
-    let found = index.search(clusters(47, 1, dim, 1).rows().into(), 5, &SearchParams::new());
+    let found = index.search(clusters(47, 1, dim, 1).rows(), 5, &SearchParams::new());
     let mut known =
         found.unwrap_or_else(|error| panic!("{}: a plain search: {error}", index.spec())).hits.row(0).ids.to_vec();
     known.dedup();

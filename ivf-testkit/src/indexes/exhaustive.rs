@@ -93,7 +93,7 @@ fn check_results(index: &dyn Index, at: &str, base: &Vectors, ids: &[Id], querie
         let odd = |id: Id| id.0 % 2 != 0;
         for selector in selectors(ids, &odd) {
             let expected = truth(want, &|id| selector.contains(id));
-            check(&format!("{selector:?}"), queries.rows().into(), &plain.selector(&selector), &expected);
+            check(&format!("{selector:?}"), queries.rows().into(), &plain.clone().selector(&selector), &expected);
         }
     }
 }

@@ -4,17 +4,20 @@ use super::MakeIndex;
 use super::model::Model;
 use super::selectors;
 use crate::data::{Random, Vectors, random, small_integers};
-use ivf_core::error::{AddError, CodeError, MergeError};
+use ivf_core::error::{AddError, CodeError, MergeError, StoreError};
 use ivf_core::params::NonFinite;
 use ivf_core::{AddOptions, Id, IdSelector, Index, Rows};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
 const STEPS: usize = 100;
+/// A clone is taken every so many steps.
+const CLONE_STEPS: usize = 20;
 
 /// Runs generated histories of an exact index against a model, with whatever abilities the index has: add, add with ids (new,
 /// negative and repeated ones), remove, update, merge, adding of codes, reset. After each step the length, k-NN and range
-/// results and some reconstructed vectors are compared, to the bit. At the end: rows that are skipped, and ids that run out.
+/// results and some reconstructed vectors are compared, to the bit. A clone that is taken now and then stays as the index was at that
+/// moment. At the end: rows that are skipped, and ids that run out.
 ///
 /// An index that takes only ids that count up (an array direct map) may say so; it is then unchanged.
 ///
@@ -24,14 +27,38 @@ pub fn check_history(make: MakeIndex<'_>) {
     for seed in [51, 52, 53] {
         let mut index = make();
         let mut history = History { model: Model::new(&*index), random: random(seed), make };
+        let mut earlier = None;
         for step in 0..STEPS {
             let at = format!("{}, seed {seed}, step {step}", index.spec());
             let done = history.step(&mut *index, &at);
             history.model.check(&*index, step as u64, &format!("{at}, after {done}"));
+            if step % CLONE_STEPS == CLONE_STEPS - 1 {
+                check_clone(earlier.take(), step as u64, &at);
+                earlier = clone(&*index, &at).map(|clone| (clone, history.model.clone()));
+            }
         }
     }
     check_skipped_rows(make);
     check_exhausted_ids(make);
+}
+
+/// A clone of the index; `None` if its lists are in a store that gives none.
+fn clone(index: &dyn Index, at: &str) -> Option<Box<dyn Index>> {
+    match index.clone_index() {
+        Ok(clone) => Some(clone),
+        Err(StoreError::NoSnapshot { .. }) => None,
+        Err(error) => panic!("{at}: a clone: {error}"),
+    }
+}
+
+/// A clone of some steps before is what the index was then, and the index is none the wiser if it is written to.
+fn check_clone(earlier: Option<(Box<dyn Index>, Model)>, step: u64, at: &str) {
+    let Some((mut clone, model)) = earlier else { return };
+    model.check(&*clone, step, &format!("{at}, a clone of {CLONE_STEPS} steps before"));
+    if clone.as_reset().is_some() {
+        // The index is compared after its next step.
+        clone.reset().unwrap_or_else(|error| panic!("{at}: reset of a clone: {error}"));
+    }
 }
 
 struct History<'a> {

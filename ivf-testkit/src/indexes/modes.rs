@@ -24,16 +24,16 @@ pub fn check_modes(index: &dyn Index, queries: Rows<'_, f32>, nprobe: Option<usi
     let (odd, rare) = (IdSelector::Fn(&odd), IdSelector::Fn(&rare));
     let mut plain = SearchParams::new();
     plain.nprobe = nprobe;
-    let radius = middle_radius(&pairs(&search(index, queries, Want::K(20), &plain.executor(&Inline)).hits));
+    let radius = middle_radius(&pairs(&search(index, queries, Want::K(20), &plain.clone().executor(&Inline)).hits));
     for (name, params) in [
-        ("plain", plain),
-        ("filtered", plain.selector(&odd)),
-        ("at most 37 codes", plain.max_codes(37)),
-        ("at most 3 lists", plain.max_lists(3)),
-        ("at most 4 results", plain.max_results(4)),
-        ("until a list is empty", plain.selector(&rare).max_empty_lists(1)),
-        ("widened", plain.selector(&rare).ensure_k(true)),
-        ("with locations", plain.locations(true)),
+        ("plain", plain.clone()),
+        ("filtered", plain.clone().selector(&odd)),
+        ("at most 37 codes", plain.clone().max_codes(37)),
+        ("at most 3 lists", plain.clone().max_lists(3)),
+        ("at most 4 results", plain.clone().max_results(4)),
+        ("until a list is empty", plain.clone().selector(&rare).max_empty_lists(1)),
+        ("widened", plain.clone().selector(&rare).ensure_k(true)),
+        ("with locations", plain.clone().locations(true)),
     ] {
         let mut wants = vec![Want::K(10)];
         if let Some(radius) = radius
@@ -51,16 +51,16 @@ pub fn check_modes(index: &dyn Index, queries: Rows<'_, f32>, nprobe: Option<usi
 }
 
 fn check_wanted(index: &dyn Index, queries: Rows<'_, f32>, want: Want, params: &SearchParams<'_>, at: &str) {
-    let expected = search(index, queries, want, &params.executor(&Inline)).hits;
+    let expected = search(index, queries, want, &params.clone().executor(&Inline)).hits;
     // The library's own choice of executor and mode.
     assert_same_hits(&search(index, queries, want, params).hits, &expected, format_args!("{at}, default executor"));
     let none = queries.slice(0..0).into();
-    let taken = |mode: &ParallelMode| is_taken(want.search(index, none, &params.mode(*mode)));
+    let taken = |mode: &ParallelMode| is_taken(want.search(index, none, &params.clone().mode(*mode)));
     let modes = ParallelMode::ALL.into_iter().filter(taken).map(Some);
     for mode in [None].into_iter().chain(modes) {
         for threads in [1, 2, 8] {
             let executor: &dyn Executor = if threads == 1 { &Inline } else { &Threads(threads) };
-            let mut params = params.executor(executor);
+            let mut params = params.clone().executor(executor);
             params.mode = mode;
             for (batch, upto) in [(queries.len(), queries.len()), (7, queries.len()), (1, queries.len().min(SINGLE))] {
                 for start in (0..upto).step_by(batch.max(1)) {

@@ -22,7 +22,7 @@ pub fn check_preassigned(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: u
     assert_eq!(probes.len(), queries.len(), "{at}: a row of probes for each query");
 
     let plain = SearchParams::new();
-    let expected = index.search(queries.into(), K, &plain.nprobe(nprobe));
+    let expected = index.search_rows(queries.into(), K, &plain.clone().nprobe(nprobe));
     let expected = expected.unwrap_or_else(|error| panic!("{at}: search: {error}")).hits;
     let found = index.search_preassigned(queries.into(), &probes, K, &plain);
     assert_same_hits(&found.unwrap_or_else(|error| panic!("{at}: preassigned: {error}")).hits, &expected, &at);
@@ -30,7 +30,7 @@ pub fn check_preassigned(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: u
 
     if let (Some(range), Some(radius)) = (index.as_range_search(), middle_radius(&pairs(&expected))) {
         let at = format!("{at}, radius {radius}");
-        let expected = range.range_search(queries.into(), radius, &plain.nprobe(nprobe));
+        let expected = range.range_search(queries.into(), radius, &plain.clone().nprobe(nprobe));
         let expected = expected.unwrap_or_else(|error| panic!("{at}: range search: {error}")).hits;
         let found = index.range_search_preassigned(queries.into(), &probes, radius, &plain);
         assert_same_hits(&found.unwrap_or_else(|error| panic!("{at}: preassigned: {error}")).hits, &expected, &at);
@@ -87,11 +87,16 @@ fn check_bad_probes(index: &dyn IndexIvf, queries: Rows<'_, f32>, probes: &Probe
         let error = fails(what, probes, sinks, &params);
         assert!(matches!(error, SearchError::Count { .. }), "{at}: {what} gives {error:?}");
     }
-    for (what, params) in
-        [("nprobe", params.nprobe(1)), ("ensure_k", params.ensure_k(true)), ("quantizer", params.quantizer(&params))]
-    {
+    let of_quantizer = "quantizer_efSearch";
+    for (what, params) in [
+        ("nprobe", params.clone().nprobe(1)),
+        ("ensure_k", params.clone().ensure_k(true)),
+        ("max_results", params.clone().max_results(1)),
+        ("max_empty_lists", params.clone().max_empty_lists(1)),
+        (of_quantizer, params.clone().set(of_quantizer, 1)),
+    ] {
         let error = fails(what, probes, n, &params);
-        let named = matches!(error, SearchError::UnsupportedParam { param, .. } if param == what);
+        let named = matches!(&error, SearchError::UnsupportedParam { param, .. } if param == what);
         assert!(named, "{at}: preassigned with {what} gives {error:?}");
     }
 }

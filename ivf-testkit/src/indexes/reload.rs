@@ -74,7 +74,7 @@ pub fn check_damaged(index: &dyn Index, read: ReadIndex<'_>) {
         }
         let queries = clusters(63, 2, dim, 1);
         // Errors are as good as results: what was damaged may show only now.
-        let found = index.search(queries.rows().into(), 3, &SearchParams::new());
+        let found = index.search(queries.rows(), 3, &SearchParams::new());
         if let Ok(found) = found {
             for id in found.hits.rows().flat_map(|row| row.ids) {
                 let _ = index.reconstruct(*id);
@@ -82,6 +82,6 @@ pub fn check_damaged(index: &dyn Index, read: ReadIndex<'_>) {
         }
         let _ = index.range_search(queries.rows(), 1.0);
         let _ = index.add(queries.rows());
-        let _ = index.search(queries.rows().into(), 3, &SearchParams::new());
+        let _ = index.search(queries.rows(), 3, &SearchParams::new());
     });
 }

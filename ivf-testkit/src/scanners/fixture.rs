@@ -1,14 +1,19 @@
 //! What a scanner is tried on: lists of several lengths and segments, filters, ranges, sinks.
 
 use crate::centroids::FixedCentroids;
-use crate::codecs::vectors;
+use crate::codecs::{settings, vectors};
 use crate::data::{Vectors, any_ids, bytes, random};
 use crate::layouts::pack;
 use crate::oracle;
+use ivf_core::error::BindError;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
+use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::Piece;
-use ivf_core::{BoundCodec, CodeLayout, Codec, Id, Ids, ListNo, ListOffset, Location, Metric, Neighbor, Sink};
+use ivf_core::{
+    Binding, BoundCodec, CodeLayout, Codec, Id, Ids, InvertedListScanner, ListNo, ListOffset, Location, Metric,
+    Neighbor, Settings, Sink,
+};
 use rand::RngExt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +27,7 @@ pub(super) type Reference = Vec<Vec<Neighbor>>;
 
 pub(super) struct Fixture {
     pub(super) bound: Arc<dyn BoundCodec>,
+    settings: Settings,
     metric: Metric,
     centroids: FixedCentroids,
     pub(super) queries: Vectors,
@@ -31,22 +37,54 @@ pub(super) struct Fixture {
 pub(super) struct List {
     pub(super) no: ListNo,
     pub(super) entries: ListRef<'static>,
+    /// The vectors that were encoded.
+    members: Vectors,
     /// For each filter, a mask a segment.
     pub(super) filters: Vec<(&'static str, Option<Vec<Mask>>)>,
 }
 
 impl Fixture {
-    pub(super) fn new(codec: Arc<dyn Codec>) -> Self {
+    /// The codec bound in each way that it allows.
+    pub(super) fn of(codec: &Arc<dyn Codec>) -> Vec<Self> {
+        let allowed = [false, true].into_iter().filter(|choice| codec.spec().residuals().allows(*choice));
+        let fixtures: Vec<Self> = allowed.filter_map(|by_residual| Self::new(codec.clone(), by_residual)).collect();
+        assert!(!fixtures.is_empty(), "{}: it can be bound in no way", codec.spec());
+        fixtures
+    }
+
+    /// `None` if the codec was trained for the other choice, and says so.
+    fn new(codec: Arc<dyn Codec>, by_residual: bool) -> Option<Self> {
         let (dim, metric) = (codec.dim(), codec.metric());
         let centroids = FixedCentroids(vectors(21, LISTS.len(), dim, metric));
-        let bound = codec.bind(Arc::new(centroids.clone()));
+        let settings = settings(&*codec, by_residual);
+        let spec = codec.spec();
+        let bound = match codec.bind(&Binding::new(Arc::new(centroids.clone())).by_residual(by_residual)) {
+            Ok(bound) => bound,
+            Err(BindError::Unsupported { .. }) if by_residual != spec.residuals().default_choice() => return None,
+            Err(error) => panic!("{spec}: binding it to a few lists, by_residual {by_residual}: {error}"),
+        };
         let lists = LISTS.iter().enumerate().map(|(no, lens)| List::new(no, lens, &*bound)).collect();
-        Self { bound, metric, centroids, queries: vectors(22, QUERIES, dim, metric), lists }
+        Some(Self { bound, settings, metric, centroids, queries: vectors(22, QUERIES, dim, metric), lists })
     }
 
     pub(super) fn name(&self) -> String {
         let codec = self.bound.codec();
-        format!("{}, {} dimensions, {}", codec.spec(), codec.dim(), self.metric)
+        let of = if self.bound.by_residual() { "residuals" } else { "vectors" };
+        format!("{}, {} dimensions, {}, codes of {of}", codec.spec(), codec.dim(), self.metric)
+    }
+
+    pub(super) fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
+        self.bound.scanner(&self.settings)
+    }
+
+    /// All lists as the probes of a query.
+    pub(super) fn probes(&self, query: &[f32]) -> Vec<PlannedProbe> {
+        let probe = |list: &List| PlannedProbe {
+            list: list.no,
+            prefix: list.entries.len().max(1) as u32,
+            coarse_distance: self.coarse(query, list.no),
+        };
+        self.lists.iter().map(probe).collect()
     }
 
     pub(super) fn layout(&self) -> &CodeLayout {
@@ -58,24 +96,34 @@ impl Fixture {
         oracle::distance(self.metric, query, self.centroids.0.rows().row(list.index()))
     }
 
-    /// The oracle's distance from the query to what an entry decodes to, and how far off rounded sums may be.
+    /// The oracle's distance from the query to the vector that was encoded as an entry, and how far off rounded sums may be.
+    pub(super) fn true_distance(&self, query: &[f32], list: &List, offset: ListOffset) -> (f32, f32) {
+        self.rounded_distance(query, list, list.members.rows().row(offset.index()))
+    }
+
+    /// The same to what the entry decodes to.
     pub(super) fn decoded_distance(&self, query: &[f32], list: &List, offset: ListOffset) -> (f32, f32) {
         let mut code = vec![0; self.layout().code_size()];
         list.entries.entry(self.layout(), offset, &mut code).expect("an entry of the list");
         let mut vector = vec![0.0; query.len()];
         self.bound.decode(list.no, &code, &mut vector);
+        self.rounded_distance(query, list, &vector)
+    }
+
+    fn rounded_distance(&self, query: &[f32], list: &List, vector: &[f32]) -> (f32, f32) {
         let centroid = self.centroids.0.rows().row(list.no.index());
         // A sum of n terms is off by at most about n roundings of its largest partial sums: terms in the vector, the query and
         // the centroid, squared or multiplied.
         let size: f32 =
             vector.iter().zip(query).zip(centroid).map(|((x, q), c)| (x.abs() + q.abs() + c.abs()).powi(2)).sum();
-        (oracle::distance(self.metric, query, &vector), 4.0 * query.len() as f32 * f32::EPSILON * (1.0 + size))
+        (oracle::distance(self.metric, query, vector), 4.0 * query.len() as f32 * f32::EPSILON * (1.0 + size))
     }
 
     /// Distances by the one method that every scanner writes itself, of a scanner used for nothing else.
     pub(super) fn reference(&self, query: &[f32], list: &List) -> Reference {
-        let mut scanner = self.bound.scanner();
+        let mut scanner = self.scanner();
         scanner.set_query(query);
+        scanner.set_probes(&self.probes(query));
         scanner.set_list(list.no, self.coarse(query, list.no));
         let mut code = vec![0; self.layout().code_size()];
         let mut neighbor = |first: usize, segment: &Segment<'_>, slot: usize| {
@@ -93,9 +141,11 @@ impl List {
         let (codec, layout) = (bound.codec(), bound.codec().layout());
         let (seed, len) = (100 + no as u64, lens.iter().sum());
         let no = ListNo(no as u32);
-        // Around the centroid of the list, as a quantizer would have put them there.
+        // Residuals are of vectors around the centroid of the list, as a quantizer would have put them there.
         let mut centroid = vec![0.0; codec.dim()];
-        bound.centroids().centroid(no, &mut centroid);
+        if bound.by_residual() {
+            bound.centroids().centroid(no, &mut centroid);
+        }
         let mut members = vectors(seed, len, codec.dim(), codec.metric()).with_duplicates(seed);
         for row in members.data.chunks_exact_mut(codec.dim()) {
             row.iter_mut().zip(&centroid).for_each(|(x, c)| *x += c);
@@ -112,7 +162,7 @@ impl List {
         });
         let entries = ListRef::new(segments);
         let filters = filters(&entries, seed);
-        Self { no, entries, filters }
+        Self { no, entries, members, filters }
     }
 
     /// Which of the list's segments a piece lies in.

@@ -7,56 +7,108 @@ use crate::data::{any_ids, bytes, random};
 use fixture::{Fixture, List, QUERIES, Reference, segment, sinks, windows};
 use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
-use ivf_core::scanner::{Piece, ScanQuery};
-use ivf_core::{CodeLayout, Codec, InvertedListScanner, ListNo, Sink};
+use ivf_core::plan::PlannedProbe;
+use ivf_core::scanner::{Exactness, Piece, ScanQuery};
+use ivf_core::{CodeLayout, Codec, InvertedListScanner, ListNo, Neighbor, Sink};
 use rand::RngExt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Binds the codec to a few centroids, codes vectors into lists of several lengths and segments, and checks that `scan` (with
+/// Binds the codec to a few centroids (in each way that it allows: to code vectors, residuals), codes vectors into lists of several lengths and segments, and checks that `scan` (with
 /// filters, ranges and prefixes) and `scan_batch` (queries with limits and filters of their own) put exactly into a sink what
-/// the loop over [`InvertedListScanner::distance`] puts there: ids, locations, and distances to the bit. One scanner does all
-/// of it, so that nothing may be left over from one call to the next. Lists of any bytes at all must not make it panic.
+/// the loop over [`InvertedListScanner::distance`] puts there: ids, locations, and distances to the bit. The scanner is told of all lists of
+/// a query before the first. One scanner does all of it, so that nothing may be left over from one call to the next. Lists of any bytes at all must not make it panic.
 ///
 /// # Panics
 /// If a result differs; the message names the list, the filter and the sink.
 pub fn check_scanner(codec: Arc<dyn Codec>) {
-    let fixture = Fixture::new(codec);
-    let mut scanner = fixture.bound.scanner();
-    check_scans(&fixture, &mut *scanner);
-    check_batches(&fixture, &mut *scanner);
-    check_scans(&fixture, &mut *scanner);
-    check_any_bytes(&fixture, &mut *scanner);
+    for fixture in &Fixture::of(&codec) {
+        let mut scanner = fixture.scanner();
+        check_scans(fixture, &mut *scanner);
+        check_batches(fixture, &mut *scanner);
+        check_scans(fixture, &mut *scanner);
+        check_any_bytes(fixture, &mut *scanner);
+    }
 }
 
-/// Checks that the distance to a code is that to the vector it decodes to, in the codec's metric, up to the rounding of sums: for
-/// codecs that promise no more and no less (an estimator of another distance has a bound of its own to test).
+/// Checks that distances are as exact as the scanner [says](InvertedListScanner::exactness):
+///
+/// * [`Exactness::Exact`]: the distance to a code is that to the vector it decodes to, in the codec's metric, up to the rounding of
+///   sums;
+/// * [`Exactness::Bounded`]: it is at most its bound away from the distance to the vector that was encoded;
+/// * [`Exactness::Estimate`]: it is finite, and on average nearer to the distance to the vector that was encoded than the mean of all
+///   such distances is.
 ///
 /// # Panics
 /// If a distance is another one; the message names the list and the entry.
 pub fn check_distances(codec: Arc<dyn Codec>) {
-    let fixture = Fixture::new(codec);
-    for query in fixture.queries.rows().iter().take(3) {
-        for list in &fixture.lists {
-            for neighbor in fixture.reference(query, list).into_iter().flatten() {
-                let (expected, bound) = fixture.decoded_distance(query, list, neighbor.location.offset);
-                // A metric of distributions is NaN for vectors that are none.
-                let both_nan = neighbor.distance.is_nan() && expected.is_nan();
-                assert!(
-                    both_nan || (neighbor.distance - expected).abs() <= bound,
-                    "{}: the distance to {:?} is {}, that to the decoded vector {expected} (+- {bound})",
-                    fixture.name(),
-                    neighbor.location,
-                    neighbor.distance
-                );
+    for fixture in &Fixture::of(&codec) {
+        let exactness = fixture.scanner().exactness();
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        for query in fixture.queries.rows().iter().take(3) {
+            for list in &fixture.lists {
+                for neighbor in fixture.reference(query, list).into_iter().flatten() {
+                    match exactness {
+                        Exactness::Exact => check_exact(fixture, query, list, &neighbor),
+                        Exactness::Bounded => check_bounded(fixture, query, list, &neighbor),
+                        _ => {}
+                    }
+                    found.push(neighbor.distance);
+                    expected.push(fixture.true_distance(query, list, neighbor.location.offset).0);
+                }
             }
         }
+        if exactness == Exactness::Estimate {
+            check_estimates(&found, &expected, &fixture.name());
+        }
     }
+}
+
+fn check_exact(fixture: &Fixture, query: &[f32], list: &List, neighbor: &Neighbor) {
+    let (expected, bound) = fixture.decoded_distance(query, list, neighbor.location.offset);
+    // A metric of distributions is NaN for vectors that are none.
+    let both_nan = neighbor.distance.is_nan() && expected.is_nan();
+    assert!(
+        both_nan || (neighbor.distance - expected).abs() <= bound,
+        "{}: the distance to {:?} is {}, that to the decoded vector {expected} (+- {bound})",
+        fixture.name(),
+        neighbor.location,
+        neighbor.distance
+    );
+}
+
+fn check_bounded(fixture: &Fixture, query: &[f32], list: &List, neighbor: &Neighbor) {
+    let mut scanner = fixture.scanner();
+    scanner.set_query(query);
+    scanner.set_probes(&fixture.probes(query));
+    scanner.set_list(list.no, fixture.coarse(query, list.no));
+    let mut code = vec![0; fixture.layout().code_size()];
+    list.entries.entry(fixture.layout(), neighbor.location.offset, &mut code).expect("an entry of the list");
+    let bound = scanner.bound(&code);
+    let (expected, rounding) = fixture.true_distance(query, list, neighbor.location.offset);
+    assert!(
+        bound.is_finite() && (neighbor.distance - expected).abs() <= bound + rounding,
+        "{}: the distance to {:?} is {}, with a bound of {bound}, that to the encoded vector {expected} (+- {rounding})",
+        fixture.name(),
+        neighbor.location,
+        neighbor.distance
+    );
+}
+
+fn check_estimates(found: &[f32], expected: &[f32], name: &str) {
+    let unusable = found.iter().find(|distance| !distance.is_finite());
+    assert!(unusable.is_none(), "{name}: an estimated distance is {unusable:?}");
+    let mean = |values: &mut dyn Iterator<Item = f32>| values.map(f64::from).sum::<f64>() / expected.len() as f64;
+    let middle = mean(&mut expected.iter().copied());
+    let error = mean(&mut found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()));
+    let deviation = mean(&mut expected.iter().map(|expected| (f64::from(*expected) - middle).abs() as f32));
+    assert!(error < deviation, "{name}: estimated distances are off by {error} on average, their mean by {deviation}");
 }
 
 fn check_scans(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     for (q, query) in fixture.queries.rows().iter().take(3).enumerate() {
         scanner.set_query(query);
+        scanner.set_probes(&fixture.probes(query));
         let mut before: Reference = Vec::new();
         for list in &fixture.lists {
             let all = fixture.reference(query, list);
@@ -118,13 +170,15 @@ fn offer(all: &Reference, window: &Range<usize>, range: &Range<usize>, masks: Op
 }
 
 fn check_batches(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
-    scanner.set_queries(fixture.queries.rows());
+    let probes: Vec<Vec<PlannedProbe>> = fixture.queries.rows().iter().map(|query| fixture.probes(query)).collect();
+    let rows: Vec<&[PlannedProbe]> = probes.iter().map(Vec::as_slice).collect();
+    scanner.set_queries(fixture.queries.rows(), &rows);
     for list in &fixture.lists {
         let references: Vec<_> = fixture.queries.rows().iter().map(|query| fixture.reference(query, list)).collect();
         for window in [0..usize::MAX, 0..40, 20..90] {
             for piece in Piece::of_list(list.no, &list.entries, fixture.layout(), window) {
                 for count in [1, 2, 7, QUERIES] {
-                    check_batch(fixture, scanner, list, &piece, &references[..count]);
+                    check_batch(fixture, scanner, list, &piece, (&references[..count], &rows));
                 }
             }
         }
@@ -145,7 +199,7 @@ fn check_batch(
     scanner: &mut dyn InvertedListScanner,
     list: &List,
     piece: &Piece<'_>,
-    references: &[Reference],
+    (references, probes): (&[Reference], &[&[PlannedProbe]]),
 ) {
     let (s, len, count) = (list.segment_of(piece), piece.segment().len(), references.len());
     let mut random = random(23 + count as u64 + 100 * piece.range().start as u64);
@@ -160,7 +214,7 @@ fn check_batch(
     let mut queries: Vec<ScanQuery<'_>> = (found.iter_mut().zip(&asked).zip(fixture.queries.rows().iter()).enumerate())
         .map(|(number, ((sink, &Asked { limit, mask, .. }), query))| {
             let coarse_distance = fixture.coarse(query, list.no);
-            ScanQuery { number, query, coarse_distance, limit, mask, sink }
+            ScanQuery { number, query, probes: probes[number], coarse_distance, limit, mask, sink }
         })
         .collect();
     scanner.scan_batch(piece, &mut queries);
@@ -197,13 +251,16 @@ fn check_any_bytes(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
             let mut sinks = [sink.clone(), sink.clone()];
             let query = fixture.queries.rows().row(0);
             scanner.set_query(query);
+            scanner.set_probes(&fixture.probes(query));
             scanner.set_list(no, fixture.coarse(query, no));
             scanner.scan(&piece, &mut sink);
-            scanner.set_queries(fixture.queries.rows().slice(0..2));
+            let probes = [0, 1].map(|q| fixture.probes(fixture.queries.rows().row(q)));
+            scanner.set_queries(fixture.queries.rows().slice(0..2), &[&probes[0], &probes[1]]);
             let mut queries: Vec<ScanQuery<'_>> = (sinks.iter_mut().zip(fixture.queries.rows().iter()).enumerate())
                 .map(|(number, (sink, query))| {
                     let coarse_distance = fixture.coarse(query, no);
-                    ScanQuery { number, query, coarse_distance, limit: LEN, mask: None, sink }
+                    let probes = &probes[number][..];
+                    ScanQuery { number, query, probes, coarse_distance, limit: LEN, mask: None, sink }
                 })
                 .collect();
             scanner.scan_batch(&piece, &mut queries);

@@ -9,6 +9,7 @@ use ivf_core::lists::ListBatch;
 use ivf_core::{CodeLayout, Executor, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset, Location};
 use rand::RngExt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A store's past and what it should hold now.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ impl History {
             23..30 => self.remove(lists, at),
             30..32 => self.replace(lists, at),
             32 => self.clear(lists, at),
+            33 => self.misfit(lists, at),
             _ => self.fail(lists, at),
         };
         self.model.check(store, &format!("{at}, after {done}"));
@@ -160,6 +162,51 @@ impl History {
         };
         assert!(right, "{at}: {what} gives {error:?} (list {past} of {}, {place:?} of {len})", self.model.lists.len());
         format!("failed {what}")
+    }
+
+    /// Codes of a wrong length, which must be errors as well.
+    fn misfit(&mut self, store: &mut dyn InvertedListsMut, at: &str) -> String {
+        let list = self.any_list();
+        let (ids, size) = (self.ids(3), self.model.layout.code_size());
+        let wrong = [size - 1, size + 1][self.random.random_range(0..2)];
+        let puts = self.len(list) > 0 && self.random.random();
+        let count = if puts { 1 } else { ids.len() };
+        let codes = bytes(&mut self.random, (count - 1) * size + wrong);
+        let what = if puts { "put" } else { "replacement" };
+        let what = format!("{what} of {count} ids with {} bytes of codes of {size}", codes.len());
+        let place = Location { list, offset: ListOffset(0) };
+        let call = || if puts { store.put(place, ids[0], &codes) } else { store.replace(list, &ids, &codes) };
+        let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| panic!("{at}: {what} panics"));
+        let is_typed = matches!(&result, Err(StoreError::Segment { .. } | StoreError::Layout { .. }));
+        assert!(is_typed, "{at}: {what} gives {result:?}");
+        format!("failed {what}")
+    }
+
+    /// The ways to empty lists.
+    pub(super) const WAYS: usize = 4;
+
+    /// Fills the lists and empties them in one of several ways, which it names.
+    pub(super) fn empty_lists(&mut self, store: &mut dyn InvertedLists, way: usize, at: &str) -> &'static str {
+        for _ in 0..8 {
+            self.append_some(store, 2000, at);
+        }
+        self.model.check(store, at);
+        let lists = store.writer().unwrap_or_else(|| panic!("{at}: the store cannot be written"));
+        let what = ["clear", "removal of everything", "truncation to nothing", "replacement by nothing"][way];
+        if way == 0 {
+            ok(lists.clear(), at, what);
+        }
+        for no in (0..self.model.lists.len() as u32).map(ListNo).filter(|_| way > 0) {
+            let all: Vec<ListOffset> = (0..self.len(no) as u32).map(ListOffset).collect();
+            match way {
+                1 => drop(ok(lists.remove(no, &all), at, what)),
+                2 => ok(lists.truncate(no, 0), at, what),
+                _ => ok(lists.replace(no, &[], &[]), at, what),
+            }
+        }
+        self.model.lists.iter_mut().for_each(Vec::clear);
+        self.model.check(store, &format!("{at}, after {what}"));
+        what
     }
 
     fn any_list(&mut self) -> ListNo {

@@ -2,23 +2,38 @@
 
 use crate::assert_caught;
 use crate::scalar::{Fault, ScalarSpec, read};
-use ivf_core::{CodecSpec, Metric};
+use ivf_core::{CodecSpec, Metric, Residuals};
 use ivf_testkit::codecs::{check_codec, train};
-use ivf_testkit::scanners::check_scanner;
+use ivf_testkit::scanners::{check_distances, check_scanner};
 use std::sync::Arc;
 
-fn spec(by_residual: bool, fault: Fault) -> Arc<dyn CodecSpec> {
-    Arc::new(ScalarSpec { by_residual, fault })
+const OPTIONAL: Residuals = Residuals::Optional { default: true };
+
+fn spec(residuals: Residuals, fault: Fault) -> Arc<dyn CodecSpec> {
+    Arc::new(ScalarSpec { residuals, fault })
 }
 
 #[test]
 fn the_tiny_codec_passes() {
-    for (by_residual, dim, metric) in
-        [(false, 1, Metric::L2), (true, 7, Metric::L2), (true, 16, Metric::InnerProduct), (false, 5, Metric::Cosine)]
-    {
-        let spec = spec(by_residual, Fault::None);
+    for (residuals, dim, metric) in [
+        (Residuals::Never, 1, Metric::L2),
+        (OPTIONAL, 7, Metric::L2),
+        (Residuals::Always, 16, Metric::InnerProduct),
+        (Residuals::Never, 5, Metric::Cosine),
+    ] {
+        let spec = spec(residuals, Fault::None);
         check_codec(&spec, dim, metric, &read);
         check_scanner(train(&spec, dim, metric));
+        check_distances(train(&spec, dim, metric));
+    }
+}
+
+#[test]
+fn unusual_scanners_pass() {
+    for fault in [Fault::NeedsProbes, Fault::SaysBounded, Fault::SaysEstimate] {
+        let codec = train(&spec(OPTIONAL, fault), 6, Metric::L2);
+        check_scanner(codec.clone());
+        check_distances(codec);
     }
 }
 
@@ -29,15 +44,23 @@ fn faulty_codecs_are_caught() {
         (Fault::AddsToTheOutput, "what the output held before"),
         (Fault::TrainsAnew, "trained on"),
         (Fault::DecodesToInfinity, "decodes to"),
-        (Fault::ForgetsResiduals, "bound, it gives other codes"),
+        (Fault::ForgetsResiduals, "codes of residuals: bound, it gives other codes"),
+        (Fault::SaysLongerCodes, "size of a code, told and laid out"),
+        (Fault::SaysNoTrainingMemory, "training that takes no memory"),
+        (Fault::SaysNoMemory, "which take no memory"),
+        (Fault::IgnoresCancel, "a cancelled training gives Ok"),
+        (Fault::NamesNoCodec, "tags of the codec and its layout"),
+        (Fault::DependsOnThreads, "bound on 4 threads, its scanners give other distances"),
     ] {
-        assert_caught(words, || check_codec(&spec(true, fault), 6, Metric::L2, &read));
+        assert_caught(words, || check_codec(&spec(OPTIONAL, fault), 6, Metric::L2, &read));
     }
+    let careless = spec(Residuals::Never, Fault::BindsToAnything);
+    assert_caught("binding with by_residual true gives Ok", || check_codec(&careless, 6, Metric::L2, &read));
 }
 
 #[test]
 fn faulty_readers_are_caught() {
-    let spec = spec(false, Fault::None);
+    let spec = spec(Residuals::Never, Fault::None);
     assert_caught("panicked", || {
         check_codec(&spec, 6, Metric::L2, &|node| {
             // Trusts that the arrays are there and as long as each other.
@@ -58,6 +81,16 @@ fn faulty_scanners_are_caught() {
         (Fault::RoundsDistances, "place 0"),
         (Fault::KeepsTheFirstQuery, "query 1"),
     ] {
-        assert_caught(words, || check_scanner(train(&spec(true, fault), 6, Metric::L2)));
+        assert_caught(words, || check_scanner(train(&spec(OPTIONAL, fault), 6, Metric::L2)));
+    }
+}
+
+#[test]
+fn distances_less_exact_than_told_are_caught() {
+    for (fault, words) in [
+        (Fault::BoundsTooTightly, "with a bound of 0.0001"),
+        (Fault::EstimatesNothing, "estimated distances are off by"),
+    ] {
+        assert_caught(words, || check_distances(train(&spec(OPTIONAL, fault), 6, Metric::L2)));
     }
 }

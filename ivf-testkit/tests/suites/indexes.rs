@@ -1,7 +1,7 @@
 //! Indexes: a naive one, and the same with faults.
 
 use crate::assert_caught;
-use crate::naive::{Fault, Naive, TAKES};
+use crate::naive::{Fault, Naive};
 use ivf_core::{Index, Metric};
 use ivf_testkit::data::{clusters, small_integers};
 use ivf_testkit::indexes::{
@@ -29,7 +29,7 @@ fn a_naive_index_passes() {
     for metric in METRICS {
         check_exhaustive(&make(metric, Fault::None));
         check_history(&make(metric, Fault::None));
-        check_bad_input(&mut *filled(metric, Fault::None), &TAKES);
+        check_bad_input(&mut *filled(metric, Fault::None));
         check_modes(&*filled(metric, Fault::None), clusters(2, 20, 6, 4).rows(), None);
         check_reload(&*filled(metric, Fault::None), &reload);
         check_damaged(&*filled(metric, Fault::None), &Naive::read);
@@ -62,6 +62,7 @@ fn faulty_histories_are_caught() {
         (Fault::CountsIdsOnAfterReset, "after"),
         (Fault::UpdatesOnlyFirst, "after update"),
         (Fault::ForgetsSkippedIds, "rows skipped"),
+        (Fault::ClonesAllButOne, "a clone of 20 steps before"),
     ] {
         assert_caught(words, || check_history(&make(Metric::L2, fault)));
     }
@@ -74,8 +75,13 @@ fn bad_input_let_through_is_caught() {
         (Fault::NamesRowOfBlock, "instead of NonFinite { row: 257 }"),
         (Fault::AddsBeforeItFails, "add failed, and the index changed"),
         (Fault::IgnoresNprobe, "takes nprobe, which it should refuse"),
+        (Fault::DeclaresNprobe, "refuses nprobe, which it should take"),
+        (Fault::RefusesEffort, "refuses effort, which it should take"),
+        (Fault::TakesAnyEffort, "\"effort\": Word(\"xyzzy\")"),
+        (Fault::TakesAnyKnob, "setting effort to Word(\"xyzzy\") gives Ok"),
+        (Fault::KnowsAnyPath, "a knob of 'no_such_part' gives Ok"),
     ] {
-        assert_caught(words, || check_bad_input(&mut *filled(Metric::L2, fault), &TAKES));
+        assert_caught(words, || check_bad_input(&mut *filled(Metric::L2, fault)));
     }
 }
 

@@ -1,104 +1,24 @@
 //! A plain inverted-file index: fixed centroids, vectors in lists, searched by the oracle's distances.
 
 use crate::assert_caught;
+use crate::quantizers::{KMeans, QuantizerFault};
 use ivf_core::ability::RangeSearch;
-use ivf_core::error::{BuildError, KnobError, ReconstructError, SearchError, StoreError, TrainError};
+use ivf_core::error::{KnobError, ReconstructError, SearchError, StoreError};
 use ivf_core::index_ivf::{check_k, check_radius};
-use ivf_core::part::unknown_knob;
+use ivf_core::part::unknown_part;
 use ivf_core::{
-    AnyRows, Centroids, Hits, Id, Index, IndexIvf, InvertedLists, KnobValue, Level1Quantizer, Limits, ListNo, Location,
-    Metric, Neighbor, Node, ParallelMode, Part, Probes, QuantizerSpec, Rows, SearchParams, SearchPlan, SearchResult,
-    SearchStats, Sink, SpecText, TrainOptions, TrainReport,
+    AnyRows, Codec, Hits, Id, Index, IndexIvf, InvertedLists, KnobValue, Level1Quantizer, Limits, ListNo, Location,
+    Metric, Neighbor, Node, ParallelMode, Part, Probes, Rows, SearchParam, SearchParams, SearchPlan, SearchResult,
+    SearchStats, Sink, SpecText, Takes,
 };
-use ivf_testkit::centroids::FixedCentroids;
-use ivf_testkit::data::{Vectors, clusters};
+use ivf_testkit::data::clusters;
 use ivf_testkit::indexes::{check_modes, check_preassigned};
 use ivf_testkit::oracle::distance;
-use std::fmt;
 use std::sync::Arc;
 
-#[derive(Clone, Debug)]
-struct Quantizer(FixedCentroids);
-
-impl Centroids for Quantizer {
-    fn dim(&self) -> usize {
-        self.0.dim()
-    }
-    fn nlist(&self) -> usize {
-        self.0.nlist()
-    }
-    fn centroid(&self, list: ListNo, out: &mut [f32]) {
-        self.0.centroid(list, out);
-    }
-}
-
-impl Level1Quantizer for Quantizer {
-    fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, _: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        let nprobe = nprobe.min(self.nlist());
-        let (mut lists, mut distances) = (Vec::new(), Vec::new());
-        for row in rows.iter() {
-            let centroids = self.0.0.rows();
-            let mut all: Vec<(f32, u32)> =
-                (0..).zip(centroids.iter()).map(|(no, c)| (distance(Metric::L2, row, c), no)).collect();
-            all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            lists.extend(all[..nprobe].iter().map(|&(_, no)| Some(ListNo(no))));
-            distances.extend(all[..nprobe].iter().map(|&(d, _)| d));
-        }
-        Probes::new(nprobe, lists, distances)
-    }
-    fn spec(&self) -> Arc<dyn QuantizerSpec> {
-        Arc::new(Spec(self.nlist()))
-    }
-    fn metric(&self) -> Option<Metric> {
-        Some(Metric::L2)
-    }
-    fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
-        let rows = self.0.0.rows();
-        let data = order.iter().flat_map(|list| rows.row(list.index())).copied().collect();
-        Arc::new(Self(FixedCentroids(Vectors { data, dim: self.dim() })))
-    }
-    fn memory(&self) -> usize {
-        0
-    }
-    fn export(&self) -> Node<'_> {
-        Node::new("naive", 0, &())
-    }
-    fn with_knob(&self, name: &str, _: KnobValue) -> Result<Arc<dyn Level1Quantizer>, KnobError> {
-        Err(unknown_knob(name, &[]))
-    }
-}
-
-#[derive(Debug)]
-struct Spec(usize);
-
-impl fmt::Display for Spec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Naive{}", self.0)
-    }
-}
-
-impl QuantizerSpec for Spec {
-    fn nlist(&self) -> usize {
-        self.0
-    }
-    fn check(&self, _: usize, _: Metric) -> Result<(), BuildError> {
-        Ok(())
-    }
-    fn training_points(&self, _: &TrainOptions<'_>) -> usize {
-        usize::MAX
-    }
-    fn training_memory(&self, _: usize, _: Metric, _: usize, _: &TrainOptions<'_>) -> usize {
-        0
-    }
-    fn train(
-        &self,
-        rows: AnyRows<'_>,
-        _: Metric,
-        _: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
-        Err(TrainError::TooFew { needed: self.0, found: rows.len() })
-    }
-}
+/// What a search of given lists takes.
+const PREASSIGNED: Takes =
+    Takes::of(&[SearchParam::MaxCodes, SearchParam::Selector, SearchParam::Mode, SearchParam::Locations]);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -118,7 +38,7 @@ struct NaiveIvf {
 
 impl NaiveIvf {
     fn new(n: usize, dim: usize, fault: Fault) -> Self {
-        let quantizer = Quantizer(FixedCentroids(clusters(1, 8, dim, 8)));
+        let quantizer = KMeans::new(clusters(1, 8, dim, 8), Metric::L2, QuantizerFault::None);
         let mut lists = vec![Vec::new(); 8];
         for (id, vector) in clusters(2, n, dim, 8).rows().iter().enumerate() {
             let row = Rows::new(vector, dim).expect("one row");
@@ -130,10 +50,9 @@ impl NaiveIvf {
     }
 
     fn find(&self, queries: AnyRows<'_>, empty: Sink, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
-        params.only("naive ivf", &["nprobe", "max_codes", "selector", "mode", "locations"])?;
+        params.only("naive ivf", &self.takes())?;
         let probes = self.assign(queries, params.nprobe.unwrap_or(1), &SearchParams::new())?;
-        let mut rest = *params;
-        rest.nprobe = None;
+        let rest = params.clone().without(SearchParam::Nprobe);
         let mut sinks = vec![empty; queries.len()];
         let stats = self.search_preassigned_into(queries, &probes, &mut sinks, &rest)?;
         let hits = Hits::from_sinks(self.metric(), sinks, params.locations.unwrap_or(false));
@@ -157,15 +76,23 @@ impl Index for NaiveIvf {
     fn spec_text(&self) -> SpecText {
         SpecText::base("Naive8,Flat")
     }
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
         check_k(k)?;
         self.find(queries, Sink::top_k(k), params)
+    }
+    fn takes(&self) -> Takes {
+        PREASSIGNED.with(SearchParam::Nprobe)
     }
     fn parts(&self) -> Vec<Part> {
         Vec::new()
     }
-    fn set_knob(&mut self, name: &str, _: KnobValue) -> Result<(), KnobError> {
-        Err(unknown_knob(name, &[]))
+    fn set_knob_at(&mut self, path: &str, _: &str, _: KnobValue) -> Result<(), KnobError> {
+        Err(unknown_part(path, &[]))
     }
     fn memory(&self) -> usize {
         0
@@ -174,7 +101,11 @@ impl Index for NaiveIvf {
         4 * self.dim() * vectors
     }
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        Ok(Node::new("naive ivf", 0, &()))
+        Ok(Node::new("naive ivf", 0))
+    }
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
+        let (quantizer, lists) = (self.quantizer.clone(), self.lists.clone());
+        Ok(Box::new(Self { quantizer, lists, fault: self.fault }))
     }
     fn as_range_search(&self) -> Option<&dyn RangeSearch> {
         Some(self)
@@ -185,6 +116,9 @@ impl Index for NaiveIvf {
 }
 
 impl RangeSearch for NaiveIvf {
+    fn range_takes(&self) -> Takes {
+        self.takes()
+    }
     fn range_search(
         &self,
         queries: AnyRows<'_>,
@@ -209,11 +143,17 @@ impl IndexIvf for NaiveIvf {
     fn parallel_mode(&self) -> ParallelMode {
         ParallelMode::Auto
     }
-    fn quantizer(&self) -> Option<&Arc<dyn Level1Quantizer>> {
-        Some(&self.quantizer)
+    fn quantizer(&self) -> Option<Arc<dyn Level1Quantizer>> {
+        Some(self.quantizer.clone())
     }
-    fn lists(&self) -> Option<&dyn InvertedLists> {
+    fn lists(&self) -> Option<Arc<dyn InvertedLists>> {
         None
+    }
+    fn codec(&self) -> Option<Arc<dyn Codec>> {
+        None
+    }
+    fn by_residual(&self) -> bool {
+        false
     }
 
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
@@ -234,7 +174,7 @@ impl IndexIvf for NaiveIvf {
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError> {
         if self.fault != Fault::IgnoresNprobe {
-            params.only("naive ivf", &["max_codes", "selector", "mode", "locations"])?;
+            params.only("naive ivf", &PREASSIGNED)?;
         }
         for (what, found) in [("probes", probes.len()), ("sinks", sinks.len())] {
             if found != queries.len() {

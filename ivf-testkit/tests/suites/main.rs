@@ -4,9 +4,12 @@ mod codecs;
 mod indexes;
 mod ivf;
 mod naive;
+mod quantizers;
 mod scalar;
 mod stores;
 mod surface;
+mod transforms;
+mod wrappers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -7,13 +7,16 @@ use ivf_core::error::{
     AddError, CodeError, DecodeError, EditError, InputError, KnobError, MergeError, ReconstructError, SearchError,
     StoreError,
 };
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::node::NamedArray;
+use ivf_core::param::{Param, ParamRange};
 use ivf_core::params::NonFinite;
-use ivf_core::part::unknown_knob;
+use ivf_core::part::{unknown_knob, unknown_part};
 use ivf_core::{
-    AddOptions, AddReport, AnyRows, Hits, Id, IdSelector, Index, KnobValue, Location, Metric, Neighbor, Node,
-    ParallelMode, Part, SearchParams, SearchResult, SearchStats, Sink, SpecText, StoredNode,
+    AddOptions, AddReport, AnyRows, Hits, Id, IdSelector, Index, Knob, KnobValue, Location, Metric, Neighbor, Node,
+    ParallelMode, Part, SearchParam, SearchParams, SearchResult, SearchStats, Settings, Sink, SpecText, StoredNode,
+    Takes,
 };
 use ivf_testkit::oracle::{distance, unit};
 use std::any::Any;
@@ -39,6 +42,12 @@ pub(crate) enum Fault {
     IgnoresMaxResults,
     ForgetsLocations,
     MergesWithoutShift,
+    DeclaresNprobe,
+    RefusesEffort,
+    TakesAnyEffort,
+    TakesAnyKnob,
+    KnowsAnyPath,
+    ClonesAllButOne,
 }
 
 /// The index.
@@ -50,26 +59,42 @@ pub(crate) struct Naive {
     ids: Vec<Id>,
     data: Vec<f32>,
     largest: Option<Id>,
+    /// The value of [`EFFORT`].
+    effort: u64,
 }
 
-/// The parameters that it takes, of those that every index may take or not.
-pub(crate) const TAKES: [&str; 3] = ["selector", "mode", "locations"];
-const PARAMS: [&str; 4] = ["selector", "mode", "locations", "per_query"];
-const RANGE_PARAMS: [&str; 5] = ["selector", "mode", "locations", "per_query", "max_results"];
+/// The parameters that it takes, beside its own.
+const TAKES: Takes =
+    Takes::of(&[SearchParam::Selector, SearchParam::Mode, SearchParam::Locations, SearchParam::PerQuery]);
+
+/// A parameter of its own, which changes nothing.
+const EFFORT: Param =
+    Param::new("effort", ParamRange::Whole { least: 1, most: 8 }, KnobValue::Int(2), "how hard it tries");
+
+const SCHEMA: &Schema = &[
+    Field::new("dim", FieldType::UInt),
+    Field::new("metric", FieldType::Metric),
+    Field::new("effort", FieldType::UInt),
+    Field::since_version_2("largest", FieldType::Int),
+];
 
 impl Naive {
     pub(crate) fn new(dim: usize, metric: Metric, fault: Fault) -> Self {
-        Self { dim, metric, fault, ids: Vec::new(), data: Vec::new(), largest: None }
+        Self { dim, metric, fault, ids: Vec::new(), data: Vec::new(), largest: None, effort: 2 }
     }
 
     pub(crate) fn read(node: &StoredNode) -> Result<Box<dyn Index>, DecodeError> {
         node.expect_version(0)?;
-        let (dim, metric, largest) = node.meta::<(u64, Metric, Option<Id>)>()?;
+        let fields = node.fields(SCHEMA)?;
+        let (dim, metric) = (fields.get::<usize>("dim")?, fields.get("metric")?);
+        let largest = fields.opt("largest")?.map(Id);
+        let effort = fields.get::<u64>("effort")?;
         let (ids, data) = (node.array::<i64>("ids")?, node.array::<f32>("data")?);
-        let dim = usize::try_from(dim).ok().filter(|&dim| dim > 0 && dim.checked_mul(ids.len()) == Some(data.len()));
-        let dim = dim.ok_or_else(|| DecodeError::value("naive", "ids and vectors differ in number"))?;
+        if dim == 0 || dim.checked_mul(ids.len()) != Some(data.len()) || !(1..=8).contains(&effort) {
+            return Err(DecodeError::value("naive", "ids and vectors differ in number, or it tries too hard"));
+        }
         let ids = ids.iter().copied().map(Id).collect();
-        Ok(Box::new(Self { dim, metric, fault: Fault::None, ids, data: data.to_vec(), largest }))
+        Ok(Box::new(Self { dim, metric, fault: Fault::None, ids, data: data.to_vec(), largest, effort }))
     }
 
     /// Checked and, for cosine, of unit length.
@@ -97,10 +122,16 @@ impl Naive {
         queries: AnyRows<'_>,
         empty: Sink,
         params: &SearchParams<'_>,
-        takes: &[&str],
+        takes: &Takes,
     ) -> Result<SearchResult, SearchError> {
-        if self.fault != Fault::IgnoresNprobe {
-            params.only("naive", takes)?;
+        match self.fault {
+            Fault::IgnoresNprobe => {}
+            Fault::DeclaresNprobe => params.only("naive", &takes.clone().without(SearchParam::Nprobe))?,
+            Fault::RefusesEffort => params.only("naive", &TAKES)?,
+            _ => params.only("naive", takes)?,
+        }
+        if self.fault != Fault::TakesAnyEffort {
+            params.resolved(&[EFFORT], &Settings::new())?;
         }
         params.check_cancel()?;
         params.check_per_query(queries.len())?;
@@ -187,15 +218,42 @@ impl Index for Naive {
     fn spec_text(&self) -> SpecText {
         SpecText::base("Naive")
     }
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
         check_k(k)?;
-        self.find(queries, Sink::top_k(k), params, &PARAMS)
+        self.find(queries, Sink::top_k(k), params, &self.takes())
+    }
+    fn takes(&self) -> Takes {
+        let takes = if self.fault == Fault::DeclaresNprobe { TAKES.with(SearchParam::Nprobe) } else { TAKES };
+        takes.with_own([EFFORT.name])
     }
     fn parts(&self) -> Vec<Part> {
-        vec![Part { path: String::new(), kind: "naive".to_owned(), knobs: Vec::new() }]
+        vec![Part::new("", "naive").with_knobs(vec![Knob::new(EFFORT, self.effort)])]
     }
-    fn set_knob(&mut self, name: &str, _: KnobValue) -> Result<(), KnobError> {
-        Err(unknown_knob(name, &self.parts()))
+    fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        if !path.is_empty() && self.fault != Fault::KnowsAnyPath {
+            return Err(unknown_part(path, &self.parts()));
+        }
+        if !EFFORT.is_named(name) {
+            return Err(unknown_knob(name, &self.parts()));
+        }
+        match EFFORT.range.check(name, &value) {
+            Err(_) if self.fault == Fault::TakesAnyKnob => {}
+            value => self.effort = value?.as_whole().expect("a whole number"),
+        }
+        Ok(())
+    }
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
+        let mut clone = self.clone();
+        if self.fault == Fault::ClonesAllButOne {
+            clone.ids.pop();
+            clone.data.truncate(clone.ids.len() * self.dim);
+        }
+        Ok(Box::new(clone))
     }
     fn memory(&self) -> usize {
         4 * self.data.len()
@@ -204,7 +262,11 @@ impl Index for Naive {
         4 * self.dim * vectors.max(self.len())
     }
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        let mut node = Node::new("naive", 0, &(self.dim as u64, self.metric, self.largest));
+        let mut node =
+            Node::new("naive", 0).with("dim", self.dim).with("metric", self.metric).with("effort", self.effort);
+        if let Some(largest) = self.largest {
+            node = node.with("largest", largest.0);
+        }
         let n = self.ids.len() as u64;
         node.push(NamedArray::owned("ids", &[n], self.ids.iter().map(|id| id.0).collect()));
         node.push(NamedArray::borrowed("data", &[n, self.dim as u64], &self.data));
@@ -261,12 +323,15 @@ impl AddWithIds for Naive {
 impl Reset for Naive {
     fn reset(&mut self) -> Result<(), StoreError> {
         let largest = self.largest.filter(|_| self.fault == Fault::CountsIdsOnAfterReset);
-        *self = Self { largest, ..Self::new(self.dim, self.metric, self.fault) };
+        *self = Self { largest, effort: self.effort, ..Self::new(self.dim, self.metric, self.fault) };
         Ok(())
     }
 }
 
 impl RangeSearch for Naive {
+    fn range_takes(&self) -> Takes {
+        self.takes().with(SearchParam::MaxResults)
+    }
     fn range_search(
         &self,
         queries: AnyRows<'_>,
@@ -277,7 +342,7 @@ impl RangeSearch for Naive {
         let inner = self.metric.public(radius);
         let radius = if self.fault == Fault::IncludesRadius { inner.next_up() } else { inner };
         let most = params.max_results.filter(|&most| most > 0 && self.fault != Fault::IgnoresMaxResults);
-        self.find(queries, Sink::top_k_within(most.unwrap_or(usize::MAX), radius), params, &RANGE_PARAMS)
+        self.find(queries, Sink::top_k_within(most.unwrap_or(usize::MAX), radius), params, &self.range_takes())
     }
 }
 
@@ -324,7 +389,7 @@ impl Reconstruct for Naive {
         k: usize,
         params: &SearchParams<'_>,
     ) -> Result<(SearchResult, Vec<f32>), SearchError> {
-        let found = self.search(queries, k, params)?;
+        let found = self.search_rows(queries, k, params)?;
         let mut vectors = vec![0.0; found.hits.total() * self.dim];
         self.reconstruct_many(found.hits.ids(), &mut vectors)?;
         Ok((found, vectors))

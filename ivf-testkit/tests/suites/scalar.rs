@@ -1,18 +1,20 @@
 //! A tiny codec: each dimension between the least and the greatest value seen, in 8 bits.
 
-use ivf_core::error::{BuildError, DecodeError, TrainError};
+use ivf_core::error::{BindError, BuildError, DecodeError, TrainError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
-use ivf_core::scanner::Piece;
+use ivf_core::plan::PlannedProbe;
+use ivf_core::scanner::{Exactness, Piece};
 use ivf_core::{
-    BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, InvertedListScanner, ListNo, Metric, Node, Rows, Sink,
-    StoredNode, TrainOptions, TrainReport,
+    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner,
+    ListNo, Metric, Node, Residuals, Rows, Settings, Sink, StoredNode, TrainOptions, TrainReport,
 };
 use ivf_testkit::oracle;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What is wrong with a codec, its reader or its scanner.
+/// What is wrong with a codec, its reader or its scanner, or unusual about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Fault {
     #[default]
@@ -27,48 +29,79 @@ pub(crate) enum Fault {
     StopsAfter64,
     RoundsDistances,
     KeepsTheFirstQuery,
+    SaysLongerCodes,
+    SaysNoTrainingMemory,
+    SaysNoMemory,
+    IgnoresCancel,
+    NamesNoCodec,
+    BindsToAnything,
+    DependsOnThreads,
+    /// Sound: it works only for lists that it was told of.
+    NeedsProbes,
+    /// Sound: distances with a bound, which saturated codes have none worth having of.
+    SaysBounded,
+    BoundsTooTightly,
+    /// Sound: distances that are about right.
+    SaysEstimate,
+    EstimatesNothing,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+const TAG: &str = "tiny8";
+
+/// By the place of their names.
+const RESIDUALS: [(&str, Residuals); 3] =
+    [("never", Residuals::Never), ("optional", Residuals::Optional { default: true }), ("always", Residuals::Always)];
+
+const SCHEMA: &Schema = &[
+    Field::new("residuals", FieldType::Word(&["never", "optional", "always"])),
+    Field::new("metric", FieldType::Metric),
+];
+
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ScalarSpec {
-    pub(crate) by_residual: bool,
+    pub(crate) residuals: Residuals,
     pub(crate) fault: Fault,
+}
+
+impl ScalarSpec {
+    fn word(&self) -> &'static str {
+        RESIDUALS.iter().find(|(_, known)| *known == self.residuals).expect("one of the three").0
+    }
 }
 
 impl fmt::Display for ScalarSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.by_residual { "Tiny8r" } else { "Tiny8" })
+        write!(f, "Tiny8{}", self.word())
     }
 }
 
 impl CodecSpec for ScalarSpec {
-    fn check(&self, _: usize, _: Metric) -> Result<(), BuildError> {
+    fn check(&self, _: &CodecContext) -> Result<(), BuildError> {
         Ok(())
     }
 
-    fn by_residual(&self) -> bool {
-        self.by_residual
+    fn residuals(&self) -> Residuals {
+        self.residuals
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         500
     }
 
-    fn training_memory(&self, dim: usize, _points: usize, _options: &TrainOptions<'_>) -> usize {
-        2 * dim * size_of::<f32>()
+    fn training_memory(&self, context: &CodecContext, _points: usize, _options: &TrainOptions<'_>) -> usize {
+        if self.fault == Fault::SaysNoTrainingMemory { 0 } else { 2 * context.dim * size_of::<f32>() }
     }
 
-    fn code_size(&self, dim: usize) -> usize {
-        dim
+    fn code_size(&self, context: &CodecContext) -> usize {
+        context.dim + usize::from(self.fault == Fault::SaysLongerCodes)
     }
 
-    fn train(
-        &self,
-        rows: Rows<'_, f32>,
-        metric: Metric,
-        _: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+    fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
         static TURN: AtomicU8 = AtomicU8::new(0);
+        if self.fault != Fault::IgnoresCancel {
+            input.options.check_cancel()?;
+        }
+        let (rows, metric) = (input.rows, input.context.metric);
         let dim = rows.dim();
         let column = |d: usize| rows.iter().map(move |row| row[d]);
         let least: Vec<f32> = (0..dim).map(|d| column(d).fold(f32::INFINITY, f32::min)).collect();
@@ -77,7 +110,8 @@ impl CodecSpec for ScalarSpec {
         if self.fault == Fault::TrainsAnew {
             step[0] += f32::from(TURN.fetch_add(1, Ordering::Relaxed));
         }
-        let codec = Scalar { spec: *self, metric, least, step, layout: CodeLayout::rows(dim) };
+        let layout = CodeLayout::rows(dim).of_codec(if self.fault == Fault::NamesNoCodec { "" } else { TAG });
+        let codec = Scalar { spec: *self, metric, least, step, layout };
         Ok((Arc::new(codec), TrainReport::default()))
     }
 }
@@ -94,23 +128,29 @@ struct Scalar {
 /// Reads what [`Codec::export`] of the scalar codec wrote.
 pub(crate) fn read(node: &StoredNode) -> Result<Arc<dyn Codec>, DecodeError> {
     node.expect_version(0)?;
-    let (by_residual, metric) = node.meta::<(bool, Metric)>()?;
+    let fields = node.fields(SCHEMA)?;
+    let (word, metric) = (fields.get::<String>("residuals")?, fields.get("metric")?);
+    let residuals = RESIDUALS.iter().find(|(known, _)| *known == word).expect("one of the three").1;
     let (least, step) = (node.array::<f32>("least")?, node.array::<f32>("step")?);
     if least.is_empty() || least.len() != step.len() {
         return Err(DecodeError::value(&node.tag, "a bound and a step a dimension are needed"));
     }
     Ok(Arc::new(Scalar {
-        spec: ScalarSpec { by_residual, fault: Fault::None },
+        spec: ScalarSpec { residuals, fault: Fault::None },
         metric,
         least: least.to_vec(),
         step: step.to_vec(),
-        layout: CodeLayout::rows(least.len()),
+        layout: CodeLayout::rows(least.len()).of_codec(TAG),
     }))
 }
 
 impl Codec for Scalar {
     fn spec(&self) -> Arc<dyn CodecSpec> {
         Arc::new(self.spec)
+    }
+
+    fn tag(&self) -> &str {
+        TAG
     }
 
     fn dim(&self) -> usize {
@@ -148,19 +188,27 @@ impl Codec for Scalar {
     }
 
     fn memory(&self) -> usize {
-        8 * self.dim()
+        if self.spec.fault == Fault::SaysNoMemory { 0 } else { 8 * self.dim() }
     }
 
     fn export(&self) -> Node<'_> {
-        let mut node = Node::new("tiny8", 0, &(self.spec.by_residual, self.metric));
+        let mut node = Node::new(TAG, 0).with("residuals", self.spec.word()).with("metric", self.metric);
         let shape = [self.dim() as u64];
         node.push(NamedArray::borrowed("least", &shape, &self.least));
         node.push(NamedArray::borrowed("step", &shape, &self.step));
         node
     }
 
-    fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
-        Arc::new(BoundScalar { codec: self, centroids })
+    fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError> {
+        let (fault, by_residual) = (self.spec.fault, to.by_residual);
+        if !self.spec.residuals.allows(by_residual) && fault != Fault::BindsToAnything {
+            let (kind, what) = (self.spec.to_string(), format!("by_residual {by_residual}"));
+            return Err(BindError::Unsupported { kind, what });
+        }
+        to.check_cancel()?;
+        let threads = to.executor.map_or(1, |executor| executor.threads());
+        let scale = if fault == Fault::DependsOnThreads { threads as f32 } else { 1.0 };
+        Ok(Arc::new(BoundScalar { codec: self, centroids: to.centroids.clone(), by_residual, scale }))
     }
 }
 
@@ -168,6 +216,8 @@ impl Codec for Scalar {
 struct BoundScalar {
     codec: Arc<Scalar>,
     centroids: Arc<dyn Centroids>,
+    by_residual: bool,
+    scale: f32,
 }
 
 impl BoundCodec for BoundScalar {
@@ -179,19 +229,23 @@ impl BoundCodec for BoundScalar {
         &*self.centroids
     }
 
+    fn by_residual(&self) -> bool {
+        self.by_residual
+    }
+
     fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], codes: &mut [u8]) {
-        if self.codec.spec.by_residual && self.codec.spec.fault != Fault::ForgetsResiduals {
+        if self.by_residual && self.codec.spec.fault != Fault::ForgetsResiduals {
             let residuals = ivf_core::codec::residuals(rows, lists, &*self.centroids);
             return self.codec.encode(Rows::new(&residuals, rows.dim()).expect("as the rows"), codes);
         }
         self.codec.encode(rows, codes);
     }
 
-    fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
+    fn scanner(&self, _: &Settings) -> Box<dyn InvertedListScanner + '_> {
         let plain = Scanner { bound: self, query: Vec::new(), list: ListNo(0) };
         match self.codec.spec.fault {
             Fault::None => Box::new(plain),
-            fault => Box::new(FaultyScanner { plain, fault }),
+            fault => Box::new(FaultyScanner { plain, fault, probes: Vec::new() }),
         }
     }
 }
@@ -214,13 +268,14 @@ impl InvertedListScanner for Scanner<'_> {
     fn distance(&self, code: &[u8]) -> f32 {
         let mut vector = vec![0.0; self.query.len()];
         self.bound.decode(self.list, code, &mut vector);
-        oracle::distance(self.bound.codec.metric, &self.query, &vector)
+        self.bound.scale * oracle::distance(self.bound.codec.metric, &self.query, &vector)
     }
 }
 
 struct FaultyScanner<'a> {
     plain: Scanner<'a>,
     fault: Fault,
+    probes: Vec<ListNo>,
 }
 
 impl InvertedListScanner for FaultyScanner<'_> {
@@ -230,12 +285,41 @@ impl InvertedListScanner for FaultyScanner<'_> {
         }
     }
 
+    fn set_probes(&mut self, probes: &[PlannedProbe]) {
+        self.probes = probes.iter().map(|probe| probe.list).collect();
+    }
+
     fn set_list(&mut self, list: ListNo, coarse_distance: f32) {
+        assert!(self.fault != Fault::NeedsProbes || self.probes.contains(&list), "nobody told of list {list}");
         self.plain.set_list(list, coarse_distance);
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
-        self.plain.distance(code)
+        match self.fault {
+            Fault::SaysEstimate => 1.02 * self.plain.distance(code),
+            Fault::EstimatesNothing => 1.0e3,
+            _ => self.plain.distance(code),
+        }
+    }
+
+    fn exactness(&self) -> Exactness {
+        match self.fault {
+            Fault::SaysBounded | Fault::BoundsTooTightly => Exactness::Bounded,
+            Fault::SaysEstimate | Fault::EstimatesNothing => Exactness::Estimate,
+            _ => Exactness::Exact,
+        }
+    }
+
+    /// For L2: with an error of the decoded vector of `e`, the distance is off by at most `2 |q - y| e + e^2`.
+    fn bound(&self, code: &[u8]) -> f32 {
+        if self.fault == Fault::BoundsTooTightly {
+            return 1.0e-4;
+        }
+        if code.iter().any(|byte| matches!(byte, 0 | 255)) {
+            return 1.0e6;
+        }
+        let off = self.plain.bound.codec.step.iter().map(|step| step * step / 4.0).sum::<f32>().sqrt();
+        1.01 * (2.0 * self.plain.distance(code).sqrt() * off + off * off)
     }
 
     fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {

@@ -2,10 +2,10 @@
 
 use crate::assert_caught;
 use crate::naive::{Fault, Naive};
-use ivf_core::error::{BuildError, TrainError};
+use ivf_core::error::{BindError, BuildError, TrainError};
 use ivf_core::{
-    BoundCodec, Centroids, CodeLayout, Codec, CodecSpec, InvertedListScanner, ListNo, Metric, Node, Rows, StoredNode,
-    TrainOptions, TrainReport,
+    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner,
+    ListNo, Metric, Node, Residuals, Rows, Settings, StoredNode, TrainOptions, TrainReport,
 };
 use ivf_testkit::data::small_integers;
 use ivf_testkit::indexes::surface::{Subject, Tally, check_surface};
@@ -29,34 +29,38 @@ impl fmt::Display for WholeSpec {
 }
 
 impl CodecSpec for WholeSpec {
-    fn check(&self, _: usize, _: Metric) -> Result<(), BuildError> {
+    fn check(&self, _: &CodecContext) -> Result<(), BuildError> {
         Ok(())
     }
-    fn by_residual(&self) -> bool {
-        false
+    fn residuals(&self) -> Residuals {
+        Residuals::Never
     }
     fn training_points(&self, _: &TrainOptions<'_>) -> usize {
         0
     }
-    fn training_memory(&self, _: usize, _: usize, _: &TrainOptions<'_>) -> usize {
+    fn training_memory(&self, _: &CodecContext, _: usize, _: &TrainOptions<'_>) -> usize {
         0
     }
-    fn code_size(&self, dim: usize) -> usize {
-        4 * dim
+    fn code_size(&self, context: &CodecContext) -> usize {
+        4 * context.dim
     }
-    fn train(
-        &self,
-        rows: Rows<'_, f32>,
-        metric: Metric,
-        _: &TrainOptions<'_>,
-    ) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
-        Ok((Arc::new(Whole(metric, CodeLayout::rows(4 * rows.dim()))), TrainReport::default()))
+    fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+        Ok((Arc::new(Whole::new(input.context.metric, input.rows.dim())), TrainReport::default()))
+    }
+}
+
+impl Whole {
+    fn new(metric: Metric, dim: usize) -> Self {
+        Self(metric, CodeLayout::rows(4 * dim).of_codec("whole"))
     }
 }
 
 impl Codec for Whole {
     fn spec(&self) -> Arc<dyn CodecSpec> {
         Arc::new(WholeSpec)
+    }
+    fn tag(&self) -> &str {
+        "whole"
     }
     fn dim(&self) -> usize {
         self.1.code_size() / 4
@@ -80,10 +84,10 @@ impl Codec for Whole {
         0
     }
     fn export(&self) -> Node<'_> {
-        Node::new("whole", 0, &self.0)
+        Node::new("whole", 0).with("metric", self.0)
     }
-    fn bind(self: Arc<Self>, centroids: Arc<dyn Centroids>) -> Arc<dyn BoundCodec> {
-        Arc::new(Bound(self, centroids))
+    fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError> {
+        Ok(Arc::new(Bound(self, to.centroids.clone())))
     }
 }
 
@@ -97,7 +101,10 @@ impl BoundCodec for Bound {
     fn centroids(&self) -> &dyn Centroids {
         &*self.1
     }
-    fn scanner(&self) -> Box<dyn InvertedListScanner + '_> {
+    fn by_residual(&self) -> bool {
+        false
+    }
+    fn scanner(&self, _: &Settings) -> Box<dyn InvertedListScanner + '_> {
         Box::new(Scanner(self, Vec::new()))
     }
 }
@@ -124,7 +131,7 @@ fn check(metric: Metric, fault: Fault) -> Tally {
         // What is read has no fault any more.
         read: &Naive::read,
         rest: StoredNode::clone,
-        codec: Arc::new(Whole(inner, CodeLayout::rows(4 * DIM))),
+        codec: Arc::new(Whole::new(inner, DIM)),
         quantizer: None,
         is_exact: true,
         keeps_ids: true,
@@ -138,7 +145,7 @@ fn a_naive_index_passes() {
     for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
         let tally = check(metric, Fault::None);
         assert_eq!(tally.of("history"), 39);
-        for kind in ["merge", "add codes", "reload", "per_query", "max_results", "selector roaring"] {
+        for kind in ["merge", "add codes", "reload", "clone", "per_query", "max_results", "selector roaring"] {
             assert!(tally.of(kind) > 0, "{kind} came up in {tally:?}");
         }
         // It has no such ability.
@@ -169,7 +176,8 @@ fn faults_of_writes_are_caught() {
         (Fault::ForgetsSkippedIds, "after add"),
         (Fault::AddsBeforeItFails, "after refused call"),
         (Fault::MergesWithoutShift, "after merge"),
-        (Fault::TakesNaN, "add with rows skipped"),
+        (Fault::ClonesAllButOne, "clone"),
+        (Fault::TakesNaN, "calls that must fail"),
     ] {
         assert_caught(words, || drop(check(Metric::L2, fault)));
     }

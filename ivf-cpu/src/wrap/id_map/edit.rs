@@ -7,6 +7,7 @@ use ivf_core::params::NonFinite;
 use ivf_core::{AddOptions, AddReport, AnyRows, Id, IdSelector, Index, Rows, UpsertReport};
 use std::any::Any;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 impl Add for IdMap {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
@@ -21,8 +22,7 @@ impl AddWithIds for IdMap {
         if ids.len() != rows.len() {
             return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() }.into());
         }
-        let unable = self.inner.unable("add");
-        let report = self.inner.as_add().ok_or(unable)?.add(rows, options)?;
+        let report = self.inner.add_with(rows, options)?;
         self.note(ids, &report);
         Ok(report)
     }
@@ -44,9 +44,10 @@ impl Remove for IdMap {
         let removed = match self.numbers_named(selector, self.len()) {
             Some(numbers) => {
                 let removed = self.inner.remove(&IdSelector::sorted(numbers.clone()))?;
+                let (present, table) = (Arc::make_mut(&mut self.present), Arc::make_mut(&mut self.numbers));
                 for number in numbers {
-                    self.present[number.0 as usize] = false;
-                    self.numbers.remove(&self.ids[number.0 as usize]);
+                    present[number.0 as usize] = false;
+                    table.remove(&self.ids[number.0 as usize]);
                 }
                 removed
             }
@@ -57,10 +58,10 @@ impl Remove for IdMap {
                     id.is_some_and(|id| selector.contains(*id))
                 };
                 let removed = self.inner.remove(&IdSelector::Fn(&keep))?;
-                for (id, present) in self.ids.iter().zip(&mut self.present) {
+                for (id, present) in self.ids.iter().zip(Arc::make_mut(&mut self.present)) {
                     *present &= !selector.contains(*id);
                 }
-                self.numbers.retain(|id, _| !selector.contains(*id));
+                Arc::make_mut(&mut self.numbers).retain(|id, _| !selector.contains(*id));
                 removed
             }
         };
@@ -86,8 +87,7 @@ impl Update for IdMap {
             first.push(Id(number as i64));
             others.extend(rest.iter().map(|&number| Id(number as i64)));
         }
-        let unable = self.inner.unable("update");
-        let updated = self.inner.as_update().ok_or(unable)?.update(&first, rows, options);
+        let updated = self.inner.update_with(&first, rows, options);
         // An id named twice has the same number twice: say it in the caller's words.
         updated.map_err(|error| match error {
             EditError::TwiceNamed(number) => EditError::TwiceNamed(self.id_of(number).unwrap_or(number)),
@@ -95,9 +95,10 @@ impl Update for IdMap {
         })?;
         if !others.is_empty() {
             self.inner.remove(&IdSelector::set(others.iter().copied()))?;
-            others.iter().for_each(|number| self.present[number.0 as usize] = false);
+            let (present, table) = (Arc::make_mut(&mut self.present), Arc::make_mut(&mut self.numbers));
+            others.iter().for_each(|number| present[number.0 as usize] = false);
             for id in ids {
-                if let Some(numbers) = self.numbers.get_mut(id) {
+                if let Some(numbers) = table.get_mut(id) {
                     numbers.truncate(1);
                 }
             }
@@ -116,11 +117,10 @@ impl Merge for IdMap {
         // What the other gave out last and removed since, the merged index gives out again.
         let numbers = other.present.iter().rposition(|present| *present).map_or(0, |last| last + 1);
         let shifted = |id: &Id| id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id: *id, shift });
-        let there = other.ids[..numbers].iter().zip(&other.present);
+        let there = other.ids[..numbers].iter().zip(&*other.present);
         let ids = there.map(|(id, present)| if *present { shifted(id) } else { Ok(Id(-1)) });
         let ids = ids.collect::<Result<Vec<Id>, MergeError>>()?;
-        let unable = self.inner.unable("merge");
-        self.inner.as_merge().ok_or(unable)?.merge_from(&mut *other.inner, self.ids.len() as i64, options)?;
+        self.inner.merge_from_with(&mut *other.inner, self.ids.len() as i64, options)?;
         let skipped = (0..numbers).filter(|&number| !other.present[number]).collect();
         self.note(&ids, &AddReport::new(other.inner.len(), skipped));
         other.forget();
@@ -158,7 +158,7 @@ impl Upsert for IdMap {
         if let Err(error) = self.update(&old_ids, rows_of(&old_rows)?.into(), &options) {
             self.remove(&IdSelector::sorted(new_ids))?;
             // The wrapped index has used up their numbers; their ids were never there.
-            self.ids.iter_mut().skip(numbers).for_each(|id| *id = Id(-1));
+            Arc::make_mut(&mut self.ids).iter_mut().skip(numbers).for_each(|id| *id = Id(-1));
             self.next_id = next_id;
             return Err(error);
         }

@@ -3,12 +3,15 @@
 mod edit;
 mod search;
 
+use super::{parts_around, set_inner_knob};
 use ivf_core::ability::{Add, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, Train, Update, Upsert};
-use ivf_core::error::{BuildError, DecodeError, KnobError, SearchError, StoreError};
+use ivf_core::error::{BuildError, DecodeError, KnobError, PartsError, SearchError, StoreError};
+use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
-use ivf_core::registry::{Parsed, Registry, Side, WrapperRow, WrapperSpec};
+use ivf_core::registry::{Parsed, Registry, Side, Token, WrapperRow, WrapperSpec};
 use ivf_core::{
     AddReport, AnyRows, Id, Index, KnobValue, Metric, Node, Part, SearchParams, SearchResult, SpecText, StoredNode,
+    Takes,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -18,28 +21,31 @@ use std::sync::Arc;
 pub(super) const ROW: WrapperRow = WrapperRow::new(
     "id-map",
     "IDMap",
-    "the caller's ids around an index that counts its own",
-    &["IDMap"],
-    1,
-    Side::Both,
-    |token| parse(token, Kind::Map),
+    |token, _| parse(token, Kind::Map),
     |node, registry| Ok(Box::new(IdMap::read(node, registry, Kind::Map)?)),
-);
+)
+.about("the caller's ids around an index that counts its own")
+.samples(&["IDMap"])
+.level(1)
+.side(Side::Both);
 
 /// The row of `IDMap2`.
 pub(super) const ROW2: WrapperRow = WrapperRow::new(
     "id-map2",
     "IDMap2",
-    "the same with a table from ids to places: finding an id takes no scan",
-    &["IDMap2"],
-    0,
-    Side::Both,
-    |token| parse(token, Kind::Map2),
+    |token, _| parse(token, Kind::Map2),
     |node, registry| Ok(Box::new(IdMap::read(node, registry, Kind::Map2)?)),
-);
+)
+.about("the same with a table from ids to places: finding an id takes no scan")
+.samples(&["IDMap2"])
+.level(0)
+.side(Side::Both);
 
-fn parse(token: &str, kind: Kind) -> Parsed<dyn WrapperSpec> {
-    (token == kind.row().grammar).then(|| Ok(Arc::new(kind) as _))
+/// The fields in files.
+const SCHEMA: &Schema = &[Field::new("next_id", FieldType::UInt)];
+
+fn parse(token: &Token<'_>, kind: Kind) -> Parsed<dyn WrapperSpec> {
+    (token.plain() == Some(kind.row().grammar)).then(|| Ok(Arc::new(kind) as _))
 }
 
 /// Which of the two.
@@ -72,25 +78,40 @@ impl WrapperSpec for Kind {
 
 /// The caller's ids around an index that counts its own: vector number `i` of the wrapped index is `ids[i]` outside.
 ///
-/// Vectors of equal distance are in the order in which they were added, and so are, among equals, those that make it into the
-/// k nearest. An id takes 9 bytes for as long as the index is not emptied, also when its vector is removed. With `IDMap2` a table leads from an id to its vectors; with `IDMap` they are found by a scan of the ids.
+/// Vectors of equal distance are in the order in which they were added, and so are, among equals,
+/// those that make it into the k nearest. An id takes 9 bytes until the index is emptied, also when
+/// its vector is removed. With `IDMap2` a table leads from an id to its vectors; with `IDMap` they
+/// are found by a scan of the ids.
+///
+/// A clone shares the ids and the table until one of the two indexes changes them. The first such
+/// change copies them.
 #[derive(Debug)]
 pub struct IdMap {
     kind: Kind,
     inner: Box<dyn Index>,
     /// The id of each number the wrapped index ever gave out, also of vectors that are gone or were skipped.
-    ids: Vec<Id>,
+    ids: Arc<Vec<Id>>,
     /// Which of these numbers are in the index.
-    present: Vec<bool>,
+    present: Arc<Vec<bool>>,
     /// The numbers of each id, ascending; empty for `IDMap`.
-    numbers: HashMap<Id, Vec<u64>>,
+    numbers: Arc<HashMap<Id, Vec<u64>>>,
     /// One more than the largest id ever added: what `add` counts up from.
     next_id: u64,
 }
 
-/// Bytes of an id in the table: its place there (three in four are taken on average, and a byte marks each) and the numbers, for
-/// which a `Vec` takes room for four.
-const IN_TABLE: usize = (size_of::<(Id, Vec<u64>)>() + 1) * 4 / 3 + 4 * size_of::<u64>();
+/// Bytes of an id in [`IdMap::ids`] and [`IdMap::present`].
+const OF_ID: usize = size_of::<Id>() + size_of::<bool>();
+
+/// Bytes of a table with room for `ids` ids that leads to `numbers` numbers. At most seven places in
+/// eight are taken, their count is a power of two, and a byte marks each. The numbers of an id are a
+/// `Vec`, which has room for at least four.
+fn table_memory(ids: usize, numbers: usize) -> usize {
+    if ids == 0 {
+        return 0;
+    }
+    let places = ids.saturating_mul(8).div_ceil(7).checked_next_power_of_two().unwrap_or(usize::MAX);
+    places.saturating_mul(size_of::<(Id, Vec<u64>)>() + 1).saturating_add(numbers.saturating_mul(size_of::<u64>()))
+}
 
 /// The name under which the wrapped index stands among the parts.
 const INNER: &str = "index";
@@ -120,7 +141,52 @@ impl IdMap {
         if inner.as_add().is_none() {
             return Err(unable(inner.unable("add")));
         }
-        Ok(Self { kind, inner, ids: Vec::new(), present: Vec::new(), numbers: HashMap::new(), next_id: 0 })
+        let (ids, present, numbers) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { kind, inner, ids, present, numbers, next_id: 0 })
+    }
+
+    /// An id map around an index that holds vectors: `ids[i]` is the id of its vector number `i`, as
+    /// for an index that was filled without removals. With `with_table` it is an `IDMap2`.
+    ///
+    /// # Errors
+    /// [`PartsError::Mismatch`] if there is not one id for each vector.
+    pub fn from_parts(inner: Box<dyn Index>, ids: Vec<Id>, with_table: bool) -> Result<Self, PartsError> {
+        let kind = if with_table { Kind::Map2 } else { Kind::Map };
+        let next_id = ids.iter().copied().map(after).max().unwrap_or(0);
+        let present = vec![true; ids.len()];
+        Self::of_parts(kind, inner, ids, present, next_id)
+    }
+
+    /// The map with numbers that are gone among the others.
+    fn of_parts(
+        kind: Kind,
+        inner: Box<dyn Index>,
+        ids: Vec<Id>,
+        present: Vec<bool>,
+        next_id: u64,
+    ) -> Result<Self, PartsError> {
+        let there = present.iter().filter(|present| **present).count();
+        if ids.len() != present.len() || there != inner.len() {
+            return Err(PartsError::Mismatch(format!(
+                "{} ids, {} flags, {there} of them set, {} vectors",
+                ids.len(),
+                present.len(),
+                inner.len()
+            )));
+        }
+        // Larger than after the ids here, if a larger one was removed; and no id can follow 2^63 - 1.
+        let least = ids.iter().copied().map(after).max().unwrap_or(0);
+        if !(least..=1 << 63).contains(&next_id) {
+            return Err(PartsError::Mismatch(format!("the next id is {next_id}, after ids up to {least}")));
+        }
+        let mut numbers: HashMap<Id, Vec<u64>> = HashMap::new();
+        if kind == Kind::Map2 {
+            for (number, (&id, _)) in ids.iter().zip(&present).enumerate().filter(|(_, (_, present))| **present) {
+                numbers.entry(id).or_default().push(number as u64);
+            }
+        }
+        let (ids, present, numbers) = (Arc::new(ids), Arc::new(present), Arc::new(numbers));
+        Ok(Self { kind, inner, ids, present, numbers, next_id })
     }
 
     /// The wrapped index.
@@ -130,9 +196,9 @@ impl IdMap {
 
     /// Forgets all ids, since the wrapped index counts from 0 again.
     fn forget(&mut self) {
-        self.ids.clear();
-        self.present.clear();
-        self.numbers.clear();
+        self.ids = Arc::default();
+        self.present = Arc::default();
+        self.numbers = Arc::default();
     }
 
     fn id_of(&self, number: Id) -> Option<Id> {
@@ -146,7 +212,7 @@ impl IdMap {
             Kind::Map => {
                 let wanted: HashSet<Id> = ids.iter().copied().collect();
                 let mut numbers: HashMap<Id, Vec<u64>> = HashMap::new();
-                for (number, (id, present)) in self.ids.iter().zip(&self.present).enumerate() {
+                for (number, (id, present)) in self.ids.iter().zip(&*self.present).enumerate() {
                     if *present && wanted.contains(id) {
                         numbers.entry(*id).or_default().push(number as u64);
                     }
@@ -159,41 +225,45 @@ impl IdMap {
     /// Notes the ids of rows that the wrapped index has just taken.
     fn note(&mut self, ids: &[Id], report: &AddReport) {
         let mut skipped = report.skipped.iter().copied().peekable();
+        let (known, present) = (Arc::make_mut(&mut self.ids), Arc::make_mut(&mut self.present));
+        let numbers = Arc::make_mut(&mut self.numbers);
+        known.reserve(ids.len());
+        present.reserve(ids.len());
         for (row, &id) in ids.iter().enumerate() {
-            let present = skipped.next_if_eq(&row).is_none();
-            if present && self.kind == Kind::Map2 {
-                self.numbers.entry(id).or_default().push(self.ids.len() as u64);
+            let is_present = skipped.next_if_eq(&row).is_none();
+            if is_present && self.kind == Kind::Map2 {
+                numbers.entry(id).or_default().push(known.len() as u64);
             }
-            self.ids.push(id);
-            self.present.push(present);
+            known.push(id);
+            present.push(is_present);
             self.next_id = self.next_id.max(after(id));
         }
     }
 
+    /// Bytes of the ids and of the table, once they hold `more` ids.
+    fn own_memory(&self, more: usize) -> usize {
+        let with_more = |capacity: usize, len: usize| capacity.max(len.saturating_add(more));
+        let ids = with_more(self.ids.capacity().max(self.present.capacity()), self.ids.len()).saturating_mul(OF_ID);
+        let table = match self.kind {
+            Kind::Map => 0,
+            Kind::Map2 => {
+                // A `Vec` of numbers has room for four at first.
+                let numbers = with_more(0, self.numbers.len()).saturating_mul(4);
+                let table = with_more(self.numbers.capacity(), self.numbers.len());
+                table_memory(table, numbers.max(with_more(0, self.inner.len())))
+            }
+        };
+        ids.saturating_add(table)
+    }
+
     fn read(node: &StoredNode, registry: &Registry, kind: Kind) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
+        let next_id = node.fields(SCHEMA)?.get::<u64>("next_id")?;
         let inner = registry.read_index(node.child(INNER)?)?;
         let ids: Vec<Id> = node.array::<Id>("ids")?.to_vec();
         let present: Vec<bool> = node.array::<u8>("present")?.iter().map(|&byte| byte != 0).collect();
-        let there = present.iter().filter(|present| **present).count();
-        if ids.len() != present.len() || there != inner.len() {
-            let what =
-                format!("{} ids, {} flags, {there} of them set, {} vectors", ids.len(), present.len(), inner.len());
-            return Err(DecodeError::value(&node.tag, what));
-        }
-        let mut numbers: HashMap<Id, Vec<u64>> = HashMap::new();
-        if kind == Kind::Map2 {
-            for (number, (&id, _)) in ids.iter().zip(&present).enumerate().filter(|(_, (_, present))| **present) {
-                numbers.entry(id).or_default().push(number as u64);
-            }
-        }
-        // Larger than any id here, if that was removed; and no id can follow 2^63 - 1.
-        let next_id: u64 = node.meta()?;
-        let least = ids.iter().copied().map(after).max().unwrap_or(0);
-        if !(least..=1 << 63).contains(&next_id) {
-            return Err(DecodeError::value(&node.tag, format!("the next id is {next_id}, after ids up to {least}")));
-        }
-        Ok(Self { kind, inner, ids, present, numbers, next_id })
+        Self::of_parts(kind, inner, ids, present, next_id)
+            .map_err(|error| DecodeError::value(&node.tag, error.to_string()))
     }
 }
 
@@ -223,32 +293,54 @@ impl Index for IdMap {
         self.inner.spec_text().before(self.kind.row().level, self.kind.row().grammar)
     }
 
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
-        let search = |params: &SearchParams<'_>| self.inner.search(queries, k, params);
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
+        let search = |params: &SearchParams<'_>| self.inner.search_rows(queries, k, params);
         Ok(self.named(self.through(params, search)?))
     }
 
-    fn parts(&self) -> Vec<Part> {
-        let own = Part { path: String::new(), kind: self.kind.row().tag.to_owned(), knobs: Vec::new() };
-        std::iter::once(own).chain(self.inner.parts().into_iter().map(|part| part.under(INNER))).collect()
+    fn takes(&self) -> Takes {
+        self.inner.takes()
     }
 
-    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
-        self.inner.set_knob(name, value)
+    fn parts(&self) -> Vec<Part> {
+        parts_around(vec![Part::new("", self.kind.row().tag)], INNER, &*self.inner)
+    }
+
+    fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        set_inner_knob(self, INNER, path, name, value)
     }
 
     fn memory(&self) -> usize {
-        self.inner.memory() + self.ids.len() * (size_of::<Id>() + 1) + self.numbers.len() * IN_TABLE
+        self.inner.memory().saturating_add(self.own_memory(0))
     }
 
     fn memory_with(&self, vectors: usize) -> usize {
-        let in_table = if self.kind == Kind::Map2 { IN_TABLE } else { 0 };
-        let more = vectors.saturating_sub(self.len()).saturating_mul(size_of::<Id>() + 1 + in_table);
-        (self.memory() - self.inner.memory()).saturating_add(self.inner.memory_with(vectors)).saturating_add(more)
+        let more = vectors.saturating_sub(self.len());
+        self.inner.memory_with(vectors).saturating_add(self.own_memory(more))
     }
 
     fn wrapped(&self) -> Option<&dyn Index> {
         Some(&*self.inner)
+    }
+
+    fn wrapped_mut(&mut self) -> Option<&mut dyn Index> {
+        Some(&mut *self.inner)
+    }
+
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
+        Ok(Box::new(Self {
+            kind: self.kind,
+            inner: self.inner.clone_index()?,
+            ids: Arc::clone(&self.ids),
+            present: Arc::clone(&self.present),
+            numbers: Arc::clone(&self.numbers),
+            next_id: self.next_id,
+        }))
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
@@ -257,7 +349,7 @@ impl Index for IdMap {
             // No file that cannot be read again takes the place of one that can.
             return Err(StoreError::Inconsistent(format!("{there} ids for {inner} vectors")));
         }
-        let mut node = Node::new(self.kind.row().tag, 0, &self.next_id);
+        let mut node = Node::new(self.kind.row().tag, 0).with("next_id", self.next_id);
         let present: Vec<u8> = self.present.iter().map(|&present| present.into()).collect();
         node.push(NamedArray::borrowed("ids", &[self.ids.len() as u64], &self.ids));
         node.push(NamedArray::owned("present", &[present.len() as u64], present));

@@ -2,11 +2,11 @@
 
 use super::{IdMap, Kind};
 use ivf_core::error::{ReconstructError, SearchError, Unable};
-use ivf_core::{AnyRows, Id, IdSelector, QueryParams, RangeSearch, Reconstruct, SearchParams, SearchResult};
+use ivf_core::{AnyRows, Id, IdSelector, QueryParams, RangeSearch, Reconstruct, SearchParams, SearchResult, Takes};
 use std::iter;
 
-/// The ids of a selector are looked up in the table if they are at most one in so many; otherwise each vector's id is asked about as it
-/// comes by.
+/// The ids of a selector are looked up in the table if they are at most one `FEW`th of the numbers.
+/// Otherwise the search asks the selector about the id of each vector that it meets.
 const FEW: usize = 16;
 
 /// Whether a number of the wrapped index may be found.
@@ -30,7 +30,7 @@ impl IdMap {
             one
         });
         let of_queries: Vec<QueryParams<'_>> = of_queries.collect();
-        let mut params = *params;
+        let mut params: SearchParams<'_> = params.clone();
         params.selector = seen[0].as_ref();
         params.per_query = params.per_query.map(|_| &of_queries[..]);
         search(&params)
@@ -76,8 +76,12 @@ impl RangeSearch for IdMap {
         radius: f32,
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
-        let search = self.inner.as_range_search().ok_or_else(|| self.inner.unable("search within a radius"))?;
-        Ok(self.named(self.through(params, |params| search.range_search(queries, radius, params))?))
+        let search = |params: &SearchParams<'_>| self.inner.range_search_with(queries, radius, params);
+        Ok(self.named(self.through(params, search)?))
+    }
+
+    fn range_takes(&self) -> Takes {
+        self.inner.as_range_search().map_or_else(Takes::default, |search| search.range_takes())
     }
 }
 

@@ -1,4 +1,5 @@
-//! The wrapped index's abilities, with vectors that pass through the transforms on the way in and back on the way out.
+//! The wrapped index's abilities. Vectors pass through the transforms on the way in, and back through
+//! them on the way out.
 
 use super::PreTransform;
 use ivf_core::ability::check_output;
@@ -7,7 +8,7 @@ use ivf_core::error::{
 };
 use ivf_core::{
     Add, AddOptions, AddReport, AddWithIds, AnyRows, CopySubset, Id, Index, Merge, RangeSearch, Reconstruct, Rows,
-    SearchParams, SearchResult, StandaloneCodec, Subset, Train, TrainOptions, TrainReport, Update, Upsert,
+    SearchParams, SearchResult, StandaloneCodec, Subset, Takes, Train, TrainOptions, TrainReport, Update, Upsert,
     UpsertReport,
 };
 use std::any::Any;
@@ -37,30 +38,31 @@ impl Train for PreTransform {
         rows.check(self.dim)?;
         let (chain, vectors, mut report) = self.train_chain(rows, options)?;
         let behind = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
-        if let Some(train) = self.inner.as_train() {
-            report.merge(train.train(behind.into(), options)?);
-        }
+        report.merge(self.inner.train_with(behind, options)?);
         self.chain = Some(chain);
         Ok(report)
     }
 
     fn training_points(&mut self, options: &TrainOptions<'_>) -> usize {
-        let transforms = self.specs.iter().map(|spec| spec.training_points()).max().unwrap_or(0);
+        let transforms = self.specs.iter().map(|spec| spec.training_points(options)).max().unwrap_or(0);
         let inner = self.inner.as_train().map_or(0, |train| train.training_points(options));
         transforms.max(inner)
     }
 
     fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize {
-        let widths = self.specs.iter().scan(self.dim, |dim, spec| {
-            *dim = spec.dim_out(*dim).unwrap_or(*dim);
-            Some(*dim)
-        });
-        // The vectors before and behind the last transform of two; what the index trains on is the last one's.
-        let widths: Vec<usize> = std::iter::once(0).chain(widths).collect();
-        let two = widths.windows(2).map(|pair| pair[0] + pair[1]).max().unwrap_or(self.dim);
-        let vectors = |width: usize| points.saturating_mul(width * size_of::<f32>());
+        let metric = self.inner.metric();
+        let vectors = |dim: usize| points.saturating_mul(dim.saturating_mul(size_of::<f32>()));
+        // The vectors before the first transform are the caller's.
+        let (mut peak, mut dim, mut before) = (0, self.dim, 0);
+        for spec in &self.specs {
+            let dim_out = spec.dim_out(dim, metric).unwrap_or(dim);
+            let training = spec.training_memory(dim, metric, points, options);
+            peak = training.max(vectors(dim_out)).saturating_add(before).max(peak);
+            (dim, before) = (dim_out, vectors(dim_out));
+        }
         let inner = self.inner.as_train().map_or(0, |train| train.training_memory(points, options));
-        vectors(two).max(inner.saturating_add(vectors(self.inner.dim())))
+        // Transforms of an earlier training stay until this one has succeeded.
+        peak.max(inner.saturating_add(vectors(self.inner.dim()))).saturating_add(self.chain_memory())
     }
 }
 
@@ -68,8 +70,7 @@ impl Add for PreTransform {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
         let vectors = self.transformed(rows, options.executor)?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
-        let unable = self.inner.unable("add");
-        self.inner.as_add().ok_or(unable)?.add(rows.into(), options)
+        self.inner.add_with(rows, options)
     }
 }
 
@@ -77,8 +78,7 @@ impl AddWithIds for PreTransform {
     fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
         let vectors = self.transformed(rows, options.executor)?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
-        let unable = self.inner.unable("add with ids");
-        self.inner.as_add_with_ids().ok_or(unable)?.add_with_ids(rows.into(), ids, options)
+        self.inner.add_with_ids_with(rows, ids, options)
     }
 }
 
@@ -90,8 +90,11 @@ impl RangeSearch for PreTransform {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
         let queries = self.queries(queries, params)?;
-        let search = self.inner.as_range_search().ok_or_else(|| self.inner.unable("search within a radius"))?;
-        search.range_search(self.behind(&queries).into(), radius, params)
+        self.inner.range_search_with(self.behind(&queries), radius, params)
+    }
+
+    fn range_takes(&self) -> Takes {
+        self.inner.as_range_search().map_or_else(Takes::default, |search| search.range_takes())
     }
 }
 
@@ -100,8 +103,7 @@ impl Update for PreTransform {
         rows.check(self.dim)?;
         let vectors = self.transformed(rows, options.executor)?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
-        let unable = self.inner.unable("update");
-        self.inner.as_update().ok_or(unable)?.update(ids, rows.into(), options)
+        self.inner.update_with(ids, rows, options)
     }
 }
 
@@ -125,8 +127,7 @@ impl Reconstruct for PreTransform {
         params: &SearchParams<'_>,
     ) -> Result<(SearchResult, Vec<f32>), SearchError> {
         let queries = self.queries(queries, params)?;
-        let reconstruct = self.inner.as_reconstruct().ok_or_else(|| self.inner.unable("reconstruct"))?;
-        let (found, vectors) = reconstruct.search_and_reconstruct(self.behind(&queries).into(), k, params)?;
+        let (found, vectors) = self.inner.search_and_reconstruct_with(self.behind(&queries), k, params)?;
         Ok((found, self.reversed_rows(&vectors)))
     }
 }
@@ -136,8 +137,7 @@ impl Upsert for PreTransform {
         rows.check(self.dim)?;
         let vectors = self.transformed(rows, options.executor)?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
-        let unable = self.inner.unable("upsert");
-        self.inner.as_upsert().ok_or(unable)?.upsert(ids, rows.into(), options)
+        self.inner.upsert_with(ids, rows, options)
     }
 }
 
@@ -151,8 +151,7 @@ impl CopySubset for PreTransform {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<PreTransform>().ok_or(MergeError::Incompatible("kind"))?;
         self.check_fits(other)?;
-        let copy = self.inner.as_copy_subset().ok_or_else(|| self.inner.unable("copy a part of it"))?;
-        copy.copy_subset_to(&mut *other.inner, subset, options)
+        self.inner.copy_subset_to_with(&mut *other.inner, subset, options)
     }
 }
 
@@ -161,7 +160,6 @@ impl Merge for PreTransform {
         let other: &mut dyn Any = other;
         let other = other.downcast_mut::<PreTransform>().ok_or(MergeError::Incompatible("kind"))?;
         self.check_fits(other)?;
-        let unable = self.inner.unable("merge");
-        self.inner.as_merge().ok_or(unable)?.merge_from(&mut *other.inner, shift, options)
+        self.inner.merge_from_with(&mut *other.inner, shift, options)
     }
 }

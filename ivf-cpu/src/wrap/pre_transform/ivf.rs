@@ -1,11 +1,15 @@
-//! An inverted file behind transforms: lists and probes are the wrapped index's, vectors pass through the chain.
+//! An inverted file behind transforms: lists and probes are those of the wrapped index, and vectors
+//! pass through the chain.
 
 use super::PreTransform;
 use ivf_core::ability::check_output;
-use ivf_core::error::{AddError, InputError, ReconstructError, ReplaceError, SearchError, StoreError};
+use ivf_core::error::{
+    AddError, InputError, KnobError, ReconstructError, ReplaceError, SearchError, StoreError, Unable,
+};
+use ivf_core::part::unknown_knob;
 use ivf_core::{
-    AddOptions, AddReport, AnyRows, Collector, Id, Index, IndexIvf, IndexIvfMut, InvertedLists, Level1Quantizer,
-    ListNo, Location, ParallelMode, Probes, SearchParams, SearchResult, SearchStats, Sink, error::Unable,
+    AddOptions, AddReport, AnyRows, Codec, Collector, Id, Index, IndexIvf, IndexIvfMut, InvertedLists, Level1Quantizer,
+    ListNo, Location, ParallelMode, Probes, SearchParams, SearchResult, SearchStats, Sink,
 };
 use std::sync::Arc;
 
@@ -20,7 +24,8 @@ impl PreTransform {
     }
 }
 
-/// The quantizer and its centroids are those of the vectors behind the transforms: [`IndexIvf::assign`] takes those before them.
+/// The quantizer, its centroids and the codec are of the vectors behind the transforms.
+/// [`IndexIvf::assign`] takes the vectors before them.
 impl IndexIvf for PreTransform {
     fn nlist(&self) -> usize {
         self.inner.as_ivf().map_or(0, |ivf| ivf.nlist())
@@ -38,12 +43,20 @@ impl IndexIvf for PreTransform {
         self.inner.as_ivf().map_or(ParallelMode::Auto, |ivf| ivf.parallel_mode())
     }
 
-    fn quantizer(&self) -> Option<&Arc<dyn Level1Quantizer>> {
+    fn quantizer(&self) -> Option<Arc<dyn Level1Quantizer>> {
         self.inner.as_ivf()?.quantizer()
     }
 
-    fn lists(&self) -> Option<&dyn InvertedLists> {
+    fn lists(&self) -> Option<Arc<dyn InvertedLists>> {
         self.inner.as_ivf()?.lists()
+    }
+
+    fn codec(&self) -> Option<Arc<dyn Codec>> {
+        self.inner.as_ivf()?.codec()
+    }
+
+    fn by_residual(&self) -> bool {
+        self.inner.as_ivf().is_some_and(|ivf| ivf.by_residual())
     }
 
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
@@ -108,6 +121,13 @@ impl IndexIvf for PreTransform {
 }
 
 impl IndexIvfMut for PreTransform {
+    fn set_nprobe(&mut self, nprobe: usize) -> Result<(), KnobError> {
+        if let Some(ivf) = self.inner.as_ivf_mut() {
+            return ivf.set_nprobe(nprobe);
+        }
+        Err(unknown_knob("nprobe", &self.parts()))
+    }
+
     fn add_preassigned(
         &mut self,
         rows: AnyRows<'_>,
@@ -124,7 +144,7 @@ impl IndexIvfMut for PreTransform {
         self.inverted_mut()?.replace_quantizer(quantizer)
     }
 
-    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Box<dyn InvertedLists>, ReplaceError> {
+    fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Arc<dyn InvertedLists>, ReplaceError> {
         self.inverted_mut()?.replace_lists(lists)
     }
 

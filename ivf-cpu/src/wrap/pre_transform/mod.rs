@@ -2,30 +2,31 @@
 
 mod abilities;
 mod ivf;
+mod parts;
 
+use super::{parts_around, set_inner_knob};
 use crate::executor::or_global;
 use crate::transform::NormalizeSpec;
 use ivf_core::ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train,
     Update, Upsert,
 };
-use ivf_core::error::{
-    BuildError, CodeError, DecodeError, InputError, KnobError, MergeError, SearchError, StoreError, TrainError,
-};
+use ivf_core::error::{BuildError, CodeError, InputError, KnobError, MergeError, SearchError, StoreError, TrainError};
 use ivf_core::executor::map_items;
-use ivf_core::registry::{IndexRow, Registry};
+use ivf_core::registry::IndexRow;
 use ivf_core::{
     AnyRows, Executor, Index, IndexIvf, IndexIvfMut, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult,
-    SpecText, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec,
+    SpecText, Takes, TrainOptions, TrainReport, Transform, TransformSpec,
 };
 use std::sync::Arc;
 
 /// The row of this index.
-pub(crate) const ROW: IndexRow = IndexRow::new("pre-transform", "transforms before an index", |node, registry| {
-    Ok(Box::new(PreTransform::read(node, registry)?))
-});
+pub(crate) const ROW: IndexRow =
+    IndexRow::without_token("pre-transform", |node, registry| Ok(Box::new(PreTransform::read(node, registry)?)))
+        .about("transforms before an index");
 
-/// Vectors and queries pass through a chain of transforms on their way into an index. (Faiss's `IndexPreTransform`.)
+/// Vectors and queries pass through a chain of transforms on their way into an index. (Faiss's
+/// `IndexPreTransform`.)
 #[derive(Debug)]
 pub struct PreTransform {
     dim: usize,
@@ -43,34 +44,52 @@ type Chain = Vec<Arc<dyn Transform>>;
 /// The name under which the wrapped index stands among the parts.
 const INNER: &str = "index";
 
+/// The name under which transform number `i` stands among the parts.
+fn transform_name(i: usize) -> String {
+    format!("transform{i}")
+}
+
+/// Whether the transform learns from vectors.
+fn learns(spec: &Arc<dyn TransformSpec>) -> bool {
+    spec.training_points(&TrainOptions::new()) > 0
+}
+
 impl PreTransform {
-    /// A chain of transforms of vectors of `dim` before `inner`, an empty index of the dimension behind the chain.
+    /// A chain of transforms of vectors of `dim` before `inner`, an empty index of the dimension
+    /// behind the chain.
     ///
     /// # Errors
-    /// [`BuildError`] if a transform cannot work with its dimension, or `inner` has another one than the chain makes.
+    /// [`BuildError`] if a transform does not work with its dimension or the metric of `inner`, or if
+    /// `inner` has another dimension than the chain makes.
     pub fn new(dim: usize, chain: Vec<Arc<dyn TransformSpec>>, inner: Box<dyn Index>) -> Result<Self, BuildError> {
+        Self::untrained(dim, chain, inner)?.trained_if_nothing_learns()
+    }
+
+    fn untrained(dim: usize, specs: Vec<Arc<dyn TransformSpec>>, inner: Box<dyn Index>) -> Result<Self, BuildError> {
         let mut out = dim;
-        let mut learns = false;
-        for spec in &chain {
-            out = spec.dim_out(out)?;
-            learns |= spec.training_points() > 0;
+        for spec in &specs {
+            out = spec.dim_out(out, inner.metric())?;
         }
         if out != inner.dim() {
             let why = format!("the index behind the transforms has {}", inner.dim());
             return Err(BuildError::Dim { kind: "the transforms' result".to_owned(), dim: out, why });
         }
-        let mut index = Self { dim, specs: chain, chain: None, inner, cosine: false };
-        if !learns {
-            // Nothing to learn: trained from the start, so that only the inner index can be untrained.
-            let (chain, ..) = index
-                .train_chain(AnyRows::F32(no_rows(dim)?), &TrainOptions::new())
-                .map_err(|error| BuildError::Dim { kind: index.tokens(), dim, why: error.to_string() })?;
-            index.chain = Some(chain);
-        }
-        Ok(index)
+        Ok(Self { dim, specs, chain: None, inner, cosine: false })
     }
 
-    /// Cosine similarity: vectors and queries are normalised on their way into `inner`, an empty inner-product index.
+    /// Transforms that learn nothing are trained from the start: then only the inner index can be untrained.
+    fn trained_if_nothing_learns(self) -> Result<Self, BuildError> {
+        if self.specs.iter().any(learns) {
+            return Ok(self);
+        }
+        let (chain, ..) = self
+            .train_chain(AnyRows::F32(no_rows(self.dim)?), &TrainOptions::new())
+            .map_err(|error| BuildError::Dim { kind: self.tokens(), dim: self.dim, why: error.to_string() })?;
+        Ok(Self { chain: Some(chain), ..self })
+    }
+
+    /// Cosine similarity: vectors and queries are normalised on their way into `inner`, an
+    /// inner-product index. If `inner` holds vectors, they must be of unit length.
     ///
     /// # Errors
     /// [`BuildError::Metric`] if `inner` has another metric.
@@ -108,7 +127,8 @@ impl PreTransform {
                 Some(last) => Rows::new(&vectors, last.dim_out()).map_err(InputError::from)?.into(),
                 None => rows,
             };
-            let (transform, part) = spec.train(rows, options)?;
+            options.check_cancel()?;
+            let (transform, part) = spec.train(rows, self.inner.metric(), options)?;
             report.merge(part);
             vectors = apply(&*transform, rows, or_global(options.executor))?;
             chain.push(transform);
@@ -134,6 +154,11 @@ impl PreTransform {
             vectors = apply(&**transform, Rows::new(&vectors, transform.dim_in())?.into(), executor)?;
         }
         Ok(Some(vectors))
+    }
+
+    /// Bytes of memory that the trained transforms take.
+    fn chain_memory(&self) -> usize {
+        self.transforms().iter().fold(0, |sum: usize, transform| sum.saturating_add(transform.memory()))
     }
 
     /// True if every transform can be undone.
@@ -170,7 +195,7 @@ impl PreTransform {
     }
 
     fn standalone(&self) -> Result<&dyn StandaloneCodec, CodeError> {
-        self.inner.as_standalone_codec().ok_or(CodeError::NotTrained)
+        Ok(self.inner.as_standalone_codec().ok_or_else(|| self.inner.unable("code vectors"))?)
     }
 
     fn behind<'v>(&self, vectors: &'v [f32]) -> Rows<'v, f32> {
@@ -181,44 +206,13 @@ impl PreTransform {
         queries.check(self.dim)?;
         self.transformed(queries, params.executor)?.ok_or(SearchError::NotTrained)
     }
-
-    fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
-        node.expect_version(0)?;
-        let (dim, tokens, trained, cosine): (u64, Vec<String>, bool, bool) = node.meta()?;
-        let fault = |what: String| DecodeError::value(&node.tag, what);
-        let dim = usize::try_from(dim).map_err(|_| fault(format!("{dim} dimensions")))?;
-        let inner = registry.read_index(node.child(INNER)?)?;
-        let specs = tokens.iter().map(|token| registry.transform_spec(&node.tag, token)).collect::<Result<_, _>>()?;
-        let mut index = Self::new(dim, specs, inner).map_err(|error| fault(error.to_string()))?;
-        if cosine && (index.tokens() != NormalizeSpec.to_string() || index.inner.metric() != Metric::InnerProduct) {
-            return Err(fault("a cosine that is not a normalised inner product".to_owned()));
-        }
-        index.cosine = cosine;
-        if trained {
-            let chain = (0..tokens.len())
-                .map(|i| registry.read_transform(node.child(&format!("transform{i}"))?))
-                .collect::<Result<Chain, DecodeError>>()?;
-            let mut dim = index.dim;
-            for (transform, token) in chain.iter().zip(&tokens) {
-                if transform.dim_in() != dim || transform.spec().to_string() != *token {
-                    return Err(fault(format!("a transform {} where {token} should be", transform.spec())));
-                }
-                dim = transform.dim_out();
-            }
-            if dim != index.inner.dim() {
-                return Err(fault(format!("{dim} dimensions for an index of {}", index.inner.dim())));
-            }
-            index.chain = Some(chain);
-        }
-        Ok(index)
-    }
 }
 
 fn no_rows(dim: usize) -> Result<Rows<'static, f32>, BuildError> {
     Rows::new(&[], dim).map_err(|error| BuildError::Dim { kind: "a transform".to_owned(), dim, why: error.to_string() })
 }
 
-/// Rows that one turn of a parallel transform takes.
+/// Rows of one task of a parallel transform.
 const CHUNK: usize = 4096;
 
 /// Rows through one transform, converted and transformed chunk by chunk.
@@ -260,45 +254,64 @@ impl Index for PreTransform {
         if self.cosine { inner } else { inner.before(SpecText::TRANSFORM, &self.tokens()) }
     }
 
-    fn search(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+    fn search_rows(
+        &self,
+        queries: AnyRows<'_>,
+        k: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<SearchResult, SearchError> {
         let queries = self.queries(queries, params)?;
-        self.inner.search(self.behind(&queries).into(), k, params)
+        self.inner.search_rows(self.behind(&queries).into(), k, params)
     }
 
+    fn takes(&self) -> Takes {
+        self.inner.takes()
+    }
+
+    /// The transforms are parts once they are trained.
     fn parts(&self) -> Vec<Part> {
-        let own = Part { path: String::new(), kind: ROW.tag.to_owned(), knobs: Vec::new() };
-        std::iter::once(own).chain(self.inner.parts().into_iter().map(|part| part.under(INNER))).collect()
+        let mut own = vec![Part::new("", ROW.tag)];
+        let transforms = self.transforms().iter().enumerate();
+        own.extend(transforms.map(|(i, transform)| Part::new(&transform_name(i), transform.tag())));
+        parts_around(own, INNER, &*self.inner)
     }
 
-    fn set_knob(&mut self, name: &str, value: KnobValue) -> Result<(), KnobError> {
-        self.inner.set_knob(name, value)
+    fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError> {
+        set_inner_knob(self, INNER, path, name, value)
     }
 
     fn memory(&self) -> usize {
-        self.inner.memory()
+        self.inner.memory().saturating_add(self.chain_memory())
+    }
+
+    fn memory_with(&self, vectors: usize) -> usize {
+        self.inner.memory_with(vectors).saturating_add(self.chain_memory())
     }
 
     fn wrapped(&self) -> Option<&dyn Index> {
         Some(&*self.inner)
     }
 
-    fn memory_with(&self, vectors: usize) -> usize {
-        self.inner.memory_with(vectors)
+    fn wrapped_mut(&mut self) -> Option<&mut dyn Index> {
+        Some(&mut *self.inner)
+    }
+
+    fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
+        Ok(Box::new(Self {
+            dim: self.dim,
+            specs: self.specs.clone(),
+            chain: self.chain.clone(),
+            inner: self.inner.clone_index()?,
+            cosine: self.cosine,
+        }))
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        let tokens: Vec<String> = self.specs.iter().map(|spec| spec.to_string()).collect();
-        let mut node = Node::new(ROW.tag, 0, &(self.dim as u64, tokens, self.chain.is_some(), self.cosine));
-        node.push_child(INNER, self.inner.export()?);
-        for (i, transform) in self.transforms().iter().enumerate() {
-            node.push_child(&format!("transform{i}"), transform.export());
-        }
-        Ok(node)
+        self.export_node()
     }
 
     fn as_train(&mut self) -> Option<&mut dyn Train> {
-        let learns = self.specs.iter().any(|spec| spec.training_points() > 0);
-        if learns || self.inner.as_train().is_some() { Some(self) } else { None }
+        if self.specs.iter().any(learns) || self.inner.as_train().is_some() { Some(self) } else { None }
     }
 
     fn as_add(&mut self) -> Option<&mut dyn Add> {

@@ -12,7 +12,6 @@ use rand::RngExt;
 /// The parameters that a way of searching takes, beside those that all take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Takes {
-    /// `nprobe` and `quantizer`.
     pub(super) nprobe: bool,
     pub(super) max_lists: bool,
     pub(super) max_codes: bool,
@@ -32,7 +31,6 @@ pub(super) struct Ask<'s> {
     max_empty_lists: Option<usize>,
     mode: Option<ParallelMode>,
     locations: Option<bool>,
-    names_quantizer: bool,
     executor: Option<Box<dyn Executor>>,
 }
 
@@ -98,7 +96,6 @@ impl<'s> Ask<'s> {
             max_empty_lists: None,
             mode: None,
             locations: None,
-            names_quantizer: false,
             executor: Some(Box::new(Inline)),
         }
     }
@@ -133,7 +130,6 @@ impl<'s> Ask<'s> {
             ensure_k: may("ensure_k", takes.ensure_k).map(|n| n % 4 != 0),
             max_results: may("max_results", takes.max_results),
             max_empty_lists: may("max_empty_lists", takes.max_empty_lists).map(|n| n % 5),
-            names_quantizer: may("quantizer", takes.nprobe).is_some(),
             locations: may("locations", takes.many).map(|n| n % 3 != 0),
             mode: takes.many.then(|| {
                 let mode = random.random_range(0..ParallelMode::ALL.len());
@@ -154,7 +150,6 @@ impl<'s> Ask<'s> {
 
     /// The parameters.
     pub(super) fn with<T>(&self, call: impl FnOnce(&SearchParams<'_>) -> T) -> T {
-        let plain = SearchParams::new();
         let own = self.own.as_ref().map(|own| own.iter().map(One::params).collect::<Vec<_>>());
         let mut params = SearchParams::new();
         let all = self.all.params();
@@ -163,7 +158,6 @@ impl<'s> Ask<'s> {
         (params.ensure_k, params.max_results) = (self.ensure_k, self.max_results);
         (params.max_empty_lists, params.mode) = (self.max_empty_lists, self.mode);
         (params.locations, params.executor) = (self.locations, self.executor.as_deref());
-        params.quantizer = self.names_quantizer.then_some(&plain);
         call(&params)
     }
 

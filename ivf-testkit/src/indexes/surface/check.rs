@@ -94,7 +94,7 @@ impl Check<'_> {
         let query = self.truth.queries.rows().slice(0..1);
         let expected = [self.truth.nearest(0, k, &ask)];
         let at = format!("{}: search for all", self.at);
-        let found = ask.with(|params| done(self.index.search(query.into(), k, params), &at));
+        let found = ask.with(|params| done(self.index.search(query, k, params), &at));
         self.truth.check(&found.hits, &expected, &ask, &at);
     }
 
@@ -106,7 +106,7 @@ impl Check<'_> {
         let queries = self.truth.queries.rows();
         ask.with(|params| {
             let at = format!("{}: search for {k}, {params:?}", self.at);
-            let found = done(self.index.search(queries.into(), k, params), &at);
+            let found = done(self.index.search(queries, k, params), &at);
             self.truth.check(&found.hits, &expected, &ask, &at);
             if !ask.ensures_k() {
                 self.check_stats(&found.stats, &ask, &at);

@@ -28,7 +28,8 @@ const STEPS: usize = 25;
 
 /// An index to check, and what its model is made of.
 ///
-/// Its metric is L2, the inner product or cosine; its coarse quantizer, if it has one, compares a vector with every centroid.
+/// Its metric is L2, the inner product or cosine; its coarse quantizer, if it has one, compares a vector with every centroid, and can
+/// renumber its lists.
 pub struct Subject<'a> {
     /// What messages call it.
     pub name: String,
@@ -89,7 +90,6 @@ pub fn surface_kinds() -> impl Iterator<Item = &'static str> {
         "max_empty_lists",
         "per_query",
         "locations",
-        "quantizer",
         "Auto",
         "Queries",
         "Probes",
@@ -112,7 +112,7 @@ pub fn surface_kinds() -> impl Iterator<Item = &'static str> {
 }
 
 /// Runs a generated history for each seed: writes of every sort that the index is able to (add, with ids, to given lists, codes; remove,
-/// update, upsert; merge, copies of subsets; lists sorted and permuted; direct maps; files; calls that fail), and after each of them
+/// update, upsert; merge, copies of subsets; lists sorted and permuted; direct maps; files; clones, of which one stays as it was and one goes on; calls that fail), and after each of them
 /// the contents, searches with random parameters of every sort and vectors given back are compared with a model, a plain vector of
 /// entries, to the bit. Says what came up.
 ///
@@ -131,6 +131,7 @@ pub fn check_surface(subject: &Subject<'_>, seeds: Range<u64>) -> Tally {
             noted.0.clone_from(&at);
             Check::run(subject, &history.model, &*history.index, &mut history.random, &mut tally, &at);
         }
+        history.check_clone(&format!("{}, seed {seed}, at the end", subject.name));
         tally.count("history");
     }
     tally

@@ -1,10 +1,13 @@
 //! What an index should hold: a vector of entries.
 
 use super::Subject;
+use crate::codecs::settings;
 use crate::oracle;
+use ivf_core::param::ParamRange;
 use ivf_core::quantizer::{Origin, decode_list, encode_list, list_code_size, order_fault};
 use ivf_core::{
-    BoundCodec, Centroids, Codec, Id, IdSelector, Index, Level1Quantizer, ListNo, ListOffset, Location, Metric, Rows,
+    Binding, BoundCodec, Centroids, Codec, Id, IdSelector, Index, KnobValue, Level1Quantizer, ListNo, ListOffset,
+    Location, Metric, Rows, Settings,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +31,8 @@ pub(super) struct Model {
     codec: Arc<dyn Codec>,
     quantizer: Option<Arc<dyn Level1Quantizer>>,
     bound: Arc<dyn BoundCodec>,
+    /// The parameters of the codec's scanners.
+    settings: Settings,
     /// Which list of the quantizer that was learnt each list is.
     pub(super) order: Vec<ListNo>,
     pub(super) entries: Vec<Entry>,
@@ -42,7 +47,9 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(subject: &Subject<'_>, index: &dyn Index) -> Self {
         let (codec, quantizer) = (subject.codec.clone(), subject.quantizer.clone());
-        let bound = codec.clone().bind(centroids(quantizer.as_ref(), codec.dim()));
+        let by_residual = index.find_ivf().is_some_and(|ivf| ivf.by_residual());
+        let bound = bind(&codec, quantizer.as_ref(), by_residual);
+        let settings = settings(&*codec, by_residual);
         let nlist = quantizer.as_ref().map_or(1, |quantizer| quantizer.nlist());
         let (map, knob) = (knob(index, "direct_map"), |name| knob(index, name).map(|value| value as usize));
         Self {
@@ -52,6 +59,7 @@ impl Model {
             codec,
             quantizer,
             bound,
+            settings,
             order: (0..nlist as u32).map(ListNo).collect(),
             entries: Vec::new(),
             next: 0,
@@ -121,7 +129,7 @@ impl Model {
 
     /// The distances from a query to entries of a list.
     pub(super) fn distances(&self, seen: &[f32], list: ListNo, coarse: f32, entries: &[&Entry]) -> Vec<f32> {
-        let mut scanner = self.bound.scanner();
+        let mut scanner = self.bound.scanner(&self.settings);
         scanner.set_query(seen);
         scanner.set_list(list, coarse);
         let distance = |entry: &&Entry| {
@@ -164,9 +172,10 @@ impl Model {
         let mut to = vec![ListNo(0); order.len()];
         (0..).map(ListNo).zip(order).for_each(|(new, old)| to[old.index()] = new);
         self.entries.iter_mut().for_each(|entry| entry.list = to[entry.list.index()]);
-        self.quantizer = Some(quantizer.permuted(order));
+        let permute = quantizer.as_permute().expect("a quantizer that renumbers its lists");
+        self.quantizer = Some(permute.permuted(order));
         self.order = order.iter().map(|old| self.order[old.index()]).collect();
-        self.bound = self.codec.clone().bind(centroids(self.quantizer.as_ref(), self.dim));
+        self.bound = bind(&self.codec, self.quantizer.as_ref(), self.bound.by_residual());
     }
 
     /// The entries of each list, in the order of the index's lists if it shows them (`true`), or else in any.
@@ -206,15 +215,26 @@ pub(super) fn place(no: usize, offset: usize) -> Location {
     Location { list: ListNo(no as u32), offset: ListOffset(offset as u32) }
 }
 
-/// The value of a knob with a whole number.
+/// The value of a knob as a whole number; of a word, its place among the words that it may be.
 pub(super) fn knob(index: &dyn Index, name: &str) -> Option<u64> {
-    let knob = index.parts().into_iter().flat_map(|part| part.knobs).find(|knob| knob.name == name)?;
-    knob.value.whole(name, 0, "a whole number").ok().map(|value| value as u64)
+    let knob = index.parts().into_iter().flat_map(|part| part.knobs).find(|knob| knob.param.is_named(name))?;
+    match (&knob.param.range, &knob.value) {
+        (ParamRange::Word(words), KnobValue::Word(value)) => {
+            words.iter().position(|word| word == value).map(|place| place as u64)
+        }
+        (_, value) => value.as_whole(),
+    }
 }
 
-fn centroids(quantizer: Option<&Arc<dyn Level1Quantizer>>, dim: usize) -> Arc<dyn Centroids> {
-    match quantizer {
+fn bind(
+    codec: &Arc<dyn Codec>,
+    quantizer: Option<&Arc<dyn Level1Quantizer>>,
+    by_residual: bool,
+) -> Arc<dyn BoundCodec> {
+    let centroids: Arc<dyn Centroids> = match quantizer {
         Some(quantizer) => quantizer.clone(),
-        None => Arc::new(Origin { dim }),
-    }
+        None => Arc::new(Origin { dim: codec.dim() }),
+    };
+    let bound = codec.clone().bind(&Binding::new(centroids).by_residual(by_residual));
+    bound.unwrap_or_else(|error| panic!("{}: binding it to the index's lists: {error}", codec.spec()))
 }

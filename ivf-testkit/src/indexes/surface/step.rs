@@ -4,7 +4,7 @@ use super::check::done;
 use super::model::{Entry, Model, knob};
 use super::{Subject, Tally, lists, subset};
 use crate::data::{Random, Vectors};
-use ivf_core::{Id, Index, KnobValue};
+use ivf_core::{Id, Index};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
@@ -12,7 +12,7 @@ use rand::seq::SliceRandom;
 type Step = fn(&mut History<'_>, &str) -> Option<String>;
 
 /// Every kind of step: how often, its name, what it does.
-pub(super) const KINDS: [(u32, &str, Step); 17] = [
+pub(super) const KINDS: [(u32, &str, Step); 18] = [
     (6, "add", |history, at| history.add(at)),
     (6, "add with ids", |history, at| history.add_with_ids(at)),
     (2, "add with rows skipped", |history, at| history.add_skipping(at)),
@@ -28,6 +28,7 @@ pub(super) const KINDS: [(u32, &str, Step); 17] = [
     (2, "permute lists", lists::permute),
     (1, "sort lists by size", lists::sort_by_size),
     (3, "reload", |history, at| history.reload(at)),
+    (3, "clone", |history, at| history.clone_index(at)),
     (3, "knobs", |history, at| history.knobs(at)),
     (3, "refused call", |history, at| history.refused(at)),
 ];
@@ -37,6 +38,8 @@ pub(super) struct History<'a> {
     pub(super) random: Random,
     pub(super) index: Box<dyn Index>,
     pub(super) model: Model,
+    /// A clone that was taken some steps ago, and what it should hold.
+    pub(super) clone: Option<(Box<dyn Index>, Model)>,
     /// Vectors of a batch at most.
     most: usize,
 }
@@ -47,7 +50,7 @@ impl<'a> History<'a> {
         assert!(index.is_trained() && index.is_empty(), "{}: made, it is not trained and empty", subject.name);
         let model = Model::new(subject, &*index);
         let most = [12, 12, 12, 90][random.random_range(0..4)];
-        Self { subject, random, index, model, most }
+        Self { subject, random, index, model, clone: None, most }
     }
 
     /// Does one step that the index is able to.
@@ -124,7 +127,7 @@ impl<'a> History<'a> {
         }
         let kind = [0, 2][self.random.random_range(0..2)];
         if knob(&*other, "direct_map").is_some() {
-            done(other.set_knob("direct_map", KnobValue::Int(kind)), "the map of another index");
+            done(other.set_knob("direct_map", kind), "the map of another index");
         }
         other
     }

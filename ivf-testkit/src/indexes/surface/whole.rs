@@ -1,10 +1,12 @@
 //! Steps of the index as a whole: emptied, written and read, set otherwise, asked for what cannot be.
 
-use super::check::done;
+use super::Tally;
+use super::check::{Check, done};
 use super::lists;
 use super::model::knob;
 use super::step::History;
-use ivf_core::{AddOptions, Id, KnobValue, Rows};
+use ivf_core::error::StoreError;
+use ivf_core::{AddOptions, Id, Rows};
 use rand::RngExt;
 
 impl History<'_> {
@@ -28,18 +30,43 @@ impl History<'_> {
         Some("from what it exports".to_owned())
     }
 
+    /// Takes a clone, and compares the one before with what the index was then. One of the two goes on.
+    pub(super) fn clone_index(&mut self, at: &str) -> Option<String> {
+        let clone = match self.index.clone_index() {
+            Ok(clone) => clone,
+            Err(StoreError::NoSnapshot { .. }) => return None,
+            Err(error) => panic!("{at}: {error}"),
+        };
+        assert_eq!(clone.parts(), self.index.parts(), "{at}: parts of a clone");
+        self.check_clone(at);
+        self.clone = Some((clone, self.model.clone()));
+        let goes_on = self.random.random();
+        if let Some((clone, _)) = self.clone.as_mut().filter(|_| goes_on) {
+            std::mem::swap(clone, &mut self.index);
+        }
+        Some(if goes_on { "which goes on" } else { "which stays" }.to_owned())
+    }
+
+    /// The clone is what the index was.
+    pub(super) fn check_clone(&mut self, at: &str) {
+        if let Some((clone, model)) = &self.clone {
+            let at = format!("{at}: a clone that was left as it was");
+            Check::run(self.subject, model, &**clone, &mut self.random, &mut Tally::default(), &at);
+        }
+    }
+
     pub(super) fn knobs(&mut self, at: &str) -> Option<String> {
         let (name, value) = match self.random.random_range(0..4) {
             0 => ("nprobe", self.random.random_range(1..14)),
             1 => ("max_codes", [0, 0, 20, 60][self.random.random_range(0..4)]),
-            _ => ("direct_map", self.random.random_range(0..3)),
+            _ => ("direct_map", self.random.random_range(0..3_u64)),
         };
         knob(&*self.index, name)?;
         // Under an id map, what is first in a list is not known.
         if name == "max_codes" && self.index.as_ivf().is_none() {
             return None;
         }
-        let result = self.index.set_knob(name, KnobValue::Int(value));
+        let result = self.index.set_knob(name, value);
         let has_negative = self.model.entries.iter().any(|entry| entry.id.0 < 0);
         let may_refuse = self.subject.keeps_ids && (has_negative || self.model.next > 4096);
         if (name, value) == ("direct_map", 1) && self.model.map != 1 && result.is_err() {

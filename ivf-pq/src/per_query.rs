@@ -1,12 +1,13 @@
-//! Scanning for the inner product: one set of tables for each query, whatever the list.
+//! Scanning where a query has one set of tables for all lists: for the inner product, and for L2 if codes are of the vectors themselves.
 
 use crate::bound::BoundPq;
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
 use crate::scan::{Exact, Scan};
 use crate::tables::{ByteTables, Whole};
+use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{Piece, ScanQuery};
-use ivf_core::{InvertedListScanner, ListNo, Rows, Sink};
-use ivf_cpu::kernels::{Distance, InnerProduct};
+use ivf_core::{Codec, InvertedListScanner, ListNo, Metric, Rows, Sink};
+use ivf_cpu::kernels::{Distance, InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, Level, Simd};
 
 /// A start, and for each part an entry of its table.
@@ -34,9 +35,16 @@ impl Exact for Sums<'_> {
     }
 }
 
-/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for, a distance is `-q (c + m + y)`:
-/// the coarse distance, `-q m`, and a sum of entries `-q y`.
-pub(crate) struct InnerProductScanner<'a> {
+/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for, a distance is a start and a sum of
+/// entries, one for each part:
+///
+/// ```text
+/// codes of               distance             start        sum of entries
+/// residuals, product     -q (c + m + y)       -q c - q m   -q y             (-q c is the coarse distance)
+/// vectors, product       -q (m + y)           -q m         -q y
+/// vectors, L2            |q - (m + y)|^2      0            |(q - m) - y|^2
+/// ```
+pub(crate) struct PerQueryScanner<'a> {
     bound: &'a BoundPq,
     level: Level,
     query: Query,
@@ -48,60 +56,76 @@ pub(crate) struct InnerProductScanner<'a> {
 struct Query {
     tables: Vec<Table>,
     bytes: ByteTables,
-    of_mean: f32,
+    /// What a distance starts from, whatever the list.
+    start: f32,
 }
 
 /// Makes the tables.
-struct Products<'a>(&'a ProductQuantizer, &'a [f32], &'a mut [Table]);
+struct MakeTables<'a, D>(D, &'a ProductQuantizer, &'a [f32], &'a mut [Table]);
 
-impl Kernel for Products<'_> {
+impl<D: Distance> Kernel for MakeTables<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.0.distances(simd, InnerProduct, self.1, self.2);
+        self.1.distances(simd, self.0, self.2, self.3);
     }
 }
 
 impl Query {
     fn new(bound: &BoundPq) -> Self {
         let tables = vec![[0.0; CENTROIDS]; bound.codec.quantizer().parts().len()];
-        Self { tables, bytes: ByteTables::default(), of_mean: 0.0 }
+        Self { tables, bytes: ByteTables::default(), start: 0.0 }
     }
 
     fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32]) {
-        let pq = bound.codec.quantizer();
-        level.run(Products(pq, query, &mut self.tables));
-        self.of_mean = pq.mean().map_or(0.0, |mean| InnerProduct.between(query, mean.iter().copied()));
+        let (pq, tables) = (bound.codec.quantizer(), &mut self.tables);
+        assert_eq!(query.len(), pq.dim(), "a query of the codec's dimension");
+        match (bound.codec.metric(), pq.mean()) {
+            (Metric::L2, None) => level.run(MakeTables(L2, pq, query, tables)),
+            (Metric::L2, Some(mean)) => {
+                let moved: Vec<f32> = query.iter().zip(mean).map(|(q, mean)| q - mean).collect();
+                level.run(MakeTables(L2, pq, &moved, tables));
+            }
+            (_, mean) => {
+                level.run(MakeTables(InnerProduct, pq, query, tables));
+                self.start = mean.map_or(0.0, |mean| InnerProduct.between(query, mean.iter().copied()));
+            }
+        }
         self.bytes.forget();
     }
 
     fn sums(&self, coarse_distance: f32) -> Sums<'_> {
-        Sums { start: coarse_distance + self.of_mean, tables: &self.tables }
+        Sums { start: coarse_distance + self.start, tables: &self.tables }
     }
 
     fn scan(&mut self, level: Level, coarse_distance: f32, piece: &Piece<'_>, sink: &mut Sink) {
-        let Self { tables, bytes, of_mean } = self;
-        let exact = Sums { start: coarse_distance + *of_mean, tables };
+        let Self { tables, bytes, start } = self;
+        let exact = Sums { start: coarse_distance + *start, tables };
         let (start, source) = (f64::from(exact.start), Some(Whole(tables)));
         level.run(Scan { exact, start, source, bytes, piece, sink });
     }
 }
 
-impl<'a> InnerProductScanner<'a> {
+impl<'a> PerQueryScanner<'a> {
     pub(crate) fn new(bound: &'a BoundPq) -> Self {
         let query = Query::new(bound);
         Self { bound, level: Level::get(), query, coarse_distance: 0.0, block: Vec::new() }
     }
 }
 
-impl InvertedListScanner for InnerProductScanner<'_> {
+/// The coarse distance, if codes are relative to what it is the distance to.
+fn of_list(bound: &BoundPq, coarse_distance: f32) -> f32 {
+    if bound.by_residual { coarse_distance } else { 0.0 }
+}
+
+impl InvertedListScanner for PerQueryScanner<'_> {
     fn set_query(&mut self, query: &[f32]) {
         self.query.set(self.bound, self.level, query);
     }
 
     fn set_list(&mut self, _list: ListNo, coarse_distance: f32) {
-        self.coarse_distance = coarse_distance;
+        self.coarse_distance = of_list(self.bound, coarse_distance);
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
@@ -113,7 +137,8 @@ impl InvertedListScanner for InnerProductScanner<'_> {
         self.query.scan(self.level, self.coarse_distance, piece, sink);
     }
 
-    fn set_queries(&mut self, queries: Rows<'_, f32>) {
+    fn set_queries(&mut self, queries: Rows<'_, f32>, probes: &[&[PlannedProbe]]) {
+        assert_eq!(probes.len(), queries.len(), "a row of probes a query");
         self.block.resize_with(queries.len(), || Query::new(self.bound));
         self.block.iter_mut().zip(queries.iter()).for_each(|(slot, query)| slot.set(self.bound, self.level, query));
     }
@@ -121,7 +146,8 @@ impl InvertedListScanner for InnerProductScanner<'_> {
     fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
         for query in queries {
             let piece = piece.clone().within(0..query.limit).masked(query.mask);
-            self.block[query.number].scan(self.level, query.coarse_distance, &piece, query.sink);
+            let coarse_distance = of_list(self.bound, query.coarse_distance);
+            self.block[query.number].scan(self.level, coarse_distance, &piece, query.sink);
         }
     }
 }

@@ -1,79 +1,85 @@
-//! Any codec: trained, encoding, decoding, exported, read back, damaged.
+//! Any codec: trained, encoding, decoding, bound, exported, read back, damaged.
+//!
+//! | file | what |
+//! |---|---|
+//! | `learn` | training data, and what training must keep to |
+//! | `bound` | the codec bound to centroids |
 
-use crate::centroids::FixedCentroids;
+mod bound;
+mod learn;
+
+pub use learn::train;
+pub(crate) use learn::{settings, vectors};
+
 use crate::compare::assert_same_node;
-use crate::damage::check_damaged_nodes;
-use crate::data::{Vectors, bytes, clusters, random, uniform};
+use crate::damage::{array_bytes, check_damaged_nodes};
+use crate::data::{bytes, random, uniform};
 use crate::executor::Threads;
 use crate::layouts::check_layout;
-use ivf_core::codec::residuals;
+use bound::{check_bound, check_refused_binding};
 use ivf_core::error::DecodeError;
-use ivf_core::{Codec, CodecSpec, Executor, ListNo, Metric, Rows, StoredNode, TrainOptions};
+use ivf_core::{Binding, Codec, CodecContext, CodecSpec, Metric, Rows, StoredNode};
+use learn::{check_training, train_on};
 use std::sync::Arc;
 
 /// Reads an exported codec.
 pub type ReadCodec<'a> = &'a dyn Fn(&StoredNode) -> Result<Arc<dyn Codec>, DecodeError>;
 
-/// Training vectors at most.
-const POINTS: usize = 3000;
 /// Damaged nodes tried.
 const DAMAGES: usize = 400;
 /// A damaged node may say any dimension: no memory is taken for a greater one than this.
 const GREATEST: usize = 1 << 16;
 
-/// The codec that a specification trains into, on generated vectors.
+/// Checks a specification and the codec it trains into, coding vectors or residuals, whichever the codec allows:
 ///
-/// # Panics
-/// If training fails.
-pub fn train(spec: &Arc<dyn CodecSpec>, dim: usize, metric: Metric) -> Arc<dyn Codec> {
-    train_on(spec, dim, metric, &Threads(2))
-}
-
-fn train_on(spec: &Arc<dyn CodecSpec>, dim: usize, metric: Metric, executor: &dyn Executor) -> Arc<dyn Codec> {
-    spec.check(dim, metric).unwrap_or_else(|error| panic!("{spec} refuses {dim} dimensions and {metric}: {error}"));
-    let points = vectors(1, spec.training_points(&TrainOptions::new()).min(POINTS), dim, metric);
-    let options = TrainOptions::new().executor(executor);
-    let trained = spec.train(points.rows(), metric, &options);
-    trained.unwrap_or_else(|error| panic!("{spec} does not train in {dim} dimensions for {metric}: {error}")).0
-}
-
-pub(crate) fn vectors(seed: u64, n: usize, dim: usize, metric: Metric) -> Vectors {
-    let vectors = clusters(seed, n, dim, 20);
-    if metric == Metric::Cosine { vectors.unit() } else { vectors }
-}
-
-/// Checks a specification and the codec it trains into:
-///
-/// * training gives the same bytes again and for any number of threads, and the codec knows what it was trained from;
+/// * training gives the same bytes again and for any number of threads, and the codec knows what it was trained from; a
+///   cancelled training that learns from vectors says so, and needs memory, the more the more vectors there are;
+/// * the tag is that of the layout and of the exported node; codes are as long as the specification says; what exports arrays
+///   takes memory;
 /// * the layout keeps its [promises](check_layout);
 /// * codes are the same again, for every cut of the batch, and whatever the output held before; decoded they are finite;
 /// * a code decodes to something nearer to its vector than the mean of all is;
 /// * every string of bytes decodes without panic;
-/// * bound to centroids, it codes residuals if the specification says so;
+/// * bound to centroids, on any number of threads, it codes residuals if it is told to, and gives the same distances; a
+///   binding that it does not allow is a typed error;
 /// * exported and read back, it gives the same codes and vectors; a damaged node gives an error or a codec that works.
 ///
 /// # Panics
 /// If one of these does not hold.
 pub fn check_codec(spec: &Arc<dyn CodecSpec>, dim: usize, metric: Metric, read: ReadCodec<'_>) {
-    let codec = train(spec, dim, metric);
-    let at = format!("{spec}, {dim} dimensions, {metric}");
+    let choices = [false, true].into_iter().filter(|choice| spec.residuals().allows(*choice));
+    for by_residual in choices {
+        let context = CodecContext::new(dim, metric).by_residual(by_residual);
+        let of = if by_residual { "residuals" } else { "vectors" };
+        check_context(spec, &context, read, &format!("{spec}, {dim} dimensions, {metric}, codes of {of}"));
+    }
+}
+
+fn check_context(spec: &Arc<dyn CodecSpec>, context: &CodecContext, read: ReadCodec<'_>, at: &str) {
+    let codec = train_on(spec, context, &Threads(2));
     let node = codec.export().to_stored();
     for threads in [1, 4] {
-        let again = train_on(spec, dim, metric, &Threads(threads));
+        let again = train_on(spec, context, &Threads(threads));
         assert_same_node(&again.export().to_stored(), &node, format_args!("{at}: trained on {threads} threads"));
     }
-    assert_eq!((codec.dim(), codec.metric()), (dim, metric), "{at}: dimension and metric");
+    assert_eq!((codec.dim(), codec.metric()), (context.dim, context.metric), "{at}: dimension and metric");
     assert_eq!(codec.spec().to_string(), spec.to_string(), "{at}: the codec's specification");
-    assert_eq!(codec.spec().by_residual(), spec.by_residual(), "{at}: the codec's specification codes residuals");
-    codec.memory();
+    assert_eq!(codec.spec().residuals(), spec.residuals(), "{at}: the residuals of the codec's specification");
+    assert_eq!(spec.code_size(context), codec.layout().code_size(), "{at}: size of a code, told and laid out");
+    let tags = (codec.tag(), codec.layout().codec());
+    assert_eq!(tags, (&*node.tag, &*node.tag), "{at}: tags of the codec and its layout, beside the node's");
+    let exported = array_bytes(&node);
+    assert!(exported == 0 || codec.memory() > 0, "{at}: {exported} bytes of arrays, which take no memory");
+    check_training(spec, context, at);
     check_layout(codec.layout());
-    check_codes(&*codec, &at);
-    check_bound(codec.clone(), &at);
+    check_codes(&*codec, at);
+    check_bound(&codec, context, at);
+    check_refused_binding(&codec, at);
     let back = read(&node).unwrap_or_else(|error| panic!("{at}: reading it back: {error}"));
-    check_read_back(&*codec, &*back, &at);
+    check_read_back(&*codec, &*back, at);
     check_damaged_nodes(&node, 3, DAMAGES, |damaged| {
         if let Ok(codec) = read(damaged) {
-            use_it(&*codec);
+            use_it(&codec, context.by_residual);
         }
     });
 }
@@ -121,36 +127,11 @@ fn check_codes(codec: &dyn Codec, at: &str) {
     }
 }
 
-fn check_bound(codec: Arc<dyn Codec>, at: &str) {
-    let (size, dim) = (codec.layout().code_size(), codec.dim());
-    let centroids = FixedCentroids(uniform(5, 4, dim));
-    let bound = codec.clone().bind(Arc::new(centroids.clone()));
-    assert_eq!(bound.codec().spec().to_string(), codec.spec().to_string(), "{at}: the codec of the bound codec");
-    let sample = vectors(6, 40, dim, codec.metric());
-    let lists: Vec<ListNo> = (0..sample.len() as u32).map(|i| ListNo(i % 4)).collect();
-    let mut codes = vec![0; sample.len() * size];
-    bound.encode(sample.rows(), &lists, &mut codes);
-    let coded = if codec.spec().by_residual() {
-        Vectors { data: residuals(sample.rows(), &lists, &centroids), dim }
-    } else {
-        sample
-    };
-    assert!(codes == encode(&*codec, coded.rows(), 0), "{at}: bound, it gives other codes");
-    let (mut whole, mut part) = (vec![0.0; dim], vec![0.0; dim]);
-    for (&list, code) in lists.iter().zip(codes.chunks_exact(size)) {
-        bound.decode(list, code, &mut whole);
-        codec.decode(code, &mut part);
-        if codec.spec().by_residual() {
-            part.iter_mut().zip(centroids.0.rows().row(list.index())).for_each(|(x, c)| *x += c);
-        }
-        assert!(bits(&whole) == bits(&part), "{at}: bound, it decodes to other vectors");
-    }
-}
-
 fn check_read_back(codec: &dyn Codec, back: &dyn Codec, at: &str) {
     let size = codec.layout().code_size();
     assert_eq!((back.dim(), back.metric()), (codec.dim(), codec.metric()), "{at}, read back: dimension and metric");
     assert_eq!(back.spec().to_string(), codec.spec().to_string(), "{at}, read back: specification");
+    assert_eq!(back.tag(), codec.tag(), "{at}, read back: tag");
     assert_eq!(back.layout(), codec.layout(), "{at}, read back: layout");
     let sample = vectors(7, 60, codec.dim(), codec.metric());
     let codes = encode(codec, sample.rows(), 0);
@@ -165,18 +146,25 @@ fn check_read_back(codec: &dyn Codec, back: &dyn Codec, at: &str) {
 }
 
 /// Whatever a codec out of a damaged node answers, it answers.
-fn use_it(codec: &dyn Codec) {
+fn use_it(codec: &Arc<dyn Codec>, by_residual: bool) {
     let (dim, size) = (codec.dim(), codec.layout().code_size());
     if dim == 0 || dim > GREATEST || size > GREATEST {
         assert!(dim > 0, "a codec of no dimension");
         return;
     }
     let sample = uniform(8, 3, dim);
-    let codes = encode(codec, sample.rows(), 0);
+    let codes = encode(&**codec, sample.rows(), 0);
     codec.decode(&codes[..size], &mut vec![0.0; dim]);
     codec.decode(&vec![0xff; size], &mut vec![0.0; dim]);
     codec.spec().to_string();
     codec.export();
+    let centroids = Arc::new(crate::centroids::FixedCentroids(uniform(9, 2, dim)));
+    if let Ok(bound) = codec.clone().bind(&Binding::new(centroids).by_residual(by_residual)) {
+        let mut scanner = bound.scanner(&settings(&**codec, by_residual));
+        scanner.set_query(sample.rows().row(0));
+        scanner.set_list(ivf_core::ListNo(1), 1.0);
+        scanner.distance(&codes[..size]);
+    }
 }
 
 fn encode(codec: &dyn Codec, rows: Rows<'_, f32>, before: u8) -> Vec<u8> {

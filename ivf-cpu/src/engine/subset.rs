@@ -1,0 +1,168 @@
+//! A part of the entries of an index, on its way into another.
+
+use super::entries::Entries;
+use ivf_core::error::{MergeError, StoreError};
+use ivf_core::{Id, ListNo, Subset};
+use std::ops::Range;
+
+/// Entries of an index on their way into another: for each list which ones, ascending, and their ids there.
+pub(super) struct Part {
+    lists: Vec<(Vec<usize>, Vec<Id>)>,
+}
+
+impl Part {
+    /// The entries that `keep` says, by list, how many entries the list has, number in the list, and id.
+    fn chosen(entries: &Entries, mut keep: impl FnMut(ListNo, usize, usize, Id) -> bool) -> Result<Self, StoreError> {
+        let mut lists = Vec::with_capacity(entries.lists.nlist());
+        for no in entries.list_numbers() {
+            let list = entries.lists.list(no)?;
+            lists.push(list.ids().enumerate().filter(|&(i, id)| keep(no, list.len(), i, id)).unzip());
+        }
+        Ok(Self { lists })
+    }
+
+    pub(super) fn all(entries: &Entries) -> Result<Self, StoreError> {
+        Self::chosen(entries, |_, _, _, _| true)
+    }
+
+    pub(super) fn of(entries: &Entries, subset: &Subset<'_>) -> Result<Self, MergeError> {
+        let fault = |what| Err(MergeError::Subset { what, found: format!("{subset:?}") });
+        let chosen = match subset {
+            Subset::Ids(selector) => Self::chosen(entries, |_, _, _, id| selector.contains(id)),
+            Subset::IdModulo { modulus, remainder } => {
+                if *modulus < 1 || !(0..*modulus).contains(remainder) {
+                    return fault("a modulus of at least 1 and a remainder below it");
+                }
+                Self::chosen(entries, |_, _, _, id| id.0.rem_euclid(*modulus) == *remainder)
+            }
+            Subset::Elements(range) => {
+                let total = entries.len;
+                if range.start > range.end || range.end > total {
+                    return fault("a range of the entries");
+                }
+                let len = |no| entries.lists.list_len(no).map(|len| len as u64);
+                let lens = entries.list_numbers().map(len).collect::<Result<Vec<u64>, StoreError>>()?;
+                let places = ranked(&lens, range);
+                Self::chosen(entries, |list, _, i, _| places[list.index()].contains(&i))
+            }
+            Subset::ListFraction { part, of } => {
+                if part >= of {
+                    return fault("a part below the number of parts");
+                }
+                let place = |len: usize, part: usize| (len as u128 * part as u128 / *of as u128) as usize;
+                Self::chosen(entries, |_, len, i, _| (place(len, *part)..place(len, *part + 1)).contains(&i))
+            }
+            Subset::Lists(range) => {
+                if range.start > range.end || range.end > entries.lists.nlist() {
+                    return fault("a range of the lists");
+                }
+                Self::chosen(entries, |list, _, _, _| range.contains(&list.index()))
+            }
+            _ => return fault("a subset that this index knows"),
+        };
+        Ok(chosen?)
+    }
+
+    /// The same with `shift` added to each id.
+    pub(super) fn shifted(mut self, shift: i64) -> Result<Self, MergeError> {
+        for id in self.lists.iter_mut().flat_map(|(_, ids)| ids) {
+            let overflow = MergeError::IdOverflow { id: *id, shift };
+            id.0 = id.0.checked_add(shift).ok_or(overflow)?;
+        }
+        Ok(self)
+    }
+
+    /// For each list the numbers of the chosen entries, and their ids.
+    pub(super) fn lists(&self) -> &[(Vec<usize>, Vec<Id>)] {
+        &self.lists
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lists.iter().map(|(_, ids)| ids.len()).sum()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
+        self.lists.iter().flat_map(|(_, ids)| ids).copied()
+    }
+
+    pub(super) fn largest(&self) -> Option<Id> {
+        self.ids().max()
+    }
+}
+
+/// For each list which of its entries have these ranks among all: as each list's own ranks ascend, they stand side by side.
+///
+/// Entry `i` of a list of `n` has its rank by `(2 i + 1) / 2 n`. So a list has before a bound `x` the entries below
+/// `n x - 1/2`: a bisection finds the bound with the wanted number of entries before it, in time that grows with the number of lists
+/// and not with that of the entries.
+fn ranked(lens: &[u64], range: &Range<usize>) -> Vec<Range<usize>> {
+    let (starts, ends) = (cut(lens, range.start as u64), cut(lens, range.end as u64));
+    starts.into_iter().zip(ends).map(|(start, end)| start as usize..end as usize).collect()
+}
+
+/// Binary places of a bound. Two ranks that differ do so by at least `1 / (4 n m)`, where `n` and `m` are below 2^32.
+const PLACES: u32 = 68;
+
+/// The number of entries of each list that are among the first `count` of all; of equal ranks, those of lower lists come first.
+fn cut(lens: &[u64], count: u64) -> Vec<u64> {
+    // Entries whose rank is below x / 2^PLACES: those with (2 i + 1) 2^PLACES < 2 n x.
+    let below = |n: u64, x: u128| {
+        let odd = (u128::from(2 * n) * x).div_ceil(1 << PLACES);
+        u64::try_from(odd / 2).unwrap_or(u64::MAX).min(n)
+    };
+    let total = |x: u128| lens.iter().map(|&n| below(n, x)).sum::<u64>();
+    // The greatest bound with at most `count` entries below it: what is left over has the rank of the bound itself.
+    let (mut low, mut high) = (0_u128, 1_u128 << PLACES);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if total(middle) <= count { low = middle } else { high = middle - 1 }
+    }
+    let mut cut: Vec<u64> = lens.iter().map(|&n| below(n, low)).collect();
+    let mut left = count - cut.iter().sum::<u64>();
+    for (cut, &n) in cut.iter_mut().zip(lens) {
+        if left > 0 && below(n, low + 1) > *cut {
+            *cut += 1;
+            left -= 1;
+        }
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By sorting the ranks of all entries.
+    fn naive(lens: &[u64], range: &Range<usize>) -> Vec<Range<usize>> {
+        let mut order: Vec<(u64, u64, usize)> = Vec::new();
+        for (list, &n) in lens.iter().enumerate() {
+            order.extend((0..n).map(|i| (2 * i + 1, n, list)));
+        }
+        order.sort_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)).then(a.2.cmp(&b.2)));
+        let count = |end: usize, list| order[..end].iter().filter(|entry| entry.2 == list).count();
+        (0..lens.len()).map(|list| count(range.start, list)..count(range.end, list)).collect()
+    }
+
+    #[test]
+    fn ranks_are_those_of_a_sort() {
+        for lens in [&[0, 5, 3, 3, 8, 1][..], &[4, 4, 4], &[1], &[0], &[], &[7, 2, 30, 0, 11, 30]] {
+            let total: u64 = lens.iter().sum();
+            for start in 0..=total as usize {
+                for end in start..=total as usize {
+                    assert_eq!(ranked(lens, &(start..end)), naive(lens, &(start..end)), "{lens:?}, {start}..{end}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_of_long_lists_add_up() {
+        let lens = [u64::from(u32::MAX), u64::from(u32::MAX) - 1, 1, 0, 12_345];
+        let total: u64 = lens.iter().sum();
+        for count in [0, 1, 2, total / 3, total / 2, total - 1, total] {
+            let cut = cut(&lens, count);
+            assert_eq!(cut.iter().sum::<u64>(), count);
+            assert!(cut.iter().zip(lens).all(|(cut, n)| *cut <= n));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What to say of a list of items that is no index: what is wrong, what could stand there, what to
+//! change.
+
+use crate::error::Fault;
+use crate::hint::{Form, nearest, pair};
+use crate::items::Item;
+use crate::words::{CLOSING, Cursor, Place, Words};
+use ivf_core::registry::{Side, Token};
+
+impl<'a> Words<'a> {
+    /// The forms of tokens that may stand at a place.
+    fn forms(&self, place: Place) -> Vec<Form<'a>> {
+        let registry = self.registry;
+        macro_rules! forms {
+            ($rows:expr) => {
+                $rows.into_iter().map(|row| -> Form<'a> {
+                    let knows = move |text: &str| {
+                        Token::new(text).is_ok_and(|token| matches!((row.parse)(&token, registry), Some(Ok(_))))
+                    };
+                    (row.grammar, Box::new(knows))
+                })
+            };
+        }
+        let wrappers = registry.wrappers().iter();
+        let forms: Vec<Form<'a>> = match place {
+            Place::Codec => forms!(registry.codecs()).collect(),
+            Place::After => forms!(wrappers).collect(),
+            Place::AfterIndex => forms!(registry.codecs()).chain(forms!(wrappers)).collect(),
+            Place::Start => forms!(registry.codecs())
+                .chain(forms!(registry.quantizers()))
+                .chain(forms!(registry.indexes()))
+                .chain(forms!(registry.transforms()))
+                .chain(forms!(wrappers.filter(|row| row.side == Side::Both)))
+                .collect(),
+        };
+        // A kind that only the library itself makes has no token.
+        forms.into_iter().filter(|(grammar, _)| !grammar.is_empty()).collect()
+    }
+
+    /// The forms of tokens that a codec may follow.
+    fn heads(&self) -> Vec<Form<'a>> {
+        let with_codec = |grammar: &str| {
+            let mut rows = self.registry.indexes().iter().filter(|row| row.takes_codec).map(|row| row.grammar);
+            rows.any(|known| known == grammar) || self.registry.quantizers().iter().any(|row| row.grammar == grammar)
+        };
+        self.forms(Place::Start).into_iter().filter(|(grammar, _)| with_codec(grammar)).collect()
+    }
+
+    fn expected(&self, place: Place, closing: &'static str) -> Vec<&'static str> {
+        let mut expected: Vec<_> = self.forms(place).into_iter().map(|(grammar, _)| grammar).collect();
+        match place {
+            Place::Start => expected.push("'('"),
+            Place::Codec => {}
+            Place::After | Place::AfterIndex => expected.push(closing),
+        }
+        expected
+    }
+
+    /// The fault of a list where something has to come and nothing does.
+    pub(crate) fn missing(&self, cursor: Cursor<'_>, place: Place) -> Fault {
+        let before = cursor.before().map(|item| self.text(item));
+        let what = match (place, before) {
+            (Place::Start, None) if cursor.items.len() > 1 => "nothing stands before the comma".to_owned(),
+            (Place::Start, None) if cursor.closing == CLOSING => "nothing stands between the parentheses".to_owned(),
+            (Place::Start, None) => "the factory string is empty".to_owned(),
+            (Place::Start, Some(before)) => format!("an index must follow '{before}'"),
+            (Place::Codec, before) => format!("a codec must follow '{}'", before.unwrap_or_default()),
+            (Place::After | Place::AfterIndex, _) => "nothing stands after the comma".to_owned(),
+        };
+        let at = match (cursor.items.get(cursor.at), cursor.before()) {
+            (Some(item), _) => item.span.start,
+            (None, before) => before.map_or(0, |item| item.span.end),
+        };
+        let fault = Fault::new(at..at, what).expect(self.expected(place, cursor.closing));
+        match self.input[..at].bytes().next_back() {
+            Some(b',') => fault.edit(at - 1..at, ""),
+            _ if self.input[at..].starts_with(',') => fault.edit(at..at + 1, ""),
+            _ => fault,
+        }
+    }
+
+    /// The fault of an item that may not stand where it does.
+    pub(crate) fn unfit(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
+        let text = self.text(item);
+        let before = cursor.before().map_or("", |item| self.text(item));
+        let Some(noun) = self.noun(item) else { return self.unknown(cursor, item, place) };
+        let what = match place {
+            Place::Start => format!("'{text}' stands after the index that it wraps"),
+            Place::Codec => format!("a codec must follow '{before}', and '{text}' is {noun}"),
+            Place::After => format!("the index is complete before '{text}': only wrappers may follow"),
+            Place::AfterIndex => {
+                format!("the index is complete before '{text}': only a codec or wrappers may follow")
+            }
+        };
+        let fault = Fault::new(item.span.clone(), what).expect(self.expected(place, cursor.closing));
+        match (place, cursor.before()) {
+            (Place::Start, _) => match cursor.after().first().zip(cursor.after().last()) {
+                Some((first, last)) => {
+                    let inner = &self.input[first.span.start..last.span.end];
+                    fault.edit(item.span.start..last.span.end, format!("{inner},{text}"))
+                }
+                None => fault,
+            },
+            (Place::Codec, _) if item.group.is_some() => fault.edit(item.span.clone(), &text[1..text.len() - 1]),
+            (Place::Codec, Some(quantizer)) if noun == TRANSFORM => {
+                fault.edit(quantizer.span.start..item.span.end, format!("{text},{before}"))
+            }
+            _ => fault,
+        }
+    }
+
+    /// The fault of a token that nobody knows.
+    fn unknown(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
+        let text = self.text(item);
+        if let Some(fault) = self.without_arguments(item, place) {
+            return fault;
+        }
+        let mut what = match place {
+            Place::Start => format!("'{text}' is not known"),
+            Place::Codec => format!("no codec is named '{text}'"),
+            Place::After => format!("no wrapper is named '{text}'"),
+            Place::AfterIndex => format!("no codec and no wrapper is named '{text}'"),
+        };
+        let mut span = item.span.clone();
+        if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+            what += &format!(": '{c}' is not an ASCII letter");
+            span = item.span.start + at..item.span.start + at + c.len_utf8();
+        }
+        let fault = Fault::new(span, what).expect(self.expected(place, cursor.closing));
+        match self.hints.then(|| nearest(text, &self.forms(place))).flatten() {
+            Some(meant) => fault.edit(item.span.clone(), meant),
+            None if place == Place::Start => self.hint(fault, item),
+            None => fault,
+        }
+    }
+
+    /// The fault of a token at the start of an index, with the edit that makes two tokens of it if
+    /// it was probably meant to be two.
+    pub(crate) fn hint(&self, fault: Fault, item: &Item) -> Fault {
+        let pair = || pair(self.text(item), &self.heads(), &self.forms(Place::Codec));
+        match (self.hints && fault.edit.is_none()).then(pair).flatten() {
+            Some(meant) => fault.edit(item.span.clone(), meant),
+            None => fault,
+        }
+    }
+
+    /// The fault of a token that is known without the arguments that it was given.
+    fn without_arguments(&self, item: &Item, place: Place) -> Option<Fault> {
+        let token = self.token(item)?;
+        let arguments = token.arguments()?;
+        let name = Item { span: item.span.start..item.span.start + token.name().len(), group: None };
+        self.noun(&name)?;
+        let span = name.span.end..item.span.end;
+        let fault = Fault::new(span.clone(), format!("'{}' takes no arguments", token.name()));
+        // `IVF16(Flat)` was probably meant to be `IVF16,Flat`.
+        let knows = |form: &Form<'_>| (form.1)(arguments);
+        Some(match place {
+            Place::Start if self.hints && self.forms(Place::Codec).iter().any(knows) => {
+                fault.edit(span, format!(",{arguments}"))
+            }
+            _ => fault.edit(span, ""),
+        })
+    }
+
+    /// What sort of thing an item is, if it is any.
+    fn noun(&self, item: &Item) -> Option<&'static str> {
+        if item.group.is_some() {
+            return Some("a group");
+        }
+        let known = |noun, is: bool| is.then_some(noun);
+        known("a wrapper", self.wrapper(item).is_some())
+            .or_else(|| known(TRANSFORM, self.transform(item).is_some()))
+            .or_else(|| known("a coarse quantizer", self.quantizer(item).is_some()))
+            .or_else(|| known("a codec", self.codec(item).is_some()))
+            .or_else(|| known("an index", self.index(item, None).is_some()))
+    }
+}
+
+const TRANSFORM: &str = "a transform";

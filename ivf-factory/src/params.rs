@@ -1,0 +1,119 @@
+//! An index as a config file says it.
+
+use crate::default::default_registry;
+use crate::error::FactoryError;
+use crate::spec::Spec;
+use ivf_core::part::set_all;
+use ivf_core::{AddOptions, Index, KnobValue, Metric, Registry, SearchParams, Settings, TrainOptions};
+use serde::{Deserialize, Serialize};
+
+/// Everything that an application's config says about its index: what to build, how to train it,
+/// fill it and search it. Only `factory` and `dim` must be there; a name that is not known is an
+/// error.
+///
+/// [`build`](Self::build) uses the first four. The others are kept for the calls that take them. A
+/// parameter of a search that the index does not take is an error of that search;
+/// [`SearchParams::retain`] leaves it out for configs that serve several indexes.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_factory::BuildParams;
+///
+/// let config: BuildParams = serde_json::from_str(r#"{
+///     "factory": "IVF4,PQ2,RFlat",
+///     "dim": 4,
+///     "metric": "cosine",
+///     "knobs": { "nprobe": 2, "by_residual": false, "mode": "queries" },
+///     "train": { "iterations": 5, "seed": 7 },
+///     "add": { "non_finite": "skip_row" },
+///     "search": { "k_factor_rf": 4 }
+/// }"#)?;
+/// let mut index = config.build()?;
+///
+/// let vectors: Vec<f32> = (0..4096).map(|i| 1.0 + (i * 7919 % 1000) as f32).collect();
+/// let rows = Rows::new(&vectors, config.dim)?;
+/// index.train_with(rows, &config.train)?;
+/// index.add_with(rows, &config.add)?;
+/// let found = index.search(Rows::new(&vectors[..4], 4)?, 1, &config.search)?;
+/// assert_eq!(found.hits.row(0).ids[0], 0.into());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BuildParams {
+    /// The factory string. A string, and not a [`Spec`], so that a config with kinds of the
+    /// caller's own can be read without them.
+    pub factory: String,
+    /// Dimension of the vectors.
+    pub dim: usize,
+    /// The metric; `l2` by default.
+    #[serde(default = "default_metric")]
+    pub metric: Metric,
+    /// Knobs to set before the index is trained, by the names that
+    /// [`set_knobs`](ivf_core::part::set_knobs) takes: `nprobe`, `quantizer_efSearch`, or with the
+    /// path of a part, `base/quantizer/nprobe`.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub knobs: Settings,
+    /// Options of the training.
+    #[serde(default)]
+    pub train: TrainOptions<'static>,
+    /// Options of adding.
+    #[serde(default)]
+    pub add: AddOptions<'static>,
+    /// Parameters of the searches.
+    #[serde(default)]
+    pub search: SearchParams<'static>,
+}
+
+fn default_metric() -> Metric {
+    Metric::L2
+}
+
+impl BuildParams {
+    /// The index of a factory string for vectors of `dim`, with everything else as it is by
+    /// default.
+    pub fn new(factory: impl Into<String>, dim: usize) -> Self {
+        Self {
+            factory: factory.into(),
+            dim,
+            metric: default_metric(),
+            knobs: Settings::new(),
+            train: TrainOptions::new(),
+            add: AddOptions::new(),
+            search: SearchParams::new(),
+        }
+    }
+
+    /// The same with another metric.
+    #[must_use]
+    pub fn metric(self, metric: Metric) -> Self {
+        Self { metric, ..self }
+    }
+
+    /// The same with a knob set.
+    #[must_use]
+    pub fn knob(mut self, name: &str, value: impl Into<KnobValue>) -> Self {
+        self.knobs.set(name, value);
+        self
+    }
+
+    /// The index, untrained and empty, with its knobs set.
+    ///
+    /// # Errors
+    /// [`FactoryError`]: the string stands for no index, or not for one of this dimension and
+    /// metric, or the index has no such knob.
+    pub fn build(&self) -> Result<Box<dyn Index>, FactoryError> {
+        self.build_with(default_registry())
+    }
+
+    /// [`build`](Self::build) with kinds of the caller's own.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_with(&self, registry: &Registry) -> Result<Box<dyn Index>, FactoryError> {
+        let mut index = Spec::parse(&self.factory, registry)?.build(self.dim, self.metric)?;
+        set_all(&mut *index, self.knobs.iter().map(|(name, value)| (name, value.clone())))?;
+        Ok(index)
+    }
+}

@@ -1,0 +1,201 @@
+//! Parameters and knobs: of an index and of its components, in a call, in a config and in a file.
+
+use ivf::error::{KnobError, SearchError};
+use ivf::{Index, KnobValue, Metric, ParallelMode, Progress, SearchParam, SearchParams, Settings, TrainOptions};
+use ivf_testkit::data;
+use std::sync::Mutex;
+
+const DIM: usize = 16;
+
+fn trained(spec: &str) -> Box<dyn Index> {
+    let mut index = ivf::build(spec, DIM, Metric::L2).expect("a good string");
+    index.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
+    index.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");
+    index
+}
+
+fn ids(index: &dyn Index, params: &SearchParams<'_>) -> Vec<ivf::Id> {
+    let queries = data::clusters(3, 40, DIM, 8);
+    index.search(queries.rows(), 10, params).expect("good queries").hits.ids().to_vec()
+}
+
+#[test]
+fn a_parameter_of_the_quantizer_is_set_for_a_call_and_as_a_knob_and_is_saved() {
+    let mut index = trained("IVF32(IVF8,Flat),Flat");
+    assert!(index.takes().names().contains(&"quantizer_nprobe"), "{:?}", index.takes());
+    let plain = SearchParams::new().nprobe(4);
+    let wide = plain.clone().set("quantizer_nprobe", 8);
+    let (narrow, all) = (ids(&*index, &plain), ids(&*index, &wide));
+    assert_ne!(narrow, all, "one list of the quantizer's own, and all of them");
+    index.set_knob("quantizer_nprobe", 8).expect("a knob of the quantizer");
+    assert_eq!(ids(&*index, &plain), all);
+    assert_eq!(ids(&*index, &plain.clone().set("quantizer_nprobe", 1)), narrow, "the call overrules the knob");
+    let folder = tempfile::tempdir().expect("a folder");
+    ivf::write_index(&index, folder.path().join("a.ivf")).expect("a writable folder");
+    let back = ivf::read_index(folder.path().join("a.ivf")).expect("what was written");
+    assert_eq!(ids(&*back, &plain), all);
+    assert_eq!(back.knob("quantizer_nprobe"), Some(8.into()));
+    assert_eq!(back.parts(), index.parts());
+    index.set_knob_at("quantizer", "nprobe", 1.into()).expect("the same knob by its path");
+    assert_eq!(ids(&*index, &plain), narrow);
+}
+
+#[test]
+fn a_parameter_that_nothing_takes_is_an_error_with_its_name() {
+    let index = trained("IVF16,PQ4");
+    let queries = data::clusters(3, 2, DIM, 8);
+    for (params, name) in [
+        (SearchParams::new().set("efSearch", 3), "efSearch"),
+        (SearchParams::new().set("quantizer_efSearch", 3), "quantizer_efSearch"),
+        (SearchParams::new().k_factor_rf(2.0), "k_factor_rf"),
+    ] {
+        let error = index.search(queries.rows(), 1, &params).expect_err("nothing takes it");
+        assert!(matches!(&error, SearchError::UnsupportedParam { param, .. } if param == name), "{error}");
+    }
+    let error = index.search(queries.rows(), 1, &SearchParams::new().set("nprobe", "many")).expect_err("no number");
+    assert_eq!(error.to_string(), "nprobe must be a whole number of at least 1, not many");
+}
+
+#[test]
+fn one_config_serves_indexes_of_different_kinds() {
+    let text = r#"{"nprobe": 4, "mode": "Queries_And_Probes", "k_factor_rf": 3.5, "quantizer_nprobe": 2, "max_codes": 100}"#;
+    let text = text.replace("Queries_And_Probes", "queries_and_probes");
+    let config: SearchParams<'static> = serde_json::from_str(&text).expect("a good config");
+    assert_eq!((config.nprobe, config.mode), (Some(4), Some(ParallelMode::QueriesAndProbes)));
+    let again = serde_json::to_value(&config).expect("plain values");
+    assert_eq!(again, serde_json::from_str::<serde_json::Value>(&text).expect("the same"));
+    for (spec, left_out) in [
+        ("Flat", &["nprobe", "max_codes", "k_factor_rf", "quantizer_nprobe"][..]),
+        ("IVF16,Flat", &["k_factor_rf", "quantizer_nprobe"]),
+        ("IVF16(IVF4,Flat),Flat", &["k_factor_rf"]),
+        ("IVF16(IVF4,Flat),PQ4,RFlat", &[]),
+    ] {
+        let mut index = ivf::build(spec, DIM, Metric::L2).expect("a good string");
+        index.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
+        let mut params = config.clone();
+        assert_eq!(params.retain(&index.takes()), left_out, "{spec}");
+        index.search(data::clusters(3, 2, DIM, 8).rows(), 1, &params).expect("what it takes");
+    }
+    assert!(serde_json::from_str::<SearchParams<'_>>(r#"{"nprobe": -3}"#).is_err());
+    assert!(serde_json::from_str::<TrainOptions<'_>>(r#"{"iteration": 3}"#).is_err());
+    let options: TrainOptions<'_> = serde_json::from_str(r#"{"iterations": 3, "start": "plus_plus"}"#).expect("good");
+    assert_eq!((options.iterations, options.seed_or_default()), (Some(3), 1234));
+}
+
+#[test]
+fn a_metric_has_one_spelling_and_is_read_in_any_case() {
+    for name in ["cosine", "Cosine", "COSINE"] {
+        assert_eq!(serde_json::from_value::<Metric>(name.into()).expect("a name"), Metric::Cosine);
+    }
+    assert_eq!(serde_json::to_value(Metric::Lp(3.0)).expect("a name"), "lp:3");
+    assert!(serde_json::from_value::<Metric>("lp:-3".into()).is_err());
+}
+
+#[test]
+fn whether_residuals_are_coded_is_chosen_before_training() {
+    let mut index = ivf::build("IVF16,PQ4", DIM, Metric::L2).expect("a good string");
+    assert_eq!(index.knob("by_residual"), Some(true.into()));
+    index.set_knob("by_residual", false).expect("before training");
+    index.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
+    let refused = index.set_knob("by_residual", true);
+    assert!(matches!(refused, Err(KnobError::Trained { .. })), "{refused:?}");
+    index.set_knob("by_residual", false).expect("what it is");
+    index.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");
+    // Codes of vectors as they are: a distance is that of any list, and all lists together are the codec alone.
+    let mut alone = ivf::build("PQ4", DIM, Metric::L2).expect("a good string");
+    alone.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
+    alone.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");
+    assert_eq!(ids(&*index, &SearchParams::new().nprobe(16)), ids(&*alone, &SearchParams::new()));
+    let folder = tempfile::tempdir().expect("a folder");
+    ivf::write_index(&index, folder.path().join("a.ivf")).expect("a writable folder");
+    let back = ivf::read_index(folder.path().join("a.ivf")).expect("what was written");
+    assert_eq!(back.as_ivf().map(|ivf| ivf.by_residual()), Some(false));
+    assert_eq!(ids(&*back, &SearchParams::new()), ids(&*index, &SearchParams::new()));
+    // Flat has no choice, and no such knob.
+    let flat = ivf::build("IVF16,Flat", DIM, Metric::L2).expect("a good string");
+    assert_eq!(flat.knob("by_residual"), None);
+}
+
+#[test]
+fn tables_of_the_lists_take_no_more_memory_than_they_may() {
+    let mut index = trained("IVF16,PQ4");
+    let (before, memory) = (ids(&*index, &SearchParams::new().nprobe(8)), index.memory());
+    index.set_knob("table_memory", 0).expect("a knob that is there");
+    assert!(index.memory() < memory, "{} bytes, {memory} with tables", index.memory());
+    assert_eq!(ids(&*index, &SearchParams::new().nprobe(8)), before);
+    index.set_knob("table_memory", 1_u64 << 28).expect("a knob that is there");
+    assert_eq!(index.memory(), memory);
+}
+
+#[test]
+fn knobs_are_set_by_words_paths_and_all_at_once_or_not_at_all() {
+    let mut index = trained("IVF16,PQ4,RFlat");
+    ivf::part::set_knobs(&mut *index, "nprobe=3, mode=queries,k_factor=2,direct_map=hash").expect("good knobs");
+    let value = |index: &dyn Index, name| index.knob(name).map(|value| value.to_string());
+    for (name, set) in [("nprobe", "3"), ("mode", "queries"), ("k_factor_rf", "2"), ("direct_map", "hash")] {
+        assert_eq!(value(&*index, name).as_deref(), Some(set));
+    }
+    let before = index.parts();
+    for bad in ["nprobe=5,mode=sideways", "nprobe=5,base/nprobe=0", "nprobe=5,no/such=1", "nprobe=5,table_memory"] {
+        assert!(ivf::part::set_knobs(&mut *index, bad).is_err(), "{bad}");
+        assert_eq!(index.parts(), before, "{bad}");
+    }
+    ivf::part::set_knobs(&mut *index, "base/nprobe=7").expect("a path");
+    assert_eq!(index.knob("nprobe"), Some(7.into()));
+    let error = index.set_knob("nprobes", 1).expect_err("no such knob");
+    assert!(error.to_string().contains("nprobe, max_codes, mode"), "{error}");
+    let error = index.set_knob_at("quantizer", "nprobe", KnobValue::Int(1)).expect_err("no such part");
+    assert!(matches!(error, KnobError::NoSuchPart { .. }), "{error}");
+    let settings: Settings = [("nprobe", 2), ("max_codes", 5)].into();
+    let all = settings.iter().map(|(name, value)| (name, value.clone()));
+    ivf::part::set_all(&mut *index, all).expect("good knobs");
+    assert_eq!(index.knob("max_codes"), Some(5.into()));
+    assert!(index.takes().contains(SearchParam::KFactorRf));
+}
+
+#[test]
+fn an_unset_seed_is_the_one_that_the_docs_say() {
+    let nodes = [TrainOptions::new(), TrainOptions::new().seed(1234)].map(|options| {
+        let mut index = ivf::build("IVF16,PQ4", DIM, Metric::L2).expect("a good string");
+        // More vectors than the codec learns from: some are drawn.
+        let options = options.max_points_per_centroid(2);
+        index.train_with(data::clusters(1, 3000, DIM, 8).rows(), &options).expect("enough vectors");
+        index.export().expect("in memory").to_stored()
+    });
+    ivf_testkit::compare::assert_same_node(&nodes[0], &nodes[1], "an unset seed, and 1234");
+}
+
+#[test]
+fn every_verb_has_options_on_the_index_itself() {
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<&'static str>>);
+    impl Progress for Heard {
+        fn step(&self, stage: &'static str, _done: u64, _total: u64) {
+            self.0.lock().expect("no panic").push(stage);
+        }
+    }
+    let heard = Heard::default();
+    let mut index = ivf::build("IDMap2,IVF16,Flat", DIM, Metric::L2).expect("a good string");
+    let vectors = data::clusters(1, 600, DIM, 8);
+    index.train_with(vectors.rows(), &TrainOptions::new().progress(&heard)).expect("enough vectors");
+    let options = ivf::AddOptions::new().progress(&heard);
+    let ids: Vec<ivf::Id> = (0..600).map(|i| ivf::Id(i * 3)).collect();
+    index.add_with_ids_with(vectors.rows(), &ids, &options).expect("trained");
+    index.upsert_with(&ids[..5], vectors.rows().slice(5..10), &options).expect("trained");
+    index.update_with(&ids[..5], vectors.rows().slice(0..5), &options).expect("there");
+    let heard = heard.0.into_inner().expect("no panic");
+    assert!(heard.contains(&"add") && heard.iter().any(|stage| *stage != "add"), "{heard:?}");
+}
+
+#[test]
+fn a_missing_ability_says_what_would_help() {
+    let mut index = trained("Flat,RFlat");
+    let error = index.add_with_ids(data::clusters(1, 1, DIM, 1).rows(), &[ivf::Id(7)]).expect_err("no ids");
+    assert_eq!(error.to_string(), "Flat,RFlat cannot add with ids: wrap it, IDMap2,Flat,RFlat");
+    let mut wrapped = ivf::build("IDMap2,Flat,RFlat", DIM, Metric::L2).expect("what it said");
+    wrapped.add_with_ids(data::clusters(1, 1, DIM, 1).rows(), &[ivf::Id(7)]).expect("what it said");
+    // Behind a transform it is the ability that is missing, and not training.
+    let behind = ivf::build("L2norm,(Flat,RFlat)", DIM, Metric::L2).expect("a good string");
+    let error = behind.sa_decode(&[0; 64]).expect_err("no standalone codes");
+    assert!(matches!(error, ivf::error::CodeError::Unable(_)), "{error:?}");
+}

@@ -1,0 +1,117 @@
+//! Indexes put together from parts, as whoever decoded a foreign file has them.
+
+use ivf::cpu::coarse::FlatQuantizer;
+use ivf::cpu::codec::FlatCodec;
+use ivf::cpu::{CodesIndex, IdMap, IvfIndex, IvfOptions, PreTransform, Refine};
+use ivf::error::PartsError;
+use ivf::lists::ArrayLists;
+use ivf::{Codec, Id, Index, InvertedLists, Metric, Rows, SearchParams};
+use ivf_testkit::data;
+use std::sync::Arc;
+
+const DIM: usize = 16;
+
+fn filled(spec: &str, metric: Metric) -> Box<dyn Index> {
+    let mut index = ivf::build(spec, DIM, metric).expect("a good string");
+    index.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
+    index.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");
+    index
+}
+
+fn answers(index: &dyn Index) -> ivf::Hits {
+    index.search(data::clusters(3, 20, DIM, 8).rows(), 10, &SearchParams::new()).expect("good queries").hits
+}
+
+/// The inverted file inside of an index, put together anew from its parts.
+fn rebuilt(index: &dyn Index) -> IvfIndex {
+    let ivf = index.find_ivf().expect("an inverted file");
+    let mut options = IvfOptions::default();
+    options.nprobe = ivf.nprobe();
+    options.by_residual = Some(ivf.by_residual());
+    let lists = ivf.lists().expect("trained").snapshot().expect("in memory");
+    let (quantizer, codec) = (ivf.quantizer().expect("trained"), ivf.codec().expect("trained"));
+    IvfIndex::from_parts(quantizer, codec, lists, options).expect("its own parts")
+}
+
+#[test]
+fn every_index_can_be_made_of_its_parts() {
+    for metric in [Metric::L2, Metric::InnerProduct] {
+        for spec in ["IVF16,Flat", "IVF16,PQ4", "IVF16(IVF4,Flat),PQ4"] {
+            let mut index = filled(spec, metric);
+            index.set_knob("nprobe", 5).expect("a knob that is there");
+            let mut again: Box<dyn Index> = Box::new(rebuilt(&*index));
+            assert_eq!(answers(&*again), answers(&*index), "{spec}");
+            let (ours, theirs) = (index.export().expect("in memory"), again.export().expect("in memory"));
+            assert!(ours.same(&theirs), "{spec}");
+            // Ids count on from the largest.
+            again.add(data::clusters(4, 1, DIM, 1).rows()).expect("trained");
+            assert!(again.reconstruct(Id(800)).is_ok(), "{spec}");
+        }
+    }
+    let norm = filled("L2norm,IVF16,Flat", Metric::L2);
+    let chain: Vec<Arc<dyn ivf::Transform>> = vec![Arc::new(ivf::cpu::transform::Normalize::new(DIM))];
+    let again = PreTransform::from_parts(chain, Box::new(rebuilt(&*norm))).expect("parts that fit");
+    let again: &dyn Index = &again;
+    assert_eq!(answers(again), answers(&*norm));
+
+    let flat = filled("Flat", Metric::L2);
+    let vectors = data::clusters(2, 800, DIM, 8);
+    let flat_of = |n: usize| {
+        let codec = FlatCodec::new(DIM, Metric::L2);
+        let mut lists = ArrayLists::new(1, codec.layout().clone());
+        let mut codes = vec![0; n * codec.layout().code_size()];
+        codec.encode(vectors.rows().slice(0..n), &mut codes);
+        let ids: Vec<Id> = (0..n as i64).map(Id).collect();
+        lists.writer().expect("in memory").replace(ivf::ListNo(0), &ids, &codes).expect("in memory");
+        CodesIndex::from_parts(Arc::new(codec), Box::new(lists), IvfOptions::default()).expect("parts that fit")
+    };
+    let made = flat_of(800);
+    let index: &dyn Index = &made;
+    assert_eq!(answers(index), answers(&*flat));
+
+    let ids: Vec<Id> = (0..800).map(|i| Id(10_000 - i)).collect();
+    for with_table in [false, true] {
+        let mapped = IdMap::from_parts(Box::new(flat_of(800)), ids.clone(), with_table).expect("parts that fit");
+        let mapped: &dyn Index = &mapped;
+        assert_eq!(answers(mapped), answers(&*flat).map_ids(|id| ids[id.0 as usize]));
+    }
+    let base = Box::new(rebuilt(&*filled("IVF16,Flat", Metric::L2)));
+    let refined = Refine::from_parts(base, flat_of(800), 2.0).expect("parts that fit");
+    let refined: &dyn Index = &refined;
+    assert_eq!(refined.len(), 800);
+    answers(refined);
+}
+
+#[test]
+fn parts_that_do_not_fit_are_refused() {
+    let index = filled("IVF16,Flat", Metric::L2);
+    let ivf = index.as_ivf().expect("an inverted file");
+    let (quantizer, codec) = (ivf.quantizer().expect("trained"), ivf.codec().expect("trained"));
+    let lists = || ivf.lists().expect("trained").snapshot().expect("in memory");
+    let centroids = vec![0.5_f32; 4 * DIM];
+    let few = FlatQuantizer::from_centroids(Rows::new(&centroids, DIM).expect("rows"), Metric::L2).expect("finite");
+    let other = FlatQuantizer::from_centroids(Rows::new(&centroids, DIM).expect("rows"), Metric::InnerProduct);
+    let thin = FlatQuantizer::from_centroids(Rows::new(&centroids, DIM / 2).expect("rows"), Metric::L2);
+    let refused = |made: Result<IvfIndex, PartsError>, words: &str| {
+        let error = made.expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    let options = IvfOptions::default;
+    refused(IvfIndex::from_parts(Arc::new(few), codec.clone(), lists(), options()), "16 lists for 4 centroids");
+    refused(IvfIndex::from_parts(Arc::new(other.expect("finite")), codec.clone(), lists(), options()), "metric ip");
+    refused(IvfIndex::from_parts(Arc::new(thin.expect("finite")), codec.clone(), lists(), options()), "dimensions");
+    let of_another: Box<dyn InvertedLists> =
+        Box::new(ArrayLists::new(16, codec.layout().clone().of_codec("another codec of these sizes")));
+    refused(IvfIndex::from_parts(quantizer.clone(), codec.clone(), of_another, options()), "another codec");
+    let mut zero = options();
+    zero.nprobe = 0;
+    refused(IvfIndex::from_parts(quantizer.clone(), codec.clone(), lists(), zero), "nprobe");
+    let mut residual = options();
+    residual.by_residual = Some(true);
+    refused(IvfIndex::from_parts(quantizer.clone(), codec.clone(), lists(), residual), "by_residual");
+    let mut setting = options();
+    setting.settings.set("efSearch", 3);
+    refused(IvfIndex::from_parts(quantizer, codec, lists(), setting), "efSearch");
+    let infinite = vec![f32::INFINITY; DIM];
+    assert!(FlatQuantizer::from_centroids(Rows::new(&infinite, DIM).expect("rows"), Metric::L2).is_err());
+}
