@@ -8,8 +8,8 @@ use ivf::error::{AddError, EditError, MergeError, ReconstructError, SearchError}
 use ivf::params::NonFinite;
 use ivf::quantizer::{decode_list, list_code_size};
 use ivf::{
-    AddOptions, Collector, DirectMapKind, Id, IdSelector, Index, ListNo, Metric, Neighbor, ParallelMode,
-    Probes, QueryParams, RangeSearch, Rows, SearchParams,
+    AddOptions, Collector, DirectMapKind, Id, IdSelector, Index, ListNo, Metric, Neighbor, ParallelMode, Probes,
+    QueryParams, RangeSearch, Rows, SearchParams,
 };
 use ivf_testkit::data::{self, Vectors};
 use std::ops::ControlFlow;

@@ -29,10 +29,8 @@ const CASES: &[(&str, &str, Metric)] = &[
 ];
 
 /// Files of version 2 alone.
-const LATER: &[(&str, &str, Metric)] = &[
-    ("nested", "IVF6(IVF2,Flat),Flat", Metric::L2),
-    ("sparse", "IVF40,PQ4", Metric::InnerProduct),
-];
+const LATER: &[(&str, &str, Metric)] =
+    &[("nested", "IVF6(IVF2,Flat),Flat", Metric::L2), ("sparse", "IVF40,PQ4", Metric::InnerProduct)];
 
 const DIM: usize = 8;
 const VECTORS: usize = 300;

@@ -47,7 +47,9 @@ fn long_lists_are_scanned_whole_in_every_mode_and_with_every_filter() {
                     (plain.nprobe, plain.max_codes) = (Some(ivf.nlist()), Some(max_codes));
                 }
                 let all = index.search(queries.rows(), N, &plain).expect("good queries").hits;
-                for params in selectors.iter().map(|one| plain.clone().selector(one)).chain([plain.clone().per_query(&own)]) {
+                for params in
+                    selectors.iter().map(|one| plain.clone().selector(one)).chain([plain.clone().per_query(&own)])
+                {
                     let expected = filtered(&all, 20, &params);
                     for mode in ParallelMode::ALL {
                         let found = index.search(queries.rows(), 20, &params.clone().mode(mode)).expect("queries").hits;

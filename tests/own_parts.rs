@@ -3,9 +3,7 @@
 use ivf::cpu::IvfIndex;
 use ivf::error::{BuildError, TrainError};
 use ivf::pq::{PqCodec, PqSpec, ProductQuantizer};
-use ivf::{
-    Codec, CodecContext, CodecSpec, CodecTraining, Index, Metric, Residuals, TrainOptions, TrainReport,
-};
+use ivf::{Codec, CodecContext, CodecSpec, CodecTraining, Index, Metric, Residuals, TrainOptions, TrainReport};
 use ivf_testkit::data;
 use std::fmt;
 use std::sync::Arc;
@@ -45,8 +43,7 @@ impl CodecSpec for Uneven {
     }
 
     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
-        let (quantizer, report) =
-            ProductQuantizer::train(input.rows, vec![0..1, 1..4, 4..7], true, input.options)?;
+        let (quantizer, report) = ProductQuantizer::train(input.rows, vec![0..1, 1..4, 4..7], true, input.options)?;
         Ok((Arc::new(PqCodec::new(quantizer, input.context.metric)), report))
     }
 }
@@ -65,8 +62,7 @@ fn uneven_parts_and_a_mean_come_back_from_a_file() {
         ivf::write_index(&*index, &path).expect("a writable folder");
         let mut back = ivf::read_index(&path).expect("what was written");
         let params = ivf::SearchParams::new().nprobe(4);
-        let search =
-            |index: &dyn Index| index.search(vectors.rows().slice(0..50), 10, &params).expect("good").hits;
+        let search = |index: &dyn Index| index.search(vectors.rows().slice(0..50), 10, &params).expect("good").hits;
         assert_eq!(search(&*back), search(index), "{metric}");
         // Trained again it would have even parts, and cannot.
         index = &mut *back;

@@ -58,7 +58,8 @@ fn a_parameter_that_nothing_takes_is_an_error_with_its_name() {
 
 #[test]
 fn one_config_serves_indexes_of_different_kinds() {
-    let text = r#"{"nprobe": 4, "mode": "Queries_And_Probes", "k_factor_rf": 3.5, "quantizer_nprobe": 2, "max_codes": 100}"#;
+    let text =
+        r#"{"nprobe": 4, "mode": "Queries_And_Probes", "k_factor_rf": 3.5, "quantizer_nprobe": 2, "max_codes": 100}"#;
     let text = text.replace("Queries_And_Probes", "queries_and_probes");
     let config: SearchParams<'static> = serde_json::from_str(&text).expect("a good config");
     assert_eq!((config.nprobe, config.mode), (Some(4), Some(ParallelMode::QueriesAndProbes)));

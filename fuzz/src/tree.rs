@@ -136,7 +136,7 @@ fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
 
 /// The tree that any bytes are. The first axis of an array is as long as its numbers make it.
 pub(crate) fn read_tree(mut bytes: &[u8]) -> Tree<'_> {
-    if byte(&mut bytes) % 2 == 0 {
+    if byte(&mut bytes).is_multiple_of(2) {
         return Tree::Exported(node(&mut bytes, 1, &mut fields));
     }
     // The blobs of fields, in the order in which a walk from the root meets their nodes.

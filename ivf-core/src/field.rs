@@ -500,7 +500,10 @@ mod tests {
             check_fields("t", &fields, SCHEMA).unwrap_err().to_string()
         };
         assert_eq!(faulty(|f| f.set("more", 1_u64)), "t: the field 'more' is not known");
-        assert_eq!(faulty(|f| f.set("dim", -1_i64)), "t: the field 'dim' is -1, and must be a whole number of at least 0");
+        assert_eq!(
+            faulty(|f| f.set("dim", -1_i64)),
+            "t: the field 'dim' is -1, and must be a whole number of at least 0"
+        );
         assert_eq!(faulty(|f| f.set("mode", "x")), "t: the field 'mode' is \"x\", and must be one of auto, queries");
         assert_eq!(faulty(|f| f.0.retain(|(name, _)| name != "dim")), "t has no field 'dim'");
         assert_eq!(faulty(|f| f.0.retain(|(name, _)| name != "store")), "t has no field 'store'");

@@ -46,7 +46,8 @@ impl<'a> HitsRow<'a> {
 }
 
 /// The ids of a row with their distances or similarities.
-pub type RowIter<'a> = std::iter::Zip<std::iter::Copied<std::slice::Iter<'a, Id>>, std::iter::Copied<std::slice::Iter<'a, f32>>>;
+pub type RowIter<'a> =
+    std::iter::Zip<std::iter::Copied<std::slice::Iter<'a, Id>>, std::iter::Copied<std::slice::Iter<'a, f32>>>;
 
 impl<'a> IntoIterator for HitsRow<'a> {
     type Item = (Id, f32);

@@ -5,7 +5,8 @@ use crate::ability::{
     Train, Update, Upsert,
 };
 use crate::error::{
-    AddError, CodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError, TrainError, Unable,
+    AddError, CodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError, TrainError,
+    Unable,
 };
 use crate::hits::SearchResult;
 use crate::id::Id;

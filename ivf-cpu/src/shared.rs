@@ -66,10 +66,7 @@ impl SharedIndex {
     ///
     /// # Panics
     /// If `change` does. What it did before is undone by the next update.
-    pub fn update<T, E: From<StoreError>>(
-        &self,
-        change: impl FnOnce(&mut dyn Index) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn update<T, E: From<StoreError>>(&self, change: impl FnOnce(&mut dyn Index) -> Result<T, E>) -> Result<T, E> {
         let mut working = self.lock()?;
         let done = change(&mut **working).and_then(|done| Ok((done, working.clone_index()?)));
         match done {

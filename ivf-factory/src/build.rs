@@ -5,7 +5,7 @@ use crate::error::{FactoryError, SpecError};
 use crate::spec::Spec;
 use crate::tree::SpecTree;
 use ivf_core::error::BuildError;
-use ivf_core::{CodecSpec, Index, MAX_DIM, Metric, QuantizerSpec, Registry};
+use ivf_core::{CodecContext, CodecSpec, Index, MAX_DIM, Metric, QuantizerSpec, Registry};
 use ivf_cpu::{CodesIndex, IvfIndex, PreTransform};
 use std::ops::Range;
 use std::sync::Arc;
@@ -84,7 +84,8 @@ fn index(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) ->
     }
 }
 
-/// Whether it is the coarse quantizer of an inverted file that refuses, and not the codec.
+/// Whether it is the coarse quantizer of an inverted file that refuses, and not the codec. The
+/// quantizer is not asked again: it may hold indexes that hold indexes.
 fn refuses(
     quantizer: &Arc<dyn QuantizerSpec>,
     codec: &Arc<dyn CodecSpec>,
@@ -92,12 +93,13 @@ fn refuses(
     metric: Metric,
     why: &BuildError,
 ) -> bool {
-    match why.kind() {
-        Some(kind) if kind == codec.to_string() => false,
-        Some(kind) if kind == quantizer.to_string() => true,
-        // Of an argument, perhaps.
-        _ => (1..=MAX_DIM).contains(&dim) && quantizer.check(dim, metric).is_err(),
+    let (coarse, fine, kind) = (quantizer.to_string(), codec.to_string(), why.kind().unwrap_or_default());
+    if kind == fine {
+        return false;
     }
+    let context = CodecContext::new(dim, metric).by_residual(codec.residuals().default_choice());
+    find(&coarse, kind).is_some()
+        || find(&fine, kind).is_none() && (1..=MAX_DIM).contains(&dim) && codec.check(&context).is_ok()
 }
 
 /// Transforms that follow one another become one index, so that a vector is copied once.
@@ -109,22 +111,30 @@ fn chain(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) ->
         transforms.push(transform.clone());
         (rest, inside) = (inner, others);
     }
-    let all =
-        spans[inside.len()..].iter().fold(usize::MAX..0, |all, one| all.start.min(one.start)..all.end.max(one.end));
+    let own = &spans[inside.len()..];
+    let start = own.iter().map(|span| span.start).min().unwrap_or_default();
+    let end = own.iter().map(|span| span.end).max().unwrap_or_default();
     let inner = index(rest, inside, dim_inner, metric)?;
-    Ok(Box::new(PreTransform::new(dim, transforms, inner).map_err(at(&all))?))
+    Ok(Box::new(PreTransform::new(dim, transforms, inner).map_err(at(&(start..end)))?))
 }
 
-/// The bytes of `kind` inside a span, if it stands there as a whole token: that of an argument, or
-/// of the codec of an index with a token of its own. Else the span.
-fn narrowed(input: &str, span: Range<usize>, kind: &str) -> Range<usize> {
+/// Where `kind` stands in a text as a whole token: as an argument, or as the codec after another
+/// token.
+fn find(text: &str, kind: &str) -> Option<Range<usize>> {
     let bounds = |c: Option<char>| c.is_none_or(|c| matches!(c, ',' | '(' | ')'));
-    let text = &input[span.clone()];
     let mut found = text.match_indices(kind).filter(|_| !kind.is_empty());
-    let whole = found.find(|(start, _)| {
+    let (start, _) = found.find(|(start, _)| {
         bounds(text[..*start].chars().next_back()) && bounds(text[start + kind.len()..].chars().next())
-    });
-    whole.map_or(span.clone(), |(start, _)| span.start + start..span.start + start + kind.len())
+    })?;
+    Some(start..start + kind.len())
+}
+
+/// The bytes of `kind` inside a span, if it stands there. Else the span.
+fn narrowed(input: &str, span: Range<usize>, kind: &str) -> Range<usize> {
+    match find(&input[span.clone()], kind) {
+        Some(inside) => span.start + inside.start..span.start + inside.end,
+        None => span,
+    }
 }
 
 #[cfg(test)]

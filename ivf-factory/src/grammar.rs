@@ -96,8 +96,8 @@ impl<'a> Parser<'a> {
                 }
                 Word::IndexOfCodec { index, codec } => {
                     cursor.at += 1;
-                    let tree = SpecTree::Index(index);
-                    break Reading { tree, spans: vec![item.span.start..codec.span.end] };
+                    let (tree, span) = (SpecTree::Index(index), item.span.start..codec.span.end);
+                    break Reading { tree, spans: vec![span] };
                 }
                 Word::Quantizer(quantizer) => {
                     cursor.at += 1;

@@ -151,3 +151,15 @@ fn a_build_error_is_shown_as_a_parse_error_is() {
     let error = spec.build(100, Metric::L2).unwrap_err();
     assert_eq!((&*error.input, &error.input[error.span.clone()]), ("(IVF4k,PQ16),IDMap", "PQ16"));
 }
+
+/// An index in an argument is built once, however deep it stands, also where it refuses.
+#[test]
+fn deep_arguments_are_built_once() {
+    let nested = |inner: &str| (0..20).fold(inner.to_owned(), |inner, _| format!("IVF4({inner}),Flat"));
+    let build = |inner| Spec::parse(&nested(inner), &toy_registry()).unwrap().build(100, Metric::L2);
+    build("PQ10").unwrap_or_else(|error| panic!("{error}"));
+    let error = build("PQ16").unwrap_err();
+    assert_eq!(&error.input[error.span.clone()], "PQ16", "{error}");
+    let error = build("IVF16,PQ16x8").unwrap_err();
+    assert_eq!(error.span.start, 0, "{error}");
+}

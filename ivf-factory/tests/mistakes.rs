@@ -112,8 +112,8 @@ fn the_library_finds_the_same_faults() {
         ("IVF16,L2norm,Flat", "L2norm"),
         ("IVF16,Nothing", "Nothing"),
         ("IVF16,Flat,RFlat(3)", "(3)"),
-        ("IVF1024(RCQ2x5),SQ8", "(RCQ2x5)"),
-        ("IVF16,Flat,Refine(Flat)", "Refine(Flat)"),
+        ("IVF1024(RCQ2x5),SQ8", "RCQ2x5"),
+        ("IVF16,Flat,Rank(Flat)", "Rank(Flat)"),
         ("IVF1024_Flat", "IVF1024_Flat"),
     ] {
         let error = Spec::parse(factory, default_registry()).unwrap_err();

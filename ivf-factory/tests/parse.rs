@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{nested, scraps, specs, specs_in_arguments, tied_registry, toy_registry};
+use common::{layered_registry, nested, scraps, specs, specs_in_arguments, tied_registry, toy_registry};
 use ivf_core::Registry;
 use ivf_factory::{MAX_DEPTH, MAX_LEN, MAX_PARTS, Spec, SpecTree, default_registry};
 use proptest::prelude::*;
@@ -180,13 +180,14 @@ fn depth_and_length_are_limited() {
     });
     let spec = Spec::parse(&deepest, &registry).unwrap();
     assert_eq!(Spec::parse(&spec.to_string(), &registry), Ok(spec));
-    // Two wrappers in turn need parentheses in the canonical string, also where this one has none.
-    let in_turn = |n: usize| {
-        (0..n).fold("Graph".to_owned(), |inner, _| format!("IVF4({inner}),Flat") + &",IDMap,RFlat".repeat(3))
+    // A canonical string needs parentheses where this order of wrappers does without.
+    let registry = layered_registry();
+    let in_order = |n: usize| {
+        (0..n).fold("Graph".to_owned(), |inner, _| format!("IVF4({inner}),Flat,IDMap2,IDMap,RFlat,Skin,Coat,Roof"))
     };
-    let spec = Spec::parse(&in_turn(4), &registry).unwrap();
+    let spec = Spec::parse(&in_order(5), &registry).unwrap();
     assert_eq!(Spec::parse(&spec.to_string(), &registry), Ok(spec));
-    let error = Spec::parse(&in_turn(6), &registry).unwrap_err();
+    let error = Spec::parse(&in_order(6), &registry).unwrap_err();
     assert!(error.what.starts_with("written in full, it has more than 32 parentheses"), "{error}");
 }
 

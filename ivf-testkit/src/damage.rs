@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 /// Damages a node, or one below it, in one random way and says how.
 ///
-/// Arrays are cut, grown, dropped, renamed, reshaped, retyped, exchanged, and their elements overwritten; fields are dropped,
-/// renamed, added, and given other values, of their type and of others; children are dropped and renamed. Shapes go on multiplying to the length of the bytes and bytes go on
-/// starting on a 64-byte boundary: whoever reads a file has checked that before a reader of nodes sees it.
+/// Arrays are cut, grown, dropped, renamed, reshaped, retyped, exchanged, and their elements
+/// overwritten; fields are dropped, renamed, added, and given other values, of their type and of
+/// others; children are dropped and renamed. Shapes go on multiplying to the length of the bytes
+/// and bytes go on starting on a 64-byte boundary: whoever reads a file has checked that before a
+/// reader of nodes sees it.
 pub fn damage(node: &mut StoredNode, random: &mut Random) -> String {
     if let Some((name, child)) = node.children.choose_mut(random)
         && random.random_ratio(3, 4)

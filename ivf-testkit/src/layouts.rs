@@ -7,7 +7,8 @@ use ivf_core::layout::BlockPacker;
 use rand::RngExt;
 use std::sync::Arc;
 
-/// The layouts that [`check_store`](crate::stores::check_store) runs with: rows, blocks, and one with two planes.
+/// The layouts that [`check_store`](crate::stores::check_store) runs with: rows, blocks, and one
+/// with two planes.
 pub fn samples() -> Vec<CodeLayout> {
     vec![
         CodeLayout::rows(1),
@@ -18,7 +19,8 @@ pub fn samples() -> Vec<CodeLayout> {
     ]
 }
 
-/// A layout of two planes, in blocks of 4: three bytes of a code as rows, its other two byte by byte.
+/// A layout of two planes, in blocks of 4: three bytes of a code as rows, its other two byte by
+/// byte.
 ///
 /// ```text
 /// codes a b c d:
@@ -48,8 +50,8 @@ impl BlockPacker for Split {
     }
 }
 
-/// Layouts that differ from this one in one thing each, which they are named by: code size, block length, name, codec. Their codes
-/// cannot be read.
+/// Layouts that differ from this one in one thing each, which they are named by: code size, block
+/// length, name, codec. Their codes cannot be read.
 pub(crate) fn unlike(layout: &CodeLayout) -> [(&'static str, CodeLayout); 4] {
     let (name, size, len) = (layout.name(), layout.code_size(), layout.block_len());
     let bytes: Vec<usize> = (0..layout.plane_count()).map(|p| layout.block_bytes(p)).collect();
@@ -94,8 +96,8 @@ fn views(planes: &mut [AlignedBytes]) -> Vec<&mut [u8]> {
     planes.iter_mut().map(|plane| &mut **plane).collect()
 }
 
-/// Checks what [`BlockPacker`] promises: a code that was put is got back, other slots keep theirs, in blocks of any content, and
-/// zero codes leave what a zeroed block holds.
+/// Checks what [`BlockPacker`] promises: a code that was put is got back, other slots keep theirs,
+/// in blocks of any content, and zero codes leave what a zeroed block holds.
 ///
 /// # Panics
 /// If a promise is broken.

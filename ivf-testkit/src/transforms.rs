@@ -21,16 +21,18 @@ const DAMAGES: usize = 300;
 /// A damaged node may say any dimension: no memory is taken for a greater one than this.
 const GREATEST: usize = 1 << 16;
 
-/// Checks a specification and the transform it trains into, for vectors of `dim` before an index of this metric:
+/// Checks a specification and the transform it trains into, for vectors of `dim` before an index of
+/// this metric:
 ///
-/// * training gives the same bytes again and for any number of threads, and the transform knows what it was trained from; a cancelled
-///   training that learns from vectors says so, and needs memory, the more the more vectors there are; what exports arrays takes
-///   memory;
+/// * training gives the same bytes again and for any number of threads, and the transform knows
+///   what it was trained from; a cancelled training that learns from vectors says so, and needs
+///   memory, the more the more vectors there are; what exports arrays takes memory;
 /// * the specification and the transform agree in the dimension of what comes out;
-/// * neither the cut of the batch nor what the output held before shows, and what comes out is finite; a row that cannot be transformed
-///   is named by its number;
+/// * neither the cut of the batch nor what the output held before shows, and what comes out is
+///   finite; a row that cannot be transformed is named by its number;
 /// * what can be undone is: transformed again, it is as it was, up to the rounding of sums;
-/// * exported and read back, it gives the same vectors; a damaged node gives an error or a transform that works.
+/// * exported and read back, it gives the same vectors; a damaged node gives an error or a
+///   transform that works.
 ///
 /// # Panics
 /// If one of these does not hold.

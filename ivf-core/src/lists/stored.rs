@@ -60,10 +60,7 @@ impl StoredLists {
         let (name, codec): (String, Option<String>) = (fields.get("layout")?, fields.opt("codec")?);
         let sizes: (u64, u64) = (fields.get("code_size")?, fields.get("block_len")?);
         let is_other_codec = codec.as_ref().is_some_and(|codec| codec != layout.codec());
-        if name != layout.name()
-            || sizes != (layout.code_size() as u64, layout.block_len() as u64)
-            || is_other_codec
-        {
+        if name != layout.name() || sizes != (layout.code_size() as u64, layout.block_len() as u64) || is_other_codec {
             let shown = |text: &str| text.chars().take(60).flat_map(char::escape_debug).collect::<String>();
             let codec = codec.map(|codec| format!(" of {}", shown(&codec))).unwrap_or_default();
             return Err(fault(format!(

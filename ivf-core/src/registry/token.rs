@@ -165,7 +165,10 @@ mod tests {
             (token.name().to_owned(), token.arguments().map(str::to_owned), token.plain().is_some())
         };
         assert_eq!(parts("PQ16x4fsr_64"), ("PQ16x4fsr_64".into(), None, true));
-        assert_eq!(parts("IVF64(IVF16(IVF4,Flat),Flat)"), ("IVF64".into(), Some("IVF16(IVF4,Flat),Flat".into()), false));
+        assert_eq!(
+            parts("IVF64(IVF16(IVF4,Flat),Flat)"),
+            ("IVF64".into(), Some("IVF16(IVF4,Flat),Flat".into()), false)
+        );
         assert_eq!(parts("Refine()"), ("Refine".into(), Some("".into()), false));
         for (text, span) in [("A(B", 1..2), ("A)", 1..2), ("A(B)C", 4..5), ("A(B)(C)", 4..7), ("A((B)", 1..2)] {
             assert_eq!(Token::new(text).unwrap_err().span, span, "{text}");

@@ -138,7 +138,10 @@ mod tests {
     fn fields_come_back_and_no_other_bytes_pass() {
         let bytes = to_bytes(&sample()).unwrap();
         // Count 6, name "n", One, UInt, 1.
-        assert_eq!(bytes[..25], [&[6, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'n'][..], &[0; 4], &[1, 0, 0, 0]].concat());
+        assert_eq!(
+            bytes[..25],
+            [&[6, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'n'][..], &[0; 4], &[1, 0, 0, 0]].concat()
+        );
         assert_eq!(from_bytes("t", &bytes).unwrap(), sample());
         for cut in 0..bytes.len() {
             assert!(from_bytes("t", &bytes[..cut]).is_err());

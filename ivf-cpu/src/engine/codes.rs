@@ -13,8 +13,9 @@ use ivf_core::error::{
 use ivf_core::part::{unknown_knob, unknown_part};
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    AddOptions, AnyRows, Codec, CodecSpec, DirectMapKind, Id, Index, InvertedLists, KnobValue, Metric, Node, ParallelMode, Part, Rows,
-    SearchParam, SearchParams, SearchResult, SpecText, StoredNode, Takes, TrainOptions, index_as_ref,
+    AddOptions, AnyRows, Codec, CodecSpec, DirectMapKind, Id, Index, InvertedLists, KnobValue, Metric, Node,
+    ParallelMode, Part, Rows, SearchParam, SearchParams, SearchResult, SpecText, StoredNode, Takes, TrainOptions,
+    index_as_ref,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -81,8 +82,7 @@ impl CodesIndex {
     ) -> Result<Self, PartsError> {
         let quantizer = Arc::new(OneList::new(codec.dim()));
         let learns = codec.spec().training_points(&TrainOptions::new()) > 0;
-        let mut inner =
-            IvfIndex::unchecked(codec.dim(), codec.metric(), Arc::new(OneListSpec), codec.spec(), options);
+        let mut inner = IvfIndex::unchecked(codec.dim(), codec.metric(), Arc::new(OneListSpec), codec.spec(), options);
         inner.assemble(quantizer, codec, lists)?;
         Ok(Self { inner, learns })
     }

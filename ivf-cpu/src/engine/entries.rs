@@ -1,13 +1,13 @@
 //! The entries of an index: a bound codec, the lists it fills, and where each id stands.
 
-use super::{IvfIndex, Trained};
 use super::options::IvfOptions;
+use super::{IvfIndex, Trained};
 use ivf_core::error::{AddError, BindError, EditError, StoreError};
 use ivf_core::executor::{Executor, map_items};
 use ivf_core::lists::ListBatch;
 use ivf_core::{
-    Binding, BoundCodec, CodeLayout, Codec, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut, Level1Quantizer,
-    ListNo, ListOffset, Location, Rows,
+    Binding, BoundCodec, CodeLayout, Codec, DirectMap, DirectMapKind, Id, InvertedLists, InvertedListsMut,
+    Level1Quantizer, ListNo, ListOffset, Location, Rows,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -205,7 +205,8 @@ impl IvfIndex {
 
     /// These parameters, and those that the quantizer and the codec declare.
     pub(super) fn with_own(&self, takes: &Takes) -> Takes {
-        let quantizer = self.quantizer_params().into_iter().map(|param| format!("{QUANTIZER_PREFIX}{}", param.name).into());
+        let quantizer =
+            self.quantizer_params().into_iter().map(|param| format!("{QUANTIZER_PREFIX}{}", param.name).into());
         self.with_codec_params(takes).with_own(quantizer)
     }
 

@@ -7,8 +7,8 @@ use super::{IvfIndex, Trained};
 use ivf_core::ability::check_output;
 use ivf_core::error::{ReconstructError, SearchError};
 use ivf_core::index_ivf::check_radius;
-use ivf_core::scanner::Piece;
 use ivf_core::params::QUANTIZER_PREFIX;
+use ivf_core::scanner::Piece;
 use ivf_core::selector::Selected;
 use ivf_core::{
     AnyRows, Codec, Collector, Hits, IndexIvf, InvertedLists, Level1Quantizer, Limits, Location, ParallelMode, Probes,

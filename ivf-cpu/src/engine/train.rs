@@ -7,9 +7,7 @@ use crate::executor::or_global;
 use crate::kmeans::{Random, sample};
 use ivf_core::codec::residuals;
 use ivf_core::error::{SearchError, TrainError};
-use ivf_core::{
-    AnyRows, Centroids, CodecTraining, Index, Rows, SearchParams, Train, TrainOptions, TrainReport,
-};
+use ivf_core::{AnyRows, Centroids, CodecTraining, Index, Rows, SearchParams, Train, TrainOptions, TrainReport};
 use rand::SeedableRng;
 
 /// Bytes that it takes to find the list of a vector.

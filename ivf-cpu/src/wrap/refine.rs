@@ -177,18 +177,10 @@ impl Index for Refine {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
         check_k(k)?;
-        if params.locations.is_some() {
-            let param = SearchParam::Locations.name().into();
-            return Err(SearchError::UnsupportedParam { param, index: "a refining index" });
-        }
-        let invalid =
-            |found: &dyn fmt::Display| SearchError::invalid(K_FACTOR_RF.name, K_FACTOR_RF.range.to_string(), found);
-        if let Some(found) = params.own.get(&K_FACTOR_RF.name) {
-            // A value that the field could not take.
-            return Err(invalid(found));
-        }
+        params.only("a refining index", &self.takes())?;
         let k_factor_rf = params.k_factor_rf.unwrap_or(self.k_factor_rf);
-        let k_factor_rf = valid_factor(k_factor_rf).ok_or_else(|| invalid(&k_factor_rf))?;
+        let k_factor_rf = valid_factor(k_factor_rf)
+            .ok_or_else(|| SearchError::invalid(K_FACTOR_RF.name, K_FACTOR_RF.range.to_string(), k_factor_rf))?;
         let candidates = (k as f64 * f64::from(k_factor_rf)).ceil().min(usize::MAX as f64) as usize;
         let base_params = params.clone().without(SearchParam::KFactorRf);
         let mut result = self.base.search_rows(queries, candidates.max(k), &base_params)?;

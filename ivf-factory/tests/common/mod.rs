@@ -67,7 +67,7 @@ impl CodecSpec for Named {
         Residuals::Never
     }
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
-        0
+        1
     }
     fn training_memory(&self, _: &CodecContext, _: usize, _: &TrainOptions<'_>) -> usize {
         0
@@ -88,7 +88,7 @@ impl QuantizerSpec for Named {
         self.check_all(dim, metric)
     }
     fn training_points(&self, _: &TrainOptions<'_>) -> usize {
-        0
+        1
     }
     fn training_memory(&self, _: usize, _: Metric, _: usize, _: &TrainOptions<'_>) -> usize {
         0
@@ -108,7 +108,7 @@ impl TransformSpec for Named {
         self.check_all(dim, metric).map(|()| dim)
     }
     fn training_points(&self, _: &TrainOptions<'_>) -> usize {
-        0
+        1
     }
     fn training_memory(&self, _: usize, _: Metric, _: usize, _: &TrainOptions<'_>) -> usize {
         0
@@ -298,6 +298,9 @@ const WRAPPERS: &[WrapperRow] = &[
 /// Wrappers of equal levels on both sides, which Faiss does not have and a user's registry may.
 const TIED: &[WrapperRow] = &[wrapper!("Tie", 2, Both), wrapper!("Knot", 2, Both), wrapper!("Bow", 2, After)];
 
+/// Wrappers of many levels: each needs parentheses inside the next.
+const LAYERS: &[WrapperRow] = &[wrapper!("Skin", 3, After), wrapper!("Coat", 4, After), wrapper!("Roof", 5, After)];
+
 /// A registry with the tokens of the library's own and a few more.
 pub fn toy_registry() -> Registry {
     Registry::new()
@@ -312,6 +315,11 @@ pub fn toy_registry() -> Registry {
 /// The toy registry and wrappers of equal levels.
 pub fn tied_registry() -> Registry {
     toy_registry().with_wrappers(TIED)
+}
+
+/// The toy registry and wrappers of more levels.
+pub fn layered_registry() -> Registry {
+    toy_registry().with_wrappers(LAYERS)
 }
 
 fn parsed<T: ?Sized>(parsed: Parsed<T>) -> Arc<T> {

@@ -104,8 +104,8 @@ fn check_unusual_bindings(codec: &Arc<dyn Codec>, by_residual: bool, at: &str) {
     assert!(is_typed, "{at}: a cancelled binding gives {result:?}");
 }
 
-/// A choice of residuals that the codec does not allow is refused. A codec that always codes residuals may be bound without, to
-/// the one list of an index without lists.
+/// A choice of residuals that the codec does not allow is refused. A codec that always codes
+/// residuals may be bound without, to the one list of an index without lists.
 pub(super) fn check_refused_binding(codec: &Arc<dyn Codec>, at: &str) {
     let residuals = codec.spec().residuals();
     for by_residual in [false, true].into_iter().filter(|choice| !residuals.allows(*choice)) {

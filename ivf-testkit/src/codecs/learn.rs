@@ -17,7 +17,8 @@ const POINTS: usize = 3000;
 /// Lists of the index that training belongs to.
 const LISTS: usize = 8;
 
-/// The codec that a specification trains into, on generated vectors, or residuals if that is the codec's own choice.
+/// The codec that a specification trains into, on generated vectors, or residuals if that is the
+/// codec's own choice.
 ///
 /// # Panics
 /// If training fails.

@@ -30,19 +30,23 @@ const DAMAGES: usize = 400;
 /// A damaged node may say any dimension: no memory is taken for a greater one than this.
 const GREATEST: usize = 1 << 16;
 
-/// Checks a specification and the codec it trains into, coding vectors or residuals, whichever the codec allows:
+/// Checks a specification and the codec it trains into, coding vectors or residuals, whichever the
+/// codec allows:
 ///
-/// * training gives the same bytes again and for any number of threads, and the codec knows what it was trained from; a
-///   cancelled training that learns from vectors says so, and needs memory, the more the more vectors there are;
-/// * the tag is that of the layout and of the exported node; codes are as long as the specification says; what exports arrays
-///   takes memory;
+/// * training gives the same bytes again and for any number of threads, and the codec knows what it
+///   was trained from; a cancelled training that learns from vectors says so, and needs memory, the
+///   more the more vectors there are;
+/// * the tag is that of the layout and of the exported node; codes are as long as the specification
+///   says; what exports arrays takes memory;
 /// * the layout keeps its [promises](check_layout);
-/// * codes are the same again, for every cut of the batch, and whatever the output held before; decoded they are finite;
+/// * codes are the same again, for every cut of the batch, and whatever the output held before;
+///   decoded they are finite;
 /// * a code decodes to something nearer to its vector than the mean of all is;
 /// * every string of bytes decodes without panic;
-/// * bound to centroids, on any number of threads, it codes residuals if it is told to, and gives the same distances; a
-///   binding that it does not allow is a typed error;
-/// * exported and read back, it gives the same codes and vectors; a damaged node gives an error or a codec that works.
+/// * bound to centroids, on any number of threads, it codes residuals if it is told to, and gives
+///   the same distances; a binding that it does not allow is a typed error;
+/// * exported and read back, it gives the same codes and vectors; a damaged node gives an error or
+///   a codec that works.
 ///
 /// # Panics
 /// If one of these does not hold.

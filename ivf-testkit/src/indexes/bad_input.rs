@@ -8,20 +8,22 @@ use half::f16;
 use ivf_core::error::{AddError, EditError, InputError, ReconstructError, SearchError};
 use ivf_core::{AddOptions, AnyRows, Cancel, Id, IdSelector, Index, Metric, Rows, SearchParams};
 
-/// Vectors in a batch; more than one block of anything, so that a row is named by its number in the caller's batch.
+/// Vectors in a batch; more than one block of anything, so that a row is named by its number in the
+/// caller's batch.
 const ROWS: usize = 300;
 /// The row at fault.
 const BAD: usize = 257;
 /// An id that nobody has.
 const NOBODY: Id = Id(i64::MIN + 4711);
 
-/// Checks that bad input gives the error of its kind and leaves the index as it was: another dimension, a NaN or an infinity (the
-/// error names the row), a vector without direction, `k = 0`, a radius that is no number, as many ids as vectors missing, unknown
-/// ids, a cancelled call.
+/// Checks that bad input gives the error of its kind and leaves the index as it was: another
+/// dimension, a NaN or an infinity (the error names the row), a vector without direction, `k = 0`,
+/// a radius that is no number, as many ids as vectors missing, unknown ids, a cancelled call.
 ///
-/// Of all search parameters ([`SearchParam::ALL`](ivf_core::SearchParam::ALL), and those of its components) the index takes exactly
-/// those that it [declares](Index::takes), with the values that they may have, and refuses each other one by its name. The same goes
-/// for a range search. Each knob that its parts show can be set to the value it has, and refuses values out of its range.
+/// Of all search parameters ([`SearchParam::ALL`](ivf_core::SearchParam::ALL), and those of its
+/// components) the index takes exactly those that it [declares](Index::takes), with the values that
+/// they may have, and refuses each other one by its name. The same goes for a range search. Each
+/// knob that its parts show can be set to the value it has, and refuses values out of its range.
 ///
 /// The index must hold vectors, at least two ids.
 ///

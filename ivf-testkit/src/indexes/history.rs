@@ -14,12 +14,14 @@ const STEPS: usize = 100;
 /// A clone is taken every so many steps.
 const CLONE_STEPS: usize = 20;
 
-/// Runs generated histories of an exact index against a model, with whatever abilities the index has: add, add with ids (new,
-/// negative and repeated ones), remove, update, merge, adding of codes, reset. After each step the length, k-NN and range
-/// results and some reconstructed vectors are compared, to the bit. A clone that is taken now and then stays as the index was at that
+/// Runs generated histories of an exact index against a model, with whatever abilities the index
+/// has: add, add with ids (new, negative and repeated ones), remove, update, merge, adding of
+/// codes, reset. After each step the length, k-NN and range results and some reconstructed vectors
+/// are compared, to the bit. A clone that is taken now and then stays as the index was at that
 /// moment. At the end: rows that are skipped, and ids that run out.
 ///
-/// An index that takes only ids that count up (an array direct map) may say so; it is then unchanged.
+/// An index that takes only ids that count up (an array direct map) may say so; it is then
+/// unchanged.
 ///
 /// # Panics
 /// If the index differs from the model or a call fails; the message names seed and step.
@@ -51,7 +53,8 @@ fn clone(index: &dyn Index, at: &str) -> Option<Box<dyn Index>> {
     }
 }
 
-/// A clone of some steps before is what the index was then, and the index is none the wiser if it is written to.
+/// A clone of some steps before is what the index was then, and the index is none the wiser if it
+/// is written to.
 fn check_clone(earlier: Option<(Box<dyn Index>, Model)>, step: u64, at: &str) {
     let Some((mut clone, model)) = earlier else { return };
     model.check(&*clone, step, &format!("{at}, a clone of {CLONE_STEPS} steps before"));
@@ -186,7 +189,8 @@ impl History<'_> {
         ids.into_iter().zip(vectors.rows().iter()).for_each(|(id, vector)| self.model.add(id, vector));
     }
 
-    /// The id that `add` gives next; `None` after negative ids only, of which the contract says nothing.
+    /// The id that `add` gives next; `None` after negative ids only, of which the contract says
+    /// nothing.
     fn next_id(&self) -> Option<i64> {
         self.model.largest.map_or(Some(0), |id| (id.0 >= 0).then_some(id.0 + 1))
     }

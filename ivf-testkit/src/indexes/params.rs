@@ -1,4 +1,5 @@
-//! Search parameters and knobs: an index takes what it declares, and refuses everything else by its name.
+//! Search parameters and knobs: an index takes what it declares, and refuses everything else by its
+//! name.
 
 use super::Want;
 use crate::data::{Vectors, clusters};
@@ -46,8 +47,8 @@ pub(crate) fn bad_values(range: &ParamRange) -> Vec<KnobValue> {
     values
 }
 
-/// Checks that an index takes the parameters that it declares, in k-NN and range searches, with every value in range, and refuses
-/// values out of range and parameters that it does not declare.
+/// Checks that an index takes the parameters that it declares, in k-NN and range searches, with
+/// every value in range, and refuses values out of range and parameters that it does not declare.
 pub(super) fn check_params(index: &dyn Index) {
     let mut searches = vec![(Want::K(2), index.takes())];
     searches.extend(index.as_range_search().map(|range| (Want::Radius(1.0), range.range_takes())));
@@ -121,7 +122,8 @@ impl Search<'_> {
         }
     }
 
-    /// A parameter that a component declares: some part has it as a knob, under its name or without the quantizer's prefix.
+    /// A parameter that a component declares: some part has it as a knob, under its name or without
+    /// the quantizer's prefix.
     fn check_own(&self, name: &str) {
         let parts = self.index.parts();
         let knob = find_knob(&parts, name).unwrap_or_else(|| panic!("{}: {name} is no knob", self.name()));
@@ -176,8 +178,9 @@ fn find_knob<'p>(parts: &'p [Part], name: &str) -> Option<&'p Knob> {
     by_name.or_else(inner).map(|(_, knob)| knob)
 }
 
-/// Checks that each knob that is shown can be set to the value it has, at its path and under its alias, and refuses values out of
-/// range; that names and paths which are not there are errors; and that all this changes nothing.
+/// Checks that each knob that is shown can be set to the value it has, at its path and under its
+/// alias, and refuses values out of range; that names and paths which are not there are errors; and
+/// that all this changes nothing.
 pub(super) fn check_knobs(index: &mut dyn Index) {
     let (parts, spec) = (index.parts(), index.spec());
     for part in &parts {

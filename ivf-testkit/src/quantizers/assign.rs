@@ -31,7 +31,8 @@ fn nprobes(nlist: usize) -> Vec<usize> {
     nprobes
 }
 
-/// Vectors like those of the training, others, and the centroids themselves, between which there are ties perhaps.
+/// Vectors like those of the training, others, and the centroids themselves, between which there
+/// are ties perhaps.
 fn queries(quantizer: &dyn Level1Quantizer, data: &Data) -> Vectors {
     let dim = data.queries.dim;
     let (mut others, mut own) = (uniform(72, 8, dim), centroids(quantizer));
@@ -110,7 +111,8 @@ fn check_distances(row: &Row, query: &[f32], centroids: &Vectors, metric: Metric
     }
 }
 
-/// The lists are the oracle's, all of them; where sums are rounded otherwise, lists about as near will do.
+/// The lists are the oracle's, all of them; where sums are rounded otherwise, lists about as near
+/// will do.
 fn check_exact(row: &Row, (query, most): (&[f32], usize), centroids: &Vectors, metric: Metric, at: &str) {
     let mut all: Vec<(f32, ListNo)> = centroids
         .rows()

@@ -27,7 +27,8 @@ pub(super) fn check_errors(subject: &Subject<'_>) {
     assert!(is_right, "{at}: vectors of {} dimensions give {result:?}", dim + 1);
 }
 
-/// The parameters that the specification declares are taken, with values in range; all others are refused.
+/// The parameters that the specification declares are taken, with values in range; all others are
+/// refused.
 pub(super) fn check_parameters(subject: &Subject<'_>, spec: &Arc<dyn QuantizerSpec>) {
     let plain = SearchParams::new();
     let params = spec.params(subject.quantizer.dim(), subject.quantizer.metric().unwrap_or(ivf_core::Metric::L2));

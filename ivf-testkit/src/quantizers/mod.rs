@@ -33,22 +33,27 @@ const POINTS_PER_LIST: usize = 40;
 const QUERIES: usize = 60;
 /// Damaged nodes tried.
 const DAMAGES: usize = 300;
-/// A damaged node may say any dimension and any number of lists: no memory is taken for more than this.
+/// A damaged node may say any dimension and any number of lists: no memory is taken for more than
+/// this.
 const GREATEST: usize = 1 << 16;
 
 /// Checks a specification and the quantizer it trains into:
 ///
-/// * training gives the same bytes again and for any number of threads, and the quantizer knows what it was trained from; it needs
-///   memory, the more the more vectors there are; what exports arrays takes memory;
-/// * [`assign`](Level1Quantizer::assign) names at most `min(nprobe, nlist)` lists, each once, by ascending coarse distance, equal ones
-///   by number, absent ones last; a coarse distance is the oracle's distance to the centroid, up to the rounding of sums; neither the
-///   cut of the batch nor the number of threads shows;
-/// * its [promise](Level1Quantizer::promise) is kept: lists that are exact are the oracle's, and those for few probes begin those for
-///   more. Without a promise, the first list is the nearest one for more than half of the vectors;
-/// * `nprobe` 0, another dimension, parameters that it does not declare and values out of range are errors; a cancelled call ends;
+/// * training gives the same bytes again and for any number of threads, and the quantizer knows
+///   what it was trained from; it needs memory, the more the more vectors there are; what exports
+///   arrays takes memory;
+/// * [`assign`](Level1Quantizer::assign) names at most `min(nprobe, nlist)` lists, each once, by
+///   ascending coarse distance, equal ones by number, absent ones last; a coarse distance is the
+///   oracle's distance to the centroid, up to the rounding of sums; neither the cut of the batch
+///   nor the number of threads shows;
+/// * its [promise](Level1Quantizer::promise) is kept: lists that are exact are the oracle's, and
+///   those for few probes begin those for more. Without a promise, the first list is the nearest
+///   one for more than half of the vectors;
+/// * `nprobe` 0, another dimension, parameters that it does not declare and values out of range are
+///   errors; a cancelled call ends;
 /// * [renumbered](ivf_core::Permute), it is the same with other numbers, exported too;
-/// * exported and read back, it gives the same answers; a damaged node gives an error or a quantizer that works and names no list
-///   past its last one.
+/// * exported and read back, it gives the same answers; a damaged node gives an error or a
+///   quantizer that works and names no list past its last one.
 ///
 /// # Panics
 /// If one of these does not hold.

@@ -7,8 +7,8 @@ use ivf_core::{Level1Quantizer, ListNo, Permute};
 use rand::seq::SliceRandom;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Checks that a quantizer which can renumber its lists does: centroids, assignments and what it exports follow the order, and the
-/// order back gives the lists their numbers again.
+/// Checks that a quantizer which can renumber its lists does: centroids, assignments and what it
+/// exports follow the order, and the order back gives the lists their numbers again.
 pub(super) fn check_renumbered(subject: &Subject<'_>, data: &Data, read: ReadQuantizer<'_>) {
     let (quantizer, at) = (subject.quantizer, &subject.at);
     let Some(permute) = quantizer.as_permute() else { return };

@@ -96,7 +96,8 @@ impl Fixture {
         oracle::distance(self.metric, query, self.centroids.0.rows().row(list.index()))
     }
 
-    /// The oracle's distance from the query to the vector that was encoded as an entry, and how far off rounded sums may be.
+    /// The oracle's distance from the query to the vector that was encoded as an entry, and how far
+    /// off rounded sums may be.
     pub(super) fn true_distance(&self, query: &[f32], list: &List, offset: ListOffset) -> (f32, f32) {
         self.rounded_distance(query, list, list.members.rows().row(offset.index()))
     }
@@ -112,14 +113,15 @@ impl Fixture {
 
     fn rounded_distance(&self, query: &[f32], list: &List, vector: &[f32]) -> (f32, f32) {
         let centroid = self.centroids.0.rows().row(list.no.index());
-        // A sum of n terms is off by at most about n roundings of its largest partial sums: terms in the vector, the query and
-        // the centroid, squared or multiplied.
+        // A sum of n terms is off by at most about n roundings of its largest partial sums: terms
+        // in the vector, the query and the centroid, squared or multiplied.
         let size: f32 =
             vector.iter().zip(query).zip(centroid).map(|((x, q), c)| (x.abs() + q.abs() + c.abs()).powi(2)).sum();
         (oracle::distance(self.metric, query, vector), 4.0 * query.len() as f32 * f32::EPSILON * (1.0 + size))
     }
 
-    /// Distances by the one method that every scanner writes itself, of a scanner used for nothing else.
+    /// Distances by the one method that every scanner writes itself, of a scanner used for nothing
+    /// else.
     pub(super) fn reference(&self, query: &[f32], list: &List) -> Reference {
         let mut scanner = self.scanner();
         scanner.set_query(query);
@@ -141,7 +143,8 @@ impl List {
         let (codec, layout) = (bound.codec(), bound.codec().layout());
         let (seed, len) = (100 + no as u64, lens.iter().sum());
         let no = ListNo(no as u32);
-        // Residuals are of vectors around the centroid of the list, as a quantizer would have put them there.
+        // Residuals are of vectors around the centroid of the list, as a quantizer would have put
+        // them there.
         let mut centroid = vec![0.0; codec.dim()];
         if bound.by_residual() {
             bound.centroids().centroid(no, &mut centroid);
@@ -171,7 +174,8 @@ impl List {
     }
 }
 
-/// A segment that owns its memory, with anything at all past its end. One of 5 entries has ids that count up.
+/// A segment that owns its memory, with anything at all past its end. One of 5 entries has ids that
+/// count up.
 pub(super) fn segment(layout: &CodeLayout, ids: &[Id], codes: &[u8]) -> Segment<'static> {
     let mut planes = pack(layout, codes);
     let (mut random, mut views) = (random(9), planes.iter_mut().map(|plane| &mut **plane).collect::<Vec<_>>());

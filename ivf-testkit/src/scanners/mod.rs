@@ -14,10 +14,13 @@ use rand::RngExt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Binds the codec to a few centroids (in each way that it allows: to code vectors, residuals), codes vectors into lists of several lengths and segments, and checks that `scan` (with
-/// filters, ranges and prefixes) and `scan_batch` (queries with limits and filters of their own) put exactly into a sink what
-/// the loop over [`InvertedListScanner::distance`] puts there: ids, locations, and distances to the bit. The scanner is told of all lists of
-/// a query before the first. One scanner does all of it, so that nothing may be left over from one call to the next. Lists of any bytes at all must not make it panic.
+/// Binds the codec to a few centroids (in each way that it allows: to code vectors, residuals),
+/// codes vectors into lists of several lengths and segments, and checks that `scan` (with filters,
+/// ranges and prefixes) and `scan_batch` (queries with limits and filters of their own) put exactly
+/// into a sink what the loop over [`InvertedListScanner::distance`] puts there: ids, locations, and
+/// distances to the bit. The scanner is told of all lists of a query before the first. One scanner
+/// does all of it, so that nothing may be left over from one call to the next. Lists of any bytes
+/// at all must not make it panic.
 ///
 /// # Panics
 /// If a result differs; the message names the list, the filter and the sink.
@@ -33,11 +36,12 @@ pub fn check_scanner(codec: Arc<dyn Codec>) {
 
 /// Checks that distances are as exact as the scanner [says](InvertedListScanner::exactness):
 ///
-/// * [`Exactness::Exact`]: the distance to a code is that to the vector it decodes to, in the codec's metric, up to the rounding of
-///   sums;
-/// * [`Exactness::Bounded`]: it is at most its bound away from the distance to the vector that was encoded;
-/// * [`Exactness::Estimate`]: it is finite, and on average nearer to the distance to the vector that was encoded than the mean of all
-///   such distances is.
+/// * [`Exactness::Exact`]: the distance to a code is that to the vector it decodes to, in the
+///   codec's metric, up to the rounding of sums;
+/// * [`Exactness::Bounded`]: it is at most its bound away from the distance to the vector that was
+///   encoded;
+/// * [`Exactness::Estimate`]: it is finite, and on average nearer to the distance to the vector
+///   that was encoded than the mean of all such distances is.
 ///
 /// # Panics
 /// If a distance is another one; the message names the list and the entry.
@@ -140,7 +144,8 @@ fn check_scans(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     }
 }
 
-/// Scans the entries of a list that lie in `window` and, in their segment, in `range`, filtered by a mask a segment.
+/// Scans the entries of a list that lie in `window` and, in their segment, in `range`, filtered by
+/// a mask a segment.
 fn scan(
     scanner: &mut dyn InvertedListScanner,
     layout: &CodeLayout,

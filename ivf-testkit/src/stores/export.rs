@@ -18,12 +18,14 @@ const DAMAGES: usize = 200;
 /// Writes tried on lists that were read back.
 const STEPS: usize = 30;
 
-/// Checks that a store which is exported and read back, from memory and from a file that is open or mapped, holds the same lists
-/// (and goes on working, if it can be written), that
-/// codes of another layout are refused (of another code size, block length, name or codec, each on its own), and that a damaged node gives an error or lists that can be read whole.
+/// Checks that a store which is exported and read back, from memory and from a file that is open or
+/// mapped, holds the same lists (and goes on working, if it can be written), that codes of another
+/// layout are refused (of another code size, block length, name or codec, each on its own), and
+/// that a damaged node gives an error or lists that can be read whole.
 ///
 /// # Panics
-/// If a list differs, or `read` or a list it made panics; the message names layout, seed and damage.
+/// If a list differs, or `read` or a list it made panics; the message names layout, seed and
+/// damage.
 pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
     for layout in &layouts::samples() {
         for (seed, nlist, most) in [(4, 1, 0), (5, 3, 0), (6, 1, 100), (7, 6, 300)] {
@@ -62,7 +64,8 @@ pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
 /// Lists that are read of a store that says it has more: those without entries may take no bytes.
 const READ: usize = 2000;
 
-/// Reads everything there is; a list may be an error, since a store may check its bytes when they are used.
+/// Reads everything there is; a list may be an error, since a store may check its bytes when they
+/// are used.
 fn read_whole(lists: &dyn InvertedLists, layout: &CodeLayout, node: &StoredNode) {
     assert_eq!(lists.layout(), layout, "the layout asked for");
     let (memory, bytes) = (lists.memory(), byte_len(node));

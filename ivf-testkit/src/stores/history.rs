@@ -115,7 +115,8 @@ impl History {
         "clear".to_owned()
     }
 
-    /// A call that must fail, with the right error; that it changed nothing, the comparison after the step sees.
+    /// A call that must fail, with the right error; that it changed nothing, the comparison after
+    /// the step sees.
     fn fail(&mut self, store: &mut dyn InvertedListsMut, at: &str) -> String {
         let past = ListNo(self.model.lists.len() as u32 + self.random.random_range(0..3));
         let list = self.any_list();

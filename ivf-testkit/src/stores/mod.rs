@@ -28,16 +28,19 @@ const SNAPSHOTS: usize = 2;
 /// Bytes that emptied lists may take more than lists that never held anything.
 const EMPTIED: usize = 4096;
 
-/// Runs generated histories of writes (append, truncate, put, remove, replace, clear) against a model, over several
-/// [layouts](layouts::samples), and compares everything after each step: lengths, ids, codes, planes byte by byte, the moves
-/// that a removal reports, and that a call which fails (for a list or an entry that is not there, with codes of a wrong length)
-/// changes nothing.
+/// Runs generated histories of writes (append, truncate, put, remove, replace, clear) against a
+/// model, over several [layouts](layouts::samples), and compares everything after each step:
+/// lengths, ids, codes, planes byte by byte, the moves that a removal reports, and that a call
+/// which fails (for a list or an entry that is not there, with codes of a wrong length) changes
+/// nothing.
 ///
-/// A store that gives snapshots is asked for one now and then: while the store is written to, it stays as the model was at that
-/// moment, and what is written to it does not show in the store. Emptied lists give their memory back.
+/// A store that gives snapshots is asked for one now and then: while the store is written to, it
+/// stays as the model was at that moment, and what is written to it does not show in the store.
+/// Emptied lists give their memory back.
 ///
 /// # Panics
-/// If the store has no write half or differs from the model; the message names layout, seed, step and list.
+/// If the store has no write half or differs from the model; the message names layout, seed, step
+/// and list.
 pub fn check_store(make: MakeStore<'_>) {
     for layout in layouts::samples() {
         for (seed, nlist) in [(1, 1), (2, 7), (3, 7)] {

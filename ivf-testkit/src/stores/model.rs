@@ -18,7 +18,8 @@ impl Model {
         Self { layout: layout.clone(), lists: vec![Vec::new(); nlist] }
     }
 
-    /// Removes entries as [`ivf_core::InvertedListsMut::remove`] says, told apart from the library's own way of doing it.
+    /// Removes entries as [`ivf_core::InvertedListsMut::remove`] says, told apart from the
+    /// library's own way of doing it.
     pub(super) fn remove(&mut self, list: usize, offsets: &[ListOffset]) -> Vec<Moved> {
         let entries = &mut self.lists[list];
         let left = entries.len() - offsets.len();

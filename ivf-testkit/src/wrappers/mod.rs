@@ -23,16 +23,19 @@ const POINTS: usize = 600;
 
 /// Checks a wrapper around an index, which is empty, trained or not:
 ///
-/// * it has the dimension and the metric of the index inside, and its factory string contains the wrapper's token; an index that holds
-///   vectors is refused;
-/// * its part stands at the path `""`, and the parts of the index inside, with their knobs, under a path of their own; these knobs can be
-///   set through the wrapper; [`wrapped`](Index::wrapped) and [`wrapped_mut`](Index::wrapped_mut) give the same index;
-/// * it takes the search parameters that the index inside takes (but for `locations`, which are places inside), and keeps to
-///   what it declares, as [`check_bad_input`] says;
+/// * it has the dimension and the metric of the index inside, and its factory string contains the
+///   wrapper's token; an index that holds vectors is refused;
+/// * its part stands at the path `""`, and the parts of the index inside, with their knobs, under a
+///   path of their own; these knobs can be set through the wrapper; [`wrapped`](Index::wrapped) and
+///   [`wrapped_mut`](Index::wrapped_mut) give the same index;
+/// * it takes the search parameters that the index inside takes (but for `locations`, which are
+///   places inside), and keeps to what it declares, as [`check_bad_input`] says;
 /// * it takes at least the memory of the index inside;
-/// * around an index that finds what the oracle finds, it finds that too, with selectors of every kind;
+/// * around an index that finds what the oracle finds, it finds that too, with selectors of every
+///   kind;
 /// * a clone does not see what is written to the wrapper, nor the other way round;
-/// * exported and read back, it is [the same](check_reload); a damaged node gives an error or an [index that works](check_damaged).
+/// * exported and read back, it is [the same](check_reload); a damaged node gives an error or an
+///   [index that works](check_damaged).
 ///
 /// # Panics
 /// If one of these does not hold.

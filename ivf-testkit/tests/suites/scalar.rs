@@ -310,7 +310,8 @@ impl InvertedListScanner for FaultyScanner<'_> {
         }
     }
 
-    /// For L2: with an error of the decoded vector of `e`, the distance is off by at most `2 |q - y| e + e^2`.
+    /// For L2: with an error of the decoded vector of `e`, the distance is off by at most `2 |q -
+    /// y| e + e^2`.
     fn bound(&self, code: &[u8]) -> f32 {
         if self.fault == Fault::BoundsTooTightly {
             return 1.0e-4;
