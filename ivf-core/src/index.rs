@@ -298,8 +298,10 @@ impl dyn Index + '_ {
         rows: impl Into<AnyRows<'r>>,
         options: &AddOptions<'_>,
     ) -> Result<AddReport, AddError> {
-        let unable = self.unable("add");
-        self.as_add().ok_or(unable)?.add(rows.into(), options)
+        match self.as_add() {
+            Some(able) => able.add(rows.into(), options),
+            None => Err(self.unable("add").into()),
+        }
     }
 
     /// [`AddWithIds::add_with_ids`] with default options.
@@ -320,8 +322,10 @@ impl dyn Index + '_ {
         ids: &[Id],
         options: &AddOptions<'_>,
     ) -> Result<AddReport, AddError> {
-        let unable = self.unable_unless_wrapped("add with ids");
-        self.as_add_with_ids().ok_or(unable)?.add_with_ids(rows.into(), ids, options)
+        match self.as_add_with_ids() {
+            Some(able) => able.add_with_ids(rows.into(), ids, options),
+            None => Err(self.unable_unless_wrapped("add with ids").into()),
+        }
     }
 
     /// [`Reset::reset`].
@@ -329,8 +333,10 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`Reset::reset`]; [`Unable`] without the ability.
     pub fn reset(&mut self) -> Result<(), EditError> {
-        let unable = self.unable("forget its vectors");
-        Ok(self.as_reset().ok_or(unable)?.reset()?)
+        match self.as_reset() {
+            Some(able) => Ok(able.reset()?),
+            None => Err(self.unable("forget its vectors").into()),
+        }
     }
 
     /// [`RangeSearch::range_search`] with default parameters.
@@ -360,8 +366,10 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`Remove::remove`]; [`Unable`] without the ability.
     pub fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
-        let unable = self.unable("remove");
-        self.as_remove().ok_or(unable)?.remove(selector)
+        match self.as_remove() {
+            Some(able) => able.remove(selector),
+            None => Err(self.unable("remove").into()),
+        }
     }
 
     /// [`Update::update`] with default options.
@@ -382,8 +390,10 @@ impl dyn Index + '_ {
         rows: impl Into<AnyRows<'r>>,
         options: &AddOptions<'_>,
     ) -> Result<(), EditError> {
-        let unable = self.unable("update");
-        self.as_update().ok_or(unable)?.update(ids, rows.into(), options)
+        match self.as_update() {
+            Some(able) => able.update(ids, rows.into(), options),
+            None => Err(self.unable("update").into()),
+        }
     }
 
     /// [`Upsert::upsert`] with default options.
@@ -404,8 +414,10 @@ impl dyn Index + '_ {
         rows: impl Into<AnyRows<'r>>,
         options: &AddOptions<'_>,
     ) -> Result<UpsertReport, EditError> {
-        let unable = self.unable_unless_wrapped("upsert");
-        self.as_upsert().ok_or(unable)?.upsert(ids, rows.into(), options)
+        match self.as_upsert() {
+            Some(able) => able.upsert(ids, rows.into(), options),
+            None => Err(self.unable_unless_wrapped("upsert").into()),
+        }
     }
 
     /// [`Merge::merge_from`] with default options.
@@ -426,8 +438,10 @@ impl dyn Index + '_ {
         shift: i64,
         options: &AddOptions<'_>,
     ) -> Result<(), MergeError> {
-        let unable = self.unable("merge");
-        self.as_merge().ok_or(unable)?.merge_from(other, shift, options)
+        match self.as_merge() {
+            Some(able) => able.merge_from(other, shift, options),
+            None => Err(self.unable("merge").into()),
+        }
     }
 
     /// [`CopySubset::copy_subset_to`] with default options.
@@ -540,8 +554,10 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`AddCodes::add_codes`]; [`Unable`] without the ability.
     pub fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>) -> Result<AddReport, CodeError> {
-        let unable = self.unable("add codes");
-        self.as_add_codes().ok_or(unable)?.add_codes(codes, ids, &AddOptions::new())
+        match self.as_add_codes() {
+            Some(able) => able.add_codes(codes, ids, &AddOptions::new()),
+            None => Err(self.unable("add codes").into()),
+        }
     }
 
     /// The error for an ability that this index lacks.
