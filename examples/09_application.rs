@@ -6,7 +6,7 @@ use ivf::cpu::SharedIndex;
 use ivf::error::{EditError, SearchError};
 use ivf::{BuildParams, Cancel, Id, IdSelector, Index, Progress, Rows, SearchParams};
 use std::error::Error;
-use std::{ops::Range, thread, time::Duration};
+use std::{ops::Range, thread};
 
 /// What an operator may change without a new program. A name that is not known is an error.
 const CONFIG: &str = r#"{
@@ -76,10 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Work until somebody presses Ctrl-C: here, another thread.
     let served = thread::scope(|threads| {
-        threads.spawn(|| {
-            thread::sleep(Duration::from_millis(20));
-            on_ctrl_c.cancel();
-        });
+        threads.spawn(|| on_ctrl_c.cancel());
         serve(&shared, queries, &config.search.clone().cancel(&cancel))
     })?;
     println!("{served} batches served; goodbye");

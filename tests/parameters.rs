@@ -40,6 +40,55 @@ fn a_parameter_of_the_quantizer_is_set_for_a_call_and_as_a_knob_and_is_saved() {
     assert_eq!(ids(&*index, &plain), narrow);
 }
 
+/// Faiss's searches that give vectors or codes leave the quantizer's parameters out (its issue 5589).
+#[test]
+fn every_way_of_searching_honours_the_parameters_of_the_quantizer() {
+    let index = trained("IVF32(IVF8,Flat),Flat");
+    let queries = data::clusters(3, 1, DIM, 8);
+    for nprobe in [1, 8] {
+        let params = SearchParams::new().nprobe(4).set("quantizer_nprobe", nprobe);
+        let expected = index.search(queries.rows(), 10, &params).expect("a good query").hits;
+        let found = index.search_and_reconstruct_with(queries.rows(), 10, &params).expect("a good query");
+        assert_eq!(found.0.hits, expected);
+        let ivf = index.as_ivf().expect("an inverted file");
+        let (found, _) = ivf.search_and_return_codes(queries.rows().into(), 10, &params).expect("a good query");
+        assert_eq!(found.hits, expected);
+        let mut sink = ivf::Sink::top_k(10);
+        ivf.search_one(queries.rows().into(), &mut sink, &params).expect("a good query");
+        let found: Vec<ivf::Id> = sink.into_sorted().iter().map(|hit| hit.id).collect();
+        assert_eq!(found, expected.ids());
+        let farthest = expected.row(0).distances[9];
+        let within = index.range_search_with(queries.rows(), farthest, &params).expect("a good query").hits;
+        assert_eq!(within.ids(), &expected.ids()[..within.total()]);
+        let probes = ivf.assign(queries.rows().into(), 4, &SearchParams::new().nprobe(nprobe)).expect("a good query");
+        let found = ivf.search_preassigned(queries.rows().into(), &probes, 10, &SearchParams::new());
+        assert_eq!(found.expect("its own probes").hits, expected);
+    }
+}
+
+/// Where vectors go depends on the quantizer's parameters, too (Faiss's issue 2208).
+#[test]
+fn adding_uses_the_quantizer_as_it_is_set() {
+    let vectors = data::clusters(2, 800, DIM, 8);
+    let misplaced = |nprobe: u32| {
+        let mut index = ivf::build("IVF32(IVF8,Flat),Flat", DIM, Metric::L2).expect("a good string");
+        index.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
+        index.set_knob("quantizer_nprobe", nprobe).expect("a knob of the quantizer");
+        index.add(vectors.rows()).expect("trained");
+        let ivf = index.as_ivf().expect("an inverted file");
+        let all = ivf.assign(vectors.rows().into(), 1, &SearchParams::new().nprobe(8)).expect("good queries");
+        let lists = ivf.lists().expect("trained");
+        let nearest: Vec<ivf::ListNo> = (0..800).filter_map(|row| all.row(row).next()?.0).collect();
+        let of_list = |no: u32| {
+            let list = lists.list(ivf::ListNo(no)).expect("in memory");
+            list.ids().filter(|id| nearest[id.0 as usize] != ivf::ListNo(no)).count()
+        };
+        (0..32).map(of_list).sum::<usize>()
+    };
+    assert!(misplaced(1) > 0, "the case is one where it matters");
+    assert_eq!(misplaced(8), 0);
+}
+
 #[test]
 fn a_parameter_that_nothing_takes_is_an_error_with_its_name() {
     let index = trained("IVF16,PQ4");

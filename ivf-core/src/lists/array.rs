@@ -1,6 +1,6 @@
 //! Lists in memory, each in one growing array a plane; those of a file stay where they are until they are written to.
 
-use super::stored::StoredLists;
+use super::stored::{StoredLists, VERSION};
 use super::table::ListTable;
 use super::{
     Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves,
@@ -8,7 +8,6 @@ use super::{
 use crate::bytes::{ALIGN, AlignedBytes};
 use crate::error::{DecodeError, StoreError};
 use crate::executor::{Executor, map_items};
-use crate::field::{Field, FieldType, Schema};
 use crate::id::{Id, Ids, ListNo, ListOffset, Location};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::{NamedArray, Node, StoredNode};
@@ -44,18 +43,6 @@ struct ArrayList {
     /// None while the list is empty; else as many as the layout says.
     planes: Planes<AlignedBytes>,
 }
-
-/// The version of an exported node.
-pub(super) const VERSION: u16 = 0;
-
-/// The shape of the lists, which a reader compares with the codec's layout.
-pub(super) const SCHEMA: &Schema = &[
-    Field::new("nlist", FieldType::UInt),
-    Field::new("layout", FieldType::Text),
-    Field::new("code_size", FieldType::UInt),
-    Field::new("block_len", FieldType::UInt),
-    Field::since_version_2("codec", FieldType::Text),
-];
 
 /// Where a list is.
 enum Place<'a> {

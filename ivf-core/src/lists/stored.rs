@@ -1,9 +1,9 @@
 //! Lists where a stored node has them: nothing is copied, and nothing but the lengths is read before a list is asked for.
 
-use super::array::{SCHEMA, VERSION};
 use super::{ListRef, PlaneBytes, Segment, SegmentIds};
 use crate::bytes::ALIGN;
 use crate::error::{DecodeError, StoreError};
+use crate::field::{Field, FieldType, Schema};
 use crate::id::{Id, Ids, ListNo};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::StoredNode;
@@ -11,6 +11,18 @@ use crate::section::Section;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// The version of an exported node.
+pub(super) const VERSION: u16 = 0;
+
+/// The shape of the lists, which a reader compares with the codec's layout.
+const SCHEMA: &Schema = &[
+    Field::new("nlist", FieldType::UInt),
+    Field::new("layout", FieldType::Text),
+    Field::new("code_size", FieldType::UInt),
+    Field::new("block_len", FieldType::UInt),
+    Field::since_version_2("codec", FieldType::Text),
+];
 
 /// The lists of an exported [`ArrayLists`](super::ArrayLists).
 ///

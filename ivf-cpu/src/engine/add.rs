@@ -57,9 +57,10 @@ impl IvfIndex {
         {
             return Err(InputError::NonFinite { row }.into());
         }
+        let assign = self.assign_params(options);
         let trained = self.trained.as_mut().ok_or(AddError::NotTrained)?;
         let mut write = Write::default();
-        match trained.append_blocks(&mut write, rows, ids, lists, options) {
+        match trained.append_blocks(&mut write, rows, ids, lists, (options, &assign)) {
             Ok(skipped) => {
                 let added = rows.len() - skipped.len();
                 trained.entries.commit(write, added, ids.iter().copied().max());
@@ -73,6 +74,15 @@ impl IvfIndex {
     }
 }
 
+impl IvfIndex {
+    /// The parameters of finding the lists of vectors: those that are set for the quantizer, as in a search.
+    pub(super) fn assign_params<'a>(&self, options: &AddOptions<'a>) -> SearchParams<'a> {
+        let mut params = SearchParams::new().for_quantizer(&self.options.settings);
+        (params.executor, params.cancel) = (options.executor, options.cancel);
+        params
+    }
+}
+
 impl Trained {
     /// Appends all finite rows that have a list; gives the numbers of the others.
     fn append_blocks(
@@ -81,11 +91,9 @@ impl Trained {
         rows: AnyRows<'_>,
         ids: &[Id],
         given: Option<&[Option<ListNo>]>,
-        options: &AddOptions<'_>,
+        (options, params): (&AddOptions<'_>, &SearchParams<'_>),
     ) -> Result<Vec<usize>, AddError> {
         let executor = or_global(options.executor);
-        let mut params = SearchParams::new().executor(executor);
-        params.cancel = options.cancel;
         let (mut skipped, mut scratch, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for start in (0..rows.len()).step_by(BLOCK) {
             params.check_cancel().map_err(|_| AddError::Cancelled)?;
@@ -109,7 +117,7 @@ impl Trained {
             }
             let lists = match given {
                 Some(lists) => lists.iter().copied().flatten().collect(),
-                None => assign_all(&*self.quantizer, block, &params, start)?,
+                None => assign_all(&*self.quantizer, block, params, start)?,
             };
             let codes = self.entries.encode(block, &lists, executor);
             self.entries.append(write, &lists, &ids, &codes, executor)?;

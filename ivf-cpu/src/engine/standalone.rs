@@ -6,7 +6,7 @@ use super::{IvfIndex, Trained};
 use crate::executor::or_global;
 use ivf_core::error::{AddError, CodeError, InputError};
 use ivf_core::quantizer::{decode_list, encode_list, list_code_size};
-use ivf_core::{AddCodes, AddOptions, AddReport, AnyRows, Id, ListNo, SearchParams, StandaloneCodec};
+use ivf_core::{AddCodes, AddOptions, AddReport, AnyRows, Id, ListNo, StandaloneCodec};
 
 impl StandaloneCodec for IvfIndex {
     fn sa_code_size(&self) -> Result<usize, CodeError> {
@@ -20,9 +20,7 @@ impl StandaloneCodec for IvfIndex {
         let mut scratch = Vec::new();
         let rows = rows.to_f32(&mut scratch);
         let executor = or_global(options.executor);
-        let mut params = SearchParams::new().executor(executor);
-        params.cancel = options.cancel;
-        let lists = assign_all(&**quantizer, rows, &params, 0)?;
+        let lists = assign_all(&**quantizer, rows, &self.assign_params(options), 0)?;
         let codes = entries.encode(rows, &lists, executor);
         let list_size = list_code_size(quantizer.nlist());
         let mut out = Vec::with_capacity(rows.len() * (list_size + entries.layout().code_size()));

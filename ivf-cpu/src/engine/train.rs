@@ -3,7 +3,6 @@
 use super::entries::binding;
 use super::{Entries, IvfIndex, Trained};
 use crate::coarse::nearest_lists;
-use crate::executor::or_global;
 use crate::kmeans::{Random, sample};
 use ivf_core::codec::residuals;
 use ivf_core::error::{SearchError, TrainError};
@@ -27,8 +26,8 @@ impl Train for IvfIndex {
         let mut scratch = Vec::new();
         let sample = sample::sample(rows, self.codec.training_points(options), &mut random, &mut scratch);
         let lists = if self.by_residual || self.codec.learns_from_lists() {
-            let mut params = SearchParams::new().executor(or_global(options.executor));
-            params.cancel = options.cancel;
+            let mut params = SearchParams::new().for_quantizer(&self.options.settings);
+            (params.executor, params.cancel) = (options.executor, options.cancel);
             let unsupported = |what: String| TrainError::Unsupported { kind: self.quantizer.to_string(), what };
             let lists = nearest_lists(&*quantizer, sample, &params).map_err(|error| match error {
                 SearchError::Cancelled => TrainError::Cancelled,
