@@ -14,6 +14,13 @@ fn trained(spec: &str) -> Box<dyn Index> {
     index
 }
 
+/// The centroids of all lists.
+fn centroids(quantizer: &dyn ivf::Level1Quantizer) -> Vec<f32> {
+    let mut all = vec![0.0; quantizer.nlist() * DIM];
+    quantizer.centroid_rows(ivf::ListNo(0), &mut all);
+    all
+}
+
 fn ids(index: &dyn Index, params: &SearchParams<'_>) -> Vec<ivf::Id> {
     let queries = data::clusters(3, 40, DIM, 8);
     index.search(queries.rows(), 10, params).expect("good queries").hits.ids().to_vec()
@@ -87,6 +94,57 @@ fn adding_uses_the_quantizer_as_it_is_set() {
     };
     assert!(misplaced(1) > 0, "the case is one where it matters");
     assert_eq!(misplaced(8), 0);
+}
+
+#[test]
+fn another_quantizer_keeps_the_knobs_that_it_has() {
+    let mut index = trained("IVF32(IVF8,Flat),Flat");
+    index.set_knob("quantizer_nprobe", 8).expect("a knob of the quantizer");
+    let params = SearchParams::new().nprobe(4);
+    let expected = ids(&*index, &params);
+    let ivf = index.as_ivf().expect("an inverted file");
+    let nested = ivf.quantizer().expect("trained");
+    let all = centroids(&*nested);
+    let rows = ivf::Rows::new(&all, DIM).expect("rows");
+    let flat = ivf::cpu::coarse::FlatQuantizer::from_centroids(rows, Metric::L2).expect("finite");
+    let mut replace = |quantizer| {
+        let ivf = index.find_ivf_mut().expect("an inverted file");
+        ivf.replace_quantizer(quantizer).expect("the same centroids");
+        let now = ids(&*index, &params);
+        index.add(data::clusters(4, 1, DIM, 1).rows()).expect("trained");
+        index.remove(&ivf::IdSelector::range(800..i64::MAX)).expect("in memory");
+        let folder = tempfile::tempdir().expect("a folder");
+        ivf::write_index(&index, folder.path().join("a.ivf")).expect("a writable folder");
+        let back = ivf::read_index(folder.path().join("a.ivf")).expect("what was written");
+        assert_eq!((ids(&*back, &params), back.parts()), (now.clone(), index.parts()));
+        (index.knob("quantizer_nprobe"), now == expected)
+    };
+    assert_eq!(replace(nested.clone()), (Some(8.into()), true));
+    assert_eq!(replace(std::sync::Arc::new(flat)), (None, true));
+    assert_eq!(replace(nested), (Some(1.into()), false), "what the flat quantizer did not have is gone");
+}
+
+/// The index of the centroids has a setting of its own, which is the quantizer's default.
+#[test]
+fn a_knob_inside_of_the_quantizer_is_seen_after_reading() {
+    let index = trained("IVF32(IVF8,Flat),Flat");
+    let quantizer = index.as_ivf().expect("an inverted file").quantizer().expect("trained");
+    let all = centroids(&*quantizer);
+    let mut inner = ivf::build("IVF8,Flat", DIM, Metric::L2).expect("a good string");
+    let rows = ivf::Rows::new(&all, DIM).expect("rows");
+    inner.train(rows).expect("enough vectors");
+    inner.add(rows).expect("trained");
+    inner.set_knob("nprobe", 4).expect("a knob");
+    let spec = ivf::default_registry().parse_index("IVF8,Flat").expect("a good string");
+    let quantizer = ivf::cpu::coarse::IndexQuantizer::from_index(spec, inner).expect("centroids");
+    let mut index = index;
+    let ivf = index.find_ivf_mut().expect("an inverted file");
+    ivf.replace_quantizer(std::sync::Arc::new(quantizer)).expect("the same centroids");
+    assert_eq!(index.knob("quantizer_nprobe"), Some(4.into()));
+    let folder = tempfile::tempdir().expect("a folder");
+    ivf::write_index(&index, folder.path().join("a.ivf")).expect("a writable folder");
+    let back = ivf::read_index(folder.path().join("a.ivf")).expect("what was written");
+    assert_eq!(back.knob("quantizer_nprobe"), Some(4.into()));
 }
 
 #[test]

@@ -111,7 +111,15 @@ fn parts_that_do_not_fit_are_refused() {
     refused(IvfIndex::from_parts(quantizer.clone(), codec.clone(), lists(), residual), "by_residual");
     let mut setting = options();
     setting.settings.set("efSearch", 3);
-    refused(IvfIndex::from_parts(quantizer, codec, lists(), setting), "efSearch");
+    refused(IvfIndex::from_parts(quantizer.clone(), codec, lists(), setting), "efSearch");
+    let cosine: Arc<dyn Codec> = Arc::new(FlatCodec::new(DIM, Metric::Cosine));
+    refused(IvfIndex::from_parts(quantizer, cosine, lists(), options()), "cosine");
+    let mut limited = options();
+    limited.max_codes = 1;
+    let flat = FlatCodec::new(DIM, Metric::L2);
+    let one_list = Box::new(ArrayLists::new(1, flat.layout().clone()));
+    let made = CodesIndex::from_parts(Arc::new(flat), one_list, limited);
+    assert!(made.expect_err("no knob shows it").to_string().contains("max_codes"));
     let infinite = vec![f32::INFINITY; DIM];
     assert!(FlatQuantizer::from_centroids(Rows::new(&infinite, DIM).expect("rows"), Metric::L2).is_err());
 }

@@ -207,7 +207,7 @@ pub trait IndexIvfMut: IndexIvf {
     ) -> Result<AddReport, AddError>;
 
     /// Puts another quantizer, of the same lists, in the place of this one: another way to find the same centroids. An empty index
-    /// takes any of as many lists.
+    /// takes any of as many lists. Knobs of the old quantizer keep their values if the new one has the same knobs; the others are gone.
     ///
     /// # Errors
     /// [`ReplaceError`]: another dimension, metric or number of lists; other centroids, if there are vectors. The index is as it was.

@@ -44,7 +44,8 @@ knob_values! {
     i32 => |value| Self::Int(value.into()),
     u32 => |value| Self::Int(value.into()),
     i64 => |value| Self::Int(value),
-    u64 => |value| i64::try_from(value).map_or(Self::Float(value as f64), Self::Int),
+    // No parameter tells numbers beyond 2^63 apart: all of them mean "unlimited".
+    u64 => |value| Self::Int(i64::try_from(value).unwrap_or(i64::MAX)),
     usize => |value| Self::from(value as u64),
     f32 => |value| Self::Float(value.into()),
     f64 => |value| Self::Float(value),
@@ -390,7 +391,7 @@ mod tests {
         assert_eq!(word.normal(&2.into()), None);
         assert_eq!(ParamRange::Bool.normal(&1.into()), Some(true.into()));
         assert_eq!(ParamRange::Bool.normal(&2.into()), None);
-        assert_eq!(KnobValue::from(u64::MAX), KnobValue::Float(u64::MAX as f64));
+        assert_eq!(ParamRange::at_least(1).normal(&u64::MAX.into()), Some(KnobValue::Int(i64::MAX)));
     }
 
     #[test]

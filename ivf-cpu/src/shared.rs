@@ -33,8 +33,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 pub struct SharedIndex {
     /// What readers get.
     published: RwLock<Arc<dyn Index>>,
-    /// What writers change.
-    working: Mutex<Box<dyn Index>>,
+    /// What writers change; nothing after a change that failed: the next one begins with what is published.
+    working: Mutex<Option<Box<dyn Index>>>,
 }
 
 impl fmt::Debug for SharedIndex {
@@ -50,7 +50,7 @@ impl SharedIndex {
     /// [`StoreError::NoSnapshot`] if its lists are in a store that cannot be copied.
     pub fn new(index: Box<dyn Index>) -> Result<Self, StoreError> {
         let published = index.clone_index()?.into();
-        Ok(Self { published: RwLock::new(published), working: Mutex::new(index) })
+        Ok(Self { published: RwLock::new(published), working: Mutex::new(Some(index)) })
     }
 
     /// The index as the last update left it.
@@ -67,30 +67,20 @@ impl SharedIndex {
     /// # Panics
     /// If `change` does. What it did before is undone by the next update.
     pub fn update<T, E: From<StoreError>>(&self, change: impl FnOnce(&mut dyn Index) -> Result<T, E>) -> Result<T, E> {
-        let mut working = self.lock()?;
-        let done = change(&mut **working).and_then(|done| Ok((done, working.clone_index()?)));
-        match done {
-            Ok((done, next)) => {
-                *self.published.write().unwrap_or_else(PoisonError::into_inner) = next.into();
-                Ok(done)
-            }
-            Err(error) => {
-                *working = self.load().clone_index()?;
-                Err(error)
-            }
-        }
+        let mut working = self.lock();
+        // Taken out, so that it is gone if `change` fails or panics.
+        let mut index = match working.take() {
+            Some(index) => index,
+            None => self.load().clone_index()?,
+        };
+        let done = change(&mut *index)?;
+        let next = index.clone_index()?;
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = next.into();
+        *working = Some(index);
+        Ok(done)
     }
 
-    /// The index to change; as it was published, if a change of it panicked.
-    fn lock(&self) -> Result<MutexGuard<'_, Box<dyn Index>>, StoreError> {
-        match self.working.lock() {
-            Ok(working) => Ok(working),
-            Err(poisoned) => {
-                let mut working = poisoned.into_inner();
-                *working = self.load().clone_index()?;
-                self.working.clear_poison();
-                Ok(working)
-            }
-        }
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Index>>> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -82,6 +82,9 @@ impl CodesIndex {
     ) -> Result<Self, PartsError> {
         let quantizer = Arc::new(OneList::new(codec.dim()));
         let learns = codec.spec().training_points(&TrainOptions::new()) > 0;
+        if options.max_codes != 0 {
+            return Err(PartsError::Mismatch("max_codes is for an index of many lists".to_owned()));
+        }
         let mut inner = IvfIndex::unchecked(codec.dim(), codec.metric(), Arc::new(OneListSpec), codec.spec(), options);
         inner.assemble(quantizer, codec, lists)?;
         Ok(Self { inner, learns })
@@ -138,6 +141,9 @@ impl CodesIndex {
         let learns = inner.codec.training_points(&TrainOptions::new()) > 0;
         if !inner.is_standalone() {
             return Err(DecodeError::value(&node.tag, "it has a coarse quantizer"));
+        }
+        if inner.options.max_codes != 0 {
+            return Err(DecodeError::value(&node.tag, "max_codes is for an index of many lists"));
         }
         if !learns && !inner.is_trained() {
             return Err(DecodeError::value(&node.tag, format!("an untrained {}, which learns nothing", inner.codec)));

@@ -94,10 +94,10 @@ impl IvfIndex {
             store: Some(registry.store_spec(&fields.get::<String>("store")?)?),
         };
         let mut index = IvfIndex::unchecked(dim, metric, quantizer, codec, options);
-        index.check_options().map_err(|error| fault(error.to_string()))?;
         let Some(len) = fields.opt::<u64>("len")? else {
             // A trained codec speaks for itself, and may have what its specification cannot say (parts of uneven lengths).
             index.codec.check(&index.context()).map_err(|error| fault(error.to_string()))?;
+            index.check_options().map_err(|error| fault(error.to_string()))?;
             return Ok(index);
         };
         let quantizer: Arc<dyn Level1Quantizer> = registry.read_quantizer(node.child("quantizer")?)?;
@@ -142,6 +142,17 @@ impl IvfIndex {
         lists: Box<dyn InvertedLists>,
     ) -> Result<(), PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
+        simd::check().map_err(|error| PartsError::Mismatch(error.to_string()))?;
+        if self.metric == Metric::Cosine {
+            return fault("cosine is no metric of codes: a transform before the index normalises".to_owned());
+        }
+        // What the quantizer says of itself now, not what it was made from.
+        let spec = quantizer.spec();
+        if spec.to_string() != self.quantizer.to_string() {
+            return fault(format!("a quantizer {spec} where {} should be", self.quantizer));
+        }
+        spec.check(self.dim, self.metric).map_err(|error| PartsError::Mismatch(error.to_string()))?;
+        self.quantizer = spec;
         self.check_options()?;
         if (quantizer.dim(), codec.dim()) != (self.dim, self.dim) {
             let dims = (quantizer.dim(), codec.dim());
@@ -152,9 +163,6 @@ impl IvfIndex {
         }
         if codec.metric() != self.metric {
             return fault(format!("the codec is for the metric {}, not {}", codec.metric(), self.metric));
-        }
-        if quantizer.nlist() != self.quantizer.nlist() {
-            return fault(format!("{} centroids for {}", quantizer.nlist(), self.quantizer));
         }
         if codec.spec().to_string() != self.codec.to_string() {
             return fault(format!("a codec {} where {} should be", codec.spec(), self.codec));

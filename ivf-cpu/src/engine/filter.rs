@@ -8,7 +8,7 @@ use ivf_core::{DirectMapKind, IdSelector, ListNo, Location, SearchParams};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// So many ids are tested in the time that one is looked up in a direct map and its place put in order.
+/// The cost of one lookup in a direct map, with its place put in order, in tests of an id by a selector.
 const LOOKUP: usize = 16;
 
 /// What a selector chooses of a list is kept if each list is asked for so many times, on average.

@@ -3,8 +3,11 @@
 use super::entries::{binding, made_map};
 use super::{IvfIndex, Trained};
 use ivf_core::error::{AddError, EditError, InputError, KnobError, ReplaceError, StoreError};
+use ivf_core::params::QUANTIZER_PREFIX;
 use ivf_core::quantizer::order_fault;
-use ivf_core::{AddOptions, AddReport, AnyRows, Centroids, Id, IndexIvfMut, InvertedLists, Level1Quantizer, ListNo};
+use ivf_core::{
+    AddOptions, AddReport, AnyRows, Centroids, Id, IndexIvfMut, InvertedLists, Level1Quantizer, ListNo, Param, Settings,
+};
 use std::sync::Arc;
 
 impl IndexIvfMut for IvfIndex {
@@ -70,6 +73,7 @@ impl IndexIvfMut for IvfIndex {
         }
         entries.bind(binding(&quantizer, self.by_residual, &self.options))?;
         *old = quantizer;
+        self.options.settings = kept_settings(&self.options.settings, &spec.params(self.dim, self.metric));
         self.quantizer = spec;
         Ok(())
     }
@@ -151,6 +155,18 @@ impl IndexIvfMut for IvfIndex {
         }
         Ok(())
     }
+}
+
+/// Settings of the index, less those of a quantizer that are not among `params` or out of their ranges.
+fn kept_settings(settings: &Settings, params: &[Param]) -> Settings {
+    let fits = |name: &str, value| params.iter().any(|param| param.name == name && param.range.normal(value).is_some());
+    let mut kept = Settings::new();
+    for (name, value) in settings.iter() {
+        if name.strip_prefix(QUANTIZER_PREFIX).is_none_or(|name| fits(name, value)) {
+            kept.set(name, value.clone());
+        }
+    }
+    kept
 }
 
 /// Centroids compared at a time.

@@ -33,8 +33,8 @@ const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults).with(SearchParam:
 /// Those of a search for one query with a collector.
 const ONE_TAKES: Takes = Takes::of(&[SearchParam::MaxCodes, SearchParam::MaxLists, SearchParam::Selector]);
 
-/// Codes that a collector hears of at a time, at most.
-const STRETCH: usize = 4096;
+/// Maximum number of codes scanned between two calls of a collector.
+const COLLECT_BATCH: usize = 4096;
 
 impl IndexIvf for IvfIndex {
     fn nlist(&self) -> usize {
@@ -136,8 +136,8 @@ impl IndexIvf for IvfIndex {
             stats.lists += 1;
             for piece in Piece::of_list(probe.list, &list, entries.layout(), 0..probe.prefix as usize) {
                 let selected = selector.as_ref().map(|selector| selector.select(piece.segment().ids()));
-                for start in piece.range().step_by(STRETCH) {
-                    let stretch = piece.clone().within(start..start + STRETCH);
+                for start in piece.range().step_by(COLLECT_BATCH) {
+                    let stretch = piece.clone().within(start..start + COLLECT_BATCH);
                     stats.codes += stretch.range().len() as u64;
                     let mut sink = Sink::within(collector.threshold());
                     match &selected {

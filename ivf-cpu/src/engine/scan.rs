@@ -25,9 +25,9 @@ const TASK_CODES: u32 = 1 << 15;
 /// Pieces of work for each thread where they differ in size.
 const PARTS_PER_THREAD: usize = 16;
 
-/// So many queries have to share a list, on average and for each thread, before scanning list after list pays: a tile of four
-/// runs at four times the speed of a query alone, and the grouping costs little beside it.
-const SHARED: usize = 4;
+/// Minimum average number of queries per list and thread for which scanning list after list pays: a tile of four runs at four
+/// times the speed of a query alone, and the grouping costs little beside it.
+const MIN_QUERIES_PER_LIST: usize = 4;
 
 /// What a scan works on.
 pub(super) struct Scan<'a> {
@@ -149,7 +149,7 @@ impl<'a> Scan<'a> {
         }
         // Of `together` queries, a list is probed by `probes / nlist * together / queries`, on average.
         let (nlist, together) = (self.lists.nlist() as u128, self.queries_at_once(queries) as u128);
-        let is_shared = probes as u128 * together >= SHARED as u128 * nlist * queries as u128;
+        let is_shared = probes as u128 * together >= MIN_QUERIES_PER_LIST as u128 * nlist * queries as u128;
         if is_shared && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
     }
 

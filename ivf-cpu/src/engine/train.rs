@@ -60,6 +60,7 @@ impl Train for IvfIndex {
             // Ids go on from the largest ever added, whatever was learnt in between.
             entries.next_id = before.entries.next_id;
         }
+        self.quantizer = quantizer.spec();
         self.trained = Some(Trained { quantizer, entries });
         Ok(report)
     }

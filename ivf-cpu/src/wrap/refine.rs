@@ -74,9 +74,8 @@ impl WrapperSpec for RFlat {
 /// them. (Faiss's `IndexRefine`.)
 ///
 /// A search for `k` takes the best `k * k_factor_rf` of the base and keeps the `k` whose refined
-/// distances are smallest. The knob `k_factor_rf` (alias `k_factor`) is 1 until somebody sets it. At
-/// 1 the index only re-orders what the base found: choose a larger value. A stored index keeps its
-/// own.
+/// distances are smallest. The knob `k_factor_rf` (alias `k_factor`) is 4 until somebody sets it. At
+/// 1, Faiss's default, the index only re-orders what the base found. A stored index keeps its own.
 #[derive(Debug)]
 pub struct Refine {
     base: Box<dyn Index>,
@@ -88,11 +87,12 @@ const K_FACTOR_RF: Param = Param {
     name: Cow::Borrowed(SearchParam::KFactorRf.name()),
     alias: Some("k_factor"),
     range: ParamRange::Number { least: 1.0 },
-    default: KnobValue::Float(1.0),
-    about: Cow::Borrowed(
-        "candidates for each result that are ranked again; at 1, RFlat only re-orders results, so choose a larger one",
-    ),
+    default: KnobValue::Float(DEFAULT_FACTOR as f64),
+    about: Cow::Borrowed("candidates for each result that are ranked again; at 1, RFlat only re-orders results"),
 };
+
+/// Candidates for each result, of an index that nobody has set another number for.
+const DEFAULT_FACTOR: f32 = 4.0;
 
 /// The factor, if it may be one: a finite number of at least 1.
 fn valid_factor(k_factor_rf: f32) -> Option<f32> {
@@ -113,7 +113,7 @@ impl Refine {
             return Err(unable(base.unable("add")));
         }
         let refine = CodesIndex::new(base.dim(), base.metric(), Arc::new(RowsSpec))?;
-        Ok(Self { base, refine, k_factor_rf: 1.0 })
+        Ok(Self { base, refine, k_factor_rf: DEFAULT_FACTOR })
     }
 
     /// A refining index from its parts: the base, and full vectors under the same ids.
