@@ -258,7 +258,7 @@ impl dyn Index + '_ {
         self.wrapped_mut()?.find_ivf_mut()
     }
 
-    /// [`train_with`](Self::train_with) with default options.
+    /// `train_with` with default options.
     ///
     /// # Errors
     /// As [`Train::train`].

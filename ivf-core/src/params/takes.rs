@@ -20,7 +20,7 @@ pub struct Takes {
 }
 
 impl Takes {
-    /// These fields of [`SearchParams`].
+    /// These fields of [`SearchParams`](super::SearchParams).
     pub const fn of(params: &[SearchParam]) -> Self {
         let (mut fields, mut i) = (0, 0);
         while i < params.len() {
