@@ -154,7 +154,7 @@ impl Uniform4 {
         Self { metric, low, high, values, layout }
     }
 
-    /// The codec that an exported node holds. Whatever stands in the node, the answer is a codec
+    /// The codec that an exported node holds. Any contents of the node give a codec
     /// that works, or an error.
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;

@@ -1,4 +1,4 @@
-//! What stands in an index file: an inspector for any index, on the public surface alone.
+//! Prints the contents of an index file. It works for any index, and uses the public API only.
 //!
 //! An index says what it is made of in three ways, and nobody has to know its kind:
 //!

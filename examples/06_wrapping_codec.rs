@@ -32,7 +32,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// The token, the tag in files, a parser and a reader, both of which ask the registry for what is
+/// The token, the tag in files, a parser and a reader. Both ask the registry for what is
 /// inside.
 const ROW: CodecRow = CodecRow::new(
     "sign",

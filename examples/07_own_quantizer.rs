@@ -29,7 +29,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// The token, the tag in files, a parser and a reader, both of which ask the registry for the index
+/// The token, the tag in files, a parser and a reader. Both ask the registry for the index
 /// inside.
 const ROW: QuantizerRow = QuantizerRow::new(
     "cells",
@@ -154,7 +154,7 @@ struct CellQuantizer {
 }
 
 impl CellQuantizer {
-    /// The quantizer that an exported node holds. Whatever stands in the node, the answer is a
+    /// The quantizer that an exported node holds. Any contents of the node give a
     /// quantizer that works, or an error.
     fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
         node.expect_version(0)?;

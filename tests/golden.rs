@@ -1,10 +1,12 @@
-//! Index files from the days when their versions were frozen: they are read, answer as they did, and are written again byte for byte.
+//! Index files from the days when their versions were frozen: they are read, answer as they did,
+//! and are written again byte for byte.
 //!
-//! `tests/golden/` has the files of version 1, which are no longer written, with the answers of that day. `tests/golden/version2/` has
-//! what each of them becomes when it is written again, and files of kinds that came later.
+//! `tests/golden/` has the files of version 1, which are no longer written, with the answers of
+//! that day. `tests/golden/version2/` has what each of them becomes when it is written again, and
+//! files of kinds that came later.
 //!
-//! `IVF_BLESS=1` adds the files of new lines of [`CASES`] and [`LATER`]. A file that is there is never written over: other bytes for it
-//! would be another format.
+//! `IVF_BLESS=1` adds the files of new lines of [`CASES`] and [`LATER`]. A file that is there is
+//! never written over: other bytes for it would be another format.
 
 use ivf::node::{DType, StoredFields, StoredNode};
 use ivf::{Id, IdSelector, Index, Metric, Rows, SearchParams, read_index, write_index};

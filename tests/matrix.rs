@@ -56,7 +56,8 @@ fn compositions() -> Vec<String> {
 
 /// Whether its results are exact if every list is probed.
 fn is_exact(spec: &str) -> bool {
-    // Re-ranking some of what another codec finds is not exact, and the codec of the centroids is not that of the lists.
+    // Re-ranking some of what another codec finds is not exact, and the codec of the centroids is
+    // not that of the lists.
     spec.replace("RFlat", "").replace("(IVF4,Flat)", "").contains("Flat") && !spec.contains("L2norm")
 }
 

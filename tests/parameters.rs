@@ -47,7 +47,8 @@ fn a_parameter_of_the_quantizer_is_set_for_a_call_and_as_a_knob_and_is_saved() {
     assert_eq!(ids(&*index, &plain), narrow);
 }
 
-/// Faiss's searches that give vectors or codes leave the quantizer's parameters out (its issue 5589).
+/// Faiss's searches that give vectors or codes leave the quantizer's parameters out (its issue
+/// 5589).
 #[test]
 fn every_way_of_searching_honours_the_parameters_of_the_quantizer() {
     let index = trained("IVF32(IVF8,Flat),Flat");
@@ -209,7 +210,8 @@ fn whether_residuals_are_coded_is_chosen_before_training() {
     assert!(matches!(refused, Err(KnobError::Trained { .. })), "{refused:?}");
     index.set_knob("by_residual", false).expect("what it is");
     index.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");
-    // Codes of vectors as they are: a distance is that of any list, and all lists together are the codec alone.
+    // Codes of vectors as they are: a distance is that of any list, and all lists together are the
+    // codec alone.
     let mut alone = ivf::build("PQ4", DIM, Metric::L2).expect("a good string");
     alone.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
     alone.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");

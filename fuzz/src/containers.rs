@@ -28,7 +28,8 @@ pub fn container(bytes: &[u8]) {
 /// The same, past the checksums: the bytes are a tree in the form of [`write_tree`].
 pub fn container_resealed(bytes: &[u8]) {
     let tree = match read_tree(bytes) {
-        // The library does not write the first version of the format. What its reader makes of a file is this.
+        // The library does not write the first version of the format. What its reader makes of a
+        // file is this.
         Tree::Version1(node) => return read(&node),
         Tree::Exported(tree) => tree,
     };

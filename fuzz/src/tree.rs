@@ -49,8 +49,8 @@ pub(crate) enum Tree<'a> {
     Exported(Node<'a>),
 }
 
-/// The bytes of a tree as it was read; `None` for one with longer names or arrays than the form has room for, or with fields of both
-/// versions.
+/// The bytes of a tree as it was read; `None` for one with longer names or arrays than the form has
+/// room for, or with fields of both versions.
 pub fn write_tree(node: &StoredNode) -> Option<Vec<u8>> {
     let of_version_1 = matches!(node.fields, StoredFields::Version1(_));
     let mut out = vec![of_version_1.into()];

@@ -72,7 +72,8 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The error and its sources. An error of another library may end with the text of its source: it is printed once.
+/// The error and its sources. An error of another library may end with the text of its source: it
+/// is printed once.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -18,10 +18,12 @@ pub trait Train {
     /// [`TrainError`]: too few or unusable vectors, the index holds vectors already, cancelled. The index is as it was.
     fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError>;
 
-    /// How many vectors training uses at most: of more, it draws this many. `usize::MAX` if it uses all there are.
+    /// How many vectors training uses at most: of more, it draws this many. `usize::MAX` if it uses
+    /// all there are.
     ///
-    /// Callers short of memory may draw that many themselves, at random; the result is equivalent. (An index is borrowed mutably
-    /// here because a wrapper reaches the training of what it wraps by [`Index::as_train`].)
+    /// Callers short of memory may draw that many themselves, at random; the result is equivalent.
+    /// (An index is borrowed mutably here because a wrapper reaches the training of what it wraps
+    /// by [`Index::as_train`].)
     fn training_points(&mut self, options: &TrainOptions<'_>) -> usize;
 
     /// Bytes of memory that training on `points` vectors takes at its peak, beside those vectors (as `f32`) and what the index
@@ -124,8 +126,8 @@ pub trait Reconstruct {
         ids.iter().zip(vectors.chunks_exact_mut(dim.max(1))).try_for_each(|(id, vector)| self.reconstruct(*id, vector))
     }
 
-    /// [`Index::search_rows`], and the vectors of the results in the same order, row after row (`hits.total() x dim`): those of the entries that
-    /// were found, where several have one id.
+    /// [`Index::search_rows`], and the vectors of the results in the same order, row after row
+    /// (`hits.total() x dim`): those of the entries that were found, where several have one id.
     ///
     /// # Errors
     /// As [`Index::search_rows`]; the lists cannot be read.

@@ -27,7 +27,8 @@ pub struct CodecContext {
     pub dim: usize,
     /// The metric.
     pub metric: Metric,
-    /// Whether the index codes residuals: the differences between vectors and the centroids of their lists.
+    /// Whether the index codes residuals: the differences between vectors and the centroids of
+    /// their lists.
     pub by_residual: bool,
 }
 
@@ -78,11 +79,13 @@ impl Residuals {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CodecTraining<'a> {
-    /// The vectors as the codec will see them, all finite, at most [`CodecSpec::training_points`]: residuals if the context says so.
+    /// The vectors as the codec will see them, all finite, at most [`CodecSpec::training_points`]:
+    /// residuals if the context says so.
     pub rows: Rows<'a, f32>,
     /// The index.
     pub context: CodecContext,
-    /// The list of each row. Given if residuals are coded, or if the codec [asks for them](CodecSpec::learns_from_lists).
+    /// The list of each row. Given if residuals are coded, or if the codec [asks for
+    /// them](CodecSpec::learns_from_lists).
     pub lists: Option<&'a [ListNo]>,
     /// The centroids of the lists, given with them.
     pub centroids: Option<&'a dyn Centroids>,
@@ -137,7 +140,8 @@ pub trait CodecSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// Bytes of memory that training on `points` vectors takes at its peak, beside those vectors.
     fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize;
 
-    /// Bytes of the code of a vector, in an index that [`check`](Self::check) takes: those of the layout of the codec it trains into.
+    /// Bytes of the code of a vector, in an index that [`check`](Self::check) takes: those of the
+    /// layout of the codec it trains into.
     fn code_size(&self, context: &CodecContext) -> usize;
 
     /// The parameters of its scanners: knobs of the index, and parameters of each search.
@@ -172,7 +176,8 @@ pub trait Codec: Send + Sync + fmt::Debug {
     /// How codes lie in lists, and whose codes they are.
     fn layout(&self) -> &CodeLayout;
 
-    /// Codes vectors (residuals, if the index codes those): `codes` has `rows.len() * code_size` bytes.
+    /// Codes vectors (residuals, if the index codes those): `codes` has `rows.len() * code_size`
+    /// bytes.
     ///
     /// # Panics
     /// If the dimension or the length of `codes` is another one.
@@ -194,7 +199,8 @@ pub trait Codec: Send + Sync + fmt::Debug {
     /// Called again when an index is loaded or its quantizer is replaced.
     ///
     /// # Errors
-    /// [`BindError`]: it needs more memory than it may take, does not work with the centroids, or the caller cancelled.
+    /// [`BindError`]: it needs more memory than it may take, does not work with the centroids, or
+    /// the caller cancelled.
     fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError>;
 }
 
@@ -206,7 +212,8 @@ pub struct Binding<'a> {
     pub centroids: Arc<dyn Centroids>,
     /// Whether the index codes residuals.
     pub by_residual: bool,
-    /// Bytes that tables of the lists may take. Tables that only save time are left out if they would take more.
+    /// Bytes that tables of the lists may take. Tables that only save time are left out if they
+    /// would take more.
     pub table_memory: usize,
     /// Who runs the loops; the codec's default if absent.
     pub executor: Option<&'a dyn Executor>,
@@ -225,7 +232,8 @@ impl fmt::Debug for Binding<'_> {
 }
 
 impl<'a> Binding<'a> {
-    /// Bytes that tables of the lists may take unless somebody sets the knob `table_memory`: 256 MiB.
+    /// Bytes that tables of the lists may take unless somebody sets the knob `table_memory`: 256
+    /// MiB.
     pub const TABLE_MEMORY: usize = 1 << 28;
 
     /// Lists around these centroids, whose codes are of vectors as they are.
@@ -288,8 +296,8 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
         self.codec().memory()
     }
 
-    /// A scanner of its lists. Making one is cheap but not free: an engine makes one a thread and call. `settings` has a value for each
-    /// of [`CodecSpec::params`], in range.
+    /// A scanner of its lists. Making one is cheap but not free: an engine makes one a thread and
+    /// call. `settings` has a value for each of [`CodecSpec::params`], in range.
     fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_>;
 
     /// Codes vectors that belong to `lists`, one each: `codes` has `rows.len() * code_size` bytes.

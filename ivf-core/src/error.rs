@@ -282,7 +282,8 @@ pub enum SearchError {
     /// A parameter the index has no use for: an error, since ignoring it would change the answer behind the caller's back.
     #[error("{index} does not take the search parameter {param}")]
     UnsupportedParam {
-        /// Its name: a field of [`SearchParams`](crate::SearchParams), or one that no component of the index declares.
+        /// Its name: a field of [`SearchParams`](crate::SearchParams), or one that no component of
+        /// the index declares.
         param: Cow<'static, str>,
         /// The index's kind.
         index: &'static str,

@@ -1,8 +1,8 @@
 //! The fields of a node: named, typed values that anybody can read.
 //!
-//! A kind declares its fields once, as a [`Schema`]: the names, their types, and the order in which version 1 of the index file
-//! wrote them. [`Node::with`](crate::Node::with) writes a field, [`StoredNode::fields`](crate::StoredNode::fields) reads them all and
-//! checks names and types.
+//! A kind declares its fields once, as a [`Schema`]: the names, their types, and the order in which
+//! version 1 of the index file wrote them. [`Node::with`](crate::Node::with) writes a field,
+//! [`StoredNode::fields`](crate::StoredNode::fields) reads them all and checks names and types.
 
 use crate::error::DecodeError;
 use crate::metric::Metric;
@@ -224,7 +224,8 @@ enum Presence {
     Always,
     /// Not in files of version 1; absent fields have the kind's default.
     SinceVersion2,
-    /// Present or absent together with the other fields of the group, which ends the fields of version 1.
+    /// Present or absent together with the other fields of the group, which ends the fields of
+    /// version 1.
     Group,
 }
 
@@ -239,7 +240,8 @@ impl Field {
         Self { name, kind, presence: Presence::SinceVersion2 }
     }
 
-    /// A field of the group of optional fields, which are all there or all absent. Version 1 of the file kept one byte for the group.
+    /// A field of the group of optional fields, which are all there or all absent. Version 1 of the
+    /// file kept one byte for the group.
     pub const fn grouped(name: &'static str, kind: FieldType) -> Self {
         Self { name, kind, presence: Presence::Group }
     }
@@ -279,7 +281,8 @@ pub fn check_fields(tag: &str, fields: &Fields, schema: &Schema) -> Result<(), D
     Ok(())
 }
 
-/// The fields that version 1 of the index file wrote: in the order of the schema, without names, integers of fixed size.
+/// The fields that version 1 of the index file wrote: in the order of the schema, without names,
+/// integers of fixed size.
 ///
 /// # Errors
 /// [`DecodeError::Meta`] if the bytes are others.
@@ -316,7 +319,8 @@ fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::value("the fields", "a string is not UTF-8"))
 }
 
-/// The metrics by the numbers that version 1 of the file gave them; number 5 is [`Metric::Lp`], with its exponent.
+/// The metrics by the numbers that version 1 of the file gave them; number 5 is [`Metric::Lp`],
+/// with its exponent.
 const METRICS: [Option<Metric>; 10] = [
     Some(Metric::L2),
     Some(Metric::InnerProduct),

@@ -32,8 +32,9 @@ use std::ops::Range;
 /// queries are cut into batches or on the parallel mode; a call that fails leaves the index as it was (a removal or an update whose
 /// store fails half way may be done in part).
 ///
-/// The verbs are methods of `dyn Index` itself, those of abilities too: with default options under their own name, with options as
-/// `*_with`. A verb of an ability that the index lacks is an error that says what would help.
+/// The verbs are methods of `dyn Index` itself, those of abilities too: with default options under
+/// their own name, with options as `*_with`. A verb of an ability that the index lacks is an error
+/// that says what would help.
 ///
 /// ```no_run
 /// # fn get() -> Box<dyn ivf_core::Index> { unimplemented!() }
@@ -76,7 +77,8 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
         self.spec_text().to_string()
     }
 
-    /// The `k` nearest vectors of each query, as many as there are: what `search` of `dyn Index` calls.
+    /// The `k` nearest vectors of each query, as many as there are: what `search` of `dyn Index`
+    /// calls.
     ///
     /// # Errors
     /// [`SearchError`]: `k` is 0, queries of another dimension or with a NaN or an infinity, a parameter the index does not
@@ -88,19 +90,20 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError>;
 
-    /// The parameters that a search takes; any other is [`SearchError::UnsupportedParam`]. ([`SearchParams::retain`] leaves the others
-    /// out of a config.)
+    /// The parameters that a search takes; any other is [`SearchError::UnsupportedParam`].
+    /// ([`SearchParams::retain`] leaves the others out of a config.)
     fn takes(&self) -> Takes;
 
-    /// The index and its components, from the outside in, with their knobs: transforms, wrappers, the coarse quantizer, the codec,
-    /// the lists.
+    /// The index and its components, from the outside in, with their knobs: transforms, wrappers,
+    /// the coarse quantizer, the codec, the lists.
     fn parts(&self) -> Vec<Part>;
 
-    /// Sets the knob `name` of the part at `path` (a [`Part::path`]; `""` is the index itself). `set_knob` of `dyn Index` finds the part by
-    /// itself.
+    /// Sets the knob `name` of the part at `path` (a [`Part::path`]; `""` is the index itself).
+    /// `set_knob` of `dyn Index` finds the part by itself.
     ///
     /// # Errors
-    /// [`KnobError`] for a path or a name that is not there, or a value out of range. The index is as it was.
+    /// [`KnobError`] for a path or a name that is not there, or a value out of range. The index is
+    /// as it was.
     fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError>;
 
     /// Bytes of memory that vectors and tables take.
@@ -116,8 +119,9 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     /// [`StoreError`] if the lists cannot be read.
     fn export(&self) -> Result<Node<'_>, StoreError>;
 
-    /// The index as it is now, for a reader while this one changes, or the other way round. It shares what neither changes: the
-    /// quantizer, the codec, and lists in memory until one of the two writes to them. (Faiss's `clone_index` copies.)
+    /// The index as it is now, for a reader while this one changes, or the other way round. It
+    /// shares what neither changes: the quantizer, the codec, and lists in memory until one of the
+    /// two writes to them. (Faiss's `clone_index` copies.)
     ///
     /// # Errors
     /// [`StoreError::NoSnapshot`] if the lists are in a store that cannot be copied.
@@ -203,8 +207,9 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
         None
     }
 
-    /// The same, to change: knobs, the quantizer, the order of lists. Vectors go through the wrapper, which keeps ids, or other copies of
-    /// them; one that was added or removed behind its back is found under a wrong id, or none, and such an index cannot be saved.
+    /// The same, to change: knobs, the quantizer, the order of lists. Vectors go through the
+    /// wrapper, which keeps ids, or other copies of them; one that was added or removed behind its
+    /// back is found under a wrong id, or none, and such an index cannot be saved.
     fn wrapped_mut(&mut self) -> Option<&mut dyn Index> {
         None
     }
@@ -249,8 +254,9 @@ impl dyn Index + '_ {
         self.as_ivf().or_else(|| self.wrapped()?.find_ivf())
     }
 
-    /// The same, to change: `index.find_ivf_mut()` and then [`set_nprobe`](IndexIvfMut::set_nprobe). See
-    /// [`wrapped_mut`](Index::wrapped_mut) for what may be changed behind a wrapper.
+    /// The same, to change: `index.find_ivf_mut()` and then
+    /// [`set_nprobe`](IndexIvfMut::set_nprobe). See [`wrapped_mut`](Index::wrapped_mut) for what
+    /// may be changed behind a wrapper.
     pub fn find_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
         if self.as_ivf().is_some() {
             return self.as_ivf_mut();
@@ -266,7 +272,8 @@ impl dyn Index + '_ {
         self.train_with(rows, &TrainOptions::new())
     }
 
-    /// [`Train::train`]; an index without the ability has nothing to learn and says so with an empty report.
+    /// [`Train::train`]; an index without the ability has nothing to learn and says so with an
+    /// empty report.
     ///
     /// # Errors
     /// As [`Train::train`].

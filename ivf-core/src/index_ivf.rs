@@ -33,17 +33,20 @@ pub trait IndexIvf: Index {
     /// How work is cut up unless a call says otherwise.
     fn parallel_mode(&self) -> ParallelMode;
 
-    /// The coarse quantizer; `None` before training. Whoever holds it may go on using it while the index changes.
+    /// The coarse quantizer; `None` before training. Whoever holds it may go on using it while the
+    /// index changes.
     fn quantizer(&self) -> Option<Arc<dyn Level1Quantizer>>;
 
-    /// The lists as they are now; `None` before training. They stay as they are while somebody holds them: the index goes on with a
-    /// [snapshot](InvertedLists::snapshot). (An engine whose lists are elsewhere hands out copies of their contents.)
+    /// The lists as they are now; `None` before training. They stay as they are while somebody
+    /// holds them: the index goes on with a [snapshot](InvertedLists::snapshot). (An engine whose
+    /// lists are elsewhere hands out copies of their contents.)
     fn lists(&self) -> Option<Arc<dyn InvertedLists>>;
 
     /// The codec of the lists; `None` before training.
     fn codec(&self) -> Option<Arc<dyn Codec>>;
 
-    /// Whether codes are of residuals: the differences between vectors and the centroids of their lists.
+    /// Whether codes are of residuals: the differences between vectors and the centroids of their
+    /// lists.
     fn by_residual(&self) -> bool;
 
     /// The lists that the coarse quantizer names for each query, nearest first: the first half of a search. (Faiss's `search_centroid`
@@ -58,11 +61,13 @@ pub trait IndexIvf: Index {
     /// finds into `sinks[i]`, on top of what is there (Faiss's flag "no heap init"): several calls, over shards or in rounds,
     /// accumulate into the same sinks.
     ///
-    /// Of `params`, `nprobe`, `ensure_k`, `max_results`, `max_empty_lists` and those of the quantizer have no meaning here and are errors.
+    /// Of `params`, `nprobe`, `ensure_k`, `max_results`, `max_empty_lists` and those of the
+    /// quantizer have no meaning here and are errors.
     ///
     /// # Errors
-    /// [`SearchError`]: as [`Index::search_rows`]; as many probe rows and sinks as queries are needed; a probe past the last list.
-    /// The sinks are untouched then, unless the lists could not be read or the search was cancelled half way.
+    /// [`SearchError`]: as [`Index::search_rows`]; as many probe rows and sinks as queries are
+    /// needed; a probe past the last list. The sinks are untouched then, unless the lists could not
+    /// be read or the search was cancelled half way.
     fn search_preassigned_into(
         &self,
         queries: AnyRows<'_>,
@@ -153,8 +158,9 @@ pub trait IndexIvf: Index {
     /// [`ReconstructError`]: no such list or entry ([`ReconstructError::Store`]), another length, not trained.
     fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError>;
 
-    /// [`Index::search_rows`], and the standalone codes of the results in the same order, one after the other (`hits.total()` codes of
-    /// [`sa_code_size`](crate::StandaloneCodec::sa_code_size) bytes, which [`sa_decode`](crate::StandaloneCodec::sa_decode) decodes).
+    /// [`Index::search_rows`], and the standalone codes of the results in the same order, one after
+    /// the other (`hits.total()` codes of [`sa_code_size`](crate::StandaloneCodec::sa_code_size)
+    /// bytes, which [`sa_decode`](crate::StandaloneCodec::sa_decode) decodes).
     ///
     /// # Errors
     /// As [`Index::search_rows`].
@@ -187,7 +193,8 @@ pub trait IndexIvf: Index {
 
 /// The write half of an inverted-file index: what knows of its lists.
 pub trait IndexIvfMut: IndexIvf {
-    /// Sets the lists probed for each query unless a call says otherwise (1 until somebody sets it; a stored index keeps its own).
+    /// Sets the lists probed for each query unless a call says otherwise (1 until somebody sets it;
+    /// a stored index keeps its own).
     ///
     /// # Errors
     /// [`KnobError::Value`] for 0.
@@ -206,8 +213,9 @@ pub trait IndexIvfMut: IndexIvf {
         options: &AddOptions<'_>,
     ) -> Result<AddReport, AddError>;
 
-    /// Puts another quantizer, of the same lists, in the place of this one: another way to find the same centroids. An empty index
-    /// takes any of as many lists. Knobs of the old quantizer keep their values if the new one has the same knobs; the others are gone.
+    /// Puts another quantizer, of the same lists, in the place of this one: another way to find the
+    /// same centroids. An empty index takes any of as many lists. Knobs of the old quantizer keep
+    /// their values if the new one has the same knobs; the others are gone.
     ///
     /// # Errors
     /// [`ReplaceError`]: another dimension, metric or number of lists; other centroids, if there are vectors. The index is as it was.
@@ -225,9 +233,9 @@ pub trait IndexIvfMut: IndexIvf {
     /// order of the lists in ties.
     ///
     /// # Errors
-    /// [`ReplaceError`]: `order` does not name every list once, the quantizer cannot renumber its lists
-    /// ([`ReplaceError::FixedNumbers`]), or lists cannot be read or written. The index is as it was (unless a store fails
-    /// a second time, when its lists are put back).
+    /// [`ReplaceError`]: `order` does not name every list once, the quantizer cannot renumber its
+    /// lists ([`ReplaceError::FixedNumbers`]), or lists cannot be read or written. The index is as
+    /// it was (unless a store fails a second time, when its lists are put back).
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError>;
 
     /// Numbers the lists by their lengths, the longest first, lists of one length in the order they are in; gives the order. (Faiss's

@@ -24,8 +24,8 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]);
     /// Reads `slot` into `code` (`code_size` bytes).
     fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]);
-    /// Writes codes, one after the other, into the slots `slots`. A layout that puts many codes down at once in less time than one after
-    /// the other does better than this.
+    /// Writes codes, one after the other, into the slots `slots`. A layout that puts many codes
+    /// down at once in less time than one after the other does better than this.
     fn pack(&self, planes: &mut [&mut [u8]], slots: Range<usize>, codes: &[u8]) {
         let size = codes.len() / slots.len().max(1);
         slots.zip(codes.chunks_exact(size.max(1))).for_each(|(slot, code)| self.put(planes, slot, code));
@@ -54,9 +54,10 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
 ///   plane 1   | block 0                | block 1                       |     2 x block_bytes(1)
 /// ```
 ///
-/// Stores move blocks and call [`pack`](Self::pack), [`unpack`](Self::unpack), [`put`](Self::put), [`get`](Self::get) and
-/// [`copy`](Self::copy); they never look inside. A plane starts on a 64-byte boundary. Whoever writes a list zeroes the slots past its end; who reads one may find anything there,
-/// since it may lie in a file.
+/// Stores move blocks and call [`pack`](Self::pack), [`unpack`](Self::unpack), [`put`](Self::put),
+/// [`get`](Self::get) and [`copy`](Self::copy); they never look inside. A plane starts on a 64-byte
+/// boundary. Whoever writes a list zeroes the slots past its end; who reads one may find anything
+/// there, since it may lie in a file.
 ///
 /// ```
 /// use ivf_core::CodeLayout;
@@ -142,8 +143,8 @@ impl CodeLayout {
         Self { name: name.into(), codec: "".into(), is_rows: false, code_size, block_len, block_bytes, packer }
     }
 
-    /// The same layout of the codes of the codec with this tag: lists of another codec's codes, of equal sizes perhaps, are not taken
-    /// for lists of these.
+    /// The same layout of the codes of the codec with this tag: lists of another codec's codes, of
+    /// equal sizes perhaps, are not taken for lists of these.
     #[must_use]
     pub fn of_codec(self, tag: &str) -> Self {
         Self { codec: tag.into(), ..self }
@@ -249,7 +250,8 @@ impl CodeLayout {
         }
     }
 
-    /// The `len` slots from `first` on, cut at the ends of blocks: for each block its number, its slots, and their ranks.
+    /// The `len` slots from `first` on, cut at the ends of blocks: for each block its number, its
+    /// slots, and their ranks.
     fn runs(&self, first: usize, len: usize) -> impl Iterator<Item = (usize, Range<usize>, Range<usize>)> {
         let block_len = self.block_len;
         let mut done = 0;

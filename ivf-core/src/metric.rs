@@ -11,8 +11,9 @@ use std::str::FromStr;
 /// machine. A sum that comes out as NaN (an inner product of numbers near `f32::MAX` that overflows, negative coordinates under a
 /// metric of distributions) is no hit.
 ///
-/// A metric has one spelling, in factory calls, on the command line and in config files (serde): the one that it is displayed
-/// with. Reading takes upper and lower case, and the names of the variants with or without `_` and `-`.
+/// A metric has one spelling, in factory calls, on the command line and in config files (serde):
+/// the one that it is displayed with. Reading takes upper and lower case, and the names of the
+/// variants with or without `_` and `-`.
 ///
 /// ```
 /// use ivf_core::Metric;

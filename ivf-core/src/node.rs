@@ -230,7 +230,8 @@ pub struct StoredArray {
 pub enum StoredFields {
     /// By name.
     Named(Fields),
-    /// As version 1 of the index file wrote them: the values alone, in the order that the kind's [`Schema`] knows.
+    /// As version 1 of the index file wrote them: the values alone, in the order that the kind's
+    /// [`Schema`] knows.
     Version1(Vec<u8>),
 }
 
@@ -264,7 +265,8 @@ impl StoredNode {
     /// The fields, which must be those of the kind's schema.
     ///
     /// # Errors
-    /// [`DecodeError::Meta`] if they do not decode, [`DecodeError::Missing`] or [`DecodeError::Value`] if they are others.
+    /// [`DecodeError::Meta`] if they do not decode, [`DecodeError::Missing`] or
+    /// [`DecodeError::Value`] if they are others.
     pub fn fields(&self, schema: &Schema) -> Result<NodeFields<'_>, DecodeError> {
         let fields = match &self.fields {
             StoredFields::Named(fields) => Cow::Borrowed(fields),

@@ -1,7 +1,8 @@
 //! Parameters as data: their names, what they may be, and settings of them.
 //!
-//! A component (a codec, a quantizer, a wrapper) declares its own parameters as [`Param`]s. The index that it is part of shows each
-//! as a knob, whose value it keeps and saves, and takes it by name in each call ([`SearchParams::set`](crate::SearchParams::set)).
+//! A component (a codec, a quantizer, a wrapper) declares its own parameters as [`Param`]s. The
+//! index that it is part of shows each as a knob, whose value it keeps and saves, and takes it by
+//! name in each call ([`SearchParams::set`](crate::SearchParams::set)).
 
 use crate::error::KnobError;
 use std::borrow::Cow;
@@ -153,8 +154,8 @@ impl ParamRange {
         Self::Whole { least, most: u64::MAX }
     }
 
-    /// The value in the form that the parameter has: a whole number as [`KnobValue::Int`], a number as [`KnobValue::Float`], a word
-    /// with its own spelling. `None` if it is out of range.
+    /// The value in the form that the parameter has: a whole number as [`KnobValue::Int`], a number
+    /// as [`KnobValue::Float`], a word with its own spelling. `None` if it is out of range.
     pub fn normal(&self, value: &KnobValue) -> Option<KnobValue> {
         match self {
             Self::Bool => value.as_bool().map(KnobValue::Bool),
@@ -231,7 +232,8 @@ impl Param {
     }
 }
 
-/// Values of parameters, by name: what somebody has set, in the order of the names. A few values, cheap to clone.
+/// Values of parameters, by name: what somebody has set, in the order of the names. A few values,
+/// cheap to clone.
 ///
 /// ```
 /// use ivf_core::param::Settings;
@@ -316,8 +318,8 @@ impl Settings {
         self
     }
 
-    /// For each parameter its value: the one set here, else the one in `rest`, else its default. Values are in
-    /// [normal](ParamRange::normal) form.
+    /// For each parameter its value: the one set here, else the one in `rest`, else its default.
+    /// Values are in [normal](ParamRange::normal) form.
     ///
     /// # Errors
     /// [`KnobError::Value`] for one out of range.

@@ -77,8 +77,8 @@ fn find(parts: &[Part], name: &str) -> Option<Place> {
 
 /// Knobs by name, whichever part has them.
 impl dyn Index + '_ {
-    /// Sets the knob `name`; if several parts have one of that name, the outermost. `quantizer_<name>` is the knob of the coarse
-    /// quantizer.
+    /// Sets the knob `name`; if several parts have one of that name, the outermost.
+    /// `quantizer_<name>` is the knob of the coarse quantizer.
     ///
     /// # Errors
     /// [`KnobError`] for a name that no part knows or a value out of range.
@@ -97,9 +97,9 @@ impl dyn Index + '_ {
     }
 }
 
-/// Sets several knobs at once: `"nprobe=16,quantizer_efSearch=64"`, as Faiss's `ParameterSpace`. A name may be a path:
-/// `"quantizer/efSearch=64"`. All are set or none; only a knob that refuses the value it had (a direct map that no longer fits its
-/// ids) stays set, and that is the error then.
+/// Sets several knobs at once: `"nprobe=16,quantizer_efSearch=64"`, as Faiss's `ParameterSpace`. A
+/// name may be a path: `"quantizer/efSearch=64"`. All are set or none; only a knob that refuses the
+/// value it had (a direct map that no longer fits its ids) stays set, and that is the error then.
 ///
 /// # Errors
 /// [`KnobError`] for the first that is malformed, unknown or out of range.
@@ -156,7 +156,8 @@ pub fn unknown_part(path: &str, parts: &[Part]) -> KnobError {
     KnobError::NoSuchPart { path: path.to_owned(), known: known.join(", ") }
 }
 
-/// The rest of a path below the part `name`: `""` for the part itself; `None` if it is not below it.
+/// The rest of a path below the part `name`: `""` for the part itself; `None` if it is not below
+/// it.
 pub fn below<'p>(path: &'p str, name: &str) -> Option<&'p str> {
     match path.strip_prefix(name)? {
         "" => Some(""),

@@ -17,8 +17,8 @@ impl Probes {
     /// `n x nprobe` lists with their coarse distances (smaller is closer), row after row.
     ///
     /// # Errors
-    /// [`SearchError::InvalidParam`] if `nprobe` is zero, [`SearchError::Probes`] if the two differ in length or do not divide
-    /// into rows.
+    /// [`SearchError::InvalidParam`] if `nprobe` is zero, [`SearchError::Probes`] if the two differ
+    /// in length or do not divide into rows.
     pub fn new(nprobe: usize, lists: Vec<Option<ListNo>>, distances: Vec<f32>) -> Result<Self, SearchError> {
         if nprobe == 0 {
             return Err(SearchError::invalid("nprobe", "at least 1", 0));

@@ -64,11 +64,11 @@ impl Centroids for Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Promise {
-    /// The lists it names are the nearest ones. Without it they are near (a graph, an index that probes few of its own lists), and
-    /// a row may have fewer.
+    /// The lists it names are the nearest ones. Without it they are near (a graph, an index that
+    /// probes few of its own lists), and a row may have fewer.
     pub exact: bool,
-    /// The lists for `k` probes begin with those for fewer: `assign(1)` begins `assign(k)`. An index that widens a search then scans
-    /// only what is new.
+    /// The lists for `k` probes begin with those for fewer: `assign(1)` begins `assign(k)`. An
+    /// index that widens a search then scans only what is new.
     pub prefix: bool,
 }
 
@@ -87,12 +87,14 @@ pub trait Level1Quantizer: Centroids {
     /// The tag of its kind, in files and of [`export`](Self::export)'s node.
     fn tag(&self) -> &str;
 
-    /// The `nprobe` lists nearest to each row (as near as [`promise`](Self::promise) says), nearest first, ties by list number, no list
-    /// twice. Coarse distances are the inner ones (smaller is closer) of the metric it was trained for, to the centroids. At most
-    /// `nlist` probes come back for each row; those that it does not find are absent, and stand last.
+    /// The `nprobe` lists nearest to each row (as near as [`promise`](Self::promise) says), nearest
+    /// first, ties by list number, no list twice. Coarse distances are the inner ones (smaller is
+    /// closer) of the metric it was trained for, to the centroids. At most `nlist` probes come back
+    /// for each row; those that it does not find are absent, and stand last.
     ///
     /// # Errors
-    /// [`SearchError`]: rows of another dimension, `nprobe` 0, a parameter it does not take, cancelled.
+    /// [`SearchError`]: rows of another dimension, `nprobe` 0, a parameter it does not take,
+    /// cancelled.
     fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError>;
 
     /// What it promises of its probes.
@@ -139,15 +141,15 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// [`BuildError`].
     fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError>;
 
-    /// How many training vectors it uses at most: of more, it draws this many. 0 if it learns nothing from vectors, `usize::MAX` if it
-    /// uses all there are.
+    /// How many training vectors it uses at most: of more, it draws this many. 0 if it learns
+    /// nothing from vectors, `usize::MAX` if it uses all there are.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
     /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those vectors (as `f32`).
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
 
-    /// The parameters of [`Level1Quantizer::assign`]: an index shows them as knobs of its part `quantizer`, and takes them in each search
-    /// as `quantizer_<name>`.
+    /// The parameters of [`Level1Quantizer::assign`]: an index shows them as knobs of its part
+    /// `quantizer`, and takes them in each search as `quantizer_<name>`.
     fn params(&self, _dim: usize, _metric: Metric) -> Vec<Param> {
         Vec::new()
     }

@@ -177,7 +177,8 @@ pub struct ScanQuery<'a> {
 pub enum Exactness {
     /// A distance is that to the vector which the code decodes to, up to the rounding of sums.
     Exact,
-    /// A distance is an estimate of that to the vector which was encoded, and at most [`InvertedListScanner::bound`] away from it.
+    /// A distance is an estimate of that to the vector which was encoded, and at most
+    /// [`InvertedListScanner::bound`] away from it.
     Bounded,
     /// A distance is an estimate of that to the vector which was encoded.
     Estimate,
@@ -202,9 +203,10 @@ pub trait InvertedListScanner: Send {
     /// If it has another dimension than the codec.
     fn set_query(&mut self, query: &[f32]);
 
-    /// All lists that the query is about to scan, in probe order: for tables that depend on several lists of a query. Called after
-    /// [`set_query`](Self::set_query) and before its first list is set; a search that goes on in rounds calls it for each round. A scan
-    /// of a query may be split over several scanners: each is told of all lists, and may scan some.
+    /// All lists that the query is about to scan, in probe order: for tables that depend on several
+    /// lists of a query. Called after [`set_query`](Self::set_query) and before its first list is
+    /// set; a search that goes on in rounds calls it for each round. A scan of a query may be split
+    /// over several scanners: each is told of all lists, and may scan some.
     fn set_probes(&mut self, _probes: &[PlannedProbe]) {}
 
     /// The list that later calls speak of, and the query's coarse distance from it: the inner distance, in the index's metric,
@@ -225,8 +227,8 @@ pub trait InvertedListScanner: Send {
         Exactness::Exact
     }
 
-    /// How far [`distance`](Self::distance) to a code may be from the distance to the vector that was encoded, for scanners that are
-    /// [`Exactness::Bounded`].
+    /// How far [`distance`](Self::distance) to a code may be from the distance to the vector that
+    /// was encoded, for scanners that are [`Exactness::Bounded`].
     ///
     /// # Panics
     /// As [`distance`](Self::distance).
@@ -255,8 +257,9 @@ pub trait InvertedListScanner: Send {
         }
     }
 
-    /// The queries that later calls of [`scan_batch`](Self::scan_batch) speak of by their numbers, each with all lists that it is about
-    /// to scan, in probe order. A scanner that makes something for a query may make it here, once for all lists.
+    /// The queries that later calls of [`scan_batch`](Self::scan_batch) speak of by their numbers,
+    /// each with all lists that it is about to scan, in probe order. A scanner that makes something
+    /// for a query may make it here, once for all lists.
     ///
     /// # Panics
     /// If they have another dimension than the codec, or there is not one row of probes a query.

@@ -17,11 +17,12 @@ pub trait TransformSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// [`BuildError`] if it cannot work with that dimension or metric.
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError>;
 
-    /// How many training vectors it can use; 0 if it learns nothing from vectors, whatever the options.
+    /// How many training vectors it can use; 0 if it learns nothing from vectors, whatever the
+    /// options.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
-    /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those vectors (as `f32`) and what it has
-    /// learnt in the end.
+    /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those
+    /// vectors (as `f32`) and what it has learnt in the end.
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
 
     /// Learns the transform from vectors (all finite) for an index of this metric.
@@ -38,7 +39,8 @@ pub trait TransformSpec: Send + Sync + fmt::Debug + fmt::Display {
 
 /// A trained map from vectors to vectors.
 ///
-/// Both sides may rely on: it never changes; each row is transformed by itself, so that answers do not depend on how rows are cut up.
+/// Both sides may rely on: it never changes; each row is transformed by itself, so that answers do
+/// not depend on how rows are cut up.
 pub trait Transform: Send + Sync + fmt::Debug {
     /// The specification it was trained from.
     fn spec(&self) -> Arc<dyn TransformSpec>;

@@ -5,14 +5,17 @@ use ivf_core::error::StoreError;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// An index that threads share: readers search a snapshot of it, writers change it one after the other and publish the next snapshot.
+/// An index that threads share: readers search a snapshot of it, writers change it one after the
+/// other and publish the next snapshot.
 ///
-/// A reader never waits for a writer, and a snapshot stays as it is for as long as somebody holds it. Publishing costs what
-/// [`Index::clone_index`] does: lists in memory are shared, and an update copies those that it writes to. One update with many
-/// vectors costs less than many updates with few.
+/// A reader never waits for a writer, and a snapshot stays as it is for as long as somebody holds
+/// it. Publishing costs what [`Index::clone_index`] does: lists in memory are shared, and an update
+/// copies those that it writes to. One update with many vectors costs less than many updates with
+/// few.
 ///
-/// Neither [`load`](Self::load) nor a search of what it gives holds a lock, so tasks of a thread pool may call both. An update
-/// holds one while it runs: do not call [`update`](Self::update) from a task of the pool that the update itself runs on.
+/// Neither [`load`](Self::load) nor a search of what it gives holds a lock, so tasks of a thread
+/// pool may call both. An update holds one while it runs: do not call [`update`](Self::update) from
+/// a task of the pool that the update itself runs on.
 ///
 /// ```
 /// use ivf_core::{Index, Metric, Rows, SearchParams};
@@ -33,7 +36,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 pub struct SharedIndex {
     /// What readers get.
     published: RwLock<Arc<dyn Index>>,
-    /// What writers change; nothing after a change that failed: the next one begins with what is published.
+    /// What writers change; nothing after a change that failed: the next one begins with what is
+    /// published.
     working: Mutex<Option<Box<dyn Index>>>,
 }
 
@@ -58,8 +62,9 @@ impl SharedIndex {
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the index, and publishes what came of it if `change` succeeds. After an error readers go on with what they had, and
-    /// so does the next update: what `change` did before it failed is undone.
+    /// Changes the index, and publishes what came of it if `change` succeeds. After an error
+    /// readers go on with what they had, and so does the next update: what `change` did before it
+    /// failed is undone.
     ///
     /// # Errors
     /// What `change` says; a [`StoreError`] if there is no snapshot to publish.

@@ -12,8 +12,9 @@ use ivf_cpu::executor_or_global;
 use ivf_cpu::simd::{Kernel, Level, Simd};
 use std::sync::Arc;
 
-/// Bytes that the first-pass tables of a block of queries may take, so that they stay in a cache. (Whole tables that are made once for a
-/// query, four times as much, lie beside them, and are seldom looked at.)
+/// Bytes that the first-pass tables of a block of queries may take, so that they stay in a cache.
+/// (Whole tables that are made once for a query, four times as much, lie beside them, and are
+/// seldom looked at.)
 const BLOCK_BYTES: usize = 1 << 22;
 
 /// A query's tables for a first pass are as many bytes as this many codes of a list. Twice as many codes, and reading the tables again
@@ -90,7 +91,8 @@ impl BoundPq {
         }
     }
 
-    /// What residuals of a list are coded relative to: its centroid with the quantizer's mean added. `room` has `dim` places.
+    /// What residuals of a list are coded relative to: its centroid with the quantizer's mean
+    /// added. `room` has `dim` places.
     ///
     /// # Panics
     /// If there is no such list.

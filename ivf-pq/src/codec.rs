@@ -124,7 +124,8 @@ impl PqCodec {
         Self::from_parts(quantizer, metric).expect("L2 or inner product")
     }
 
-    /// The codec of a trained quantizer, with every check that reading a file does (those of [`ProductQuantizer::new`] among them).
+    /// The codec of a trained quantizer, with every check that reading a file does (those of
+    /// [`ProductQuantizer::new`] among them).
     ///
     /// # Errors
     /// [`PartsError::Build`] for a metric other than L2 and inner product.

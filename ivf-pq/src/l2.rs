@@ -1,4 +1,5 @@
-//! Scanning for L2 and codes of residuals: a first pass by bytes of the list and bytes of the query, exact distances part by part.
+//! Scanning for L2 and codes of residuals: a first pass by bytes of the list and bytes of the
+//! query, exact distances part by part.
 
 use crate::bound::BoundPq;
 use crate::per_query::Sums;
@@ -12,7 +13,8 @@ use ivf_core::{InvertedListScanner, ListNo, Rows, Sink};
 use ivf_cpu::kernels::{Distance, L2};
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 
-/// The most codes of a list whose distances are computed from the centroids; for more, tables are made.
+/// The most codes of a list whose distances are computed from the centroids; for more, tables are
+/// made.
 const SINGLES: usize = 24;
 
 /// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for, a distance is the sum of the parts

@@ -1,4 +1,5 @@
-//! Scanning where a query has one set of tables for all lists: for the inner product, and for L2 if codes are of the vectors themselves.
+//! Scanning where a query has one set of tables for all lists: for the inner product, and for L2 if
+//! codes are of the vectors themselves.
 
 use crate::bound::BoundPq;
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
@@ -35,8 +36,8 @@ impl Exact for Sums<'_> {
     }
 }
 
-/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for, a distance is a start and a sum of
-/// entries, one for each part:
+/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for,
+/// a distance is a start and a sum of entries, one for each part:
 ///
 /// ```text
 /// codes of               distance             start        sum of entries

@@ -95,8 +95,8 @@ impl ProductQuantizer {
     /// The quantizer of these codebooks: for each part 256 centroids, row after row.
     ///
     /// # Errors
-    /// [`PartsError::Mismatch`] if parts do not follow one another, a codebook or the mean has another length, a number is not
-    /// finite, or there are more than [`MAX_DIM`] dimensions.
+    /// [`PartsError::Mismatch`] if parts do not follow one another, a codebook or the mean has
+    /// another length, a number is not finite, or there are more than [`MAX_DIM`] dimensions.
     pub fn new(parts: Vec<Range<usize>>, codebooks: Vec<Vec<f32>>, mean: Option<Vec<f32>>) -> Result<Self, PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         let dim = parts.last().map_or(0, |last| last.end);

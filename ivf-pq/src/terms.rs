@@ -9,7 +9,8 @@ use ivf_cpu::kernels::{InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, Level, Simd};
 use ivf_cpu::{column_means, executor_or_global};
 
-/// Lists that one task works on. The number of threads does not change it, and no list's bytes depend on another list's task.
+/// Lists that one task works on. The number of threads does not change it, and no list's bytes
+/// depend on another list's task.
 pub(crate) const TASK_LISTS: usize = 64;
 
 /// The bytes of a list go so far; the query's may take what is left of 255, and what goes beyond counts as 255.
@@ -57,8 +58,9 @@ pub(crate) struct OfQuery {
 }
 
 impl Terms {
-    /// For lists around these centroids, row after row. None if there is no first pass: for too many parts, for bytes that would take
-    /// more than [`Binding::table_memory`], and for one list. (The tables of one list are made once for a query, and are finer.)
+    /// For lists around these centroids, row after row. None if there is no first pass: for too
+    /// many parts, for bytes that would take more than [`Binding::table_memory`], and for one list.
+    /// (The tables of one list are made once for a query, and are finer.)
     ///
     /// # Errors
     /// [`Cancelled`].
@@ -150,8 +152,9 @@ struct Lists<'a> {
 }
 
 impl Lists<'_> {
-    /// What the centroid of a list adds to each entry: the norms of the parts' centroids less twice their products with it. Gives its
-    /// distance from the middle. (A function and not a closure, which would not be compiled for the instruction set.)
+    /// What the centroid of a list adds to each entry: the norms of the parts' centroids less twice
+    /// their products with it. Gives its distance from the middle. (A function and not a closure,
+    /// which would not be compiled for the instruction set.)
     #[inline(always)]
     fn entries<S: Simd>(self, simd: S, centroid: &[f32], tables: &mut [Table]) -> f64 {
         let moved: Vec<f32> = centroid.iter().zip(self.middle).map(|(c, middle)| c - middle).collect();

@@ -21,8 +21,9 @@ use std::sync::Arc;
 /// Ids that count up by one are not stored (see [`Ids::Run`]). Lists that were read stay in the bytes they were read into, or in the
 /// mapped or opened file, until something is written to them: then they are copied, and what they came from is as it was.
 ///
-/// A clone, and a [snapshot](InvertedLists::snapshot), shares all lists and takes a pointer for every 256 of them. Whoever writes to a
-/// list afterwards gets a copy of that list. A list without entries takes no memory.
+/// A clone, and a [snapshot](InvertedLists::snapshot), shares all lists and takes a pointer for
+/// every 256 of them. Whoever writes to a list afterwards gets a copy of that list. A list without
+/// entries takes no memory.
 ///
 /// ```text
 /// own     -      -      list 2     -          written to
@@ -400,7 +401,8 @@ impl ArrayList {
                 }
                 return;
             }
-            // Codes that go to one list are not neighbours in the batch: they are gathered block by block, then packed.
+            // Codes that go to one list are not neighbours in the batch: they are gathered block by
+            // block, then packed.
             let (mut rows, mut slot) = (Vec::new(), start);
             let mut codes = group.codes();
             while codes.len() > 0 {

@@ -52,8 +52,8 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
     /// The store for a file or another reader of its insides.
     fn export(&self) -> Result<Node<'_>, StoreError>;
 
-    /// The lists as they are now: what is written to either of the two afterwards does not show in the other. A store in memory shares
-    /// what neither changes.
+    /// The lists as they are now: what is written to either of the two afterwards does not show in
+    /// the other. A store in memory shares what neither changes.
     ///
     /// # Errors
     /// [`StoreError::NoSnapshot`] for a store that cannot be copied.
@@ -89,7 +89,8 @@ pub trait InvertedListsMut: InvertedLists {
     /// Overwrites an entry.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchEntry`] past the end of the list, [`StoreError::Segment`] for a code of another length.
+    /// [`StoreError::NoSuchEntry`] past the end of the list, [`StoreError::Segment`] for a code of
+    /// another length.
     fn put(&mut self, at: Location, id: Id, code: &[u8]) -> Result<(), StoreError>;
 
     /// Removes the entries at `offsets` (ascending, each once) and closes the gaps from the end of the list.
@@ -112,8 +113,8 @@ pub trait InvertedListsMut: InvertedLists {
     /// Replaces a whole list: `ids` with `codes` (rows of `code_size` bytes).
     ///
     /// # Errors
-    /// [`StoreError::NoSuchList`], [`StoreError::ListFull`], and [`StoreError::Segment`] if there is not one code an id; nothing is
-    /// replaced then.
+    /// [`StoreError::NoSuchList`], [`StoreError::ListFull`], and [`StoreError::Segment`] if there
+    /// is not one code an id; nothing is replaced then.
     fn replace(&mut self, list: ListNo, ids: &[Id], codes: &[u8]) -> Result<(), StoreError>;
 
     /// Empties every list.

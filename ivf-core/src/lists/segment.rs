@@ -122,7 +122,8 @@ impl Segment<'_> {
     /// Reads the codes of some entries, one after the other: a call of the packer a block.
     ///
     /// # Panics
-    /// If the entries pass `len`, `codes` has another length, or `layout` is another one than the segment was made with.
+    /// If the entries pass `len`, `codes` has another length, or `layout` is another one than the
+    /// segment was made with.
     pub fn unpack(&self, layout: &CodeLayout, entries: Range<usize>, codes: &mut [u8]) {
         assert!(entries.end <= self.len(), "entries {entries:?} of {}", self.len());
         assert_eq!(codes.len(), entries.len() * layout.code_size(), "room for a code an entry");

@@ -7,10 +7,11 @@ const CHUNK: usize = 256;
 
 type Chunk<T> = [Option<Arc<T>>; CHUNK];
 
-/// A slot for each list, most of them empty perhaps: chunks without a list take 8 bytes, those past the last list nothing.
+/// A slot for each list, most of them empty perhaps: chunks without a list take 8 bytes, those past
+/// the last list nothing.
 ///
-/// A clone shares the chunks, and each chunk its lists. Whoever changes a list gets a copy of it and of its chunk if somebody else has
-/// them too.
+/// A clone shares the chunks, and each chunk its lists. Whoever changes a list gets a copy of it
+/// and of its chunk if somebody else has them too.
 ///
 /// ```text
 /// chunks      0       1      2                        a clone: 3 pointers
@@ -55,7 +56,8 @@ impl<T: Clone> ListTable<T> {
         Arc::make_mut(self.chunk_mut(slot / CHUNK)[slot % CHUNK].get_or_insert_with(Arc::default))
     }
 
-    /// The lists in some slots, ascending, each once; [`Arc::make_mut`] makes one its own. Default ones where there was none.
+    /// The lists in some slots, ascending, each once; [`Arc::make_mut`] makes one its own. Default
+    /// ones where there was none.
     pub(super) fn many_mut(&mut self, slots: impl ExactSizeIterator<Item = usize> + Clone) -> Vec<&mut Arc<T>>
     where
         T: Default,

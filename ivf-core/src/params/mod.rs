@@ -25,22 +25,25 @@ mod takes;
 pub use options::{AddOptions, Cancel, DEFAULT_SEED, KMeansStart, NonFinite, Progress, TrainOptions};
 pub use takes::Takes;
 
-/// The one declaration of search parameters: each gives a field, a setter, a name, its documentation and a member of
-/// [`SearchParam`]. Those of the first block are values, which a config file and [`SearchParams::set`] can give; those of the second
-/// borrow something of the caller's.
+/// The one declaration of search parameters: each gives a field, a setter, a name, its
+/// documentation and a member of [`SearchParam`]. Those of the first block are values, which a
+/// config file and [`SearchParams::set`] can give; those of the second borrow something of the
+/// caller's.
 macro_rules! search_params {
     (
         values { $($(#[doc = $doc:literal])+ $value:ident: $type:ty = $Value:ident, $range:expr;)* }
         borrowed { $($(#[doc = $borrowed_doc:literal])+ $borrowed:ident: $borrowed_type:ty = $Borrowed:ident;)* }
     ) => {
-        /// What one search asks for. Every field is optional and means "as the index is set" when absent, so setting one never resets
-        /// another.
+        /// What one search asks for. Every field is optional and means "as the index is set" when
+        /// absent, so setting one never resets another.
         ///
-        /// A parameter that the index cannot honour is [`SearchError::UnsupportedParam`], never ignored;
-        /// [`Index::takes`](crate::Index::takes) says which it takes. Wrappers pass parameters on to the index they wrap. Codecs, quantizers
-        /// and wrappers have parameters of their own, set by name with [`set`](Self::set).
+        /// A parameter that the index cannot honour is [`SearchError::UnsupportedParam`], never
+        /// ignored; [`Index::takes`](crate::Index::takes) says which it takes. Wrappers pass
+        /// parameters on to the index they wrap. Codecs, quantizers and wrappers have parameters of
+        /// their own, set by name with [`set`](Self::set).
         ///
-        /// In a config file (serde) it is a map of names and values; what the caller owns (selectors, executors) is not part of it.
+        /// In a config file (serde) it is a map of names and values; what the caller owns
+        /// (selectors, executors) is not part of it.
         ///
         /// ```
         /// use ivf_core::{IdSelector, SearchParams};
@@ -65,8 +68,8 @@ macro_rules! search_params {
             /// Ends the search early with [`SearchError::Cancelled`].
             #[serde(skip)]
             pub cancel: Option<&'a Cancel>,
-            /// Parameters that a codec, a quantizer or a wrapper declares, by name. Those of the coarse quantizer have names that begin
-            /// with `quantizer_`.
+            /// Parameters that a codec, a quantizer or a wrapper declares, by name. Those of the
+            /// coarse quantizer have names that begin with `quantizer_`.
             #[serde(flatten)]
             pub own: Settings,
         }
@@ -79,8 +82,9 @@ macro_rules! search_params {
                 cancel: &'a Cancel,
             }
 
-            /// Sets a parameter by name: one of the fields that are plain values, or one that a component of the index declares. A value
-            /// that the field cannot have is an error of the search.
+            /// Sets a parameter by name: one of the fields that are plain values, or one that a
+            /// component of the index declares. A value that the field cannot have is an error of
+            /// the search.
             #[must_use]
             pub fn set(mut self, name: &str, value: impl Into<KnobValue>) -> Self {
                 let value = value.into();
@@ -95,8 +99,8 @@ macro_rules! search_params {
                 self
             }
 
-            /// The parameters that are set; those that a single query sets too. `executor` and `cancel`, which every index takes, are not
-            /// among them.
+            /// The parameters that are set; those that a single query sets too. `executor` and
+            /// `cancel`, which every index takes, are not among them.
             pub fn asked(&self) -> impl Iterator<Item = SearchParam> {
                 let of_queries = |param: SearchParam| {
                     self.per_query.is_some_and(|all| all.iter().any(|one| one.asked().any(|asked| asked == param)))
@@ -174,21 +178,27 @@ search_params! {
     values {
         /// Lists to probe for each query, at least 1; more than there are means all.
         nprobe: usize = Nprobe, ParamRange::at_least(1);
-        /// At most this many codes are scanned for each query, counted in probe order and before the filter; 0 means no limit.
+        /// At most this many codes are scanned for each query, counted in probe order and before
+        /// the filter; 0 means no limit.
         max_codes: usize = MaxCodes, ParamRange::at_least(0);
-        /// At most this many lists are scanned for each query, counted in probe order (those without codes do not count); 0 means no limit.
+        /// At most this many lists are scanned for each query, counted in probe order (those
+        /// without codes do not count); 0 means no limit.
         max_lists: usize = MaxLists, ParamRange::at_least(0);
-        /// Probe more lists, in rounds, for the queries that found fewer than k, until all lists are probed, or as many as
-        /// [`max_lists`](SearchParams::max_lists) or codes as [`max_codes`](SearchParams::max_codes) allow.
+        /// Probe more lists, in rounds, for the queries that found fewer than k, until all lists
+        /// are probed, or as many as [`max_lists`](SearchParams::max_lists) or codes as
+        /// [`max_codes`](SearchParams::max_codes) allow.
         ensure_k: bool = EnsureK, ParamRange::Bool;
-        /// A range search keeps at most this many results for each query, the nearest; 0 means no limit.
+        /// A range search keeps at most this many results for each query, the nearest; 0 means no
+        /// limit.
         max_results: usize = MaxResults, ParamRange::at_least(0);
-        /// A range search ends for a query once this many lists in a row, in probe order, had no result (those without codes do not count);
-        /// 0 means that it scans all it probes. (Faiss's `max_empty_result_buckets`.)
+        /// A range search ends for a query once this many lists in a row, in probe order, had no
+        /// result (those without codes do not count); 0 means that it scans all it probes. (Faiss's
+        /// `max_empty_result_buckets`.)
         max_empty_lists: usize = MaxEmptyLists, ParamRange::at_least(0);
         /// How the work is cut up. Results are the same in every mode.
         mode: ParallelMode = Mode, ParamRange::Word(ParallelMode::NAMES);
-        /// Candidates for each result that a refining index re-scores, at least 1. (At 1, refining changes only the order of results.)
+        /// Candidates for each result that a refining index re-scores, at least 1. (At 1, refining
+        /// changes only the order of results.)
         k_factor_rf: f32 = KFactorRf, ParamRange::Number { least: 1.0 };
         /// Give the place of each result in the lists too.
         locations: bool = Locations, ParamRange::Bool;
@@ -245,8 +255,9 @@ impl<'a> SearchParams<'a> {
     /// Refuses what an index of kind `index` does not take.
     ///
     /// # Errors
-    /// [`SearchError::UnsupportedParam`] for the first parameter set that is not in `takes`; [`SearchError::InvalidParam`] for a
-    /// value that [`set`](Self::set) was given and the parameter cannot have.
+    /// [`SearchError::UnsupportedParam`] for the first parameter set that is not in `takes`;
+    /// [`SearchError::InvalidParam`] for a value that [`set`](Self::set) was given and the
+    /// parameter cannot have.
     pub fn only(&self, index: &'static str, takes: &Takes) -> Result<(), SearchError> {
         let unsupported = |param: Cow<'static, str>| Err(SearchError::UnsupportedParam { param, index });
         if let Some(param) = self.asked().find(|param| !takes.contains(*param)) {
@@ -265,7 +276,8 @@ impl<'a> SearchParams<'a> {
         Ok(())
     }
 
-    /// Leaves out what is not in `takes`, and gives the names of what it left out: one config serves indexes of different kinds.
+    /// Leaves out what is not in `takes`, and gives the names of what it left out: one config
+    /// serves indexes of different kinds.
     ///
     /// ```
     /// use ivf_core::params::{SearchParam, Takes};
@@ -288,8 +300,8 @@ impl<'a> SearchParams<'a> {
         left_out
     }
 
-    /// The parameters of the search for lists: those whose names begin with [`QUANTIZER_PREFIX`], without it, else those that `settings` of
-    /// the index say; the call's executor and cancel.
+    /// The parameters of the search for lists: those whose names begin with [`QUANTIZER_PREFIX`],
+    /// without it, else those that `settings` of the index say; the call's executor and cancel.
     pub fn for_quantizer(&self, settings: &Settings) -> SearchParams<'a> {
         let mut params = SearchParams { executor: self.executor, cancel: self.cancel, ..SearchParams::default() };
         for settings in [settings, &self.own] {
@@ -302,7 +314,8 @@ impl<'a> SearchParams<'a> {
         params
     }
 
-    /// For each of these parameters its value: the call's, else the one in `settings`, else its default.
+    /// For each of these parameters its value: the call's, else the one in `settings`, else its
+    /// default.
     ///
     /// # Errors
     /// [`SearchError::InvalidParam`] for one out of range.
@@ -349,7 +362,8 @@ impl<'a> SearchParams<'a> {
     }
 }
 
-/// What one query of a call asks for; absent fields mean what the call asks for, and then as the index is set.
+/// What one query of a call asks for; absent fields mean what the call asks for, and then as the
+/// index is set.
 ///
 /// ```
 /// use ivf_core::{IdSelector, QueryParams, SearchParams};
@@ -396,11 +410,13 @@ impl<'a> QueryParams<'a> {
     }
 }
 
-/// How the work of a search is cut up. The results are the same in every mode and for every number of threads.
+/// How the work of a search is cut up. The results are the same in every mode and for every number
+/// of threads.
 ///
-/// The first four are Faiss's `parallel_mode` 0 to 3. Its flag 1024, "accumulate into the caller's results", is
-/// [`IndexIvf::search_preassigned_into`](crate::IndexIvf::search_preassigned_into) here. In text (knobs, config files) a mode is a
-/// word: `auto`, `queries`, `probes`, `queries_and_probes`, `fine_queries`, `list_major`.
+/// The first four are Faiss's `parallel_mode` 0 to 3. Its flag 1024, "accumulate into the caller's
+/// results", is [`IndexIvf::search_preassigned_into`](crate::IndexIvf::search_preassigned_into)
+/// here. In text (knobs, config files) a mode is a word: `auto`, `queries`, `probes`,
+/// `queries_and_probes`, `fine_queries`, `list_major`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The seed of everything random unless the caller names one (Faiss's).
 pub const DEFAULT_SEED: u64 = 1234;
 
-/// What one training asks for; absent fields mean the kind's own defaults. In a config file (serde) it is a map of names and values.
+/// What one training asks for; absent fields mean the kind's own defaults. In a config file (serde)
+/// it is a map of names and values.
 #[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -17,8 +18,9 @@ pub struct TrainOptions<'a> {
     /// Rounds of k-means (10 for coarse centroids, 25 for codebooks).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iterations: Option<usize>,
-    /// Points of each round of k-means, drawn anew for each: mini-batch k-means, for more points than whole rounds have time for.
-    /// Every round uses all points by default, and always for the codebooks of parts of vectors.
+    /// Points of each round of k-means, drawn anew for each: mini-batch k-means, for more points
+    /// than whole rounds have time for. Every round uses all points by default, and always for the
+    /// codebooks of parts of vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mini_batch: Option<usize>,
     /// At most this many training points for each centroid, the rest is left out by sampling (256).
@@ -97,11 +99,13 @@ pub enum KMeansStart {
     /// Training points drawn at random, each at most once.
     #[default]
     Random,
-    /// Training points drawn one after the other, far ones more likely (k-means++, Arthur and Vassilvitskii, SODA 2007).
+    /// Training points drawn one after the other, far ones more likely (k-means++, Arthur and
+    /// Vassilvitskii, SODA 2007).
     PlusPlus,
 }
 
-/// What one add asks for; absent fields mean the defaults. In a config file (serde) it is a map of names and values.
+/// What one add asks for; absent fields mean the defaults. In a config file (serde) it is a map of
+/// names and values.
 #[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

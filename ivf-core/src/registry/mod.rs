@@ -1,8 +1,9 @@
 //! One row makes a kind.
 //!
-//! Everything the library knows about a kind of codec, quantizer, transform, wrapper, store or index, beyond the traits it
-//! implements, stands in one row beside it: its factory token, how to parse it, the tag it has in files, how to read it, and
-//! samples that tests, docs and benchmarks run over. Each crate exports its rows in a const slice; `ivf-factory` fills the default
+//! Everything the library knows about a kind of codec, quantizer, transform, wrapper, store or
+//! index, beyond the traits it implements, stands in one row beside it: its factory token, how to
+//! parse it, the tag it has in files, how to read it, and samples that tests, docs and benchmarks
+//! run over. Each crate exports its rows in a const slice; `ivf-factory` fills the default
 //! [`Registry`] from them; a user's crate adds its own.
 //!
 //! A row is made by its builder, so that a column more breaks nobody:
@@ -19,8 +20,8 @@
 //! assert_eq!(ROW.tag, "mine");
 //! ```
 //!
-//! Tokens nest: [`Token`] gives a row the arguments of its token, and the [`Registry`] parses them, as a codec, a quantizer, a transform
-//! or a whole index.
+//! Tokens nest: [`Token`] gives a row the arguments of its token, and the [`Registry`] parses them,
+//! as a codec, a quantizer, a transform or a whole index.
 
 mod token;
 
@@ -85,7 +86,8 @@ macro_rules! rows {
         pub struct $row {
             /// The tag in files.
             pub tag: &'static str,
-            /// The token's form, for docs and hints: `PQ<M>[x<bits>]`. Empty for a kind without a token.
+            /// The token's form, for docs and hints: `PQ<M>[x<bits>]`. Empty for a kind without a
+            /// token.
             pub grammar: &'static str,
             /// What it is, in a sentence.
             pub about: &'static str,
@@ -139,15 +141,17 @@ rows! {
     TransformRow: dyn TransformSpec => Arc<dyn Transform> {}
     /// How one kind of wrapper is named, parsed and read.
     WrapperRow: dyn WrapperSpec => Box<dyn Index> {
-        /// How loosely the token binds, below [`SpecText::TRANSFORM`](crate::SpecText::TRANSFORM): of several tokens that could be
-        /// outermost, the one with the lowest number is. (Faiss tries `IDMap2`, then `IDMap`, then `RFlat`, then transforms.)
+        /// How loosely the token binds, below [`SpecText::TRANSFORM`](crate::SpecText::TRANSFORM):
+        /// of several tokens that could be outermost, the one with the lowest number is. (Faiss
+        /// tries `IDMap2`, then `IDMap`, then `RFlat`, then transforms.)
         level: u8 = 128,
         /// Where the token may stand.
         side: Side = Side::Both,
     }
     /// How one kind of index is read and, if it has a token of its own (a graph: `HNSW32`), parsed.
     IndexRow: dyn IndexSpec => Box<dyn Index> {
-        /// Whether a codec may follow the token after a comma (`HNSW32,SQ8`): [`Token::codec`] then.
+        /// Whether a codec may follow the token after a comma (`HNSW32,SQ8`): [`Token::codec`]
+        /// then.
         takes_codec: bool = false,
     }
 }

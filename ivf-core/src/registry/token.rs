@@ -51,7 +51,8 @@ pub struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// The token that this text is: a name without parentheses, and perhaps one argument list that ends it.
+    /// The token that this text is: a name without parentheses, and perhaps one argument list that
+    /// ends it.
     ///
     /// # Errors
     /// [`TokenError`] if parentheses do not balance, or something follows the argument list.
@@ -103,12 +104,14 @@ impl<'a> Token<'a> {
         self.open.map_or(self.text.len()..self.text.len(), |open| open + 1..self.text.len() - 1)
     }
 
-    /// The codec that follows the token after a comma, for a kind that takes one ([`IndexRow::takes_codec`](super::IndexRow)).
+    /// The codec that follows the token after a comma, for a kind that takes one
+    /// ([`IndexRow::takes_codec`](super::IndexRow)).
     pub fn codec(&self) -> Option<&Arc<dyn CodecSpec>> {
         self.codec.as_ref()
     }
 
-    /// The whole text, if the token has no arguments: what a row that takes none compares with its own name.
+    /// The whole text, if the token has no arguments: what a row that takes none compares with its
+    /// own name.
     pub fn plain(&self) -> Option<&'a str> {
         self.open.is_none().then_some(self.text)
     }
@@ -116,7 +119,8 @@ impl<'a> Token<'a> {
     /// The argument as a codec of the registry.
     ///
     /// # Errors
-    /// [`TokenError`] with the faulty bytes of this token: no argument, or not the token of a codec.
+    /// [`TokenError`] with the faulty bytes of this token: no argument, or not the token of a
+    /// codec.
     pub fn codec_argument(&self, registry: &Registry) -> Result<Arc<dyn CodecSpec>, TokenError> {
         self.argument("a codec", |token| registry.parse_codec(token))
     }
@@ -133,7 +137,8 @@ impl<'a> Token<'a> {
     /// The argument as what `parse` makes of one token; `what` names it in errors.
     ///
     /// # Errors
-    /// [`TokenError`] with the faulty bytes of this token: no argument, or one that `parse` does not know.
+    /// [`TokenError`] with the faulty bytes of this token: no argument, or one that `parse` does
+    /// not know.
     pub fn argument<T: ?Sized>(
         &self,
         what: &str,

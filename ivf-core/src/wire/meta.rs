@@ -1,4 +1,5 @@
-//! The fields of a node in a file: one list of (name, value), through bincode 2 with fixed-size integers, little-endian.
+//! The fields of a node in a file: one list of (name, value), through bincode 2 with fixed-size
+//! integers, little-endian.
 //!
 //! The only module that names bincode (pinned at 2.0.1: version 3 is an empty tombstone).
 
@@ -90,8 +91,8 @@ pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
 /// The fields whose bytes these are, all of them.
 ///
 /// # Errors
-/// [`DecodeError::Meta`] for anything else: too short, too long, left over, no such variant, a name twice or with control
-/// characters.
+/// [`DecodeError::Meta`] for anything else: too short, too long, left over, no such variant, a name
+/// twice or with control characters.
 pub fn from_bytes(tag: &str, bytes: &[u8]) -> Result<Fields, DecodeError> {
     let fault = |why: String| DecodeError::Meta { tag: tag.to_owned(), why };
     let decoded: Result<(Vec<(String, WireValue)>, usize), _> = bincode::serde::decode_from_slice(bytes, config());

@@ -75,7 +75,8 @@ impl IvfIndex {
 }
 
 impl IvfIndex {
-    /// The parameters of finding the lists of vectors: those that are set for the quantizer, as in a search.
+    /// The parameters of finding the lists of vectors: those that are set for the quantizer, as in
+    /// a search.
     pub(super) fn assign_params<'a>(&self, options: &AddOptions<'a>) -> SearchParams<'a> {
         let mut params = SearchParams::new().for_quantizer(&self.options.settings);
         (params.executor, params.cancel) = (options.executor, options.cancel);

@@ -71,7 +71,8 @@ impl CodesIndex {
         Ok(Self { inner, learns })
     }
 
-    /// The index of a codec and its one list that somebody has already; see [`IvfIndex::from_parts`].
+    /// The index of a codec and its one list that somebody has already; see
+    /// [`IvfIndex::from_parts`].
     ///
     /// # Errors
     /// As [`IvfIndex::from_parts`].

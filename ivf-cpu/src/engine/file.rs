@@ -95,7 +95,8 @@ impl IvfIndex {
         };
         let mut index = IvfIndex::unchecked(dim, metric, quantizer, codec, options);
         let Some(len) = fields.opt::<u64>("len")? else {
-            // A trained codec speaks for itself, and may have what its specification cannot say (parts of uneven lengths).
+            // A trained codec speaks for itself, and may have what its specification cannot say
+            // (parts of uneven lengths).
             index.codec.check(&index.context()).map_err(|error| fault(error.to_string()))?;
             index.check_options().map_err(|error| fault(error.to_string()))?;
             return Ok(index);
@@ -134,7 +135,8 @@ impl IvfIndex {
         Ok(())
     }
 
-    /// Makes the index one that has learnt these parts, if they fit together and what the index says of itself.
+    /// Makes the index one that has learnt these parts, if they fit together and what the index
+    /// says of itself.
     pub(super) fn assemble(
         &mut self,
         quantizer: Arc<dyn Level1Quantizer>,

@@ -8,7 +8,8 @@ use ivf_core::{DirectMapKind, IdSelector, ListNo, Location, SearchParams};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// The cost of one lookup in a direct map, with its place put in order, in tests of an id by a selector.
+/// The cost of one lookup in a direct map, with its place put in order, in tests of an id by a
+/// selector.
 const LOOKUP: usize = 16;
 
 /// What a selector chooses of a list is kept if each list is asked for so many times, on average.
@@ -97,7 +98,8 @@ impl<'a> Filter<'a> {
     pub(super) fn new(selector: &'a IdSelector<'a>, entries: &Entries, passes: usize) -> Self {
         let tests = passes.min(entries.len);
         let places = entries.named_places(selector, tests / LOOKUP);
-        // Room for what is kept takes no more time than the scan: of many lists that are mostly empty, nothing is.
+        // Room for what is kept takes no more time than the scan: of many lists that are mostly
+        // empty, nothing is.
         let nlist = entries.lists.nlist();
         let keep = places.is_none() && passes > 0 && passes >= entries.len.saturating_mul(AGAIN).max(nlist);
         let lists = if keep { nlist } else { 0 };

@@ -157,7 +157,8 @@ impl IndexIvfMut for IvfIndex {
     }
 }
 
-/// Settings of the index, less those of a quantizer that are not among `params` or out of their ranges.
+/// Settings of the index, less those of a quantizer that are not among `params` or out of their
+/// ranges.
 fn kept_settings(settings: &Settings, params: &[Param]) -> Settings {
     let fits = |name: &str, value| params.iter().any(|param| param.name == name && param.range.normal(value).is_some());
     let mut kept = Settings::new();

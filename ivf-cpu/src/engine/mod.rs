@@ -107,8 +107,9 @@ impl IvfIndex {
         Ok(index)
     }
 
-    /// The index of parts that somebody has already: decoded from a foreign file, trained elsewhere. They go through every check that
-    /// reading a file of our own does; a direct map is made of the ids in the lists.
+    /// The index of parts that somebody has already: decoded from a foreign file, trained
+    /// elsewhere. They go through every check that reading a file of our own does; a direct map is
+    /// made of the ids in the lists.
     ///
     /// ```
     /// use ivf_core::lists::ArrayLists;
@@ -133,8 +134,8 @@ impl IvfIndex {
     /// ```
     ///
     /// # Errors
-    /// [`PartsError`] if they differ in dimension, metric, number of lists or layout, a centroid is not finite, an option is out of
-    /// range, or the lists cannot be read.
+    /// [`PartsError`] if they differ in dimension, metric, number of lists or layout, a centroid is
+    /// not finite, an option is out of range, or the lists cannot be read.
     pub fn from_parts(
         quantizer: Arc<dyn Level1Quantizer>,
         codec: Arc<dyn Codec>,

@@ -25,8 +25,9 @@ const TASK_CODES: u32 = 1 << 15;
 /// Pieces of work for each thread where they differ in size.
 const PARTS_PER_THREAD: usize = 16;
 
-/// Minimum average number of queries per list and thread for which scanning list after list pays: a tile of four runs at four
-/// times the speed of a query alone, and the grouping costs little beside it.
+/// Minimum average number of queries per list and thread for which scanning list after list pays: a
+/// tile of four runs at four times the speed of a query alone, and the grouping costs little beside
+/// it.
 const MIN_QUERIES_PER_LIST: usize = 4;
 
 /// What a scan works on.
@@ -147,7 +148,8 @@ impl<'a> Scan<'a> {
         if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::Each(..)) {
             return self.mode;
         }
-        // Of `together` queries, a list is probed by `probes / nlist * together / queries`, on average.
+        // Of `together` queries, a list is probed by `probes / nlist * together / queries`, on
+        // average.
         let (nlist, together) = (self.lists.nlist() as u128, self.queries_at_once(queries) as u128);
         let is_shared = probes as u128 * together >= MIN_QUERIES_PER_LIST as u128 * nlist * queries as u128;
         if is_shared && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
@@ -318,7 +320,8 @@ fn nearest_first(tasks: &[Task]) -> [Vec<Task>; 2] {
     [first, others]
 }
 
-/// Lists for each task up to which sorting by counting, which looks at every list, is the faster way.
+/// Lists for each task up to which sorting by counting, which looks at every list, is the faster
+/// way.
 const COUNTED: usize = 16;
 
 /// The tasks by list, then by where they start, then by query, which is how they come.

@@ -5,13 +5,15 @@ use ivf_core::error::{MergeError, StoreError};
 use ivf_core::{Id, ListNo, Subset};
 use std::ops::Range;
 
-/// Entries of an index on their way into another: for each list which ones, ascending, and their ids there.
+/// Entries of an index on their way into another: for each list which ones, ascending, and their
+/// ids there.
 pub(super) struct Part {
     lists: Vec<(Vec<usize>, Vec<Id>)>,
 }
 
 impl Part {
-    /// The entries that `keep` says, by list, how many entries the list has, number in the list, and id.
+    /// The entries that `keep` says, by list, how many entries the list has, number in the list,
+    /// and id.
     fn chosen(entries: &Entries, mut keep: impl FnMut(ListNo, usize, usize, Id) -> bool) -> Result<Self, StoreError> {
         let mut lists = Vec::with_capacity(entries.lists.nlist());
         for no in entries.list_numbers() {
@@ -90,20 +92,23 @@ impl Part {
     }
 }
 
-/// For each list which of its entries have these ranks among all: as each list's own ranks ascend, they stand side by side.
+/// For each list which of its entries have these ranks among all: as each list's own ranks ascend,
+/// they stand side by side.
 ///
-/// Entry `i` of a list of `n` has its rank by `(2 i + 1) / 2 n`. So a list has before a bound `x` the entries below
-/// `n x - 1/2`: a bisection finds the bound with the wanted number of entries before it, in time that grows with the number of lists
-/// and not with that of the entries.
+/// Entry `i` of a list of `n` has its rank by `(2 i + 1) / 2 n`. So a list has before a bound `x`
+/// the entries below `n x - 1/2`: a bisection finds the bound with the wanted number of entries
+/// before it, in time that grows with the number of lists and not with that of the entries.
 fn ranked(lens: &[u64], range: &Range<usize>) -> Vec<Range<usize>> {
     let (starts, ends) = (cut(lens, range.start as u64), cut(lens, range.end as u64));
     starts.into_iter().zip(ends).map(|(start, end)| start as usize..end as usize).collect()
 }
 
-/// Binary places of a bound. Two ranks that differ do so by at least `1 / (4 n m)`, where `n` and `m` are below 2^32.
+/// Binary places of a bound. Two ranks that differ do so by at least `1 / (4 n m)`, where `n` and
+/// `m` are below 2^32.
 const PLACES: u32 = 68;
 
-/// The number of entries of each list that are among the first `count` of all; of equal ranks, those of lower lists come first.
+/// The number of entries of each list that are among the first `count` of all; of equal ranks,
+/// those of lower lists come first.
 fn cut(lens: &[u64], count: u64) -> Vec<u64> {
     // Entries whose rank is below x / 2^PLACES: those with (2 i + 1) 2^PLACES < 2 n x.
     let below = |n: u64, x: u128| {
@@ -111,7 +116,8 @@ fn cut(lens: &[u64], count: u64) -> Vec<u64> {
         u64::try_from(odd / 2).unwrap_or(u64::MAX).min(n)
     };
     let total = |x: u128| lens.iter().map(|&n| below(n, x)).sum::<u64>();
-    // The greatest bound with at most `count` entries below it: what is left over has the rank of the bound itself.
+    // The greatest bound with at most `count` entries below it: what is left over has the rank of
+    // the bound itself.
     let (mut low, mut high) = (0_u128, 1_u128 << PLACES);
     while low < high {
         let middle = (low + high).div_ceil(2);

@@ -21,13 +21,14 @@ pub(crate) const PRE_TRANSFORM: IndexRow = pre_transform::ROW;
 
 ivf_core::index_as_ref!(IdMap, Refine, PreTransform);
 
-/// The parts of a wrapper: its own ones, and those of the index inside it under the name that this has there.
+/// The parts of a wrapper: its own ones, and those of the index inside it under the name that this
+/// has there.
 fn parts_around(own: Vec<Part>, name: &str, inner: &dyn Index) -> Vec<Part> {
     own.into_iter().chain(inner.parts().into_iter().map(|part| part.under(name))).collect()
 }
 
-/// Sets a knob of the index inside a wrapper, which is the wrapper's part `part`. The wrapper has no
-/// knob of that name and path itself. Errors name the paths of the wrapper.
+/// Sets a knob of the index inside a wrapper, which is the wrapper's part `part`. The wrapper has
+/// no knob of that name and path itself. Errors name the paths of the wrapper.
 fn set_inner_knob(
     wrapper: &mut impl Index,
     part: &str,

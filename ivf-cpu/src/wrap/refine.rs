@@ -74,8 +74,9 @@ impl WrapperSpec for RFlat {
 /// them. (Faiss's `IndexRefine`.)
 ///
 /// A search for `k` takes the best `k * k_factor_rf` of the base and keeps the `k` whose refined
-/// distances are smallest. The knob `k_factor_rf` (alias `k_factor`) is 4 until somebody sets it. At
-/// 1, Faiss's default, the index only re-orders what the base found. A stored index keeps its own.
+/// distances are smallest. The knob `k_factor_rf` (alias `k_factor`) is 4 until somebody sets it.
+/// At 1, Faiss's default, the index only re-orders what the base found. A stored index keeps its
+/// own.
 #[derive(Debug)]
 pub struct Refine {
     base: Box<dyn Index>,

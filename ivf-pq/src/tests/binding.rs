@@ -1,5 +1,5 @@
-//! Codes of vectors and of residuals, in several lists, against distances to decoded vectors; what is made for lists, by whom, and
-//! within which memory.
+//! Codes of vectors and of residuals, in several lists, against distances to decoded vectors; what
+//! is made for lists, by whom, and within which memory.
 
 use super::{Fixed, List, Noise};
 use crate::product::CENTROIDS;
@@ -56,7 +56,8 @@ fn coarse_distance(bound: &dyn BoundCodec, query: &[f32], list: ListNo) -> f32 {
     }
 }
 
-/// What scans find of three queries in four lists: each query in all lists with sinks of its own, and all queries as a batch.
+/// What scans find of three queries in four lists: each query in all lists with sinks of its own,
+/// and all queries as a batch.
 fn found(
     bound: &dyn BoundCodec,
     lists: &[(ListNo, List)],

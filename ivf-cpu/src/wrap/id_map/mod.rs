@@ -102,9 +102,9 @@ pub struct IdMap {
 /// Bytes of an id in [`IdMap::ids`] and [`IdMap::present`].
 const OF_ID: usize = size_of::<Id>() + size_of::<bool>();
 
-/// Bytes of a table with room for `ids` ids that leads to `numbers` numbers. At most seven places in
-/// eight are taken, their count is a power of two, and a byte marks each. The numbers of an id are a
-/// `Vec`, which has room for at least four.
+/// Bytes of a table with room for `ids` ids that leads to `numbers` numbers. At most seven places
+/// in eight are taken, their count is a power of two, and a byte marks each. The numbers of an id
+/// are a `Vec`, which has room for at least four.
 fn table_memory(ids: usize, numbers: usize) -> usize {
     if ids == 0 {
         return 0;
@@ -145,8 +145,8 @@ impl IdMap {
         Ok(Self { kind, inner, ids, present, numbers, next_id: 0 })
     }
 
-    /// An id map around an index that holds vectors: `ids[i]` is the id of its vector number `i`, as
-    /// for an index that was filled without removals. With `with_table` it is an `IDMap2`.
+    /// An id map around an index that holds vectors: `ids[i]` is the id of its vector number `i`,
+    /// as for an index that was filled without removals. With `with_table` it is an `IDMap2`.
     ///
     /// # Errors
     /// [`PartsError::Mismatch`] if there is not one id for each vector.

@@ -1,5 +1,5 @@
-//! The wrapped index's abilities. Vectors pass through the transforms on the way in, and back through
-//! them on the way out.
+//! The wrapped index's abilities. Vectors pass through the transforms on the way in, and back
+//! through them on the way out.
 
 use super::PreTransform;
 use ivf_core::ability::check_output;

@@ -59,8 +59,8 @@ impl PreTransform {
     /// behind the chain.
     ///
     /// # Errors
-    /// [`BuildError`] if a transform does not work with its dimension or the metric of `inner`, or if
-    /// `inner` has another dimension than the chain makes.
+    /// [`BuildError`] if a transform does not work with its dimension or the metric of `inner`, or
+    /// if `inner` has another dimension than the chain makes.
     pub fn new(dim: usize, chain: Vec<Arc<dyn TransformSpec>>, inner: Box<dyn Index>) -> Result<Self, BuildError> {
         Self::untrained(dim, chain, inner)?.trained_if_nothing_learns()
     }
@@ -77,7 +77,8 @@ impl PreTransform {
         Ok(Self { dim, specs, chain: None, inner, cosine: false })
     }
 
-    /// Transforms that learn nothing are trained from the start: then only the inner index can be untrained.
+    /// Transforms that learn nothing are trained from the start: then only the inner index can be
+    /// untrained.
     fn trained_if_nothing_learns(self) -> Result<Self, BuildError> {
         if self.specs.iter().any(learns) {
             return Ok(self);

@@ -21,8 +21,8 @@ impl PreTransform {
     /// cosine, see [`cosine`](Self::cosine).)
     ///
     /// # Errors
-    /// [`PartsError`] if the dimensions of two neighbours differ, or a transform does not work with its
-    /// dimension or the metric of `inner`.
+    /// [`PartsError`] if the dimensions of two neighbours differ, or a transform does not work with
+    /// its dimension or the metric of `inner`.
     pub fn from_parts(chain: Vec<Arc<dyn Transform>>, inner: Box<dyn Index>) -> Result<Self, PartsError> {
         let dim = chain.first().map_or(inner.dim(), |first| first.dim_in());
         let specs = chain.iter().map(|transform| transform.spec()).collect();

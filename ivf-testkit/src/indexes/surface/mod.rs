@@ -28,8 +28,8 @@ const STEPS: usize = 25;
 
 /// An index to check, and what its model is made of.
 ///
-/// Its metric is L2, the inner product or cosine; its coarse quantizer, if it has one, compares a vector with every centroid, and can
-/// renumber its lists.
+/// Its metric is L2, the inner product or cosine; its coarse quantizer, if it has one, compares a
+/// vector with every centroid, and can renumber its lists.
 pub struct Subject<'a> {
     /// What messages call it.
     pub name: String,
@@ -111,10 +111,12 @@ pub fn surface_kinds() -> impl Iterator<Item = &'static str> {
     params.into_iter().chain(calls).chain(ask::KINDS).chain(step::KINDS.map(|(_, name, _)| name)).chain(subset::KINDS)
 }
 
-/// Runs a generated history for each seed: writes of every sort that the index is able to (add, with ids, to given lists, codes; remove,
-/// update, upsert; merge, copies of subsets; lists sorted and permuted; direct maps; files; clones, of which one stays as it was and one goes on; calls that fail), and after each of them
-/// the contents, searches with random parameters of every sort and vectors given back are compared with a model, a plain vector of
-/// entries, to the bit. Says what came up.
+/// Runs a generated history for each seed: writes of every sort that the index is able to (add,
+/// with ids, to given lists, codes; remove, update, upsert; merge, copies of subsets; lists sorted
+/// and permuted; direct maps; files; clones, of which one stays as it was and one goes on; calls
+/// that fail), and after each of them the contents, searches with random parameters of every sort
+/// and vectors given back are compared with a model, a plain vector of entries, to the bit. Says
+/// what came up.
 ///
 /// # Panics
 /// If the index differs from the model or a call fails; the message names subject, seed, step and what was done.

@@ -30,7 +30,8 @@ impl History<'_> {
         Some("from what it exports".to_owned())
     }
 
-    /// Takes a clone, and compares the one before with what the index was then. One of the two goes on.
+    /// Takes a clone, and compares the one before with what the index was then. One of the two goes
+    /// on.
     pub(super) fn clone_index(&mut self, at: &str) -> Option<String> {
         let clone = match self.index.clone_index() {
             Ok(clone) => clone,
