@@ -2,7 +2,7 @@
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
-use ivf::cpu::{IvfIndex, RayonPool};
+use ivf::cpu::{IvfIndex, RayonPool, SharedIndex};
 use ivf::error::{AddError, CodeError, EditError, MergeError, SearchError, StoreError};
 use ivf::lists::{ListBatch, ListRef, Moved, StoreSpec};
 use ivf::{
@@ -22,6 +22,8 @@ struct Faults {
     appends: AtomicUsize,
     reads: AtomicBool,
     removals: AtomicBool,
+    /// Whether there are snapshots.
+    snapshots: AtomicBool,
 }
 
 fn broken() -> StoreError {
@@ -52,9 +54,12 @@ impl InvertedLists for FragileLists {
         "fragile"
     }
 
-    /// Nobody holds these lists: an index writes to them where they are.
+    /// Nobody holds these lists, unless a test says so: an index writes to them where they are.
     fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError> {
-        Err(StoreError::NoSnapshot { tag: self.tag().to_owned() })
+        if !self.faults.snapshots.load(Ordering::Relaxed) {
+            return Err(StoreError::NoSnapshot { tag: self.tag().to_owned() });
+        }
+        Ok(Box::new(Self { lists: self.lists.clone(), faults: self.faults.clone() }))
     }
 
     fn nlist(&self) -> usize {
@@ -204,4 +209,23 @@ fn lists_that_cannot_be_read_are_an_error_of_the_search() {
         let failed = index.search(queries.rows(), 3, &SearchParams::new().mode(mode));
         assert!(matches!(failed, Err(SearchError::Store(StoreError::Backend(_)))), "{mode:?}: {failed:?}");
     }
+}
+
+#[test]
+fn an_update_that_cannot_be_published_leaves_no_trace() {
+    let (index, faults) = make(DirectMapKind::Hash);
+    faults.snapshots.store(true, Ordering::Relaxed);
+    let shared = SharedIndex::new(index).expect("a snapshot");
+    let before = seen(&*shared.load());
+
+    faults.snapshots.store(false, Ordering::Relaxed);
+    let add = |index: &mut dyn Index| index.add(data::uniform(4, 20, DIM).rows()).map(drop);
+    let error = shared.update(add).expect_err("no snapshot to publish");
+    assert!(matches!(error, AddError::Store(StoreError::NoSnapshot { .. })), "{error}");
+    assert_eq!(seen(&*shared.load()), before);
+
+    faults.snapshots.store(true, Ordering::Relaxed);
+    assert_eq!(shared.update(|index| Ok::<_, StoreError>(seen(index))).expect("nothing fails"), before);
+    shared.update(add).expect("nothing fails");
+    assert_eq!(shared.load().len(), 120);
 }

@@ -264,6 +264,24 @@ fn knobs_are_set_by_words_paths_and_all_at_once_or_not_at_all() {
 }
 
 #[test]
+fn one_config_serves_flat_and_ivf() {
+    let config: Settings =
+        [("nprobe", 5.into()), ("mode", KnobValue::from("queries")), ("base/nprobe", 6.into())].into();
+    let wanted = || config.iter().map(|(name, value)| (name, value.clone()));
+    for (spec, left_out) in
+        [("Flat", &["base/nprobe", "nprobe"][..]), ("IVF16,Flat", &["base/nprobe"]), ("IVF16,Flat,RFlat", &[])]
+    {
+        let mut index = trained(spec);
+        assert_eq!(ivf::part::set_known(&mut *index, wanted()).expect("values in range"), left_out, "{spec}");
+        assert_eq!(index.knob("mode"), Some("queries".into()), "{spec}");
+        let before = index.parts();
+        let bad = [("mode", KnobValue::from("auto")), ("direct_map", "sideways".into())];
+        ivf::part::set_known(&mut *index, bad).expect_err("out of range");
+        assert_eq!(index.parts(), before, "{spec}");
+    }
+}
+
+#[test]
 fn an_unset_seed_is_the_one_that_the_docs_say() {
     let nodes = [TrainOptions::new(), TrainOptions::new().seed(1234)].map(|options| {
         let mut index = ivf::build("IVF16,PQ4", DIM, Metric::L2).expect("a good string");

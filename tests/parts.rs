@@ -3,11 +3,15 @@
 use ivf::cpu::coarse::FlatQuantizer;
 use ivf::cpu::codec::FlatCodec;
 use ivf::cpu::{CodesIndex, IdMap, IvfIndex, IvfOptions, PreTransform, Refine};
-use ivf::error::PartsError;
+use ivf::error::{PartsError, SearchError, StoreError};
 use ivf::lists::ArrayLists;
-use ivf::{Codec, Id, Index, InvertedLists, Metric, Rows, SearchParams};
+use ivf::{
+    Centroids, Codec, Id, Index, InvertedLists, Level1Quantizer, ListNo, Metric, Probes, Promise, QuantizerSpec, Rows,
+    SearchParams,
+};
 use ivf_testkit::data;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const DIM: usize = 16;
 
@@ -122,4 +126,106 @@ fn parts_that_do_not_fit_are_refused() {
     assert!(made.expect_err("no knob shows it").to_string().contains("max_codes"));
     let infinite = vec![f32::INFINITY; DIM];
     assert!(FlatQuantizer::from_centroids(Rows::new(&infinite, DIM).expect("rows"), Metric::L2).is_err());
+}
+
+#[test]
+fn settings_come_into_the_form_of_their_parameters() {
+    let index = filled("IVF16(IVF4,Flat),PQ4", Metric::L2);
+    let ivf = index.find_ivf().expect("an inverted file");
+    let folder = tempfile::tempdir().expect("a folder");
+    let with = |name: &str, value: ivf::KnobValue| {
+        let mut options = IvfOptions::default();
+        options.settings.set(name, value);
+        let lists = ivf.lists().expect("trained").snapshot().expect("in memory");
+        IvfIndex::from_parts(ivf.quantizer().expect("trained"), ivf.codec().expect("trained"), lists, options)
+    };
+    for (name, given, kept) in [
+        ("quantizer_nprobe", ivf::KnobValue::from(4.0), ivf::KnobValue::from(4)),
+        ("quantizer_mode", "Queries".into(), "queries".into()),
+        ("quantizer_mode", 1.into(), "queries".into()),
+    ] {
+        let made = with(name, given).expect("a value in range");
+        let index: &dyn Index = &made;
+        assert_eq!(index.knob(name), Some(kept.clone()), "{name}");
+        let paths = ["a", "b"].map(|file| folder.path().join(file));
+        ivf::write_index(index, &paths[0]).expect("a writable folder");
+        let read = ivf::read_index(&paths[0]).expect("what was written");
+        assert_eq!(read.knob(name), Some(kept), "{name}, read");
+        ivf::write_index(&read, &paths[1]).expect("a writable folder");
+        let [first, second] = paths.map(|path| std::fs::read(path).expect("written"));
+        assert!(first == second, "{name}: another file when it is written again");
+    }
+    for (name, bad) in [("quantizer_nprobe", ivf::KnobValue::from(0)), ("quantizer_mode", "sideways".into())] {
+        let error = with(name, bad).expect_err("out of range");
+        assert!(matches!(&error, PartsError::Mismatch(what) if what.contains(name)), "{error}");
+    }
+}
+
+/// Says how often somebody asks for a centroid.
+#[derive(Debug)]
+struct Counting(FlatQuantizer, Arc<AtomicUsize>);
+
+impl Centroids for Counting {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+
+    fn nlist(&self) -> usize {
+        self.0.nlist()
+    }
+
+    fn centroid(&self, list: ListNo, out: &mut [f32]) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.centroid(list, out);
+    }
+}
+
+impl Level1Quantizer for Counting {
+    fn tag(&self) -> &str {
+        self.0.tag()
+    }
+
+    fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
+        self.0.assign(rows, nprobe, params)
+    }
+
+    fn promise(&self) -> Promise {
+        self.0.promise()
+    }
+
+    fn spec(&self) -> Arc<dyn QuantizerSpec> {
+        self.0.spec()
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        self.0.metric()
+    }
+
+    fn memory(&self) -> usize {
+        self.0.memory()
+    }
+
+    fn export(&self) -> Result<ivf::Node<'_>, StoreError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.export()
+    }
+}
+
+#[test]
+fn asking_for_parts_and_parameters_touches_no_centroid() {
+    let centroids = data::clusters(1, 32, DIM, 8);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let flat = FlatQuantizer::from_centroids(centroids.rows(), Metric::L2).expect("finite centroids");
+    let codec = FlatCodec::new(DIM, Metric::L2);
+    let lists = ArrayLists::new(32, codec.layout().clone());
+    let quantizer = Arc::new(Counting(flat, asked.clone()));
+    let made = IvfIndex::from_parts(quantizer, Arc::new(codec), Box::new(lists), IvfOptions::default());
+    let mut made = made.expect("parts that fit");
+    let index: &mut dyn Index = &mut made;
+    let checked = asked.swap(0, Ordering::Relaxed);
+    assert!(checked >= 32, "{checked} centroids looked at when they were checked");
+    assert_eq!(index.parts().len(), 4);
+    index.set_knob("nprobe", 4).expect("a knob that is there");
+    assert!(index.takes().contains(ivf::SearchParam::Nprobe));
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
 }

@@ -164,12 +164,11 @@ impl ParamRange {
             }
             Self::Number { least } => value.as_number().filter(|number| number >= least).map(KnobValue::Float),
             Self::Word(words) => {
-                let by_name = |word: &str| words.iter().find(|known| known.eq_ignore_ascii_case(word));
-                let word = match value {
-                    KnobValue::Word(word) => by_name(word),
-                    _ => value.as_whole().and_then(|place| words.get(usize::try_from(place).ok()?)),
-                };
-                word.map(|word| KnobValue::Word(Cow::Borrowed(*word)))
+                // Text that was read as a number or a truth value may be one of the words.
+                let text = value.to_string();
+                let by_name = words.iter().find(|known| known.eq_ignore_ascii_case(&text));
+                let by_place = || words.get(usize::try_from(value.as_whole()?).ok()?);
+                by_name.or_else(by_place).map(|word| KnobValue::Word(Cow::Borrowed(*word)))
             }
         }
     }
@@ -391,6 +390,11 @@ mod tests {
         assert_eq!(word.normal(&"Queries".into()), Some("queries".into()));
         assert_eq!(word.normal(&1.into()), Some("queries".into()));
         assert_eq!(word.normal(&2.into()), None);
+        let like_others = ParamRange::Word(&["off", "8", "true"]);
+        for text in ["8", "true"] {
+            let Ok(read) = text.parse::<KnobValue>();
+            assert_eq!(like_others.normal(&read), Some(KnobValue::from(text)));
+        }
         assert_eq!(ParamRange::Bool.normal(&1.into()), Some(true.into()));
         assert_eq!(ParamRange::Bool.normal(&2.into()), None);
         assert_eq!(ParamRange::at_least(1).normal(&u64::MAX.into()), Some(KnobValue::Int(i64::MAX)));

@@ -140,6 +140,27 @@ pub fn set_all<'n>(
     Ok(())
 }
 
+/// [`set_all`] of the knobs that the index has; gives the names of the others: one config serves
+/// indexes of different kinds.
+///
+/// # Errors
+/// [`KnobError`] for the first that is out of range. All are as they were then.
+pub fn set_known<'n>(
+    index: &mut dyn Index,
+    wanted: impl IntoIterator<Item = (&'n str, KnobValue)>,
+) -> Result<Vec<String>, KnobError> {
+    let parts = index.parts();
+    let is_known = |name: &str| match name.rsplit_once('/') {
+        Some((path, name)) => {
+            parts.iter().any(|part| part.path == path && part.knobs.iter().any(|knob| knob.param.is_named(name)))
+        }
+        None => find(&parts, name).is_some(),
+    };
+    let (known, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(name, _)| is_known(name));
+    set_all(index, known)?;
+    Ok(others.into_iter().map(|(name, _)| name.to_owned()).collect())
+}
+
 /// The error for a knob that nobody has, with the names that there are.
 pub fn unknown_knob(name: &str, parts: &[Part]) -> KnobError {
     let mut known: Vec<&str> = parts.iter().flat_map(|part| &part.knobs).map(Knob::name).collect();

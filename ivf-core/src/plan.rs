@@ -217,8 +217,13 @@ mod tests {
     #[test]
     fn bad_probes_are_errors() {
         assert!(Probes::new(0, vec![], vec![]).is_err());
-        assert!(Probes::new(2, vec![None; 3], vec![0.0; 3]).is_err());
-        assert!(Probes::new(1, vec![None; 3], vec![0.0; 2]).is_err());
+        for (nprobe, lists, distances) in [(2, 3, 3), (1, 3, 2)] {
+            let error = Probes::new(nprobe, vec![None; lists], vec![0.0; distances]).unwrap_err();
+            let SearchError::Probes { nprobe: probes, lists: found, distances: beside } = error else {
+                panic!("{error}");
+            };
+            assert_eq!((probes, found, beside), (nprobe, lists, distances));
+        }
         let past = Probes::new(1, vec![Some(ListNo(0)), Some(ListNo(3))], vec![0.0; 2]).unwrap();
         let error = SearchPlan::new(&past, 3, |_| Limits { nprobe: 0, ..Limits::default() }, |_| Ok(1)).unwrap_err();
         assert!(matches!(error, SearchError::NoSuchList { row: 1, list: ListNo(3), nlist: 3 }));

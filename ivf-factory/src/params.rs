@@ -52,7 +52,9 @@ pub struct BuildParams {
     pub metric: Metric,
     /// Knobs to set before the index is trained, by the names that
     /// [`set_knobs`](ivf_core::part::set_knobs) takes: `nprobe`, `quantizer_efSearch`, or with the
-    /// path of a part, `base/quantizer/nprobe`.
+    /// path of a part, `base/quantizer/nprobe`. One that the index lacks is an error of
+    /// [`build`](Self::build); [`set_known`](ivf_core::part::set_known) is for knobs that serve
+    /// several kinds.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     pub knobs: Settings,
     /// Options of the training.

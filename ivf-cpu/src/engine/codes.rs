@@ -20,8 +20,8 @@ use ivf_core::{
 use std::any::Any;
 use std::sync::Arc;
 
-/// The knob that it shows of those of the engine.
-const DIRECT_MAP: &str = "direct_map";
+/// The knobs that it shows of those of the engine.
+const KNOBS: [&str; 2] = ["mode", "direct_map"];
 
 /// The row of this index.
 pub(crate) const ROW: IndexRow =
@@ -189,7 +189,8 @@ impl Index for CodesIndex {
     }
 
     fn parts(&self) -> Vec<Part> {
-        let own = Part::new("", ROW.tag).with_knobs(vec![self.inner.direct_map_knob()]);
+        let knobs = self.inner.own_knobs().into_iter().filter(|knob| KNOBS.contains(&knob.name())).collect();
+        let own = Part::new("", ROW.tag).with_knobs(knobs);
         vec![own, self.inner.codec_part(), self.inner.lists_part()]
     }
 
@@ -199,7 +200,7 @@ impl Index for CodesIndex {
 
     fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError> {
         match path {
-            "" if name == DIRECT_MAP => self.inner.turn_direct_map(&value),
+            "" if KNOBS.contains(&name) => self.inner.set_knob_of("", name, &value),
             "" => Err(unknown_knob(name, &self.parts()[..1])),
             "codec" => self.inner.set_codec_param(name, &value),
             "lists" => Err(unknown_knob(name, &[])),

@@ -112,7 +112,9 @@ impl IvfIndex {
         Ok(index)
     }
 
-    fn check_options(&self) -> Result<(), PartsError> {
+    /// Refuses options that the index cannot have, and brings settings into the form of their
+    /// parameters.
+    fn check_options(&mut self) -> Result<(), PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         if self.options.nprobe == 0 {
             return fault("nprobe is 0, and must be at least 1".to_owned());
@@ -120,18 +122,7 @@ impl IvfIndex {
         if !self.is_standalone() && !self.codec.residuals().allows(self.by_residual) {
             return fault(format!("by_residual is {}, which {} does not allow", self.by_residual, self.codec));
         }
-        let takes = self.with_own(&ivf_core::Takes::default());
-        if let Some((name, _)) = self.options.settings.iter().find(|(name, _)| !takes.contains_own(name)) {
-            return fault(format!("a setting '{}' that nothing takes", name.escape_debug()));
-        }
-        for part in self.all_parts() {
-            for knob in part.knobs {
-                if knob.param.range.normal(&knob.value).is_none() {
-                    let (must, found) = (knob.param.range.to_string(), knob.value.to_string());
-                    return fault(format!("{} must be {must}, not {}", knob.param.name, found.escape_debug()));
-                }
-            }
-        }
+        self.options.settings = self.normal_settings()?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The parts of an index and what can be set on each.
 
 use super::{IvfIndex, Trained};
-use ivf_core::error::KnobError;
+use ivf_core::error::{KnobError, PartsError};
 use ivf_core::param::{Param, ParamRange};
 use ivf_core::params::QUANTIZER_PREFIX;
 use ivf_core::part::{unknown_knob, unknown_part};
@@ -61,23 +61,19 @@ const CODEC: &str = "codec";
 const LISTS: &str = "lists";
 
 impl IvfIndex {
-    fn own_knobs(&self) -> Vec<Knob> {
+    pub(super) fn own_knobs(&self) -> Vec<Knob> {
         let options = &self.options;
         let mut knobs = vec![
             Knob::new(NPROBE, options.nprobe),
             Knob::new(MAX_CODES, options.max_codes),
             Knob::new(MODE, options.mode.name()),
-            self.direct_map_knob(),
+            Knob::new(DIRECT_MAP, direct_map_name(options.direct_map)),
             Knob::new(TABLE_MEMORY, options.table_memory),
         ];
         if let Residuals::Optional { default } = self.codec.residuals() {
             knobs.push(Knob::new(BY_RESIDUAL.with_default(default), self.by_residual));
         }
         knobs
-    }
-
-    pub(super) fn direct_map_knob(&self) -> Knob {
-        Knob::new(DIRECT_MAP, direct_map_name(self.options.direct_map))
     }
 
     pub(super) fn codec_params(&self) -> Vec<Param> {
@@ -169,7 +165,7 @@ impl IvfIndex {
         Ok(())
     }
 
-    pub(super) fn turn_direct_map(&mut self, value: &KnobValue) -> Result<(), KnobError> {
+    fn turn_direct_map(&mut self, value: &KnobValue) -> Result<(), KnobError> {
         let word = DIRECT_MAP.range.check(&DIRECT_MAP.name, value)?.to_string();
         self.set_direct_map(direct_map_named(&word)).map_err(|error| KnobError::Value {
             name: DIRECT_MAP.name.into_owned(),
@@ -201,6 +197,24 @@ impl IvfIndex {
             self.by_residual = by_residual;
         }
         Ok(())
+    }
+
+    /// What is set for the codec and the quantizer, as their parameters have it.
+    pub(super) fn normal_settings(&self) -> Result<Settings, PartsError> {
+        let (codec, quantizer) = (self.codec_params(), self.quantizer_params());
+        let mut settings = Settings::new();
+        for (name, value) in self.options.settings.iter() {
+            let (prefix, own, params) = match name.strip_prefix(QUANTIZER_PREFIX) {
+                Some(own) => (QUANTIZER_PREFIX, own, &quantizer),
+                None => ("", name, &codec),
+            };
+            let fault = |what: String| PartsError::Mismatch(what.escape_debug().to_string());
+            let param = params.iter().find(|param| param.is_named(own));
+            let param = param.ok_or_else(|| fault(format!("a setting '{name}' that nothing takes")))?;
+            let value = param.range.check(name, value).map_err(|error| fault(error.to_string()))?;
+            settings.set(&format!("{prefix}{}", param.name), value);
+        }
+        Ok(settings)
     }
 
     /// These parameters, and those that the quantizer and the codec declare.

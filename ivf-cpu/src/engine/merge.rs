@@ -1,7 +1,7 @@
 //! Taking over another index's entries, or some of them.
 
 use super::entries::{Entries, Write};
-use super::subset::Part;
+use super::subset::{Chosen, Part};
 use super::{IvfIndex, Trained};
 use crate::executor::or_global;
 use ivf_core::error::{AddError, MergeError};
@@ -120,16 +120,13 @@ impl Entries {
     ) -> Result<(), MergeError> {
         let (executor, mut done) = (or_global(options.executor), 0);
         let size = other.layout().code_size();
-        for (list, (chosen, ids)) in other.list_numbers().zip(part.lists()) {
+        for Chosen { list, entries, ids } in part.lists() {
             Cancel::check(options.cancel).map_err(|_| AddError::Cancelled)?;
-            if ids.is_empty() {
-                continue;
+            let mut codes = other.lists.list(*list)?.unpack(other.layout());
+            if entries.len() * size < codes.len() {
+                codes = entries.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
             }
-            let mut codes = other.lists.list(list)?.unpack(other.layout());
-            if chosen.len() * size < codes.len() {
-                codes = chosen.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
-            }
-            self.append(write, &vec![list; ids.len()], ids, &codes, executor)?;
+            self.append(write, &vec![*list; ids.len()], ids, &codes, executor)?;
             done += ids.len();
             if let Some(progress) = options.progress {
                 progress.step("merge", done as u64, part.len() as u64);

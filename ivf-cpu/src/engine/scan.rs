@@ -148,10 +148,7 @@ impl<'a> Scan<'a> {
         if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::Each(..)) {
             return self.mode;
         }
-        // Of `together` queries, a list is probed by `probes / nlist * together / queries`, on
-        // average.
-        let (nlist, together) = (self.lists.nlist() as u128, self.queries_at_once(queries) as u128);
-        let is_shared = probes as u128 * together >= MIN_QUERIES_PER_LIST as u128 * nlist * queries as u128;
+        let is_shared = is_shared(self.lists.nlist(), queries, probes, self.queries_at_once(queries));
         if is_shared && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
     }
 
@@ -309,6 +306,13 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Whether lists have enough queries each to be scanned list after list, when `together` queries are
+/// scanned at once: a list then has `probes / nlist * together / queries` of them, on average.
+/// `probes` counts those of all queries.
+fn is_shared(nlist: usize, queries: usize, probes: usize, together: usize) -> bool {
+    probes as u128 * together as u128 >= MIN_QUERIES_PER_LIST as u128 * nlist as u128 * queries as u128
+}
+
 /// The first task of each query, and the others: a threshold that its nearest list gives spares much of what the others would find
 /// and forget.
 fn nearest_first(tasks: &[Task]) -> [Vec<Task>; 2] {
@@ -394,5 +398,21 @@ impl Group<'_> {
             scanner.scan_batch(piece, &mut queries);
             pending = again;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_shared;
+
+    #[test]
+    fn queries_of_a_list_are_counted_without_rounding() {
+        // 45 probes of 11 queries over 10 lists: 4.09 queries a list if 10 go together, 3.7 if 9 do.
+        assert!(is_shared(10, 11, 45, 10));
+        assert!(!is_shared(10, 11, 45, 9));
+        // As many as needed, exactly; and numbers whose product is past 64 bits.
+        assert!(is_shared(1, 4, 4, 4) && !is_shared(1, 4, 4, 3));
+        let most = u32::MAX as usize;
+        assert!(is_shared(most, usize::MAX, usize::MAX, 1 << 40) && !is_shared(most, usize::MAX, usize::MAX, 1 << 30));
     }
 }

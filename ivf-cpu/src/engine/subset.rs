@@ -5,20 +5,32 @@ use ivf_core::error::{MergeError, StoreError};
 use ivf_core::{Id, ListNo, Subset};
 use std::ops::Range;
 
-/// Entries of an index on their way into another: for each list which ones, ascending, and their
-/// ids there.
+/// Entries of an index on their way into another. A list of which none is chosen takes no memory.
 pub(super) struct Part {
-    lists: Vec<(Vec<usize>, Vec<Id>)>,
+    lists: Vec<Chosen>,
+}
+
+/// Entries of a list.
+pub(super) struct Chosen {
+    pub(super) list: ListNo,
+    /// Their numbers in the list, ascending.
+    pub(super) entries: Vec<usize>,
+    /// Their ids in the other index.
+    pub(super) ids: Vec<Id>,
 }
 
 impl Part {
     /// The entries that `keep` says, by list, how many entries the list has, number in the list,
     /// and id.
     fn chosen(entries: &Entries, mut keep: impl FnMut(ListNo, usize, usize, Id) -> bool) -> Result<Self, StoreError> {
-        let mut lists = Vec::with_capacity(entries.lists.nlist());
+        let mut lists = Vec::new();
         for no in entries.list_numbers() {
             let list = entries.lists.list(no)?;
-            lists.push(list.ids().enumerate().filter(|&(i, id)| keep(no, list.len(), i, id)).unzip());
+            let (entries, ids): (Vec<_>, Vec<_>) =
+                list.ids().enumerate().filter(|&(i, id)| keep(no, list.len(), i, id)).unzip();
+            if !ids.is_empty() {
+                lists.push(Chosen { list: no, entries, ids });
+            }
         }
         Ok(Self { lists })
     }
@@ -67,24 +79,24 @@ impl Part {
 
     /// The same with `shift` added to each id.
     pub(super) fn shifted(mut self, shift: i64) -> Result<Self, MergeError> {
-        for id in self.lists.iter_mut().flat_map(|(_, ids)| ids) {
+        for id in self.lists.iter_mut().flat_map(|chosen| &mut chosen.ids) {
             let overflow = MergeError::IdOverflow { id: *id, shift };
             id.0 = id.0.checked_add(shift).ok_or(overflow)?;
         }
         Ok(self)
     }
 
-    /// For each list the numbers of the chosen entries, and their ids.
-    pub(super) fn lists(&self) -> &[(Vec<usize>, Vec<Id>)] {
+    /// The lists of which some are chosen, in order.
+    pub(super) fn lists(&self) -> &[Chosen] {
         &self.lists
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lists.iter().map(|(_, ids)| ids.len()).sum()
+        self.lists.iter().map(|chosen| chosen.ids.len()).sum()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = Id> {
-        self.lists.iter().flat_map(|(_, ids)| ids).copied()
+        self.lists.iter().flat_map(|chosen| &chosen.ids).copied()
     }
 
     pub(super) fn largest(&self) -> Option<Id> {

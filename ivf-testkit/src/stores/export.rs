@@ -15,13 +15,16 @@ pub type ReadStore<'a> = &'a dyn Fn(&StoredNode, &CodeLayout) -> Result<Box<dyn 
 
 /// Damaged nodes tried for each store exported.
 const DAMAGES: usize = 200;
+/// Bytes of a node beside the entries: fields and lengths.
+const UNCOUNTED: usize = 1024;
 /// Writes tried on lists that were read back.
 const STEPS: usize = 30;
 
 /// Checks that a store which is exported and read back, from memory and from a file that is open or
 /// mapped, holds the same lists (and goes on working, if it can be written), that codes of another
 /// layout are refused (of another code size, block length, name or codec, each on its own), and
-/// that a damaged node gives an error or lists that can be read whole.
+/// that a damaged node gives an error or lists that can be read whole. Memory must be counted of a
+/// store that exports its entries; one that leaves them elsewhere exports where they are.
 ///
 /// # Panics
 /// If a list differs, or `read` or a list it made panics; the message names layout, seed and
@@ -36,6 +39,8 @@ pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
             history.append_some(&mut *store, most, &at);
             let node = store.export().unwrap_or_else(|error| panic!("{at}: export: {error}")).to_stored();
             assert_eq!(store.tag(), node.tag, "{at}: tags of the store and of its node");
+            let (memory, bytes) = (store.memory(), byte_len(&node));
+            assert!(bytes <= 2 * memory + UNCOUNTED, "{at}: {memory} bytes of memory, out of which come {bytes}");
             for (what, other) in layouts::unlike(layout) {
                 assert!(read(&node, &other).is_err(), "{at}: read as lists of another {what}, {other}");
             }

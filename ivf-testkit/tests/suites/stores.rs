@@ -45,6 +45,7 @@ enum Fault {
     AppendsBackwards,
     PanicsOnBadLengths,
     KeepsItsMemory,
+    SaysNoMemory,
 }
 
 #[derive(Debug)]
@@ -149,6 +150,7 @@ impl InvertedLists for Faulty {
         let memory = self.lists.memory();
         match self.fault {
             Fault::KeepsItsMemory => self.memory.fetch_max(memory, Ordering::Relaxed).max(memory),
+            Fault::SaysNoMemory => 0,
             _ => memory,
         }
     }
@@ -266,6 +268,9 @@ fn faulty_readers_are_caught() {
             assert!(plane[..bytes].len() == bytes);
             read(node, layout)
         });
+    });
+    assert_caught("bytes of memory, out of which come", || {
+        check_store_export(&|nlist, layout| Faulty::make(nlist, layout, Fault::SaysNoMemory), &read);
     });
     assert_caught("read back", || {
         check_store_export(&array, &|node, layout| {
