@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""ivf and Faiss over the same vectors, in turns in one run: recall first, then queries a second as ratios.
+"""Compares ivf with Faiss over the same vectors, in alternating rounds of one run.
+
+Prints recall first, then queries per second and their ratios.
 
     pip install faiss-cpu numpy
     cargo build --release --bin ivf && cargo build --release --bench kmeans
@@ -10,8 +12,9 @@
     benches/beside_faiss.py filter PREFIX --metric l2 --factory IVF1024,Flat --nprobe 32
     benches/beside_faiss.py edits PREFIX --metric l2 --factory IVF1024,Flat
 
-PREFIX_base.fvecs, PREFIX_query.fvecs and PREFIX_groundtruth.ivecs are read. One thread on one core, for both; with --threads 2
-on two. Each figure is the median of --rounds runs, a round being Faiss, then ivf.
+The script reads PREFIX_base.fvecs, PREFIX_query.fvecs and PREFIX_groundtruth.ivecs. Both libraries
+use one thread on one core, or with --threads 2 two threads on two cores. Each figure is the median
+of --rounds rounds. A round runs Faiss, then ivf.
 """
 
 import argparse
@@ -52,7 +55,10 @@ def ivf(*args):
 
 
 def ivf_and_peak(*args):
-    """What ivf says, and its peak of resident memory in bytes. (A child of this process would begin with the memory of this one.)"""
+    """Returns the first line that ivf prints, and its peak of resident memory in bytes.
+
+    (A direct child of this process would begin with the memory of this process.)
+    """
     code = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)")
     command = [sys.executable, "-c", code, ROOT / "target/release/ivf", *map(str, args)]
@@ -61,13 +67,13 @@ def ivf_and_peak(*args):
 
 
 def program(name):
-    """The built benchmark of that name."""
+    """Builds the benchmark of that name, and returns its path."""
     built = subprocess.run(["cargo", "bench", "-q", "--bench", name, "--no-run", "--message-format", "json"], cwd=ROOT, check=True, capture_output=True, text=True)
     return next(m["executable"] for m in map(json.loads, built.stdout.splitlines()) if m.get("target", {}).get("name") == name)
 
 
 def one_by_one(index, queries, params=None):
-    """Seconds a call, the median of three runs over the queries that `ivf eval` takes."""
+    """Returns the seconds per call, as the median of three runs over the queries of `ivf eval`."""
     some = min(SINGLES, len(queries))
     times = []
     for _ in range(3):
@@ -92,7 +98,7 @@ def search(args, queries, truth, folder):
     said, peak = ivf_and_peak("build", "--factory", args.factory, "--metric", args.metric, "--base",
                               f"{args.prefix}_base.fvecs", "--out", folder / "index.ivf", "--threads", args.threads)
     print(said)
-    # The vectors, the index with a fifth to grow into, and room to train in.
+    # The vectors, the index with a fifth of spare capacity, and room for training.
     limit = base.nbytes + 1.2 * (folder / "index.ivf").stat().st_size + 256 * 2**20
     print(f"peak of resident memory {peak / 1e6:.0f} MB of at most {limit / 1e6:.0f}")
     assert peak <= limit, "training and adding take too much memory"
@@ -107,7 +113,8 @@ def search(args, queries, truth, folder):
         recall = np.mean([len(set(found) & set(true)) / K for found, true in zip(ids, truth[:, :K])])
         return recall, batch, single
 
-    # What a call costs in Python, whatever is searched: it is in Faiss's figures for single queries, and not in ivf's.
+    # The fixed cost of a call from Python. Faiss's figures for single queries include it, and ivf's
+    # do not.
     print(f"a search of an empty index from Python: {one_by_one(faiss.IndexFlat(base.shape[1]), queries) * 1e6:.1f} microseconds")
 
     def ivf_round(nprobe):
@@ -120,7 +127,7 @@ def search(args, queries, truth, folder):
     for nprobe in args.nprobe if with_lists else [1]:
         rounds = [(faiss_round(nprobe), ivf_round(nprobe)) for _ in range(args.rounds)]
         (recall_theirs, *_), (recall, *_) = rounds[0]
-        assert recall > recall_theirs - 0.01, f"recall {recall} against {recall_theirs}: the times mean nothing"
+        assert recall > recall_theirs - 0.01, f"recall {recall} is too far below {recall_theirs} of Faiss for valid times"
         middle = lambda side, what: statistics.median(r[side][what] for r in rounds)
         ratio = lambda what: statistics.median(r[1][what] / r[0][what] for r in rounds)
         print(f"{nprobe:>6} {recall:>7.4f} {recall_theirs:>7.4f} | {middle(1, 1):>8.0f} {middle(0, 1):>8.0f} {ratio(1):>6.2f}"
@@ -128,7 +135,10 @@ def search(args, queries, truth, folder):
 
 
 def kmeans(args):
-    """1,024 centroids of 262,144 points, 10 rounds; the objective is the sum over the points at the last assignment."""
+    """Trains 1,024 centroids of 262,144 points in 10 rounds.
+
+    The objective is the mean over the points at the last assignment.
+    """
     points = vectors(f"{args.prefix}_base.fvecs", "fvecs")[:262_144]
     rounds = []
     for _ in range(args.rounds):
@@ -163,7 +173,10 @@ print(json.dumps({"open_ms": 1e3 * (opened - started), "first_ms": 1e3 * (answer
 
 
 def open_files(args, queries, folder):
-    """A file of each is opened, and the first query answered: by processes of their own, in turns, cold and warm."""
+    """Opens a file of each library and answers the first query, cold and warm.
+
+    Each measurement has a process of its own. The libraries alternate.
+    """
     base = vectors(f"{args.prefix}_base.fvecs", "fvecs")
     theirs = faiss.index_factory(base.shape[1], args.factory, METRICS[args.metric])
     theirs.train(base)
@@ -194,7 +207,7 @@ def open_files(args, queries, folder):
 
 
 def filtered(args, queries, folder):
-    """Searches that may find a share of the ids, drawn at random, and without a filter."""
+    """Searches with filters that keep a random share of the ids, and without a filter."""
     base = vectors(f"{args.prefix}_base.fvecs", "fvecs")
     faiss.omp_set_num_threads(args.threads)
     theirs = faiss.index_factory(base.shape[1], args.factory, METRICS[args.metric])
@@ -205,7 +218,7 @@ def filtered(args, queries, folder):
     ours = [program("filter"), folder / "index.ivf", folder / "queries.fvecs"]
 
     def exact(kept):
-        """The true neighbours among the ids that are kept: as many as there are, up to K."""
+        """Returns the true neighbours among the kept ids: K, or all if fewer are kept."""
         flat = faiss.IndexFlat(base.shape[1], METRICS[args.metric])
         flat.add(base[kept])
         return [set(kept[found]) for found in flat.search(queries, min(K, len(kept)))[1]]
@@ -235,7 +248,7 @@ def filtered(args, queries, folder):
     kept["none"], truth["none"] = everything, truth[1]
     print(f"Faiss {faiss.__version__}: {args.factory}, {len(base)} vectors, {len(queries)} queries")
     nothing = 1e6 * one_by_one(faiss.IndexFlat(base.shape[1]), queries)
-    print(f"a search of an empty index from Python: {nothing:.1f} microseconds, which are in Faiss's single queries")
+    print(f"a search of an empty index from Python: {nothing:.1f} microseconds, included in Faiss's figures for single queries")
     print(f"{'nprobe':>6} {'kept':>7} {'recall':>7} {'Faiss':>7} | {'batch':>8} {'Faiss':>8} {'ratio':>6} | {'single':>8} {'Faiss':>8} {'ratio':>6}")
     for nprobe in args.nprobe:
         for share in ["none", *SHARES]:
@@ -248,10 +261,10 @@ def filtered(args, queries, folder):
             setting = [nprobe, args.threads] + ([] if share == "none" else [folder / "bitmap"])
             rounds = [(faiss_round(params), ivf_round(*setting)) for _ in range(args.rounds)]
             for found in rounds[0]:
-                assert all(id == -1 or is_kept[id] for ids in found[0] for id in ids), "an id was found that the filter does not keep"
+                assert all(id == -1 or is_kept[id] for ids in found[0] for id in ids), "a search found an id that the filter excludes"
             recall_theirs, recall_ours = (recall(found[0], truth[share]) for found in rounds[0])
-            assert abs(recall_ours - recall_theirs) < 0.01, f"recall {recall_ours} against {recall_theirs}: the times mean nothing"
-            assert all(found[1][0] == rounds[0][1][0] for found in rounds), "another round found other ids"
+            assert abs(recall_ours - recall_theirs) < 0.01, f"recall {recall_ours} is too far from {recall_theirs} of Faiss for valid times"
+            assert all(found[1][0] == rounds[0][1][0] for found in rounds), "two rounds found different ids"
             middle = lambda side, what: statistics.median(r[side][what] for r in rounds)
             ratio = lambda what: statistics.median(r[1][what] / r[0][what] for r in rounds)
             shown = share if share == "none" else f"{share:.1%}"
@@ -260,7 +273,10 @@ def filtered(args, queries, folder):
 
 
 def edits(args, folder):
-    """Single ids and many at once are removed from an index with a hash map of ids, others replaced and upserted."""
+    """Edits an index with a hash map of ids.
+
+    Removes single ids and many ids at once, then replaces and upserts the vectors of other ids.
+    """
     base = vectors(f"{args.prefix}_base.fvecs", "fvecs")[:MOST]
     drawn = np.random.default_rng(1234).permutation(len(base))
     at_once = min(REMOVED_AT_ONCE, len(base) // 2)
@@ -269,7 +285,7 @@ def edits(args, folder):
     faiss.omp_set_num_threads(args.threads)
     built = faiss.index_factory(base.shape[1], args.factory, METRICS[args.metric])
     built.train(base)
-    # A plain `add` notes wrong ids in the map of an index that has one.
+    # If the index has a map, a plain `add` records wrong ids in it.
     built.add_with_ids(base, np.arange(len(base)))
     # The ids are held here, because a selector only points to them.
     held = [np.array([id], np.int64) for id in gone[:REMOVED]] + [gone[REMOVED:].astype(np.int64)]
@@ -302,7 +318,7 @@ def edits(args, folder):
             theirs.remove_ids(selector)
             theirs.add_with_ids(vector, ids)
 
-        # Every other one was removed.
+        # Every other id was removed.
         one = [ids for pair in zip(held[: REMOVED // 2], ([id] for id in left[REMOVED : REMOVED + REMOVED // 2])) for ids in pair]
         one = [np.array(ids, np.int64) for ids in one]
         out["upsert"] = each([(ids, other(ids), faiss.IDSelectorArray(ids)) for ids in one], upsert)
@@ -322,7 +338,7 @@ def edits(args, folder):
 
     print(f"Faiss {faiss.__version__}: {args.factory}, {len(base)} vectors; times of one call")
     nothing = statistics.median(r[0]["nothing"]["median_us"] for r in rounds)
-    print(f"a removal of nothing from Python: {nothing:.2f} microseconds, which are in Faiss's figures for single ids, and not in ivf's")
+    print(f"a removal of an absent id from Python: {nothing:.2f} microseconds, included in Faiss's figures for single ids, not in ivf's")
     for what in ["remove", "update", "upsert"]:
         line(f"{what} one, microseconds", lambda r: r[what]["median_us"])
         line(f"{what} one, the slowest", lambda r: r[what]["worst_us"])
@@ -332,7 +348,7 @@ def edits(args, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["search", "kmeans", "open", "filter", "edits"])
-    parser.add_argument("prefix", help="path and name of a set of vectors, up to _base.fvecs")
+    parser.add_argument("prefix", help="path and name of a set of vectors, without _base.fvecs")
     parser.add_argument("--metric", choices=METRICS, default="ip")
     parser.add_argument("--factory", default="IVF1024,Flat")
     parser.add_argument("--nprobe", type=lambda s: [int(n) for n in s.split(",")], default=[16, 64])

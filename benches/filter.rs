@@ -1,5 +1,8 @@
-//! Searches with a filter: `filter INDEX QUERIES NPROBE THREADS [BITMAP]`, where id `i` may be found if bit `i % 8` of byte `i / 8` of the
-//! file `BITMAP` is set; without one, every id. Prints the queries a second, all in one call and a call each, and the ids found.
+//! Searches with a filter: `filter INDEX QUERIES NPROBE THREADS [BITMAP]`.
+//!
+//! A search may find id `i` if bit `i % 8` of byte `i / 8` of the file `BITMAP` is set. Without a
+//! bitmap, it may find every id. Prints the queries per second, for all queries in one call and for
+//! one query in each call, and the ids found.
 //!
 //! `benches/beside_faiss.py filter` runs it beside Faiss.
 
@@ -11,10 +14,10 @@ use std::time::Instant;
 
 const K: usize = 10;
 
-/// Queries of one call each that are timed.
+/// Number of queries that are timed with one query in each call.
 const SINGLES: usize = 400;
 
-/// Seconds a run, the median of three; or of as many as fill a second.
+/// Returns the seconds of a run: the median of three runs, or of fewer runs if they fill a second.
 fn seconds(mut run: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<f64, Box<dyn Error>> {
     let mut times: Vec<f64> = Vec::new();
     while times.len() < 3 && times.iter().sum::<f64>() < 1.0 {

@@ -1,26 +1,28 @@
-//! Each kernel against the measured ceiling: how many floating-point operations a second this core can do at all.
+//! Rates of the kernels, compared with the measured ceiling: the floating-point operations per
+//! second that this core can do at all.
 //!
-//! `cargo bench --bench kernels`. The ceiling is a loop of fused multiply-adds that stay in registers; a distance needs one for
-//! each dimension of a pair, so the share is multiply-adds done over multiply-adds possible.
+//! Run `cargo bench --bench kernels`. The ceiling is a loop of fused multiply-adds that stay in
+//! registers. A distance needs one of them for each dimension of a pair. The printed share is the
+//! number of multiply-adds done over the number possible.
 
 use ivf::Rows;
 use ivf::bytes::AlignedBytes;
 use ivf::cpu::kernels::{
-    BLOCK, ByteQueries, Distance, Halves, InnerProduct, L2, Near, PackedBytes, distances_to_rows, scan, scan_bytes,
-    scan_halves, squared_norm,
+    BLOCK, ByteQueries, Candidates, Distance, InnerProduct, L2, PackedBytes, SplitFloats, distances_to_rows, scan,
+    scan_bytes, scan_split_floats, squared_norm,
 };
 use ivf::cpu::simd::{Kernel, Lane, Level, Simd};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const DIM: usize = 100;
-/// As many vectors as stay in the L2 cache.
+/// Number of vectors, which stay in the L2 cache.
 const VECTORS: usize = 1024;
 const ROUNDS: usize = 7;
-/// Bytes of a product-quantised code.
+/// Number of bytes of a product-quantised code.
 const PARTS: usize = 20;
 
-/// Multiply-adds of registers alone: enough chains to hide their latency.
+/// Multiply-adds of registers alone, with enough chains to hide their latency.
 struct Ceiling {
     steps: usize,
 }
@@ -32,7 +34,7 @@ impl Kernel for Ceiling {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
-        // Lanes that differ, so that no two chains are found to be one.
+        // Opaque values, so that the compiler does not merge any two chains.
         let lanes = black_box([[0.5_f32; 16]; CHAINS + 2]);
         let (a, b) = (simd.load(&lanes[CHAINS]), simd.load(&lanes[CHAINS + 1]));
         let mut sums: [S::F32; CHAINS] = std::array::from_fn(|i| simd.load(&lanes[i]));
@@ -45,7 +47,7 @@ impl Kernel for Ceiling {
     }
 }
 
-/// Products of bytes, the same way.
+/// Products of bytes in registers alone.
 struct ByteCeiling {
     steps: usize,
 }
@@ -67,7 +69,7 @@ impl Kernel for ByteCeiling {
     }
 }
 
-/// A scan that finds nothing: distances and comparisons alone.
+/// Scan that finds nothing: distances and comparisons alone.
 struct Scan<'a, D, T> {
     distance: D,
     queries: &'a [&'a [f32]],
@@ -90,11 +92,11 @@ impl<D: Distance, T: Lane> Kernel for Scan<'_, D, T> {
     }
 }
 
-/// The same over floats in halves: one query looks at the upper ones only.
+/// The same scan over floats in halves. A single query reads only the upper halves.
 struct InHalves<'a, D> {
     distance: D,
     queries: &'a [&'a [f32]],
-    blocks: Halves<'a>,
+    blocks: SplitFloats<'a>,
     columns: &'a mut Vec<[f32; BLOCK]>,
 }
 
@@ -106,11 +108,11 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
         let mut thresholds = [-1e30; 64];
         let thresholds = &mut thresholds[..self.queries.len()];
         let mut found = 0.0;
-        let near = |near: Near<'_>| {
+        let near = |near: Candidates<'_>| {
             found += near.distances[0];
             -1e30
         };
-        scan_halves(simd, self.distance, self.queries, thresholds, self.blocks, self.columns, |_| u32::MAX, near);
+        scan_split_floats(simd, self.distance, self.queries, thresholds, self.blocks, self.columns, |_| u32::MAX, near);
         found
     }
 }
@@ -167,7 +169,8 @@ impl Kernel for Norms<'_> {
     }
 }
 
-/// The same distances over vectors row by row: chains of additions side by side, since a sum runs over the dimensions in order.
+/// The same distances over vectors row by row. Several chains of additions run side by side,
+/// because each sum runs over the dimensions in order.
 struct Rowwise<'a, D> {
     distance: D,
     query: &'a [f32],
@@ -186,7 +189,7 @@ impl<D: Distance> Kernel for Rowwise<'_, D> {
     }
 }
 
-/// The shortest of some runs, each of `repeat` calls, per call; with the answer.
+/// Returns the shortest time of a call over several runs of `repeat` calls each, and the answer.
 fn time(repeat: usize, mut call: impl FnMut() -> f32) -> (Duration, f32) {
     let mut best = Duration::MAX;
     let mut answer = 0.0;
@@ -200,7 +203,7 @@ fn time(repeat: usize, mut call: impl FnMut() -> f32) -> (Duration, f32) {
     (best, answer)
 }
 
-/// The multiply-adds a second of the best level, and of each.
+/// Returns the multiply-adds per second of each level.
 fn ceilings() -> Vec<(Level, f64)> {
     let steps = 100_000;
     let rate = |level: Level| {
@@ -222,7 +225,7 @@ fn line(name: &str, form: &str, level: Level, pairs: usize, flops: f64, took: Du
     );
 }
 
-/// `flops`: floating-point operations for each dimension.
+/// Measures a distance. `flops` is the number of floating-point operations for each dimension.
 fn measure<D: Distance, T: Lane>(name: &str, distance: D, flops: f64, ceilings: &[(Level, f64)]) {
     let value = |i: usize| (i * 7919 % 1009) as f32 / 1009.0;
     let vectors: Vec<f32> = (0..VECTORS * DIM).map(value).collect();
@@ -247,7 +250,8 @@ fn measure<D: Distance, T: Lane>(name: &str, distance: D, flops: f64, ceilings: 
     }
 }
 
-/// The kernels that have no tile of whole floats. Products of bytes have a ceiling of their own.
+/// Measures the kernels without tiles of whole floats. Products of bytes have a ceiling of their
+/// own.
 fn measure_others(ceilings: &[(Level, f64)]) {
     let value = |i: usize| (i * 7919 % 1009) as f32 / 1009.0;
     let vectors: Vec<f32> = (0..VECTORS * DIM).map(value).collect();
@@ -255,13 +259,13 @@ fn measure_others(ceilings: &[(Level, f64)]) {
     let (rows, queries) = (Rows::new(&vectors, DIM).expect("rows"), Rows::new(&points, DIM).expect("rows"));
     let (packed, bytes) = (PackedBytes::new(rows), ByteQueries::new(queries));
     let (bias, thresholds) = (vec![0; VECTORS], [i32::MAX; 40]);
-    let layout = Halves::layout(DIM);
+    let layout = SplitFloats::layout(DIM);
     let mut planes = [0, 1].map(|p| AlignedBytes::zeroed(layout.plane_bytes(p, VECTORS)));
     let [upper, lower] = &mut planes;
     for (i, row) in rows.iter().enumerate() {
         layout.put(&mut [&mut *upper, &mut *lower], i, &row.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
     }
-    let blocks = Halves::new(&planes[0], &planes[1], DIM);
+    let blocks = SplitFloats::new(&planes[0], &planes[1], DIM);
     let queries: Vec<&[f32]> = queries.iter().collect();
     let mut columns = Vec::new();
     for &(level, ceiling) in ceilings {
@@ -292,7 +296,7 @@ fn measure_others(ceilings: &[(Level, f64)]) {
         println!(
             "{:<14} {:<10} {:<10} {:>7.1} M codes/s {:>7.1} G lookups/s",
             "lookups",
-            format!("{PARTS} parts"),
+            format!("{PARTS} bytes"),
             level.to_string(),
             rate / PARTS as f64 / 1e6,
             rate / 1e9

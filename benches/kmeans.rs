@@ -1,8 +1,9 @@
-//! k-means: seconds and the objective, at 1 and 2 threads.
+//! k-means: seconds and objective, with 1 and 2 threads.
 //!
-//! `IVF_BENCH_SET=<path>/<name> cargo bench --bench kmeans` runs over `<name>_base.fvecs`, with `IVF_BENCH_METRIC` (`ip`) and
-//! `IVF_BENCH_THREADS` (`1,2`):
-//! 262,144 points (or all, if there are fewer), 1,024 centroids, 10 rounds.
+//! Run `IVF_BENCH_SET=<path>/<name> cargo bench --bench kmeans`. It reads `<name>_base.fvecs`.
+//! `IVF_BENCH_METRIC` sets the metric (default `ip`), and `IVF_BENCH_THREADS` the numbers of
+//! threads (default `1,2`). It trains 1,024 centroids of 262,144 points (or of all points, if there
+//! are fewer) in 10 rounds.
 
 use ivf::cpu::{KMeans, RayonPool};
 use ivf::{Metric, Rows, TrainOptions};
@@ -15,7 +16,7 @@ const POINTS: usize = 262_144;
 fn main() -> Result<(), Box<dyn Error>> {
     let metric: Metric = std::env::var("IVF_BENCH_METRIC").unwrap_or_else(|_| "ip".to_owned()).parse()?;
     let Some(prefix) = std::env::var_os("IVF_BENCH_SET") else {
-        println!("IVF_BENCH_SET names no set of vectors: nothing to do");
+        println!("IVF_BENCH_SET is not set: nothing to do");
         return Ok(());
     };
     let base = ivf::io::read_vectors::<f32>(format!("{}_base.fvecs", prefix.display()))?;
@@ -35,9 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             objective = report.objectives[0][9];
         }
         times.sort_by(f64::total_cmp);
-        let each = metric.public(objective as f32) / points.len() as f32;
+        let each = metric.to_user_distance(objective as f32) / points.len() as f32;
         println!(
-            "{threads} threads: {:.2} s (median of 3), objective {each:.5} a point after 10 assignments",
+            "{threads} threads: {:.2} s (median of 3), objective {each:.5} per point after 10 assignments",
             times[1]
         );
     }

@@ -1,5 +1,9 @@
-//! Opening an index file and answering the first query, in a process of its own: `open read|open|map INDEX QUERIES NPROBE`. Prints the
-//! milliseconds of both, the growth of resident memory in KiB, and the ids found.
+//! Opens an index file and answers the first query, in a process of its own.
+//!
+//! Usage: `open read|open|map INDEX QUERIES NPROBE`.
+//!
+//! Prints the milliseconds until the index is open and until the query is answered, the growth of
+//! resident memory in KiB, and the ids found.
 //!
 //! `benches/beside_faiss.py open` runs it, cold and warm, beside Faiss.
 
@@ -8,20 +12,20 @@ use ivf::{Executor, Index, SearchParams};
 use std::error::Error;
 use std::time::Instant;
 
-/// How an index is opened.
+/// Function that opens an index.
 type Open = fn(&str) -> Result<Box<dyn Index>, Box<dyn Error>>;
 
 const WAYS: [(&str, Open); 3] = [
     ("read", |path| Ok(ivf::read_index(path)?)),
     ("open", |path| Ok(ivf::open_index(path)?)),
     ("map", |path| {
-        // SAFETY: whoever measures does not write to the file meanwhile.
+        // SAFETY: the person who measures does not write to the file meanwhile.
         let map = unsafe { Map::open(path)? };
         Ok(ivf::open_mapped(map)?)
     }),
 ];
 
-/// Resident memory in KiB: 0 where the system does not say so in the way of Linux.
+/// Returns the resident memory in KiB, or 0 on a system without Linux's `/proc/self/status`.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -34,10 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("usage: open read|open|map INDEX QUERIES NPROBE (see benches/beside_faiss.py)");
         return Ok(());
     };
-    let open = WAYS.iter().find(|(name, _)| name == way).ok_or("no such way")?.1;
+    let open = WAYS.iter().find(|(name, _)| name == way).ok_or("unknown way: expected read, open or map")?.1;
     let queries = read_vectors::<f32>(queries)?;
     let params = SearchParams::new().nprobe(nprobe.parse()?);
-    // The threads are there, as in a program that has been running.
+    // Starts the threads, as in a program that has been running.
     ivf::cpu::RayonGlobal.for_each(2, &|_| {});
 
     let before = resident();

@@ -1,9 +1,10 @@
-//! Whole searches over the public API: recall first, then the time.
+//! Whole searches with the public API: recall first, then the time.
 //!
-//! `cargo bench --bench search` runs over the bundled word vectors. With `IVF_BENCH_SET=<path>/<name>` it runs over the files
-//! `<name>_base.fvecs`, `<name>_query.fvecs`, `<name>_groundtruth.ivecs` and, with `IVF_BENCH_METRIC`, another metric than
-//! `ip`; with `IVF_BENCH_FACTORY`, another index than `IVF256,Flat`. Every line is measured in the same run; compare lines, not
-//! runs.
+//! `cargo bench --bench search` runs over the bundled word vectors. With
+//! `IVF_BENCH_SET=<path>/<name>`, it reads `<name>_base.fvecs`, `<name>_query.fvecs` and
+//! `<name>_groundtruth.ivecs`. `IVF_BENCH_METRIC` sets the metric (default `ip`), and
+//! `IVF_BENCH_FACTORY` the index (default `IVF256,Flat`). Every line is measured in the same run:
+//! compare lines, not runs.
 
 use ivf::cpu::RayonPool;
 use ivf::{Executor, Hits, Metric, ParallelMode, Rows, SearchParams};
@@ -17,7 +18,7 @@ struct Set {
     dim: usize,
     base: Vec<f32>,
     queries: Vec<f32>,
-    /// The true neighbours, `K` a query.
+    /// True neighbours, `K` for each query.
     truth: Vec<Vec<i64>>,
 }
 
@@ -43,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             for pool in &pools {
                 let params = SearchParams::new().nprobe(nprobe).mode(mode).executor(pool);
                 let recall = recall(&index.search(queries, K, &params)?.hits, &set.truth);
-                assert!(nprobe < 64 || recall > 0.9, "recall {recall} at nprobe {nprobe}: the time means nothing");
+                assert!(nprobe < 64 || recall > 0.9, "recall {recall} at nprobe {nprobe} is too low for a valid time");
                 let qps = (0..3).map(|_| -> Result<f64, Box<dyn Error>> {
                     let started = Instant::now();
                     index.search(queries, K, &params)?;
@@ -66,7 +67,8 @@ fn from_files(prefix: PathBuf) -> Result<Set, Box<dyn Error>> {
     Ok(Set { dim: base.dim(), base: base.into_data(), queries: queries.into_data(), truth })
 }
 
-/// The bundled words, every twentieth of them a query, with the truth by exhaustive search.
+/// Returns the bundled word vectors. Every twentieth is a query, and the true neighbours come from
+/// exhaustive search.
 fn from_words(metric: Metric) -> Result<Set, Box<dyn Error>> {
     const DIM: usize = 100;
     let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/ivf-cli/data/words.f16"))?;

@@ -1,4 +1,4 @@
-//! From vectors to answers: build, train, add, search, filter, save, load.
+//! First steps: build an index, train it, add vectors, search, filter, save, load.
 //!
 //! Run it with `cargo run --release --example 01_quickstart`.
 
@@ -8,59 +8,59 @@ use std::error::Error;
 const DIM: usize = 32;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // 10,000 vectors, one after the other in one slice. `Rows` checks that the slice divides into
-    // rows of `DIM`.
+    // 10,000 vectors, one after the other in one slice. `Rows` checks that the length of the slice
+    // is a multiple of `DIM`.
     let data = random(10_000 * DIM);
     let vectors = Rows::new(&data, DIM)?;
 
-    // A factory string says what the index is: 64 lists around k-means centroids, vectors kept as
-    // they are.
+    // A factory string describes the index: 64 lists around k-means centroids, which store full
+    // vectors.
     let mut index = ivf::build("IVF64,Flat", DIM, Metric::L2)?;
 
-    // Training finds the centroids. A report says what you should know, too few training vectors
-    // for example.
+    // Training computes the centroids. The report has warnings, for example of too few training
+    // vectors.
     let report = index.train(vectors)?;
     report.warnings.iter().for_each(|warning| println!("warning: {warning}"));
 
-    // Ids count up from 0. `add_with_ids` takes your own.
+    // Ids count up from 0. `add_with_ids` takes ids of your own.
     index.add(vectors)?;
     println!("{}: {} vectors, {} bytes each", index.spec(), index.len(), index.memory() / index.len());
 
-    // The 5 nearest vectors of two queries. Each query looks into the 8 lists whose centroids are
-    // nearest to it.
+    // Search for the 5 nearest vectors of two queries. Each query scans the 8 lists whose centroids
+    // are nearest to it.
     let queries = vectors.slice(0..2);
     let found = index.search(queries, 5, &SearchParams::new().nprobe(8))?;
     for (query, row) in found.hits.rows().enumerate() {
         for (id, distance) in row {
-            println!("query {query}: vector {id} at {distance:.2}");
+            println!("query {query}: vector {id} at distance {distance:.2}");
         }
     }
-    println!("codes looked at for a query: {}", found.stats.codes / found.stats.queries);
+    println!("codes scanned per query: {}", found.stats.codes / found.stats.queries);
 
-    // Only some ids may be found: here the even ones above 5,000. Other selectors are lists, sets
-    // and bitmaps.
+    // A selector restricts the results to some ids, here the even ones from 5,000 on. Other
+    // selectors are lists, sets and bitmaps.
     let even = |id: ivf::Id| id.0 % 2 == 0;
     let selector = IdSelector::range(5_000..10_000) & IdSelector::Fn(&even);
     let filtered = index.search(queries, 5, &SearchParams::new().nprobe(8).selector(&selector))?;
-    println!("query 0, even ids above 5,000: {:?}", filtered.hits.row(0).ids);
+    println!("query 0, even ids from 5,000 on: {:?}", filtered.hits.row(0).ids);
 
-    // Knobs say what a search does unless the call says otherwise. `nprobe` is 1 until somebody
-    // sets it.
+    // An index keeps knobs, such as the defaults of search parameters. `nprobe` is 1 initially.
     index.set_knob("nprobe", 64)?;
     let exact = index.search(queries, 5, &SearchParams::new())?;
 
-    // A file holds everything, the knobs too. It is written whole or not at all.
+    // A file holds everything, including the knobs. Writing is atomic.
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("quickstart.ivf");
     ivf::write_index(&index, &path)?;
     let loaded = ivf::read_index(&path)?;
     let again = loaded.search(queries, 5, &SearchParams::new())?;
     assert_eq!(again.hits, exact.hits);
-    println!("saved and loaded: {} bytes, the same answers", std::fs::metadata(&path)?.len());
+    println!("saved and loaded: {} bytes, the same results", std::fs::metadata(&path)?.len());
     Ok(())
 }
 
-/// Numbers between 0 and 1 from a linear congruential generator: the same ones on every run.
+/// Returns numbers between 0 and 1 from a linear congruential generator, the same ones on every
+/// run.
 fn random(n: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {

@@ -1,67 +1,70 @@
-//! A codec of your own, with its factory token, from outside the library: `U4`, 4 bits a dimension.
+//! Your own codec with its factory token, defined outside the library: `U4`, 4 bits a dimension.
 //!
-//! Four types and a row make a codec:
+//! A codec consists of four types and a row:
 //!
-//! | here | contract | what it is |
+//! | here | implements | purpose |
 //! |---|---|---|
-//! | `U4` | `CodecSpec` | what the token says; trains |
-//! | `Uniform4` | `Codec` | trained: codes vectors and decodes them |
-//! | `BoundUniform4` | `BoundCodec` | that, in an index whose lists have centroids |
-//! | `Uniform4Scanner` | `InvertedListScanner` | distances from one query to codes |
-//! | `ROW` | `CodecRow` | the token, the tag in files, a reader |
+//! | `U4` | `CodecSpec` | the parsed token; trains the codec |
+//! | `Uniform4` | `Codec` | the trained codec: encodes vectors and decodes codes |
+//! | `BoundUniform4` | `BoundCodec` | the codec in an index whose lists have centroids |
+//! | `Uniform4Scanner` | `InvertedListScanner` | computes distances from one query to codes |
+//! | `ROW` | `CodecRow` | the token, the tag in files, a parser and a reader |
 //!
-//! The codec declares a parameter of its own, `dims`: the number of leading dimensions that count
-//! in a distance. From that one declaration come a knob of every index of it, a parameter of each
-//! search, its check, and its place in files.
+//! The codec declares its own parameter, `dims`: the number of leading dimensions that a distance
+//! uses. This one declaration provides a knob of every index with the codec, a parameter of each
+//! search, the check of its range, and its storage in files.
 //!
-//! The library does the rest: wrappers around it, parallel modes, filters, files. Run it with
-//! `cargo run --release --example 02_own_codec`; `cargo test --example 02_own_codec` runs the
+//! The library provides the rest: wrappers around it, parallel modes, filters, files. Run it with
+//! `cargo run --release --example 02_own_codec`. `cargo test --example 02_own_codec` runs the
 //! conformance suites over it.
 
 use ivf::error::{BindError, BuildError, DecodeError, TrainError};
+use ivf::extend::{
+    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, Exactness,
+    InvertedListScanner, Node, Residuals, StoredNode,
+};
 use ivf::field::{Field, FieldType, Schema};
 use ivf::node::NamedArray;
 use ivf::param::ParamRange;
 use ivf::registry::CodecRow;
 use ivf::{
-    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, Exactness, Hits,
-    InvertedListScanner, ListNo, MAX_DIM, Metric, Node, ParallelMode, Param, Registry, Residuals, Rows, SearchParams,
-    Settings, Spec, StoredNode, TrainOptions, TrainReport,
+    Hits, ListNo, MAX_DIM, Metric, ParallelMode, Param, Registry, Rows, SearchParams, Settings, Spec, TrainOptions,
+    TrainReport,
 };
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// All that the library has to know: added to a registry, it makes `U4` a token like any other.
+/// Everything that the library needs to know. In a registry, it makes `U4` a token like any other.
 const ROW: CodecRow = CodecRow::new(
     "u4",
     "U4",
     |token, _| (token.plain()? == "U4").then(|| Ok(Arc::new(U4) as _)),
     |node, _| Ok(Arc::new(Uniform4::read(node)?)),
 )
-.about("4 bits a dimension: 16 even steps between the least and the greatest value seen in training")
+.about("4 bits a dimension: 16 uniform levels between the minimum and the maximum of the training vectors")
 .samples(&["U4"]);
 
-/// The small values that a file keeps of the codec, by name.
+/// Schema of the codec's fields in a file.
 const SCHEMA: &Schema = &[Field::new("metric", FieldType::Metric)];
 
-/// The parameter: its name, what it may be, its default, what it does.
+/// Returns the parameter: name, range, default, description.
 fn dims(dim: usize) -> Param {
     let range = ParamRange::Whole { least: 1, most: dim as u64 };
-    Param::new(DIMS, range, dim.into(), "leading dimensions that count in a distance")
+    Param::new(DIMS, range, dim.into(), "leading dimensions that a distance uses")
 }
 
 const DIMS: &str = "dims";
 
-/// The library's kinds and this one.
+/// Returns the default registry with this codec added.
 fn registry() -> Registry {
     ivf::default_registry().clone().with_codecs(&[ROW])
 }
 
-/// Steps of a dimension.
+/// Number of quantisation levels of a dimension.
 const LEVELS: usize = 16;
 
-/// What `U4` in a factory string stands for.
+/// The specification that the token `U4` parses to.
 #[derive(Clone, Copy, Debug)]
 struct U4;
 
@@ -74,16 +77,15 @@ impl fmt::Display for U4 {
 impl CodecSpec for U4 {
     fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
         match context.metric {
-            // Cosine does not come here: the factory puts a normalising transform before an inner
-            // product index.
+            // Cosine never reaches a codec: the factory builds a normalising transform and an
+            // inner-product index.
             Metric::L2 | Metric::InnerProduct => Ok(()),
             metric => Err(BuildError::Metric { kind: self.to_string(), metric }),
         }
     }
 
-    /// Residuals from the centroids of clusters have a smaller range than the vectors, so the same
-    /// 16 steps are finer. The index chooses: its knob `by_residual`, set before training, turns
-    /// them off.
+    /// Residuals from the centroids of lists have a smaller range than the vectors, so 16 levels
+    /// are finer. The index decides: its knob `by_residual`, set before training, turns them off.
     fn residuals(&self) -> Residuals {
         Residuals::Optional { default: true }
     }
@@ -92,7 +94,7 @@ impl CodecSpec for U4 {
         65_536
     }
 
-    /// Two numbers a dimension are all that is kept of the vectors.
+    /// Training keeps only the minimum and the maximum of each dimension.
     fn training_memory(&self, context: &CodecContext, _points: usize, _options: &TrainOptions<'_>) -> usize {
         2 * context.dim * size_of::<f32>()
     }
@@ -122,9 +124,10 @@ impl CodecSpec for U4 {
     }
 }
 
-/// The trained codec: a range for each dimension, cut into 15 equal steps.
+/// The trained codec: a range for each dimension, divided into 15 equal steps.
 ///
-/// Two dimensions share a byte; in an odd dimension the last upper half is zero.
+/// Two dimensions share a byte. If the number of dimensions is odd, the upper half of the last byte
+/// is zero.
 ///
 /// ```text
 /// dimension   1   0     3   2     4
@@ -135,16 +138,16 @@ struct Uniform4 {
     metric: Metric,
     low: Vec<f32>,
     high: Vec<f32>,
-    /// For each dimension what each of the 16 levels stands for.
+    /// The value of each of the 16 levels, for each dimension.
     values: Vec<[f32; LEVELS]>,
     layout: CodeLayout,
 }
 
 impl Uniform4 {
-    /// The codec of these ranges, one a dimension.
+    /// Creates the codec from the range of each dimension.
     fn new(metric: Metric, low: Vec<f32>, high: Vec<f32>) -> Self {
         let value = |low: f32, high: f32, level: usize| {
-            // In f64, since the width of a range may be beyond f32.
+            // In f64, since the width of a range may overflow f32.
             let (low, high) = (f64::from(low), f64::from(high));
             (low + (high - low) * level as f64 / (LEVELS - 1) as f64) as f32
         };
@@ -154,15 +157,15 @@ impl Uniform4 {
         Self { metric, low, high, values, layout }
     }
 
-    /// The codec that an exported node holds. Any contents of the node give a codec
-    /// that works, or an error.
+    /// Reads the codec from an exported node. Any contents of the node give a valid codec or an
+    /// error.
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
         let metric: Metric = node.fields(SCHEMA)?.get("metric")?;
         let (low, high) = (node.array::<f32>("low")?, node.array::<f32>("high")?);
         if low.len() != high.len() || !(1..=MAX_DIM).contains(&low.len()) {
-            return Err(fault(format!("{} lower and {} upper ends of ranges", low.len(), high.len())));
+            return Err(fault(format!("{} minima and {} maxima", low.len(), high.len())));
         }
         U4.check(&CodecContext::new(low.len(), metric)).map_err(|error| fault(error.to_string()))?;
         let is_range = |(low, high): (&f32, &f32)| low.is_finite() && high.is_finite() && low <= high;
@@ -172,17 +175,17 @@ impl Uniform4 {
         }
     }
 
-    /// The level nearest to `x` in dimension `d`.
+    /// Returns the level nearest to `x` in dimension `d`.
     fn level(&self, d: usize, x: f32) -> u8 {
         let (low, high) = (f64::from(self.low[d]), f64::from(self.high[d]));
-        // The cast makes what lies below the range 0, and also 0 / 0, which a range of no width
-        // gives.
+        // The cast saturates: it maps values below the range to 0. It also maps NaN to 0, which a
+        // range of zero width gives (0 / 0).
         let level = ((f64::from(x) - low) / (high - low) * (LEVELS - 1) as f64).round() as u8;
         level.min(LEVELS as u8 - 1)
     }
 }
 
-/// The levels of a code, dimension by dimension.
+/// Returns the levels of a code, dimension by dimension.
 fn levels(code: &[u8]) -> impl Iterator<Item = usize> {
     code.iter().flat_map(|byte| [byte & 15, byte >> 4]).map(usize::from)
 }
@@ -210,7 +213,7 @@ impl Codec for Uniform4 {
 
     fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
         let code_size = self.layout.code_size();
-        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * code_size), "a code a vector");
+        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * code_size), "one code for each vector");
         for (row, code) in rows.iter().zip(codes.chunks_exact_mut(code_size)) {
             for (i, (pair, byte)) in row.chunks(2).zip(code).enumerate() {
                 *byte = self.level(2 * i, pair[0]);
@@ -222,7 +225,7 @@ impl Codec for Uniform4 {
     }
 
     fn decode(&self, code: &[u8], vector: &mut [f32]) {
-        assert_eq!((code.len(), vector.len()), (self.layout.code_size(), self.dim()), "a place a dimension");
+        assert_eq!((code.len(), vector.len()), (self.layout.code_size(), self.dim()), "a code and a vector");
         for ((x, values), level) in vector.iter_mut().zip(&self.values).zip(levels(code)) {
             *x = values[level];
         }
@@ -244,7 +247,7 @@ impl Codec for Uniform4 {
     }
 }
 
-/// The codec in an index. Residuals are taken and added by the provided methods.
+/// The codec in an index. The provided methods of the trait compute and add residuals.
 #[derive(Debug)]
 struct BoundUniform4 {
     codec: Arc<Uniform4>,
@@ -265,8 +268,8 @@ impl BoundCodec for BoundUniform4 {
         self.by_residual
     }
 
-    /// The settings have a value for each declared parameter, in range: the call's, else the
-    /// knob's, else the default.
+    /// `settings` has a value in range for each declared parameter: that of the call, else that of
+    /// the knob, else the default.
     fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
         let dim = self.codec.dim();
         let dims = settings.whole(DIMS).map_or(dim, |dims| dims as usize);
@@ -280,14 +283,15 @@ impl BoundCodec for BoundUniform4 {
     }
 }
 
-/// Distances from one query to the codes of one list: a sum of one table entry a dimension.
+/// Computes distances from one query to the codes of one list: sums of one table entry for each
+/// dimension.
 struct Uniform4Scanner<'a> {
     bound: &'a BoundUniform4,
     query: Vec<f32>,
     centroid: Vec<f32>,
-    /// What every code of the list has in its distance.
+    /// The part of the distance that is the same for all codes of the list.
     start: f32,
-    /// For each dimension that counts what each level adds to the distance.
+    /// For each dimension that is used, the contribution of each level to the distance.
     terms: Vec<[f32; LEVELS]>,
 }
 
@@ -296,14 +300,14 @@ impl InvertedListScanner for Uniform4Scanner<'_> {
         self.query.copy_from_slice(query);
     }
 
-    /// With `q` the query, `c` the centroid and `r` the residual that a code stands for, the vector
-    /// is `c + r`:
+    /// Fills the table. With `q` the query, `c` the centroid and `r` the residual that a code
+    /// decodes to, the vector is `c + r`:
     ///
-    /// * L2: `|q - (c + r)|^2` is a sum over the dimensions of `((q - c) - r)^2`.
-    /// * Inner product: `-q (c + r)` is `-q c`, which is the coarse distance, and a sum of `-q r`.
-    ///   Smaller is closer.
+    /// * L2: `|q - (c + r)|^2` is the sum over the dimensions of `((q - c) - r)^2`.
+    /// * Inner product: `-q (c + r)` is the coarse distance `-q c` plus the sum of `-q r`. It is
+    ///   negated, so that smaller is closer.
     ///
-    /// Without residuals the code stands for the vector itself: `c` is zero.
+    /// Without residuals, the code decodes to the vector itself, and `c` is zero.
     fn set_list(&mut self, list: ListNo, coarse_distance: f32) {
         let Uniform4 { metric, values, .. } = &*self.bound.codec;
         let is_l2 = *metric == Metric::L2;
@@ -323,8 +327,8 @@ impl InvertedListScanner for Uniform4Scanner<'_> {
         self.terms.iter().zip(levels(code)).fold(self.start, |sum, (terms, level)| sum + terms[level])
     }
 
-    /// Over all dimensions it is the distance to the vector that the code stands for. Over fewer it
-    /// is an estimate.
+    /// With all dimensions, the result is the distance to the decoded vector. With fewer, it is an
+    /// estimate.
     fn exactness(&self) -> Exactness {
         if self.terms.len() == self.bound.codec.dim() { Exactness::Exact } else { Exactness::Estimate }
     }
@@ -343,7 +347,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     flat.add(vectors)?;
     let exact = flat.search(queries, K, &SearchParams::new())?.hits;
 
-    // The token stands wherever a codec may stand.
+    // The token is valid wherever the grammar expects a codec.
     for factory in ["U4", "IVF16,U4", "IDMap,IVF16,U4", "IVF16,U4,RFlat"] {
         let mut index = Spec::parse(factory, &registry)?.build(DIM, Metric::L2)?;
         index.train(vectors)?;
@@ -361,7 +365,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             assert_eq!(again, found, "{factory}, {mode:?}");
         }
 
-        // The codec's own parameter: for one call, or as a knob, which a file keeps.
+        // Set the codec's parameter for one call, or as a knob, which a file keeps.
         assert!(index.takes().contains_own(DIMS));
         let half = index.search(queries, K, &SearchParams::new().set(DIMS, DIM / 2))?.hits;
         index.set_knob(DIMS, DIM / 2)?;
@@ -377,27 +381,27 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let bytes = index.memory() / index.len();
         let (all, half) = (recall(&found, &exact), recall(&half, &exact));
-        println!("{factory:15} {bytes:4} bytes a vector, recall@{K} {all:.3}, by half of the dimensions {half:.3}");
+        println!("{factory:15} {bytes:4} bytes a vector, recall@{K} {all:.3}, with half of the dimensions {half:.3}");
     }
 
-    // A value out of range: the error says what the parameter may be.
+    // For a value out of range, the error names the range.
     let mut index = Spec::parse("U4", &registry)?.build(DIM, Metric::L2)?;
     println!("\n{}", index.set_knob(DIMS, 0).expect_err("at least one dimension counts"));
 
-    // A mistyped token: the error names `U4` among those that could stand there.
+    // For a mistyped token, the error lists `U4` among the valid tokens.
     println!("\n{}", Spec::parse("IVF16,U5", &registry).expect_err("no such token"));
     Ok(())
 }
 
-/// The share of the exact results that were found.
+/// Returns the share of the exact results that were found.
 fn recall(found: &Hits, exact: &Hits) -> f64 {
     let both = found.rows().zip(exact.rows());
     let hits: usize = both.map(|(found, exact)| exact.ids.iter().filter(|id| found.ids.contains(id)).count()).sum();
     hits as f64 / exact.total() as f64
 }
 
-/// `n` vectors around `centres` points, from a linear congruential generator: the same ones on
-/// every run.
+/// Returns `n` vectors around `centres` points from a linear congruential generator, the same ones
+/// on every run.
 fn clusters(n: usize, centres: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {
@@ -467,7 +471,7 @@ mod tests {
     fn fewer_dimensions_are_an_estimate_and_all_are_exact() {
         let codec = codecs::train(&(Arc::new(U4) as Arc<dyn CodecSpec>), 9, Metric::L2);
         let bound =
-            codec.bind(&Binding::new(Arc::new(ivf::quantizer::Origin { dim: 9 }))).expect("it binds to anything");
+            codec.bind(&Binding::new(Arc::new(ivf::quantizer::Origin { dim: 9 }))).expect("it binds to any centroids");
         let exactness = |dims: usize| bound.scanner(&[(DIMS, dims)].into()).exactness();
         assert_eq!((exactness(8), exactness(9)), (Exactness::Estimate, Exactness::Exact));
     }

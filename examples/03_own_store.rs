@@ -1,9 +1,9 @@
-//! A list store of your own, from outside the library: lists in chunks, and only those that hold
-//! something.
+//! Your own list store, defined outside the library. It keeps only non-empty lists, and splits them
+//! into chunks.
 //!
-//! The codec says how codes lie ([`CodeLayout`]); a store keeps blocks and never looks inside them,
-//! so this one holds the codes of any codec. A list is a row of chunks, and a reader gets each
-//! chunk as a segment: appending never moves more than a chunk.
+//! The codec defines the layout of codes ([`CodeLayout`]). A store keeps blocks and never
+//! interprets their bytes, so this one works with every codec. A list is a sequence of chunks, and
+//! a reader gets each chunk as a segment. Appending never moves more than a chunk.
 //!
 //! ```text
 //! list 7:    | chunk 0: 64 entries | chunk 1: 64 entries | chunk 2: 9 entries |
@@ -12,9 +12,9 @@
 //! list 8:    not in the map, since it is empty
 //! ```
 //!
-//! A snapshot shares every chunk. Whoever writes to a shared chunk gets a copy of it first.
+//! A snapshot shares every chunk. A write to a shared chunk copies the chunk first.
 //!
-//! Run it with `cargo run --release --example 03_own_store`; `cargo test --example 03_own_store`
+//! Run it with `cargo run --release --example 03_own_store`. `cargo test --example 03_own_store`
 //! runs the conformance suites over it.
 
 use ivf::bytes::AlignedBytes;
@@ -23,37 +23,36 @@ use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::error::{BuildError, DecodeError, StoreError};
 use ivf::executor::map_items;
+use ivf::extend::{CodeLayout, InvertedLists, InvertedListsMut, Node, StoredNode};
 use ivf::field::{Field, FieldType, Schema};
 use ivf::layout::Planes;
 use ivf::lists::{Group, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves};
 use ivf::node::NamedArray;
 use ivf::registry::StoreRow;
 use ivf::wire::Bound;
-use ivf::{
-    CodeLayout, Executor, Id, IdSelector, Ids, Index, InvertedLists, InvertedListsMut, ListNo, ListOffset, Location,
-    Metric, Node, Registry, Rows, SearchParams, StoredNode,
-};
+use ivf::{Executor, Id, IdSelector, Ids, Index, ListNo, ListOffset, Location, Metric, Registry, Rows, SearchParams};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
-/// All that the library has to know: how such lists are made, when an index is trained, and read.
+/// Everything that the library needs to know: how to create the lists when an index is trained, and
+/// how to read them.
 const ROW: StoreRow = StoreRow::new(
     "sparse",
     |nlist, layout| Ok(Box::new(SparseLists::new(nlist, layout))),
     |node, layout| Ok(Box::new(SparseLists::read(node, layout)?)),
 )
-.about("lists in chunks, and only those that hold something");
+.about("non-empty lists, in chunks");
 
-/// What tells layouts apart, in a file.
+/// Schema of the fields in a file: the layout, which a reader compares with that of the codec.
 const SCHEMA: &Schema = &[Field::new("layout", FieldType::Text)];
 
-/// The library's kinds and this one.
+/// Returns the default registry with this store added.
 fn registry() -> Registry {
     ivf::default_registry().clone().with_stores(&[ROW])
 }
 
-/// Entries of a full chunk: whole blocks, at least 64 entries.
+/// Number of entries of a full chunk: at least 64, in whole blocks.
 fn chunk_len(layout: &CodeLayout) -> usize {
     64_usize.next_multiple_of(layout.block_len())
 }
@@ -94,14 +93,14 @@ impl Chunk {
         self.clear_rest(layout);
     }
 
-    /// As many blocks as the entries need.
+    /// Resizes the planes to the blocks that the entries need.
     fn resize_planes(&mut self, layout: &CodeLayout) {
         for (p, plane) in self.planes.iter_mut().enumerate() {
             plane.resize(layout.plane_bytes(p, self.ids.len()));
         }
     }
 
-    /// Slots past the end are zeroed, says the layout's contract.
+    /// Zeros the slots past the end, as the layout's contract requires.
     fn clear_rest(&mut self, layout: &CodeLayout) {
         let zero = vec![0; layout.code_size()];
         let len = self.ids.len();
@@ -115,14 +114,14 @@ impl Chunk {
         self.planes.iter_mut().map(|plane| &mut **plane).collect()
     }
 
-    /// What a scan reads.
+    /// Returns the chunk as a segment, which a scan reads.
     fn segment(&self, layout: &CodeLayout) -> Result<Segment<'_>, StoreError> {
         let planes = self.planes.iter().map(|plane| PlaneBytes::Borrowed(plane)).collect();
         Segment::new(layout, SegmentIds::Borrowed(Ids::Listed(&self.ids)), planes)
     }
 }
 
-/// A list: full chunks, then one that may be partly filled.
+/// A list: full chunks, followed by one that may be partly filled.
 #[derive(Clone, Debug, Default)]
 struct List(Vec<Arc<Chunk>>);
 
@@ -160,7 +159,7 @@ impl List {
     }
 }
 
-/// The store: the lists that are not empty, by number.
+/// The store: the non-empty lists by number.
 #[derive(Clone, Debug)]
 struct SparseLists {
     nlist: usize,
@@ -181,11 +180,11 @@ impl SparseLists {
         self.lists.values().flat_map(|list| list.0.iter().map(|chunk| &**chunk))
     }
 
-    /// The lists that an exported node holds. Memory is taken only for bytes that are there.
+    /// Reads the lists from an exported node. It allocates memory only for bytes that are present.
     fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         if node.fields(SCHEMA)?.get::<String>("layout")? != layout.to_string() {
-            return Err(DecodeError::value(&node.tag, format!("its codes are not laid out as {layout}")));
+            return Err(DecodeError::value(&node.tag, format!("the codes are not laid out as {layout}")));
         }
         let lens = node.array::<u64>("lens")?;
         let mut ids = Bound::new("ids", node.array::<i64>("ids")?);
@@ -245,8 +244,8 @@ impl InvertedLists for SparseLists {
         self.chunks().map(chunk).sum()
     }
 
-    /// A list's chunks follow one another: chunks are whole blocks, so a file does not show how
-    /// long they are.
+    /// Exports the chunks of a list one after the other. Chunks consist of whole blocks, so the
+    /// chunk length does not appear in a file.
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let len = |no: u32| self.lists.get(&ListNo(no)).map_or(0, List::len) as u64;
         let lens: Vec<u64> = (0..self.nlist as u32).map(len).collect();
@@ -283,10 +282,10 @@ impl InvertedListsMut for SparseLists {
         for group in batch.groups() {
             self.lists.entry(group.list).or_default();
         }
-        // Groups and lists both ascend, so one walk hands each group its own list: they are filled
-        // in parallel.
+        // Groups and lists both ascend, so one pass finds the list of each group. The lists are
+        // then filled in parallel.
         let mut lists = self.lists.iter_mut();
-        let mut own = |no| lists.find(|(list, _)| **list == no).expect("made just above").1;
+        let mut own = |no| lists.find(|(list, _)| **list == no).expect("inserted just above").1;
         let jobs: Vec<(&mut List, Group<'_>)> = batch.groups().map(|group| (own(group.list), group)).collect();
         let layout = &self.layout;
         map_items(executor, jobs, |_, (list, group)| {
@@ -323,7 +322,7 @@ impl InvertedListsMut for SparseLists {
         }
         let Some(entries) = self.lists.get_mut(&list) else { return Ok(Vec::new()) };
         let mut code = vec![0; self.layout.code_size()];
-        // Which entry fills which gap is the same for every store.
+        // `closing_moves` determines which entry fills which gap, for all stores alike.
         let moves = closing_moves(len, offsets).into_iter().map(|(from, to)| {
             let id = entries.get(&self.layout, from, &mut code);
             entries.put(&self.layout, to, id, &code);
@@ -338,7 +337,7 @@ impl InvertedListsMut for SparseLists {
         self.check(list)?;
         u32::try_from(ids.len()).map_err(|_| StoreError::ListFull { list })?;
         if codes.len() != ids.len() * self.layout.code_size() {
-            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code an id" });
+            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code per id" });
         }
         self.lists.remove(&list);
         for (id, code) in ids.iter().zip(codes.chunks_exact(self.layout.code_size())) {
@@ -353,7 +352,7 @@ impl InvertedListsMut for SparseLists {
     }
 }
 
-/// `IVF<nlist>,Flat`, whose codes lie in blocks of 32.
+/// Returns the index `IVF<nlist>,Flat`, whose codes lie in blocks of 32.
 fn ivf_flat(dim: usize, metric: Metric, nlist: usize) -> Result<IvfIndex, BuildError> {
     IvfIndex::new(dim, metric, Arc::new(FlatQuantizerSpec { nlist }), Arc::new(FlatSpec))
 }
@@ -368,7 +367,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut default: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?);
     let mut index: Box<dyn Index> = Box::new(ivf_flat(DIM, Metric::L2, 64)?.with_store(Arc::new(ROW)));
-    for (name, index) in [("the library's lists", &mut default), ("lists in chunks", &mut index)] {
+    for (name, index) in [("the default store", &mut default), ("lists in chunks", &mut index)] {
         index.train(vectors)?;
         index.add(vectors)?;
         let removed = index.remove(&IdSelector::range(5_000..12_000))?;
@@ -381,7 +380,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let found = index.search(queries, 10, &params)?.hits;
     assert_eq!(found, default.search(queries, 10, &params)?.hits);
-    println!("the same results from both");
+    println!("both stores give the same results");
 
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("sparse.ivf");
@@ -418,7 +417,7 @@ mod tests {
         stores::check_store_export(&|nlist, layout| Box::new(SparseLists::new(nlist, layout)), &ROW.read);
     }
 
-    /// A trained, empty index over the store that probes every list.
+    /// Returns a trained, empty index over the store that probes every list.
     fn make(metric: Metric) -> Box<dyn Index> {
         let index = ivf_flat(7, metric, NLIST).expect("a metric that Flat takes").with_store(Arc::new(ROW));
         let mut index: Box<dyn Index> = Box::new(index);

@@ -1,19 +1,20 @@
-//! Prints the contents of an index file. It works for any index, and uses the public API only.
+//! Prints the contents of an index file. It works for any index, and uses only the public API.
 //!
-//! An index says what it is made of in three ways, and nobody has to know its kind:
+//! An index describes its components in three ways, whatever its kind:
 //!
-//! | ask | and get |
+//! | method | returns |
 //! |---|---|
 //! | `parts()` | the components by path, and the knobs of each with their values |
 //! | `find_ivf()` | the inverted file inside all wrappers: `nprobe`, quantizer, lists, codec |
-//! | `export()` | the insides as data: fields by name, arrays, components |
+//! | `export()` | the contents as data: named fields, arrays, child components |
 //!
-//! Run it with `cargo run --release --example 05_inspector -- file.ivf`. Without a file it makes a
-//! small one.
+//! Run it with `cargo run --release --example 05_inspector -- file.ivf`. Without an argument, it
+//! creates a small file.
 
 use ivf::error::StoreError;
+use ivf::extend::{InvertedLists, Node};
 use ivf::field::Value;
-use ivf::{InvertedLists, ListNo, ListOffset, Node, Registry, Rows};
+use ivf::{ListNo, ListOffset, Registry, Rows};
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
@@ -37,12 +38,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The file named on the command line. (A test harness has arguments of its own.)
+/// Returns the file named on the command line. (In a test, the arguments are those of the harness.)
 fn inspected() -> Option<String> {
     std::env::args().nth(1).filter(|_| !cfg!(test))
 }
 
-/// All that the inspector knows of the index in a file.
+/// Returns the description of the index in a file.
 fn inspect(path: &Path, registry: &Registry) -> Result<String, Box<dyn Error>> {
     let index = ivf::read_index_with(path, registry)?;
     let mut text = String::new();
@@ -74,7 +75,7 @@ fn inspect(path: &Path, registry: &Registry) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// A node: its fields, its arrays and its components, each a step further to the right.
+/// Appends a node: its fields, arrays and children, indented by depth.
 fn show(text: &mut String, name: &str, node: &Node<'_>, depth: usize) -> Result<(), std::fmt::Error> {
     let indent = "  ".repeat(depth);
     writeln!(text, "{indent}{name}: {} (version {})", node.tag, node.version)?;
@@ -87,21 +88,21 @@ fn show(text: &mut String, name: &str, node: &Node<'_>, depth: usize) -> Result<
     node.children.iter().try_for_each(|(name, child)| show(text, name, child, depth + 1))
 }
 
-/// A value, cut where a line would be too long.
+/// Returns a value as text, shortened to 60 characters.
 fn short(value: &Value) -> String {
     let shown = value.to_string();
     if shown.chars().count() <= 60 { shown } else { shown.chars().take(57).collect::<String>() + "..." }
 }
 
-/// The nodes that hold lists, and the codec of these: one for `IVF16,Flat`, two for
+/// Returns the nodes that contain lists and their codec: one for `IVF16,Flat`, two for
 /// `IVF16,PQ8,RFlat`.
 fn holders<'n, 'a>(node: &'n Node<'a>) -> Vec<&'n Node<'a>> {
     let own = node.child("codec").and(node.child("lists")).map(|_| node);
     own.into_iter().chain(node.children.iter().flat_map(|(_, child)| holders(child))).collect()
 }
 
-/// The lists of a node, the first centroid and the first code: read by the rows of the registry,
-/// whatever their kinds are.
+/// Appends the statistics of a node's lists, the first centroid and the first code. The rows of the
+/// registry read them, so any kind works.
 fn show_lists(text: &mut String, holder: &Node<'_>, registry: &Registry) -> Result<(), Box<dyn Error>> {
     let stored = holder.to_stored();
     let codec = registry.read_codec(stored.child("codec")?)?;
@@ -111,7 +112,7 @@ fn show_lists(text: &mut String, holder: &Node<'_>, registry: &Registry) -> Resu
     let mut lens = lens(&*lists)?;
     lens.sort_unstable();
     let (least, median, most) = (lens[0], lens[lens.len() / 2], lens[lens.len() - 1]);
-    writeln!(text, "  {} lists of {least} (least), {median} (median), {most} (most) entries", lens.len())?;
+    writeln!(text, "  {} lists of {least} (minimum), {median} (median), {most} (maximum) entries", lens.len())?;
     writeln!(text, "  imbalance {:.2} (1 is even)", lists.imbalance_factor()?)?;
 
     let mut centroid = vec![0.0; quantizer.dim()];
@@ -120,14 +121,14 @@ fn show_lists(text: &mut String, holder: &Node<'_>, registry: &Registry) -> Resu
     let filled = (0..lists.nlist() as u32).map(ListNo).find(|list| lists.list_len(*list).is_ok_and(|len| len > 0));
     if let Some(list) = filled {
         let mut code = vec![0; codec.layout().code_size()];
-        let id = lists.list(list)?.entry(codec.layout(), ListOffset(0), &mut code).ok_or("a list that is not empty")?;
+        let id = lists.list(list)?.entry(codec.layout(), ListOffset(0), &mut code).ok_or("an empty list")?;
         let bytes: String = code.iter().take(16).map(|byte| format!("{byte:02x} ")).collect();
         writeln!(text, "  first code: {bytes}of id {id} in list {list}; {}", codec.layout())?;
     }
     Ok(())
 }
 
-/// The first numbers of a vector.
+/// Returns the first numbers of a vector as text.
 fn numbers(vector: &[f32]) -> String {
     let shown: Vec<String> = vector.iter().take(6).map(|x| format!("{x:.3}")).collect();
     format!("{}{}", shown.join(" "), if vector.len() > 6 { " ..." } else { "" })
@@ -196,7 +197,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "no '{line}' in\n{text}");
         }
-        // The lists of the inverted file, and those of the full vectors.
+        // One for the lists of the inverted file, one for the full vectors.
         assert_eq!(text.matches("lists of codes").count(), 2, "{text}");
     }
 }

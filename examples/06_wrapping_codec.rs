@@ -1,62 +1,61 @@
-//! A codec around any other codec, from outside the library: `Sign(<codec>)`, one sign bit a
-//! dimension before the code.
+//! Your own codec around any other codec, defined outside the library: `Sign(<codec>)`, one sign
+//! bit a dimension before the code.
 //!
-//! `Sign(PQ8)` keeps what `PQ8` keeps and, in a plane of its own, whether each dimension of the
+//! `Sign(PQ8)` stores the codes of `PQ8`, and in a separate plane whether each dimension of the
 //! coded vector is negative:
 //!
 //! ```text
 //! plane 0   | signs of slot 0 | signs of slot 1 | ...      ceil(dim / 8) bytes each
-//! plane 1   | the first plane of the inner codec |         as the inner layout says
+//! plane 1   | the first plane of the inner codec |         as the inner layout defines
 //! ```
 //!
-//! A search may ask for `max_sign_flips`: codes with more signs unlike the query's are skipped, and
-//! of a skipped code nothing but its signs is read. By default no code is skipped, and the results
+//! The search parameter `max_sign_flips` skips codes with more signs that differ from the query's.
+//! The scan reads only the signs of a skipped code. By default no code is skipped, and the results
 //! are those of the inner codec.
 //!
-//! The token's argument is a codec of the registry, one of the library's or one of yours. Run it
-//! with `cargo run --release --example 06_wrapping_codec`; `cargo test --example 06_wrapping_codec`
-//! runs the conformance suites.
+//! The token's argument is any codec of the registry, from the library or your own. Run it with
+//! `cargo run --release --example 06_wrapping_codec`. `cargo test --example 06_wrapping_codec` runs
+//! the conformance suites.
 
 use ivf::error::{BindError, BuildError, DecodeError, TrainError};
+use ivf::extend::{
+    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, Exactness,
+    InvertedListScanner, Node, Residuals, StoredNode,
+};
 use ivf::layout::{BlockPacker, MAX_PLANES};
 use ivf::param::ParamRange;
 use ivf::plan::PlannedProbe;
 use ivf::registry::{CodecRow, Token, TokenError};
-use ivf::scanner::Piece;
-use ivf::{
-    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, Exactness,
-    InvertedListScanner, ListNo, Metric, Node, Param, Registry, Residuals, Rows, SearchParams, Settings, Sink, Spec,
-    StoredNode, TrainOptions, TrainReport,
-};
+use ivf::scanner::ScanRange;
+use ivf::{ListNo, Metric, Param, Registry, Rows, SearchParams, Settings, Sink, Spec, TrainOptions, TrainReport};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// The token, the tag in files, a parser and a reader. Both ask the registry for what is
-/// inside.
+/// The tag in files, the token, a parser and a reader. Both use the registry for the inner codec.
 const ROW: CodecRow = CodecRow::new(
     "sign",
     "Sign(<codec>)",
     |token, registry| (token.name() == "Sign").then(|| Ok(Arc::new(Sign::parse(token, registry)?) as _)),
     |node, registry| Ok(Arc::new(SignCodec::read(node, registry)?)),
 )
-.about("a codec with a plane of signs before its own")
+.about("another codec, with a plane of sign bits before its planes")
 .samples(&["Sign(Flat)", "Sign(PQ8)"]);
 
-/// The library's kinds and this one.
+/// Returns the default registry with this codec added.
 fn registry() -> Registry {
     ivf::default_registry().clone().with_codecs(&[ROW])
 }
 
-/// The parameter of a search.
+/// Name of the search parameter.
 const FLIPS: &str = "max_sign_flips";
 
-/// Bytes of the signs of a vector.
+/// Returns the number of bytes for the signs of a vector.
 fn sign_bytes(dim: usize) -> usize {
     dim.div_ceil(8)
 }
 
-/// Writes the signs of a vector: bit `d % 8` of byte `d / 8` is that of dimension `d`.
+/// Writes the signs of a vector: bit `d % 8` of byte `d / 8` is the sign of dimension `d`.
 fn write_signs(vector: impl Iterator<Item = f32>, signs: &mut [u8]) {
     signs.fill(0);
     for (d, x) in vector.enumerate() {
@@ -64,7 +63,7 @@ fn write_signs(vector: impl Iterator<Item = f32>, signs: &mut [u8]) {
     }
 }
 
-/// What `Sign(<codec>)` in a factory string stands for.
+/// The specification that the token `Sign(<codec>)` parses to.
 #[derive(Clone, Debug)]
 struct Sign {
     inner: Arc<dyn CodecSpec>,
@@ -73,9 +72,9 @@ struct Sign {
 impl Sign {
     fn parse(token: &Token<'_>, registry: &Registry) -> Result<Self, TokenError> {
         let inner = token.codec_argument(registry)?;
-        // Two planes of the same signs would have two parameters of the same name.
+        // Nested `Sign` codecs would declare two parameters of the same name.
         if inner.to_string().starts_with("Sign(") {
-            return Err(TokenError::new(token.arguments_span(), "one plane of signs is enough"));
+            return Err(TokenError::new(token.arguments_span(), "`Sign` cannot contain another `Sign`"));
         }
         Ok(Self { inner })
     }
@@ -87,7 +86,7 @@ impl fmt::Display for Sign {
     }
 }
 
-/// All that the inner codec answers holds here, too.
+/// Forwards most methods to the inner codec.
 impl CodecSpec for Sign {
     fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
         self.inner.check(context)
@@ -113,17 +112,17 @@ impl CodecSpec for Sign {
         sign_bytes(context.dim) + self.inner.code_size(context)
     }
 
-    /// The inner codec's parameters and one more.
+    /// Returns the inner codec's parameters and `max_sign_flips`.
     fn params(&self, context: &CodecContext) -> Vec<Param> {
         let range = ParamRange::Whole { least: 0, most: context.dim as u64 };
-        let about = "codes with more signs unlike the query's are skipped";
+        let about = "maximum number of signs that differ from the query's; codes with more are skipped";
         let mut params = self.inner.params(context);
         params.push(Param::new(FLIPS, range, context.dim.into(), about));
         params
     }
 
-    /// Signs need no training. (A codec that gives its inner one something else to code, a rotated
-    /// vector say, trains it on `input.rows(rotated)`.)
+    /// Trains the inner codec; signs need no training. (A codec whose inner codec codes other rows,
+    /// for example rotated vectors, would train it on `input.rows(rotated)`.)
     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
         let (inner, report) = self.inner.train(input)?;
         let unsupported = |what| TrainError::Unsupported { kind: self.to_string(), what };
@@ -139,16 +138,17 @@ struct SignCodec {
 }
 
 impl SignCodec {
-    /// The codec around a trained one; if that leaves no plane for the signs, the reason.
+    /// Creates the codec around a trained one. If no plane is left for the signs, returns the
+    /// reason.
     fn new(inner: Arc<dyn Codec>) -> Result<Self, String> {
         let (layout, signs) = (inner.layout().clone(), sign_bytes(inner.dim()));
         if layout.plane_count() == MAX_PLANES {
-            return Err(format!("a codec of {MAX_PLANES} planes"));
+            return Err(format!("a codec that has {MAX_PLANES} planes already"));
         }
         let planes = (0..layout.plane_count()).map(|plane| layout.block_bytes(plane));
         let blocks: Vec<usize> = [layout.block_len() * signs].into_iter().chain(planes).collect();
-        // The name says whose code stands behind the signs: codes of equal sizes may mean different
-        // things.
+        // The name includes the inner codec and layout, since codes of equal sizes may have
+        // different meanings.
         let name = format!("signs+{}+{}", layout.codec(), layout.name());
         let (code_size, block_len) = (signs + layout.code_size(), layout.block_len());
         let packer = Arc::new(SignPacker { signs, inner: layout });
@@ -207,7 +207,7 @@ impl Codec for SignCodec {
 
     fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
         let (size, inner_size) = (self.layout.code_size(), self.inner.layout().code_size());
-        assert_eq!(codes.len(), rows.len() * size, "a code a vector");
+        assert_eq!(codes.len(), rows.len() * size, "one code for each vector");
         let mut inner = vec![0; rows.len() * inner_size];
         self.inner.encode(rows, &mut inner);
         let parts = rows.iter().zip(inner.chunks_exact(inner_size));
@@ -239,7 +239,7 @@ impl Codec for SignCodec {
     }
 }
 
-/// The codec in an index, and the inner codec in the same one.
+/// The codec in an index, with the inner codec bound to the same index.
 #[derive(Debug)]
 struct BoundSign {
     codec: Arc<SignCodec>,
@@ -263,7 +263,7 @@ impl BoundCodec for BoundSign {
         self.inner.memory()
     }
 
-    /// The inner scanner finds its own parameters in the same settings.
+    /// Creates the scanner. The inner scanner finds its own parameters in the same settings.
     fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
         let dim = self.codec.dim();
         let most = settings.whole(FLIPS).and_then(|flips| u32::try_from(flips).ok());
@@ -278,15 +278,15 @@ impl BoundCodec for BoundSign {
     }
 }
 
-/// The inner scanner behind a look at the signs.
+/// Scanner that compares signs first, and uses the inner scanner for codes that are not skipped.
 struct SignScanner<'a> {
     bound: &'a BoundSign,
     inner: Box<dyn InvertedListScanner + 'a>,
-    /// The most signs that may differ; `None` if all may.
+    /// Maximum number of signs that may differ; `None` for no limit.
     most: Option<u32>,
     query: Vec<f32>,
     centroid: Vec<f32>,
-    /// Of the query, or of its residual from the list's centroid.
+    /// Signs of the query, or of its residual from the list's centroid.
     signs: Vec<u8>,
 }
 
@@ -316,7 +316,7 @@ impl InvertedListScanner for SignScanner<'_> {
         write_signs(seen, &mut self.signs);
     }
 
-    /// A NaN is no hit: so is a code that is skipped.
+    /// Returns NaN, which is no hit, for a skipped code.
     fn distance(&self, code: &[u8]) -> f32 {
         assert_eq!(code.len(), self.bound.codec.layout.code_size(), "a code of the codec's size");
         let (signs, code) = code.split_at(self.signs.len());
@@ -331,14 +331,14 @@ impl InvertedListScanner for SignScanner<'_> {
         self.inner.bound(&code[self.signs.len()..])
     }
 
-    /// As the provided loop, except that the code of a skipped entry is not read.
-    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        let (signs, size) = (piece.segment().plane(0), self.signs.len());
-        let mut code = vec![0; piece.layout().code_size()];
-        for slot in piece.slots() {
+    /// Scans like the provided method, except that it does not read the codes of skipped entries.
+    fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
+        let (signs, size) = (scan_range.segment().plane(0), self.signs.len());
+        let mut code = vec![0; scan_range.layout().code_size()];
+        for slot in scan_range.slots() {
             if !self.is_skipped(&signs[slot * size..][..size]) {
-                piece.segment().code(piece.layout(), slot, &mut code);
-                sink.push(piece.neighbor(slot, self.inner.distance(&code[size..])));
+                scan_range.segment().code(scan_range.layout(), slot, &mut code);
+                sink.push(scan_range.neighbor(slot, self.inner.distance(&code[size..])));
             }
         }
     }
@@ -364,13 +364,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (plain, signed) = (built(&format!("IVF16,{codec}"))?, built(&format!("IVF16,Sign({codec})"))?);
         let expected = plain.search(queries, K, &SearchParams::new())?.hits;
         let found = signed.search(queries, K, &SearchParams::new())?.hits;
-        assert_eq!(found, expected, "signs alone change nothing");
+        assert_eq!(found, expected, "without a limit, the results are those of the inner codec");
 
         println!("{}", signed.spec());
         for most in [16, 12, 8] {
             let few = signed.search(queries, K, &SearchParams::new().set(FLIPS, most))?.hits;
             let kept = few.ids().iter().filter(|id| found.ids().contains(id)).count();
-            println!("  at most {most:2} signs unlike: {kept} of {} results", found.total());
+            println!("  at most {most:2} differing signs: {kept} of {} results", found.total());
         }
 
         let folder = tempfile::tempdir()?;
@@ -380,13 +380,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(loaded.search(queries, K, &SearchParams::new())?.hits, found);
     }
 
-    // An error inside the parentheses points there.
+    // An error inside the parentheses points to the exact position.
     println!("\n{}", Spec::parse("IVF16,Sign(PQ)", &registry).expect_err("no number of parts"));
     Ok(())
 }
 
-/// `n` vectors around `centres` points, from a linear congruential generator: the same ones on
-/// every run.
+/// Returns `n` vectors around `centres` points from a linear congruential generator, the same ones
+/// on every run.
 fn clusters(n: usize, centres: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {
@@ -445,7 +445,7 @@ mod tests {
         for factory in ["Sign(PQ2)", "IVF16,Sign(Flat)", "IDMap2,IVF16,Sign(PQ4),RFlat"] {
             let mut index = filled(factory, &registry);
             indexes::check_modes(&*index, queries.rows(), factory.contains("IVF").then_some(5));
-            // With codes skipped, too: as a knob, which the file keeps.
+            // Again with skipped codes: the parameter as a knob, which the file keeps.
             index.set_knob(FLIPS, 3).expect("a knob of it");
             indexes::check_modes(&*index, queries.rows(), factory.contains("IVF").then_some(5));
             indexes::check_bad_input(&mut *index);

@@ -1,36 +1,36 @@
-//! A coarse quantizer of your own, from outside the library: `Cells<n>(<index>)`, found by any
-//! index.
+//! Your own coarse quantizer, defined outside the library: `Cells<n>(<index>)`, whose centroids any
+//! index can search.
 //!
-//! Its centroids are training vectors, without k-means. An index of your choice, named in the
-//! parentheses, finds those near a query: `Cells64(Flat)` looks at all of them,
-//! `Cells64(IVF8,Flat)` at some, `Cells256(PQ8)` at their codes. What that index names are
-//! candidates: the quantizer computes their exact distances, which the lists are ranked by.
+//! Its centroids are training vectors, without k-means. The index in the parentheses searches them:
+//! `Cells64(Flat)` compares a query with all centroids, `Cells64(IVF8,Flat)` with some,
+//! `Cells256(PQ8)` with their codes. The results of that index are candidates. The quantizer
+//! computes their exact distances and ranks the lists by these.
 //!
-//! | contract | here |
+//! | trait | here |
 //! |---|---|
-//! | `QuantizerSpec` | `Cells`: what the token says; checks, memory, parameters, training |
-//! | `Centroids` | where the lists are |
-//! | `Level1Quantizer` | `CellQuantizer`: the lists near each vector, and what may be relied on ([`Promise`]) |
+//! | `QuantizerSpec` | `Cells`: the parsed token; checks, memory, parameters, training |
+//! | `Centroids` | `CellQuantizer`: the centroids of the lists |
+//! | `Level1Quantizer` | `CellQuantizer`: the lists near each vector, and their guarantees ([`Promise`]) |
 //!
-//! (The library has such a quantizer, with k-means, in `ivf::cpu::coarse`.) Run it with `cargo run
-//! --release --example 07_own_quantizer`; `cargo test --example 07_own_quantizer` runs the
-//! conformance suites.
+//! (The library has such a quantizer, with k-means, in `ivf::cpu::coarse`.) Run it with
+//! `cargo run --release --example 07_own_quantizer`. `cargo test --example 07_own_quantizer` runs
+//! the conformance suites.
 
 use ivf::error::{AddError, BuildError, DecodeError, InputError, SearchError, StoreError, TrainError};
+use ivf::extend::{Centroids, Level1Quantizer, Node, Promise, QuantizerSpec, StoredNode};
 use ivf::field::{Field, FieldType, Schema};
 use ivf::node::NamedArray;
 use ivf::param::ParamRange;
 use ivf::registry::{IndexSpec, QuantizerRow, Token, TokenError};
 use ivf::{
-    AddOptions, AnyRows, Centroids, Index, KnobValue, Level1Quantizer, ListNo, Metric, Node, Param, Probes, Promise,
-    QuantizerSpec, Registry, Rows, SearchParams, Spec, StoredNode, Takes, TrainOptions, TrainReport,
+    AddOptions, AnyRows, Index, KnobValue, ListNo, Metric, Param, Probes, Registry, Rows, SearchParams, Spec, Takes,
+    TrainOptions, TrainReport,
 };
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// The token, the tag in files, a parser and a reader. Both ask the registry for the index
-/// inside.
+/// The tag in files, the token, a parser and a reader. Both use the registry for the inner index.
 const ROW: QuantizerRow = QuantizerRow::new(
     "cells",
     "Cells<n>(<index>)",
@@ -39,27 +39,27 @@ const ROW: QuantizerRow = QuantizerRow::new(
     },
     |node, registry| Ok(Arc::new(CellQuantizer::read(node, registry)?)),
 )
-.about("n lists around training vectors, which any index finds")
+.about("n lists around training vectors, found by an index of these")
 .samples(&["Cells16(Flat)"]);
 
-/// The library's kinds and this one.
+/// Returns the default registry with this quantizer added.
 fn registry() -> Registry {
     ivf::default_registry().clone().with_quantizers(&[ROW])
 }
 
-/// The small values that a file keeps, by name.
+/// Schema of the fields in a file.
 const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt), Field::new("metric", FieldType::Metric)];
 
-/// Candidates for each list asked for: a parameter of a search (`quantizer_widen`) and a knob of
-/// the index.
+/// Number of candidates for each list to return. It is a parameter of a search (`quantizer_widen`)
+/// and a knob of the index.
 const WIDEN: Param = Param::new(
     "widen",
     ParamRange::Whole { least: 1, most: 1 << 16 },
     KnobValue::Int(4),
-    "centroids that the index is asked for, for each list wanted",
+    "candidate centroids for each list to return",
 );
 
-/// What `Cells<n>(<index>)` in a factory string stands for.
+/// The specification that the token `Cells<n>(<index>)` parses to.
 #[derive(Clone, Debug)]
 struct Cells {
     nlist: usize,
@@ -73,7 +73,7 @@ impl Cells {
         Ok(Self { nlist: nlist as usize, index: token.index_argument(registry)? })
     }
 
-    /// The index that finds centroids, empty.
+    /// Builds the index that searches the centroids, empty.
     fn empty(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError> {
         self.index.build(dim, metric)
     }
@@ -101,7 +101,8 @@ impl QuantizerSpec for Cells {
         }
     }
 
-    /// Of more training vectors the index draws this many at random: the centroids.
+    /// Returns the number of centroids. If given more training vectors, the index samples this many
+    /// at random, and they become the centroids.
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         self.nlist
     }
@@ -144,7 +145,7 @@ impl QuantizerSpec for Cells {
     }
 }
 
-/// The trained quantizer: the centroids, and an index that has centroid `i` under id `i`.
+/// The trained quantizer: the centroids, and an index that holds centroid `i` under id `i`.
 #[derive(Debug)]
 struct CellQuantizer {
     metric: Metric,
@@ -154,8 +155,8 @@ struct CellQuantizer {
 }
 
 impl CellQuantizer {
-    /// The quantizer that an exported node holds. Any contents of the node give a
-    /// quantizer that works, or an error.
+    /// Reads the quantizer from an exported node. Any contents of the node give a valid quantizer
+    /// or an error.
     fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let fault = |what: &str| DecodeError::value(&node.tag, what);
@@ -165,13 +166,13 @@ impl CellQuantizer {
         let index = registry.read_index(node.child("index")?)?;
         let nlist = centroids.len() / dim;
         if nlist == 0 || nlist > u32::MAX as usize || nlist * dim != centroids.len() {
-            return Err(fault("centroids that are no rows"));
+            return Err(fault("the centroids are not whole rows"));
         }
         if !centroids.iter().all(|x| x.is_finite()) {
-            return Err(fault("a centroid with a NaN or an infinity"));
+            return Err(fault("a centroid has a NaN or an infinity"));
         }
         if (index.dim(), index.metric(), index.len(), index.is_trained()) != (dim, metric, nlist, true) {
-            return Err(fault("an index of other centroids"));
+            return Err(fault("the inner index does not fit the centroids"));
         }
         let spec = registry.parse_index(&index.spec()).map_err(|error| fault(&error.what))?;
         let spec = Cells { nlist, index: spec };
@@ -184,8 +185,8 @@ impl CellQuantizer {
         &self.centroids[list * dim..][..dim]
     }
 
-    /// The distance from a query to a centroid, smaller is closer: dimension after dimension, each
-    /// step one fused multiply-add.
+    /// Returns the distance from a query to a centroid; smaller is closer. Each dimension, in
+    /// order, is one fused multiply-add.
     fn distance(&self, query: &[f32], list: usize) -> f32 {
         let pairs = query.iter().zip(self.row(list));
         match self.metric {
@@ -227,8 +228,8 @@ impl Level1Quantizer for CellQuantizer {
         let settings = params.resolved(&[WIDEN], &Default::default())?;
         let widen = settings.whole(&WIDEN.name).unwrap_or(1);
         let wanted = (nprobe as u64).saturating_mul(widen).min(self.nlist() as u64) as usize;
-        // An inverted file inside probes until it has as many as are wanted; an index that takes no
-        // such parameter has them anyway.
+        // If the inner index is an inverted file, it probes more lists until it has enough results.
+        // An index without this parameter returns enough results anyway.
         let mut inner = SearchParams::new().ensure_k(true);
         (inner.executor, inner.cancel) = (params.executor, params.cancel);
         inner.retain(&self.index.takes());
@@ -236,7 +237,7 @@ impl Level1Quantizer for CellQuantizer {
 
         let (mut lists, mut distances) = (Vec::new(), Vec::new());
         for (query, row) in rows.iter().zip(&found) {
-            // Out of a damaged file an id may be any, and come twice.
+            // From a damaged file, ids may be out of range or occur twice.
             let named = row.ids.iter().filter_map(|id| usize::try_from(id.0).ok()).filter(|list| *list < self.nlist());
             let mut near: Vec<(f32, usize)> = named.map(|list| (self.distance(query, list), list)).collect();
             near.retain(|(distance, _)| !distance.is_nan());
@@ -250,8 +251,8 @@ impl Level1Quantizer for CellQuantizer {
         Probes::new(nprobe, lists, distances)
     }
 
-    /// The lists are near, and not surely the nearest; nor do those for more probes begin with
-    /// those for fewer.
+    /// Promises nothing: the lists are not always the nearest, and the lists for more probes need
+    /// not begin with the lists for fewer.
     fn promise(&self) -> Promise {
         Promise::NONE
     }
@@ -264,7 +265,7 @@ impl Level1Quantizer for CellQuantizer {
         Some(self.metric)
     }
 
-    // The lists keep their numbers, which are ids in the index: no `as_permute`.
+    // No `as_permute`: the numbers of the lists are ids in the inner index, and cannot change.
 
     fn memory(&self) -> usize {
         self.centroids.capacity() * size_of::<f32>() + self.index.memory()
@@ -295,7 +296,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         index.set_knob("nprobe", 8)?;
         let found = index.search(queries, K, &SearchParams::new())?.hits;
 
-        // The quantizer's parameter: for one call, or as a knob of its part, which a file keeps.
+        // Set the quantizer's parameter for one call, or as a knob of its part, which a file keeps.
         let wide = index.search(queries, K, &SearchParams::new().set("quantizer_widen", 64))?.hits;
         index.set_knob_at("quantizer", "widen", 64.into())?;
         let path = folder.path().join("cells.ivf");
@@ -303,18 +304,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         let loaded = ivf::read_index_with(&path, &registry)?;
         assert_eq!(loaded.search(queries, K, &SearchParams::new())?.hits, wide);
         let same = found.ids().iter().zip(wide.ids()).filter(|(a, b)| a == b).count();
-        println!("{}: {same} of {} results with 4 candidates a list as with all", loaded.spec(), found.total());
+        println!("{}: {same} of {} results equal with 4 candidates a list and with all", loaded.spec(), found.total());
     }
 
-    // What a quantizer cannot do is a typed error of the call that needs it.
+    // An operation that the quantizer does not support returns a typed error.
     let mut index = Spec::parse("Cells16(Flat),Flat", &registry)?.build(DIM, Metric::L2)?;
     index.train(vectors)?;
-    let refused = index.find_ivf_mut().ok_or("an inverted file")?.sort_lists_by_size();
+    let refused = index.find_ivf_mut().ok_or("not an inverted file")?.sort_lists_by_size();
     println!("\nsorting lists by size: {}", refused.expect_err("the lists keep their numbers"));
     Ok(())
 }
 
-/// Numbers between 0 and 1 from a linear congruential generator: the same ones on every run.
+/// Returns numbers between 0 and 1 from a linear congruential generator, the same ones on every
+/// run.
 fn random(n: usize) -> Vec<f32> {
     let mut state = 1_u64;
     let mut next = || {

@@ -1,35 +1,34 @@
-//! A list store with a path of its own, from outside the library: each list is a file in a folder.
+//! Your own list store with a path, defined outside the library: each list is a file in a folder.
 //!
 //! ```text
 //! folder/7.list    | id, 8 bytes | code | id | code | ...      entry after entry
 //! index file       the path of the folder; for each list the number of its file and its length
 //! ```
 //!
-//! A file belongs to the store that made it until a snapshot is taken or the index is saved. From
-//! then on nobody changes it: whoever writes to the list copies it to a file with a new number. So
-//! a snapshot costs no copy, and an index file that was saved earlier still finds the lists that it
-//! was saved with. (Files that no index needs any more stay in the folder.)
+//! A file belongs to the store that created it until a snapshot is taken or the index is saved.
+//! From then on the file does not change: a write to the list copies it to a file with a new
+//! number. So a snapshot costs no copy, and an index file that was saved earlier still finds the
+//! lists that it was saved with. (Files that no index needs any more stay in the folder.)
 //!
-//! The index file names the folder by the path that the store was made with. A file from a stranger
-//! could name any folder; this store reads nothing but files of the form `<number>.list` there.
+//! The index file stores the path of the folder, as it was passed to the store. An index file from
+//! an untrusted source could name any folder. Even then, this store only reads files named
+//! `<number>.list`.
 //!
-//! Run it with `cargo run --release --example 08_store_with_path`; `cargo test --example
-//! 08_store_with_path` runs the conformance suites.
+//! Run it with `cargo run --release --example 08_store_with_path`.
+//! `cargo test --example 08_store_with_path` runs the conformance suites.
 
 use ivf::bytes::AlignedBytes;
 use ivf::cpu::IvfIndex;
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::error::{BuildError, DecodeError, StoreError};
+use ivf::extend::{CodeLayout, InvertedLists, InvertedListsMut, Node, StoredNode};
 use ivf::field::{Field, FieldType, Schema};
 use ivf::layout::Planes;
 use ivf::lists::{ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, StoreSpec, closing_moves};
 use ivf::node::NamedArray;
 use ivf::registry::StoreRow;
-use ivf::{
-    CodeLayout, Executor, Id, IdSelector, Index, InvertedLists, InvertedListsMut, ListNo, ListOffset, Location, Metric,
-    Node, Registry, Rows, SearchParams, StoredNode,
-};
+use ivf::{Executor, Id, IdSelector, Index, ListNo, ListOffset, Location, Metric, Registry, Rows, SearchParams};
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -37,23 +36,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The tag in files, and a reader. The row alone cannot make lists, since it knows no folder:
-/// [`FolderSpec`] does.
+/// The tag in files, and a reader. The row cannot create lists, since it has no folder.
+/// [`FolderSpec`] can.
 const ROW: StoreRow = StoreRow::new(
     "folder",
     |_, _| Err(StoreError::Backend("lists in a folder need its path: build the index with a FolderSpec".into())),
     |node, layout| Ok(Box::new(FolderLists::read(node, layout)?)),
 )
-.about("lists in a folder, a file each");
+.about("lists in a folder, one file for each list");
 
 const SCHEMA: &Schema = &[Field::new("path", FieldType::Text), Field::new("layout", FieldType::Text)];
 
-/// The library's kinds and this one.
+/// Returns the default registry with this store added.
 fn registry() -> Registry {
     ivf::default_registry().clone().with_stores(&[ROW])
 }
 
-/// What makes the lists of an index once it is trained: the kind of store, and its folder.
+/// Creates the lists of an index once it is trained, in a folder.
 #[derive(Clone, Debug)]
 struct FolderSpec {
     folder: PathBuf,
@@ -77,8 +76,8 @@ fn failed(error: io::Error) -> StoreError {
     StoreError::Backend(error.into())
 }
 
-/// Where a list is, and how much of the file is its own: what stands behind that was left by a
-/// write that failed.
+/// The file of a list, and the number of entries in it. Bytes after these entries are leftovers of
+/// a failed write or of removed entries.
 #[derive(Clone, Copy, Debug, Default)]
 struct ListFile {
     number: u64,
@@ -91,8 +90,8 @@ struct FolderLists {
     folder: PathBuf,
     layout: CodeLayout,
     lists: Vec<ListFile>,
-    /// Files with numbers below this one are not changed: others may have them too. The first file
-    /// has number 1.
+    /// Files with numbers below this one are never changed, since snapshots or index files may
+    /// refer to them. The first file has number 1.
     first_own: AtomicU64,
 }
 
@@ -103,7 +102,7 @@ impl FolderLists {
         lists
     }
 
-    /// From now on others may have the files of these lists.
+    /// Marks the current files of all lists as shared, so that they are no longer changed.
     fn share(&self) {
         let last = self.lists.iter().map(|list| list.number).max().unwrap_or_default();
         self.first_own.fetch_max(last.saturating_add(1), Ordering::Relaxed);
@@ -114,14 +113,14 @@ impl FolderLists {
         let fault = |what: String| DecodeError::value(&node.tag, what);
         let fields = node.fields(SCHEMA)?;
         if fields.get::<String>("layout")? != layout.to_string() {
-            return Err(fault(format!("its codes are not those of {layout}")));
+            return Err(fault(format!("the codes are not laid out as {layout}")));
         }
         let (numbers, lens) = (node.array::<u64>("files")?, node.array::<u32>("lens")?);
         if numbers.len() != lens.len() {
             return Err(fault(format!("{} files and {} lengths", numbers.len(), lens.len())));
         }
         if numbers.iter().any(|number| *number > 1 << 62) {
-            return Err(fault("the number of a file that no store has made".to_owned()));
+            return Err(fault("a file number that no store assigns".to_owned()));
         }
         let lists = numbers.iter().zip(lens).map(|(&number, &len)| ListFile { number, len }).collect();
         let lists = Self::new(Path::new(&fields.get::<String>("path")?), layout, lists);
@@ -138,12 +137,12 @@ impl FolderLists {
         self.folder.join(format!("{number}.list"))
     }
 
-    /// Bytes of an entry: the id and the code.
+    /// Returns the size of an entry in bytes: the id and the code.
     fn entry_size(&self) -> usize {
         size_of::<Id>() + self.layout.code_size()
     }
 
-    /// Where an entry begins in its file.
+    /// Returns the position of an entry in its file, in bytes.
     fn start(&self, offset: usize) -> u64 {
         offset as u64 * self.entry_size() as u64
     }
@@ -153,7 +152,7 @@ impl FolderLists {
         self.lists.get(list.index()).copied().ok_or(StoreError::NoSuchList { list, nlist })
     }
 
-    /// All entries of a list, as they stand in the file.
+    /// Reads all entries of a list, in the format of the file.
     fn entries(&self, list: ListNo) -> Result<Vec<u8>, StoreError> {
         let ListFile { number, len } = self.file(list)?;
         let mut bytes = vec![0; len as usize * self.entry_size()];
@@ -163,19 +162,19 @@ impl FolderLists {
         Ok(bytes)
     }
 
-    /// An entry as it stands in a file.
+    /// Returns an entry in the format of the file.
     fn entry(id: Id, code: &[u8]) -> impl Iterator<Item = u8> {
         id.0.to_le_bytes().into_iter().chain(code.iter().copied())
     }
 
-    /// The id and the code of an entry.
+    /// Splits an entry into id and code.
     fn parts(entry: &[u8]) -> (Id, &[u8]) {
         let (id, code) = entry.split_at(size_of::<Id>());
         (Id(i64::from_le_bytes(id.try_into().expect("8 bytes"))), code)
     }
 
-    /// Makes these bytes the first `len` entries of a list, from entry `from` on; what stands
-    /// before it stays.
+    /// Writes `bytes` at entry `from` of a list, and sets the length of the list to `len` entries.
+    /// Other entries keep their contents. Shared files are copied first.
     fn write(&mut self, list: ListNo, from: usize, bytes: &[u8], len: usize) -> Result<(), StoreError> {
         let before = self.file(list)?;
         let len = u32::try_from(len).map_err(|_| StoreError::ListFull { list })?;
@@ -187,7 +186,7 @@ impl FolderLists {
         } else {
             let entries = self.entries(list)?;
             let (number, mut file) = self.new_file(first_own)?;
-            // What follows the bytes stays, too, as far as the list still has it.
+            // Entries after the written bytes are copied as well.
             let rest = entries.get(start as usize + bytes.len()..).unwrap_or_default();
             [&entries[..start as usize], bytes, rest]
                 .iter()
@@ -199,7 +198,8 @@ impl FolderLists {
         Ok(())
     }
 
-    /// A file that nobody has: other stores may make some in the same folder at the same time.
+    /// Creates a file with an unused number. Other stores may create files in the same folder at
+    /// the same time.
     fn new_file(&self, first: u64) -> Result<(u64, File), StoreError> {
         let own = self.lists.iter().map(|list| list.number + 1).max().unwrap_or(first);
         let mut number = own.max(first);
@@ -230,7 +230,7 @@ impl InvertedLists for FolderLists {
         Ok(self.file(list)?.len as usize)
     }
 
-    /// One segment, which owns what was read: its codes are laid out as the codec wants them.
+    /// Returns one segment, which owns the bytes that were read, packed in the codec's layout.
     fn list(&self, list: ListNo) -> Result<ListRef<'_>, StoreError> {
         let bytes = self.entries(list)?;
         let (mut ids, mut codes) = (Vec::new(), Vec::new());
@@ -251,7 +251,7 @@ impl InvertedLists for FolderLists {
         self.lists.capacity() * size_of::<ListFile>()
     }
 
-    /// The path and the numbers of the files, not what is in them.
+    /// Exports the path, the file numbers and the lengths, but not the contents of the files.
     fn export(&self) -> Result<Node<'_>, StoreError> {
         self.share();
         let path = self.folder.to_str().ok_or_else(|| StoreError::Backend("a path that is not UTF-8".into()))?;
@@ -290,7 +290,7 @@ impl InvertedListsMut for FolderLists {
         Ok(())
     }
 
-    /// The list forgets its end; the file keeps it until something else is written there.
+    /// Shortens the list. Its file keeps the removed entries until a write replaces them.
     fn truncate(&mut self, list: ListNo, len: usize) -> Result<(), StoreError> {
         let before = self.file(list)?.len as usize;
         self.lists[list.index()].len = len.min(before) as u32;
@@ -314,7 +314,7 @@ impl InvertedListsMut for FolderLists {
             return Err(StoreError::NoSuchEntry { at: Location { list, offset }, len });
         }
         let (mut bytes, size) = (self.entries(list)?, self.entry_size());
-        // Which entry fills which gap is the same for every store.
+        // `closing_moves` determines which entry fills which gap, for all stores alike.
         let moves = closing_moves(len, offsets).into_iter().map(|(from, to)| {
             bytes.copy_within(from.index() * size..(from.index() + 1) * size, to.index() * size);
             Moved { id: Self::parts(&bytes[to.index() * size..]).0, from, to }
@@ -332,7 +332,7 @@ impl InvertedListsMut for FolderLists {
         self.file(list)?;
         u32::try_from(ids.len()).map_err(|_| StoreError::ListFull { list })?;
         if codes.len() != ids.len() * self.layout.code_size() {
-            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code an id" });
+            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code per id" });
         }
         let entries = ids.iter().zip(codes.chunks_exact(self.layout.code_size()));
         let bytes: Vec<u8> = entries.flat_map(|(id, code)| Self::entry(*id, code)).collect();
@@ -344,7 +344,7 @@ impl InvertedListsMut for FolderLists {
     }
 }
 
-/// `IVF<nlist>,Flat` with its lists in a folder.
+/// Returns the index `IVF<nlist>,Flat` with its lists in a folder.
 fn ivf_flat(dim: usize, metric: Metric, nlist: usize, folder: &Path) -> Result<IvfIndex, BuildError> {
     let index = IvfIndex::new(dim, metric, Arc::new(FlatQuantizerSpec { nlist }), Arc::new(FlatSpec))?;
     Ok(index.with_store(Arc::new(FolderSpec { folder: folder.to_owned() })))
@@ -373,7 +373,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         sizes.1
     );
 
-    // The index goes on. A snapshot, and what was saved, keep the lists that they had.
+    // The index changes. The snapshot and the saved index keep their lists.
     let snapshot = index.clone_index()?;
     let removed = index.remove(&IdSelector::range(0..5_000))?;
     println!("{removed} vectors removed, {} left; the snapshot has {}", index.len(), snapshot.len());
@@ -396,7 +396,7 @@ mod tests {
         main()
     }
 
-    /// Makes lists, each store in a folder of its own.
+    /// Returns a function that creates lists, each store in its own folder.
     fn make(root: &Path) -> impl Fn(usize, &CodeLayout) -> Box<dyn InvertedLists> {
         let (root, count) = (root.to_owned(), AtomicU64::new(0));
         move |nlist, layout| {

@@ -1,4 +1,5 @@
-//! A whole application: two shards built side by side and merged, shared by threads, saved, opened.
+//! A complete application: two shards filled in parallel and merged, shared by threads, saved,
+//! opened.
 //!
 //! Run it with `cargo run --release --example 09_application`.
 
@@ -8,7 +9,7 @@ use ivf::{BuildParams, Cancel, Id, IdSelector, Index, Progress, Rows, SearchPara
 use std::error::Error;
 use std::{ops::Range, thread};
 
-/// What an operator may change without a new program. A name that is not known is an error.
+/// The configuration that an operator may change without recompiling. Unknown names are errors.
 const CONFIG: &str = r#"{
     "factory": "IVF64,Flat", "dim": 32, "metric": "cosine",
     "knobs": { "direct_map": "hash" },
@@ -21,17 +22,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let data: Vec<f32> = (0..20_000 * config.dim).map(|i| (i * i * i % 1_000_003) as f32 - 500_000.0).collect();
     let articles = Rows::new(&data, config.dim)?;
 
-    // Ctrl-C ends every call that has `cancel`: `ctrlc::set_handler(move || on_ctrl_c.cancel())?`.
+    // Ctrl-C can end every call with `cancel`: `ctrlc::set_handler(move || on_ctrl_c.cancel())?`.
     let cancel = Cancel::new();
     let on_ctrl_c = cancel.clone();
 
-    // Train once: shards that learnt the same can be merged.
+    // Train once, then clone: shards with the same training can be merged.
     let mut index = config.build()?;
     let report = index.train_with(articles, &config.train.progress(&Dots).cancel(&cancel))?;
     report.warnings.iter().for_each(|warning| println!("warning: {warning}"));
     let mut shard = index.clone_index()?;
 
-    // Fill both at the same time. An article's id is its number plus 1,000.
+    // Fill both at the same time. The id of an article is its row number plus 1,000.
     let ids: Vec<Id> = (1_000..21_000).map(Id).collect();
     let fill = |index: &mut dyn Index, part: Range<usize>| {
         let options = config.add.progress(&Dots).cancel(&cancel);
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     index.merge_from(&mut *shard, 0)?;
     println!("\n{}: {} articles", index.spec(), index.len());
 
-    // Readers search while a writer changes the index: each search sees one state of it.
+    // Readers search while a writer changes the index. Each search uses one consistent snapshot.
     let shared = SharedIndex::new(index)?;
     let queries = articles.slice(0..3);
     let (found, changed) = thread::scope(|threads| {
@@ -58,32 +59,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let (report, removed) = changed?;
     println!("{} updated, {} added, {removed} removed", report.updated, report.added);
-    println!("a reader meanwhile found {} articles", found?.hits.total());
+    println!("a concurrent reader found {} articles", found?.hits.total());
 
-    // Only articles that the user may see.
+    // A filter restricts the results to articles that the user may see.
     let mine = IdSelector::range(1_000..5_000) & !IdSelector::sorted(vec![Id(1_005), Id(1_006)]);
     let params = config.search.clone().selector(&mine);
     for (article, row) in (1_000..).zip(&shared.load().search(queries, 3, &params)?) {
         row.iter().for_each(|(id, similarity)| println!("like {article}: {id} ({similarity:.3})"));
     }
 
-    // Save: whole or not at all. Open: a list is read when a search comes to it.
+    // Saving is atomic. An opened index reads a list from the file when a search scans it.
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("articles.ivf");
     ivf::write_index(&*shared.load(), &path)?;
     let opened = ivf::open_index(&path)?;
     assert_eq!(opened.search(queries, 3, &params)?.hits, shared.load().search(queries, 3, &params)?.hits);
 
-    // Work until somebody presses Ctrl-C: here, another thread.
+    // Serve until Ctrl-C. Here, another thread cancels instead.
     let served = thread::scope(|threads| {
         threads.spawn(|| on_ctrl_c.cancel());
         serve(&shared, queries, &config.search.clone().cancel(&cancel))
     })?;
-    println!("{served} batches served; goodbye");
+    println!("{served} batches served before cancellation");
     Ok(())
 }
 
-/// Searches until it is cancelled, which is no failure.
+/// Searches until it is cancelled, and returns the number of batches. Cancelling is not an error.
 fn serve(shared: &SharedIndex, queries: Rows<'_, f32>, params: &SearchParams<'_>) -> Result<u64, SearchError> {
     let mut served = 0;
     loop {
@@ -94,7 +95,7 @@ fn serve(shared: &SharedIndex, queries: Rows<'_, f32>, params: &SearchParams<'_>
     }
 }
 
-/// A dot for each step of training and adding.
+/// Prints a dot for each step of training and adding.
 struct Dots;
 
 impl Progress for Dots {

@@ -1,10 +1,11 @@
 //! Inverted-file (IVF) vector search: composable, memory-safe, built from factory strings.
 //!
-//! This crate is the front door: it re-exports the framework's crates under short names and adds
-//! nothing.
+//! An IVF index partitions vectors into lists around centroids. A search scans only the lists whose
+//! centroids are nearest to the query. The architecture and the strings are those of
+//! [Faiss](https://github.com/facebookresearch/faiss).
 //!
 //! ```
-//! use ivf::{Metric, Rows, SearchParams};
+//! use ivf::prelude::*;
 //!
 //! // 1,000 vectors of 8 dimensions.
 //! let vectors: Vec<f32> = (0..8000).map(|i| ((i * 37) % 101) as f32).collect();
@@ -16,72 +17,136 @@
 //!
 //! for row in &index.search(rows.slice(0..2), 5, &SearchParams::new().nprobe(4))? {
 //!     for (id, distance) in row {
-//!         println!("vector {id} at {distance}");
+//!         println!("vector {id} at distance {distance}");
 //!     }
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Should I use this?
+//!
+//! Yes, to search 10,000 to some 100 million vectors on one machine with approximate results. Below
+//! that, use the exact index `"Flat"`. The README lists what is missing: a GPU engine, Python,
+//! Faiss's files, graphs, and codecs other than full floats and 8-bit product quantisation.
+//!
 //! # Where to look
 //!
-//! | you want to | look at |
+//! Applications need [`prelude`]. Authors of codecs, list stores, quantizers, transforms or
+//! wrappers need [`extend`]. All other items are in the modules below, by topic.
+//!
+//! | to | use |
 //! |---|---|
-//! | make an index from a string | [`build`], [`Spec`] and the table of tokens in `docs/factory.md` |
-//! | make it from a config file | [`BuildParams`]; [`SearchParams`], [`TrainOptions`] and [`AddOptions`] work with serde |
+//! | build an index from a string | [`build`]; [`factory_strings`] lists the tokens, abilities and knobs |
+//! | build it from a config file | [`BuildParams`]; [`SearchParams`], [`TrainOptions`] and [`AddOptions`] work with serde |
 //! | search | `search` of [`dyn Index`](Index), [`SearchParams`], [`SearchResult`], [`Hits`] |
-//! | let only some ids be found | [`IdSelector`], [`SearchParams::selector`], for each query its own: [`QueryParams`] |
-//! | add, remove, update, reconstruct, merge | the verbs of [`dyn Index`](Index); [`ability`] |
+//! | filter by id | [`IdSelector`] with [`SearchParams::selector`], or for single queries [`QueryParams`] |
+//! | add, remove, update, reconstruct, merge | the methods of [`dyn Index`](Index) |
 //! | set and read knobs | `set_knob` of [`dyn Index`](Index), [`Index::parts`], [`Index::takes`] |
 //! | keep an index in a file | [`write_index`], [`read_index`] |
-//! | search a file without reading all of it | [`open_index`], [`open_mapped`] with an [`io::Map`]; [`verify_index`] |
+//! | search a file without reading all of it | [`open_index`], or [`open_mapped`] with an [`io::Map`]; [`verify_index`] |
 //! | share an index between threads while it changes | [`cpu::SharedIndex`], [`Index::clone_index`] |
-//! | stop a long call, hear how far it is | [`Cancel`], [`Progress`] |
-//! | bring your own lists of probes, or take results as they are found | [`IndexIvf::search_preassigned`], [`IndexIvf::search_one`] |
-//! | add to given lists, replace or renumber them | [`IndexIvfMut`]; inside wrappers, `find_ivf_mut` of [`dyn Index`](Index) |
-//! | look inside an index, whatever its kind | [`Index::export`], [`Node`], [`field`] |
-//! | make an index of parts from elsewhere | [`cpu::IvfIndex::from_parts`] and its like |
-//! | write a codec, a store, a quantizer | [`Codec`], [`InvertedLists`], [`Level1Quantizer`], and [`registry`] |
-//! | read vector files | [`io`] |
+//! | bring your own probes, or collect results as they are found | [`IndexIvf::search_preassigned`], [`IndexIvf::search_one`] |
+//! | add to given lists, replace or renumber lists | [`IndexIvfMut`]; inside wrappers, `find_ivf_mut` of [`dyn Index`](Index) |
+//! | inspect an index of any kind | [`Index::export`], [`node::Node`], [`field`] |
+//! | assemble an index from parts | [`cpu::IvfIndex::from_parts`], [`cpu::CodesIndex::from_parts`] |
+//! | read and write vector files | [`io`] |
 //!
-//! `use ivf::*` is fine too:
+//! The folder `examples/` is best read in order: `01_quickstart`, `02_own_codec`, `03_own_store`,
+//! `04_filters_and_edits`, `05_inspector`, `06_wrapping_codec`, `07_own_quantizer`,
+//! `08_store_with_path`, `09_application`.
 //!
-//! ```
-//! use ivf::*;
-//! use ivf::params::NonFinite;
-//! let options = AddOptions::new().non_finite(NonFinite::SkipRow);
-//! # let _ = options;
-//! ```
+//! # Threads and pools
 //!
-//! A kind of your own, with a factory token of its own, is a row added to a clone of
-//! [`default_registry`].
+//! Loops run on rayon's global pool. To use another pool, pass a [`cpu::RayonPool`] as the
+//! `executor` of a call; [`executor::Inline`] runs a call on the calling thread. Results are
+//! bit-identical for any number of threads.
 //!
-//! # Examples
+//! # Locks and forks
 //!
-//! The folder `examples/` is to be read in order:
+//! The library keeps no global mutable state, and a search holds no lock. An update of a
+//! [`cpu::SharedIndex`] holds a lock while it runs. The threads of a pool do not survive `fork`: in
+//! the child process, create a new pool and pass it as executor.
 //!
-//! | example | shows |
-//! |---|---|
-//! | `01_quickstart` | build, train, add, search, filter, save, load |
-//! | `02_own_codec` | a codec with a token and a parameter of its own |
-//! | `03_own_store` | a list store that shares its chunks with snapshots |
-//! | `04_filters_and_edits` | filters, limits of single queries, results as they are found, changes by id |
-//! | `05_inspector` | what stands in any index file |
-//! | `06_wrapping_codec` | a codec around any other codec |
-//! | `07_own_quantizer` | a coarse quantizer that finds its lists by any index |
-//! | `08_store_with_path` | lists in a folder of your own |
-//! | `09_application` | a config, shards, merge, threads that share an index, Ctrl-C |
+//! # Cancelling and progress
+//!
+//! Training, adding and searching take a [`Cancel`], which another thread may trigger. The call
+//! then returns an error and leaves the index as it was. Training and adding report to a
+//! [`Progress`].
+//!
+//! # Cosine
+//!
+//! [`Metric::Cosine`] scales vectors and queries to unit length and searches by inner product. A
+//! zero vector has no direction and is an error. Reconstructed vectors are the scaled ones.
+//!
+//! # Sharing
+//!
+//! An index is [`Sync`]: any number of threads may search it through `&index`.
+//! [`Index::clone_index`] gives a snapshot that shares memory with the original until either is
+//! written to. [`cpu::SharedIndex`] publishes snapshots to readers while a writer changes the
+//! index.
+//!
+//! # Memory
+//!
+//! [`Index::memory`] gives the bytes that an index holds, `memory_with` of [`dyn Index`](Index)
+//! estimates them for more vectors, and `training_memory` gives the peak of training. An index that
+//! was opened with [`open_index`] reads its lists from the file when a search scans them.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `hdf5` | no | reading vectors from HDF5 files, as those of ann-benchmarks |
+//!
+//! # Oldest supported Rust
+//!
+//! Rust 1.95 (`rust-version` in `Cargo.toml`). It rises only in a minor version, to a release that
+//! is at least six months old once this crate is past 1.0.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub use ivf_core::*;
-pub use ivf_cpu as cpu;
+pub mod extend;
+pub mod prelude;
+
+#[doc(inline)]
 pub use ivf_factory::{
     BuildParams, FactoryError, ParseError, ReadIndexError, Spec, SpecError, SpecSeed, SpecTree, WriteIndexError, build,
     build_with, default_registry, open_container, open_container_with, open_index, open_index_with, open_mapped,
     open_mapped_with, parse_index, read_index, read_index_with, verify_index, verify_index_with, write_index,
 };
+
+// What callers of an index name.
+#[doc(inline)]
+pub use ivf_core::{
+    AddOptions, AddReport, AnyRows, Cancel, Collector, DirectMapKind, Element, ElementType, Executor, Hits, HitsRow,
+    Id, IdSelector, Ids, Index, IndexIvf, IndexIvfMut, Knob, KnobValue, ListNo, ListOffset, Location, MAX_DIM, Metric,
+    Neighbor, ParallelMode, Param, Part, Probes, Progress, QueryParams, Registry, Rows, RowsError, SearchParam,
+    SearchParams, SearchResult, SearchStats, Settings, Sink, Subset, Takes, TrainOptions, TrainReport, UpsertReport,
+};
+
+// Topics, for callers and implementers.
+#[doc(inline)]
+pub use ivf_core::{
+    ability, bytes, codec, direct_map, element, error, executor, field, hits, id, index, index_as_ref, index_ivf,
+    knobs, layout, lists, mask, metric, node, param, params, part, plan, quantizer, registry, report, rows, scanner,
+    section, selector, sink, spec, transform, wire,
+};
+
+// The crates of the engine, the files and the compressed codecs.
+#[doc(inline)]
+pub use ivf_cpu as cpu;
+#[doc(inline)]
 pub use ivf_io as io;
+#[doc(inline)]
 pub use ivf_pq as pq;
+
+/// The grammar of factory strings, and the tables of tokens, knobs and abilities.
+#[doc = include_str!("../docs/factory.md")]
+pub mod factory_strings {}
+
+/// The format of index files.
+#[doc = include_str!("../docs/format.md")]
+pub mod file_format {}
 
 /// README.md, whose examples are tests.
 #[cfg(doctest)]

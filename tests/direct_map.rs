@@ -125,7 +125,7 @@ fn an_array_is_refused_over_ids_that_do_not_count_up() {
 #[test]
 fn knobs_are_turned_together_or_the_error_says_which_is_not() {
     let mut index = flat(DirectMapKind::None);
-    let turn = |index: &mut dyn Index, text: &str| ivf::part::set_knobs(index, text);
+    let turn = |index: &mut dyn Index, text: &str| ivf::knobs::set_knobs(index, text);
     turn(&mut *index, "direct_map=1").expect("nothing to map yet");
     turn(&mut *index, "direct_map=1").expect("as it is");
     index.add(data::uniform(8, 30_000, DIM).rows()).expect("always trained");

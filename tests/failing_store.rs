@@ -1,13 +1,14 @@
-//! Lists that fail: a write that does not succeed leaves the index as it was, a read that does not is an error.
+//! Lists that fail: a write that does not succeed leaves the index as it was, a read that does not
+//! is an error.
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::cpu::{IvfIndex, RayonPool, SharedIndex};
 use ivf::error::{AddError, CodeError, EditError, MergeError, SearchError, StoreError};
+use ivf::extend::{ArrayLists, CodeLayout, InvertedLists, InvertedListsMut, Node};
 use ivf::lists::{ListBatch, ListRef, Moved, StoreSpec};
 use ivf::{
-    AddOptions, ArrayLists, CodeLayout, DirectMapKind, Executor, Id, IdSelector, Index, InvertedLists,
-    InvertedListsMut, ListNo, ListOffset, Location, Metric, Node, SearchParams,
+    AddOptions, DirectMapKind, Executor, Id, IdSelector, Index, ListNo, ListOffset, Location, Metric, SearchParams,
 };
 use ivf_testkit::data;
 use std::sync::Arc;
@@ -132,7 +133,7 @@ fn make(map: DirectMapKind) -> (Box<dyn Index>, Arc<Faults>) {
     let mut index = index.with_store(Arc::new(Fragile(faults.clone())));
     index.set_direct_map(map).expect("nothing to map yet");
     let mut index: Box<dyn Index> = Box::new(index);
-    ivf::part::set_knobs(&mut *index, "nprobe=5").expect("a knob that is there");
+    ivf::knobs::set_knobs(&mut *index, "nprobe=5").expect("a knob that is there");
     index.train(data::uniform(1, 300, DIM).rows()).expect("enough vectors");
     index.add(data::uniform(2, 100, DIM).rows()).expect("nothing fails yet");
     (index, faults)

@@ -1,15 +1,17 @@
-//! What Faiss gets wrong, each as a test of what should happen instead. (Seen in Faiss 1.15.1, or read in its source.)
+//! What Faiss gets wrong, each as a test of what should happen instead. (Seen in Faiss 1.15.1, or
+//! read in its source.)
 
 use ivf::ability::Subset;
 use ivf::cpu::IvfIndex;
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::error::{AddError, EditError, MergeError, ReconstructError, SearchError};
+use ivf::extend::RangeSearch;
 use ivf::params::NonFinite;
 use ivf::quantizer::{decode_list, list_code_size};
 use ivf::{
     AddOptions, Collector, DirectMapKind, Id, IdSelector, Index, ListNo, Metric, Neighbor, ParallelMode, Probes,
-    QueryParams, RangeSearch, Rows, SearchParams,
+    QueryParams, Rows, SearchParams,
 };
 use ivf_testkit::data::{self, Vectors};
 use std::ops::ControlFlow;
@@ -50,7 +52,8 @@ fn range_search(index: &dyn Index) -> &dyn RangeSearch {
     index.as_range_search().expect("it can")
 }
 
-/// `DirectMap.cpp`: with a hash table, `add` without ids notes garbage: none of 50 vectors could be reconstructed.
+/// `DirectMap.cpp`: with a hash table, `add` without ids notes garbage: none of 50 vectors could be
+/// reconstructed.
 #[test]
 fn a_hash_map_knows_the_ids_that_add_gives() {
     for kind in MAPS {
@@ -61,7 +64,8 @@ fn a_hash_map_knows_the_ids_that_add_gives() {
     }
 }
 
-/// A vector that is assigned to no list left an entry in the table, and removing its id ended the process.
+/// A vector that is assigned to no list left an entry in the table, and removing its id ended the
+/// process.
 #[test]
 fn the_id_of_a_skipped_vector_stands_nowhere() {
     for kind in MAPS {
@@ -108,7 +112,8 @@ fn an_update_with_a_nan_is_an_error_and_one_without_a_map_works() {
     }
 }
 
-/// A removal by anything but an array of ids was refused with a hash table, every removal with an array map, and so were merges.
+/// A removal by anything but an array of ids was refused with a hash table, every removal with an
+/// array map, and so were merges.
 #[test]
 fn every_map_takes_every_selector_and_merges() {
     for kind in MAPS {
@@ -140,7 +145,8 @@ fn indexes_that_do_not_fit_are_not_merged() {
     }
 }
 
-/// Parameters made for a selector alone set nprobe to 1; and plain parameters for an inverted file threw.
+/// Parameters made for a selector alone set nprobe to 1; and plain parameters for an inverted file
+/// threw.
 #[test]
 fn a_selector_alone_leaves_nprobe_alone() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -150,8 +156,8 @@ fn a_selector_alone_leaves_nprobe_alone() {
     assert!(found.hits.rows().all(|row| row.ids.len() == N));
 }
 
-/// `max_codes` was a soft limit that counted after the selector, ignored in a range search, refused in half of the modes; parallel mode 3
-/// had no range search.
+/// `max_codes` was a soft limit that counted after the selector, ignored in a range search, refused
+/// in half of the modes; parallel mode 3 had no range search.
 #[test]
 fn max_codes_is_the_same_in_every_mode_and_in_a_range_search() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -171,7 +177,8 @@ fn max_codes_is_the_same_in_every_mode_and_in_a_range_search() {
     }
 }
 
-/// `ensure_topk_full` stayed within nprobe lists: it did not ensure k; and it was refused in half of the modes.
+/// `ensure_topk_full` stayed within nprobe lists: it did not ensure k; and it was refused in half
+/// of the modes.
 #[test]
 fn ensure_k_goes_on_until_there_are_k_or_a_limit_is_reached() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -187,7 +194,8 @@ fn ensure_k_goes_on_until_there_are_k_or_a_limit_is_reached() {
     }
 }
 
-/// The search of one query into a handler ignored the selector and `max_codes`; so did iterators over the codes of a list.
+/// The search of one query into a handler ignored the selector and `max_codes`; so did iterators
+/// over the codes of a list.
 #[test]
 fn a_collector_sees_what_the_filter_and_the_limits_let_through() {
     struct All(Vec<Neighbor>);
@@ -234,8 +242,8 @@ fn reconstructing_a_range_with_a_hole_is_an_error() {
     }
 }
 
-/// `search_and_reconstruct` and `search_and_return_codes` threw with any selector but a range, ignored the quantizer's parameters and
-/// filled missing rows with NaN or 0xff.
+/// `search_and_reconstruct` and `search_and_return_codes` threw with any selector but a range,
+/// ignored the quantizer's parameters and filled missing rows with NaN or 0xff.
 #[test]
 fn vectors_and_codes_of_results_come_with_any_filter() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -287,7 +295,8 @@ fn ids_outside_of_a_bitmap_are_out() {
     assert!(found.hits.rows().all(|row| row.ids == [Id(3)]));
 }
 
-/// The time to search had the time to find lists in it, and statistics were added up in a global without locks.
+/// The time to search had the time to find lists in it, and statistics were added up in a global
+/// without locks.
 #[test]
 fn statistics_come_back_with_the_call() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -298,7 +307,8 @@ fn statistics_come_back_with_the_call() {
     assert!(stats.coarse_time > Duration::ZERO && stats.scan_time > Duration::ZERO);
 }
 
-/// Ties at the k-th place were a matter of who came first; large batches of `Flat` gave other distances than small ones.
+/// Ties at the k-th place were a matter of who came first; large batches of `Flat` gave other
+/// distances than small ones.
 #[test]
 fn ties_and_batches_do_not_show() {
     let mut index = ivf::build("Flat", DIM, Metric::L2).expect("a good string");
@@ -314,7 +324,8 @@ fn ties_and_batches_do_not_show() {
     }
 }
 
-/// `IDMap` wrote into the caller's parameters during a search, and its range search dropped the selector.
+/// `IDMap` wrote into the caller's parameters during a search, and its range search dropped the
+/// selector.
 #[test]
 fn an_id_map_leaves_the_parameters_alone_and_filters_ranges() {
     for spec in ["IDMap,Flat", "IDMap2,Flat", "IDMap,(IVF20,Flat)", "IDMap2,(IVF20,Flat)"] {

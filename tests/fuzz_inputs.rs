@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets, and every input that once broke one, through the bodies of the targets. `cargo xtask bless` makes
-//! the seeds anew.
+//! The seeds of the fuzz targets, and every input that once broke one, through the bodies of the
+//! targets. `cargo xtask bless` makes the seeds anew.
 
 #[path = "../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, missing_docs, reason = "it is a crate of its own")]

@@ -75,7 +75,7 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
         index.set_knob("mode", "queries").unwrap();
     }
     if index.parts().iter().flat_map(|part| &part.knobs).any(|knob| knob.name() == "nprobe") {
-        ivf::part::set_knobs(&mut *index, "nprobe=3").unwrap();
+        ivf::knobs::set_knobs(&mut *index, "nprobe=3").unwrap();
     }
     index
 }
@@ -149,7 +149,8 @@ fn golden_files_are_read_answer_as_they_did_and_are_written_byte_for_byte() {
     assert_eq!(files("version2"), new.chain(LATER.iter().flat_map(|(name, ..)| both(name))).collect());
 }
 
-/// Checks that docs/format.md has a row for the node, and for those below it, that names its children and arrays.
+/// Checks that docs/format.md has a row for the node, and for those below it, that names its
+/// children and arrays.
 fn check_documented(node: &StoredNode, seen: &mut BTreeSet<String>) {
     let rows = include_str!("../docs/format.md").lines().filter(|line| line.starts_with("| `"));
     let tags = |row: &str| row.split(" | ").next().is_some_and(|cell| cell.contains(&format!("`{}`", node.tag)));

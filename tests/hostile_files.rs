@@ -1,4 +1,5 @@
-//! Index files that were damaged: 50,000 of them, in an address space of 2 GB. Each is an error, or an index that answers.
+//! Index files that were damaged: 50,000 of them, in an address space of 2 GB. Each is an error, or
+//! an index that answers.
 
 #![cfg(target_os = "linux")]
 
@@ -29,7 +30,8 @@ fn whole_files() -> Vec<(Vec<u8>, usize)> {
     paths.iter().map(|path| (fs::read(path).expect("a file"), sections(path))).collect()
 }
 
-/// Changes 1 to 8 bytes; where most of the time goes to, the head of the file has most of the meaning.
+/// Changes 1 to 8 bytes; where most of the time goes to, the head of the file has most of the
+/// meaning.
 fn damage(file: &mut [u8], random: &mut Random) {
     let end = if random.random() { file.len() } else { file.len().min(1024) };
     for _ in 0..random.random_range(1..=8) {
@@ -89,7 +91,8 @@ fn a_damaged_file_is_an_error_or_an_index_that_answers() {
     rustix::process::setrlimit(rustix::process::Resource::As, limit).expect("a limit below the system's");
     let files = whole_files();
 
-    // As they are, damaged files are refused; mapped, damage in the lists is found by nobody but those who look.
+    // As they are, damaged files are refused; mapped, damage in the lists is found by nobody but
+    // those who look.
     let opened = Cell::new([0; 3]);
     let count = |way: usize, index: Option<Box<dyn Index>>| {
         if let Some(index) = index {

@@ -1,5 +1,6 @@
-//! Id maps against an index that keeps the caller's ids itself: the same calls, the same answers. The vectors are random
-//! floats, so that no two distances tie (ties go by insertion under an id map).
+//! Id maps against an index that keeps the caller's ids itself: the same calls, the same answers.
+//! The vectors are random floats, so that no two distances tie (ties go by insertion under an id
+//! map).
 
 use ivf::params::NonFinite;
 use ivf::{AddOptions, Id, IdSelector, Index, Metric, Rows, SearchParams};
@@ -12,7 +13,7 @@ fn make(spec: &str) -> Box<dyn Index> {
     let mut index = ivf::build(spec, DIM, Metric::L2).expect("a good string");
     index.train(data::uniform(1, 200, DIM).rows()).expect("enough vectors");
     if index.as_ivf().is_some() || spec.contains("IVF") {
-        ivf::part::set_knobs(&mut *index, "nprobe=4").expect("a knob that is there");
+        ivf::knobs::set_knobs(&mut *index, "nprobe=4").expect("a knob that is there");
     }
     index
 }

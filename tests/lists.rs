@@ -1,16 +1,17 @@
-//! Other parts in the place of those of an index: its quantizer, its lists, the numbers of its lists.
+//! Other parts in the place of those of an index: its quantizer, its lists, the numbers of its
+//! lists.
 
 use ivf::cpu::IvfIndex;
 use ivf::cpu::coarse::{FlatQuantizer, FlatQuantizerSpec};
 use ivf::cpu::codec::FlatSpec;
 use ivf::error::{ReplaceError, SearchError, StoreError};
 use ivf::executor::Inline;
+use ivf::extend::{
+    ArrayLists, Centroids, CodeLayout, CodecSpec, InvertedListsMut, Level1Quantizer, Node, Promise, QuantizerSpec,
+};
 use ivf::lists::ListBatch;
 use ivf::pq::PqSpec;
-use ivf::{
-    ArrayLists, Centroids, CodeLayout, CodecSpec, DirectMapKind, Hits, Id, Index, IndexIvf, IndexIvfMut,
-    InvertedListsMut, Level1Quantizer, ListNo, Metric, Node, Probes, Promise, QuantizerSpec, Rows, SearchParams,
-};
+use ivf::{DirectMapKind, Hits, Id, Index, IndexIvf, IndexIvfMut, ListNo, Metric, Probes, Rows, SearchParams};
 use ivf_testkit::data;
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ fn quantizer(rows: &[f32], dim: usize, metric: Metric) -> Arc<dyn Level1Quantize
 
 #[test]
 fn another_way_to_the_same_centroids_changes_nothing_and_other_centroids_are_refused() {
-    for codec in [Arc::new(FlatSpec) as Arc<dyn CodecSpec>, Arc::new(PqSpec { parts: 4 })] {
+    for codec in [Arc::new(FlatSpec) as Arc<dyn CodecSpec>, Arc::new(PqSpec { subquantizers: 4 })] {
         let mut index = index(codec, DirectMapKind::Hash);
         let (before, rows) = (answers(&index), centroids(&index));
         index.replace_quantizer(quantizer(&rows, DIM, Metric::L2)).expect("the same centroids");
@@ -189,7 +190,7 @@ fn lists_get_other_numbers_and_answers_stay() {
         let vectors = data::clusters(1, 600, DIM, NLIST);
         index.train(vectors.rows()).expect("enough vectors");
         index.add(vectors.rows()).expect("trained");
-        ivf::part::set_knobs(&mut *index, "direct_map=2,nprobe=4").expect("knobs that are there");
+        ivf::knobs::set_knobs(&mut *index, "direct_map=2,nprobe=4").expect("knobs that are there");
         let before = answers(&*index).without_locations();
         let ivf = index.as_ivf_mut().expect("an inverted file");
         let order: Vec<ListNo> = (0..12).map(|no| ListNo(no * 5 % 12)).collect();

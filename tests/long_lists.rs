@@ -116,7 +116,8 @@ fn many_queries_find_what_each_finds_alone() {
 
 #[test]
 fn a_capped_range_search_ends_where_an_uncapped_one_does() {
-    // Lists around 0, 10, 20 and 30; seen from 0 a near one, a far one with a result, an empty one, and one with the nearest.
+    // Lists around 0, 10, 20 and 30; seen from 0 a near one, a far one with a result, an empty one,
+    // and one with the nearest.
     let mut index = ivf::build("IVF4,Flat", DIM, Metric::L2).expect("a good string");
     let centre = |x: f32| vec![x; DIM];
     let training: Vec<f32> = (0..40).flat_map(|i| centre((i % 4) as f32 * 10.0)).collect();

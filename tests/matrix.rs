@@ -1,13 +1,15 @@
-//! Every kind in the registry, in every composition its samples give, through the conformance suites: a new row is tested by
-//! being there.
+//! Every kind in the registry, in every composition its samples give, through the conformance
+//! suites: a new row is tested by being there.
 
-use ivf::{AnyRows, CodecContext, Index, Metric, Rows, Spec, default_registry};
+use ivf::extend::CodecContext;
+use ivf::{AnyRows, Index, Metric, Rows, Spec, default_registry};
 use ivf_testkit::{codecs, data, indexes, quantizers, scanners, transforms, wrappers};
 
 /// A dimension that every sample works with.
 const DIM: usize = 16;
 
-/// The metrics that every sample is tried with; [`ivf::error::BuildError`] says which it does not take.
+/// The metrics that every sample is tried with; [`ivf::error::BuildError`] says which it does not
+/// take.
 const METRICS: [Metric; 10] = [
     Metric::L2,
     Metric::InnerProduct,
@@ -21,8 +23,8 @@ const METRICS: [Metric; 10] = [
     Metric::Jaccard,
 ];
 
-/// Factory strings out of the samples: every codec alone, in lists of every quantizer, under every transform and wrapper, and
-/// each pair of wrappers once.
+/// Factory strings out of the samples: every codec alone, in lists of every quantizer, under every
+/// transform and wrapper, and each pair of wrappers once.
 fn compositions() -> Vec<String> {
     let registry = default_registry();
     let mut bases = Vec::new();
@@ -71,7 +73,7 @@ fn make(spec: &str, metric: Metric) -> Option<Box<dyn Index>> {
     let training = data::clusters(1, 400, DIM, 8);
     index.train(training.rows()).unwrap_or_else(|error| panic!("{spec}, {metric}: {error}"));
     if index.parts().iter().flat_map(|part| &part.knobs).any(|knob| knob.name() == "nprobe") {
-        ivf::part::set_knobs(&mut *index, "nprobe=1000000").expect("a knob that is there");
+        ivf::knobs::set_knobs(&mut *index, "nprobe=1000000").expect("a knob that is there");
     }
     Some(index)
 }
@@ -110,7 +112,8 @@ fn specs_are_canonical_and_metrics_are_kept() {
 #[test]
 fn exact_indexes_equal_the_oracle() {
     each_briefly(|spec, metric| {
-        // Inner ids decide ties under an id map, so its results under ties are not the oracle's; its history is.
+        // Inner ids decide ties under an id map, so its results under ties are not the oracle's;
+        // its history is.
         if is_exact(spec) && !spec.contains("IDMap") {
             indexes::check_exhaustive(&|| make(spec, metric).expect("made before"));
         }
@@ -143,7 +146,7 @@ fn modes_and_threads_do_not_show() {
             return;
         }
         let mut index = filled(spec, metric);
-        let has_lists = ivf::part::set_knobs(&mut *index, "nprobe=5").is_ok();
+        let has_lists = ivf::knobs::set_knobs(&mut *index, "nprobe=5").is_ok();
         let queries = data::clusters(4, 20, DIM, 8);
         indexes::check_modes(&*index, queries.rows(), has_lists.then_some(5));
         if let Some(ivf) = index.as_ivf() {
@@ -155,7 +158,8 @@ fn modes_and_threads_do_not_show() {
 #[test]
 fn distances_are_those_of_the_vectors_that_codes_stand_for() {
     each_briefly(|spec, metric| {
-        // Re-ranked distances are of the vectors themselves; behind a transform, others are compared.
+        // Re-ranked distances are of the vectors themselves; behind a transform, others are
+        // compared.
         let main = metric == Metric::L2 || metric == Metric::InnerProduct;
         if !main || spec.contains("RFlat") || spec.contains("L2norm") {
             return;

@@ -1,4 +1,5 @@
-//! Indexes whose lists are in a file: what is done to them is what is done to an index in memory, and the file stays as it is.
+//! Indexes whose lists are in a file: what is done to them is what is done to an index in memory,
+//! and the file stays as it is.
 
 use ivf::{Id, IdSelector, Index, Metric, write_index};
 use ivf_testkit::data;
@@ -8,7 +9,8 @@ use std::path::Path;
 
 const DIM: usize = 16;
 
-/// Adds, removes and updates, each in some of the lists, and gives the bytes of the file that it then makes.
+/// Adds, removes and updates, each in some of the lists, and gives the bytes of the file that it
+/// then makes.
 fn change(index: &mut dyn Index, folder: &Path) -> Vec<u8> {
     let more = data::clusters(2, 30, DIM, 2);
     index.add(more.rows()).unwrap();
@@ -70,7 +72,8 @@ fn an_opened_index_holds_what_it_has_read_and_no_more() {
     assert!((codes / 20..codes / 2).contains(&opened.memory()), "{} bytes", opened.memory());
 }
 
-/// What happens to a file while an index is open in it: a stretch of bytes is overwritten, or the end cut off.
+/// What happens to a file while an index is open in it: a stretch of bytes is overwritten, or the
+/// end cut off.
 fn vandalise(path: &Path, good: &[u8], random: &mut data::Random) {
     use std::io::{Seek, SeekFrom, Write};
     let mut file = fs::File::options().write(true).open(path).unwrap();
@@ -95,7 +98,7 @@ fn a_file_that_is_written_to_while_it_is_open_gives_answers_or_errors() {
             let mut index = ivf::build(factory, DIM, Metric::L2).unwrap();
             index.train(vectors.rows()).unwrap();
             index.add(vectors.rows()).unwrap();
-            let has_map = ivf::part::set_knobs(&mut *index, map).is_ok();
+            let has_map = ivf::knobs::set_knobs(&mut *index, map).is_ok();
             write_index(&*index, &path).unwrap();
             let good = fs::read(&path).unwrap();
             for seed in 0..20 {

@@ -2,8 +2,9 @@
 
 use ivf::cpu::IvfIndex;
 use ivf::error::{BuildError, TrainError};
+use ivf::extend::{Codec, CodecContext, CodecSpec, CodecTraining, Residuals};
 use ivf::pq::{PqCodec, PqSpec, ProductQuantizer};
-use ivf::{Codec, CodecContext, CodecSpec, CodecTraining, Index, Metric, Residuals, TrainOptions, TrainReport};
+use ivf::{Index, Metric, TrainOptions, TrainReport};
 use ivf_testkit::data;
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ struct Uneven;
 
 impl fmt::Display for Uneven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        PqSpec { parts: 3 }.fmt(f)
+        PqSpec { subquantizers: 3 }.fmt(f)
     }
 }
 
@@ -30,16 +31,16 @@ impl CodecSpec for Uneven {
     }
 
     fn training_points(&self, options: &TrainOptions<'_>) -> usize {
-        PqSpec { parts: 3 }.training_points(options)
+        PqSpec { subquantizers: 3 }.training_points(options)
     }
 
     fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize {
         // And the vectors less their mean.
-        PqSpec { parts: 3 }.training_memory(context, points, options) + points * context.dim * size_of::<f32>()
+        PqSpec { subquantizers: 3 }.training_memory(context, points, options) + points * context.dim * size_of::<f32>()
     }
 
     fn code_size(&self, context: &CodecContext) -> usize {
-        PqSpec { parts: 3 }.code_size(context)
+        PqSpec { subquantizers: 3 }.code_size(context)
     }
 
     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {

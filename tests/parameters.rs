@@ -15,7 +15,7 @@ fn trained(spec: &str) -> Box<dyn Index> {
 }
 
 /// The centroids of all lists.
-fn centroids(quantizer: &dyn ivf::Level1Quantizer) -> Vec<f32> {
+fn centroids(quantizer: &dyn ivf::extend::Level1Quantizer) -> Vec<f32> {
     let mut all = vec![0.0; quantizer.nlist() * DIM];
     quantizer.centroid_rows(ivf::ListNo(0), &mut all);
     all
@@ -240,17 +240,17 @@ fn tables_of_the_lists_take_no_more_memory_than_they_may() {
 #[test]
 fn knobs_are_set_by_words_paths_and_all_at_once_or_not_at_all() {
     let mut index = trained("IVF16,PQ4,RFlat");
-    ivf::part::set_knobs(&mut *index, "nprobe=3, mode=queries,k_factor=2,direct_map=hash").expect("good knobs");
+    ivf::knobs::set_knobs(&mut *index, "nprobe=3, mode=queries,k_factor=2,direct_map=hash").expect("good knobs");
     let value = |index: &dyn Index, name| index.knob(name).map(|value| value.to_string());
     for (name, set) in [("nprobe", "3"), ("mode", "queries"), ("k_factor_rf", "2"), ("direct_map", "hash")] {
         assert_eq!(value(&*index, name).as_deref(), Some(set));
     }
     let before = index.parts();
     for bad in ["nprobe=5,mode=sideways", "nprobe=5,base/nprobe=0", "nprobe=5,no/such=1", "nprobe=5,table_memory"] {
-        assert!(ivf::part::set_knobs(&mut *index, bad).is_err(), "{bad}");
+        assert!(ivf::knobs::set_knobs(&mut *index, bad).is_err(), "{bad}");
         assert_eq!(index.parts(), before, "{bad}");
     }
-    ivf::part::set_knobs(&mut *index, "base/nprobe=7").expect("a path");
+    ivf::knobs::set_knobs(&mut *index, "base/nprobe=7").expect("a path");
     assert_eq!(index.knob("nprobe"), Some(7.into()));
     let error = index.set_knob("nprobes", 1).expect_err("no such knob");
     assert!(error.to_string().contains("nprobe, max_codes, mode"), "{error}");
@@ -258,7 +258,7 @@ fn knobs_are_set_by_words_paths_and_all_at_once_or_not_at_all() {
     assert!(matches!(error, KnobError::NoSuchPart { .. }), "{error}");
     let settings: Settings = [("nprobe", 2), ("max_codes", 5)].into();
     let all = settings.iter().map(|(name, value)| (name, value.clone()));
-    ivf::part::set_all(&mut *index, all).expect("good knobs");
+    ivf::knobs::set_all(&mut *index, all).expect("good knobs");
     assert_eq!(index.knob("max_codes"), Some(5.into()));
     assert!(index.takes().contains(SearchParam::KFactorRf));
 }
@@ -272,13 +272,56 @@ fn one_config_serves_flat_and_ivf() {
         [("Flat", &["base/nprobe", "nprobe"][..]), ("IVF16,Flat", &["base/nprobe"]), ("IVF16,Flat,RFlat", &[])]
     {
         let mut index = trained(spec);
-        assert_eq!(ivf::part::set_known(&mut *index, wanted()).expect("values in range"), left_out, "{spec}");
+        assert_eq!(ivf::knobs::set_known(&mut *index, wanted()).expect("values in range"), left_out, "{spec}");
         assert_eq!(index.knob("mode"), Some("queries".into()), "{spec}");
         let before = index.parts();
         let bad = [("mode", KnobValue::from("auto")), ("direct_map", "sideways".into())];
-        ivf::part::set_known(&mut *index, bad).expect_err("out of range");
+        ivf::knobs::set_known(&mut *index, bad).expect_err("out of range");
         assert_eq!(index.parts(), before, "{spec}");
     }
+}
+
+#[test]
+fn the_first_half_of_a_search_uses_the_knobs_of_the_index() {
+    let mut index = trained("IVF16(IVF8,Flat),Flat");
+    ivf::knobs::set_knobs(&mut *index, "nprobe=4,quantizer_nprobe=8").expect("good knobs");
+    let queries = data::clusters(3, 50, DIM, 8);
+    let ivf = index.as_ivf().expect("an inverted file");
+    let probes = ivf.assign(queries.rows().into(), 4, &SearchParams::new()).expect("good queries");
+    let halves = ivf.search_preassigned(queries.rows().into(), &probes, 5, &SearchParams::new()).expect("its probes");
+    let whole = index.search(queries.rows(), 5, &SearchParams::new()).expect("good queries");
+    assert_eq!(halves.hits, whole.hits);
+    // The value of the call counts more.
+    let narrow = SearchParams::new().nprobe(1);
+    let (mine, other) = (ivf.assign(queries.rows().into(), 4, &narrow).expect("good"), probes);
+    assert_ne!(mine, other);
+}
+
+#[test]
+fn a_bad_value_is_an_error_until_it_is_replaced() {
+    let index = trained("IVF16,Flat");
+    let queries = data::clusters(3, 2, DIM, 8);
+    let mut bad = SearchParams::new().set("nprobe", "many");
+    assert!(bad.retain(&index.takes()).is_empty());
+    assert!(index.search(queries.rows(), 1, &bad).is_err());
+    index.search(queries.rows(), 1, &bad.nprobe(3)).expect("a good value");
+}
+
+#[test]
+fn paths_are_exact_and_errors_name_them() {
+    let mut index = trained("IVF16(IVF4,Flat),Flat,RFlat");
+    let before = index.parts();
+    ivf::knobs::set_knobs(&mut *index, "base//nprobe=9,nprobe=0").expect_err("no such path");
+    assert_eq!(index.parts(), before);
+    let error = ivf::knobs::set_knobs(&mut *index, "base/codec/nprobe=3").expect_err("a codec without knobs");
+    assert!(error.to_string().contains("base/codec/nprobe"), "{error}");
+    let error = index.set_knob("quantizer_mode", "sideways").expect_err("no such mode");
+    assert!(error.to_string().contains("quantizer_mode"), "{error}");
+    let text = r#"{ "factory": "Flat", "dim": 4, "knobs": { "mode": null } }"#;
+    let error = serde_json::from_str::<ivf::BuildParams>(text).expect_err("no value");
+    assert!(error.to_string().contains("true, false, a number or a word"), "{error}");
+    let params: SearchParams<'_> = serde_json::from_str(r#"{ "mode": "List_Major" }"#).expect("a mode in any case");
+    assert_eq!(params.mode, Some(ivf::ParallelMode::ListMajor));
 }
 
 #[test]

@@ -4,11 +4,9 @@ use ivf::cpu::coarse::FlatQuantizer;
 use ivf::cpu::codec::FlatCodec;
 use ivf::cpu::{CodesIndex, IdMap, IvfIndex, IvfOptions, PreTransform, Refine};
 use ivf::error::{PartsError, SearchError, StoreError};
+use ivf::extend::{Centroids, Codec, InvertedLists, Level1Quantizer, Promise, QuantizerSpec};
 use ivf::lists::ArrayLists;
-use ivf::{
-    Centroids, Codec, Id, Index, InvertedLists, Level1Quantizer, ListNo, Metric, Probes, Promise, QuantizerSpec, Rows,
-    SearchParams,
-};
+use ivf::{Id, Index, ListNo, Metric, Probes, Rows, SearchParams};
 use ivf_testkit::data;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,7 +51,7 @@ fn every_index_can_be_made_of_its_parts() {
         }
     }
     let norm = filled("L2norm,IVF16,Flat", Metric::L2);
-    let chain: Vec<Arc<dyn ivf::Transform>> = vec![Arc::new(ivf::cpu::transform::Normalize::new(DIM))];
+    let chain: Vec<Arc<dyn ivf::extend::Transform>> = vec![Arc::new(ivf::cpu::transform::Normalize::new(DIM))];
     let again = PreTransform::from_parts(chain, Box::new(rebuilt(&*norm))).expect("parts that fit");
     let again: &dyn Index = &again;
     assert_eq!(answers(again), answers(&*norm));
@@ -205,7 +203,7 @@ impl Level1Quantizer for Counting {
         self.0.memory()
     }
 
-    fn export(&self) -> Result<ivf::Node<'_>, StoreError> {
+    fn export(&self) -> Result<ivf::extend::Node<'_>, StoreError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.export()
     }
@@ -228,4 +226,36 @@ fn asking_for_parts_and_parameters_touches_no_centroid() {
     index.set_knob("nprobe", 4).expect("a knob that is there");
     assert!(index.takes().contains(ivf::SearchParam::Nprobe));
     assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn ids_and_maps_that_do_not_fit_the_lists_are_refused() {
+    let index = filled("IVF16,Flat", Metric::L2);
+    let ivf = index.find_ivf().expect("an inverted file");
+    let with = |options: IvfOptions| {
+        let lists = ivf.lists().expect("trained").snapshot().expect("in memory");
+        IvfIndex::from_parts(ivf.quantizer().expect("trained"), ivf.codec().expect("trained"), lists, options)
+    };
+    let mut options = IvfOptions::default();
+    options.next_id = Some(799);
+    let error = with(options.clone()).expect_err("id 799 is in the lists");
+    assert_eq!(error.to_string(), "the next id is 799, and the lists hold the id 799");
+    options.next_id = Some(800);
+    with(options.clone()).expect("the next id");
+    // An array for ids up to a million would be mostly empty.
+    options.next_id = Some(1_000_000);
+    options.direct_map = ivf::DirectMapKind::Array;
+    let error = with(options).expect_err("no array for these ids");
+    assert!(error.to_string().contains("the direct map 'array'"), "{error}");
+}
+
+#[test]
+fn a_quantizer_that_could_not_be_read_again_is_not_made() {
+    let spec = "IVF5(IVF4(IVF3(IVF2(Flat),Flat),Flat),Flat),Flat";
+    let mut index = ivf::build(spec, DIM, Metric::L2).expect("as deep as it may be");
+    index.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
+    index.add(data::clusters(2, 8, DIM, 8).rows()).expect("trained");
+    let spec = ivf::parse_index(spec, ivf::default_registry()).expect("parsed before");
+    let error = ivf::cpu::coarse::IndexQuantizer::from_index(spec, index).expect_err("one level too deep");
+    assert!(error.to_string().contains("nested parentheses"), "{error}");
 }

@@ -34,7 +34,8 @@ fn blocks_of_queries_against_a_list_find_the_same_as_each_query_alone() {
             for params in [params.clone(), params.clone().selector(&even), params.max_codes(900)] {
                 let search = |mode| index.search(queries, 10, &params.clone().mode(mode)).expect("a good query");
                 let alone = search(ivf::ParallelMode::Queries);
-                // Lists of 750 codes that 96 queries share: the library chooses blocks too, where there is an instruction for lookups.
+                // Lists of 750 codes that 96 queries share: the library chooses blocks too, where
+                // there is an instruction for lookups.
                 for mode in [ivf::ParallelMode::ListMajor, ivf::ParallelMode::Auto] {
                     let together = search(mode);
                     assert_eq!(together.hits, alone.hits, "{metric}, {mode:?}, {threads} threads");
@@ -49,7 +50,7 @@ fn blocks_of_queries_against_a_list_find_the_same_as_each_query_alone() {
 fn a_selector_leaves_nprobe_as_it_was_set() {
     // In Faiss, parameters made for a selector alone reset nprobe to 1.
     let (mut index, vectors) = index();
-    ivf::part::set_knobs(&mut *index, "nprobe=20").expect("a knob that is there");
+    ivf::knobs::set_knobs(&mut *index, "nprobe=20").expect("a knob that is there");
     let all = IdSelector::All;
     let queries = vectors.rows().slice(0..5);
     let with = index.search(queries, 30, &SearchParams::new().selector(&all)).expect("a good query");

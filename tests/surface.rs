@@ -1,14 +1,16 @@
-//! Every codec, in every kind of list and behind wrappers, through generated histories of all that an index can do, against a naive
-//! model.
+//! Every codec, in every kind of list and behind wrappers, through generated histories of all that
+//! an index can do, against a naive model.
 //!
-//! `IVF_HISTORIES=200000 cargo test --release --test surface` runs so many, for a night; without it there are as many as a check of
-//! every change has time for. The seeds are the same every time: those of a long run begin with those of a short one.
+//! `IVF_HISTORIES=200000 cargo test --release --test surface` runs so many, for a night; without it
+//! there are as many as a check of every change has time for. The seeds are the same every time:
+//! those of a long run begin with those of a short one.
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::{CodesIndex, IvfIndex};
 use ivf::executor::map;
+use ivf::extend::{CodecSpec, StoredNode};
 use ivf::lists::{ArrayLists, StoreSpec};
-use ivf::{CodecSpec, Index, Metric, Registry, StoredNode, default_registry};
+use ivf::{Index, Metric, Registry, default_registry};
 use ivf_testkit::executor::Threads;
 use ivf_testkit::indexes::MakeIndex;
 use ivf_testkit::indexes::surface::{Subject, Tally, check_surface, surface_kinds};
@@ -87,7 +89,8 @@ fn find<'n>(node: &'n StoredNode, name: &str) -> Option<&'n StoredNode> {
     own.or_else(|| node.children.iter().find_map(|(_, child)| find(child, name)))
 }
 
-/// Every codec, alone and in few and in more lists, in every store and place, with every direct map.
+/// Every codec, alone and in few and in more lists, in every store and place, with every direct
+/// map.
 fn bare() -> Vec<Learnt> {
     let mut all = Vec::new();
     for row in default_registry().codecs() {

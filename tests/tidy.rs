@@ -1,4 +1,5 @@
-//! What the house rules say and a test can see: who may use whom, where `unsafe` may stand, how long a file may be.
+//! What the house rules say and a test can see: who may use whom, where `unsafe` may stand, how
+//! long a file may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// The only places of `unsafe` code: those of the library, and who promises what a map asks for, as a user would.
+/// The only places of `unsafe` code: those of the library, and who promises what a map asks for, as
+/// a user would.
 const UNSAFE: &[&str] = &["ivf-cpu/src/simd", "ivf-io/src/mmap.rs", "benches/open.rs"];
 
 /// Lines past which a file is no longer one idea.
@@ -31,7 +33,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files below `folder` whose names end in `ending`, with their paths from the root; build output left out.
+/// The files below `folder` whose names end in `ending`, with their paths from the root; build
+/// output left out.
 fn files(folder: &Path, ending: &str, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("an entry").path();
@@ -142,7 +145,8 @@ fn a_file_is_one_idea_and_nothing_is_left_undone() {
 
 #[test]
 fn nobody_downcasts_but_to_its_own_kind() {
-    // A merge asks whether the other index is of its own kind; who wants another kind's insides asks `export()`.
+    // A merge asks whether the other index is of its own kind; who wants another kind's insides
+    // asks `export()`.
     for (path, text) in sources() {
         let own = [
             "ivf-cpu/src/engine/merge.rs",
@@ -176,5 +180,27 @@ fn every_file_of_a_crate_is_a_module_of_it() {
         let named = parents.iter().chain([&beside]).filter_map(|parent| sources.get(parent));
         let declares = |text: &String| text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")));
         assert!(named.into_iter().any(declares), "{path} is no module");
+    }
+}
+
+#[test]
+fn prose_wraps_at_100_columns() {
+    let mut files_found = Vec::new();
+    files(&root(), ".rs", &mut files_found);
+    files(&root(), ".md", &mut files_found);
+    for (path, text) in files_found {
+        let (is_markdown, mut is_code) = (path.ends_with(".md"), false);
+        for (number, line) in text.lines().enumerate() {
+            let comment = line.trim_start().strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!']));
+            let Some(prose) = (if is_markdown { Some(line) } else { comment }) else { continue };
+            let prose = prose.trim_start();
+            if prose.starts_with("```") {
+                is_code = !is_code;
+            }
+            // Tables, and what cannot be broken: the address of a link, code.
+            let is_free = is_code || prose.starts_with('|') || prose.starts_with('<') || !prose.contains(' ');
+            let columns = line.chars().count();
+            assert!(columns <= 100 || is_free, "{path}:{}: {columns} columns of prose", number + 1);
+        }
     }
 }

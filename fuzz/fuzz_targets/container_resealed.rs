@@ -1,4 +1,4 @@
-//! Index files whose checksums and lengths are right, and the rest anything.
+//! Index files with correct checksums and lengths, and arbitrary contents.
 
 #![no_main]
 

@@ -1,21 +1,24 @@
-//! Index files.
+//! Fuzz targets for index files.
 
 use super::tree::{Tree, read_tree, write_tree};
 use super::vectors::with_file;
 use ivf::executor::Inline;
+use ivf::extend::StoredNode;
 use ivf::io::{Container, decode_container, write_container_to};
-use ivf::{AddOptions, Id, IdSelector, Index, Rows, SearchParams, StoredNode, default_registry, open_index};
+use ivf::{AddOptions, Id, IdSelector, Index, Rows, SearchParams, default_registry, open_index};
 
-/// Larger dimensions take memory for queries that the file is not to blame for.
+/// Maximum dimension of an index that is searched. The queries of larger dimensions take much
+/// memory, whatever the file.
 const MAX_DIM: usize = 4096;
 
-/// Any bytes are an index or an error, and an index answers, is written, and is read again as the same. Opened where it lies, a file
-/// is whole if it is when it is read.
+/// Decodes any bytes as an index file. The result is an index or an error. An index must accept
+/// searches, and stay the same when it is written and read again. A file must be intact for
+/// `Container::verify` exactly if it decodes.
 pub fn container(bytes: &[u8]) {
     let decoded = decode_container(bytes);
     with_file("ivf", bytes, |path| {
         let whole = Container::open(path).is_ok_and(|file| file.verify().is_ok_and(|damaged| damaged.is_empty()));
-        assert_eq!(whole, decoded.is_ok(), "verified as it is read");
+        assert_eq!(whole, decoded.is_ok(), "a file verifies exactly if it decodes");
         if let Ok(mut index) = open_index(path) {
             use_it(&mut *index);
         }
@@ -25,16 +28,17 @@ pub fn container(bytes: &[u8]) {
     }
 }
 
-/// The same, past the checksums: the bytes are a tree in the form of [`write_tree`].
+/// Like [`container`], but past the checksums: the bytes are a tree in the format of
+/// [`write_tree`].
 pub fn container_resealed(bytes: &[u8]) {
     let tree = match read_tree(bytes) {
-        // The library does not write the first version of the format. What its reader makes of a
-        // file is this.
+        // The library does not write version 1 of the format. This is the tree that its reader
+        // would return.
         Tree::Version1(node) => return read(&node),
         Tree::Exported(tree) => tree,
     };
     let mut file = Vec::new();
-    // Two names may be the same, or a name too long.
+    // Writing fails, for example, if two names are the same or a name is too long.
     if write_container_to(&mut file, &tree).is_ok() {
         let stored = decode_container(&file).expect("a written container");
         assert!(write_tree(&stored) == write_tree(&tree.to_stored()), "what is written is what is read");
@@ -42,13 +46,14 @@ pub fn container_resealed(bytes: &[u8]) {
     }
 }
 
-/// Any tree is an index or an error; an index is written, and read again as the same.
+/// Reads any tree as an index or an error. An index must stay the same when it is written and read
+/// again.
 fn read(node: &StoredNode) {
     let Ok(mut index) = default_registry().read_index(node) else { return };
     let written = write(&*index);
     let again = decode_container(&written).expect("a written container");
     let again = default_registry().read_index(&again).expect("a written index");
-    assert!(write(&*again) == written, "the second time it is written as it was the first");
+    assert!(write(&*again) == written, "the index changed when it was written and read");
     use_it(&mut *index);
 }
 
@@ -58,7 +63,7 @@ fn write(index: &dyn Index) -> Vec<u8> {
     bytes
 }
 
-/// Everything may fail, and nothing panic.
+/// Calls many operations. Each may fail, but must not panic.
 fn use_it(index: &mut dyn Index) {
     let dim = index.dim();
     if dim > MAX_DIM {
@@ -80,7 +85,7 @@ fn use_it(index: &mut dyn Index) {
             let _ = index.set_knob_at(&part.path, &knob.param.name, knob.value);
         }
     }
-    // Of an index as it was, while the other changes.
+    // A snapshot must stay as it is while the index changes.
     let snapshot = index.clone_index();
     let mut options = AddOptions::new();
     options.executor = Some(&inline);

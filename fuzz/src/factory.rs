@@ -1,8 +1,9 @@
-//! Factory strings.
+//! Fuzz target for factory strings.
 
 use ivf::{Metric, Spec, default_registry};
 
-/// Any text is a specification, which is printed as text that means the same, or an error that can be shown.
+/// Parses any text. A specification must be printed as text that parses into an equal one. An error
+/// must be printable.
 pub fn factory(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let registry = default_registry();
@@ -10,9 +11,9 @@ pub fn factory(bytes: &[u8]) {
         Ok(spec) => spec,
         Err(error) => {
             assert!(text.get(error.span.clone()).is_some(), "the span lies in the text");
-            assert!(error.to_string().chars().all(|c| c == '\n' || !c.is_control()), "it can be shown");
+            assert!(error.to_string().chars().all(|c| c == '\n' || !c.is_control()), "the error is printable");
             let suggestion = error.suggestion.iter();
-            return suggestion.for_each(|text| assert!(Spec::parse(text, registry).is_ok(), "'{text}' is no better"));
+            return suggestion.for_each(|text| assert!(Spec::parse(text, registry).is_ok(), "'{text}' does not parse"));
         }
     };
     let printed = spec.to_string();
@@ -24,8 +25,8 @@ pub fn factory(bytes: &[u8]) {
                 assert_eq!(Spec::parse(&index.spec(), registry).as_ref(), Ok(&spec), "{} of {printed}", index.spec());
             }
             Err(error) => {
-                assert!(text.get(error.span.clone()).is_some(), "the part that refuses lies in the text");
-                assert!(error.to_string().chars().all(|c| c == '\n' || !c.is_control()), "it can be shown");
+                assert!(text.get(error.span.clone()).is_some(), "the span lies in the text");
+                assert!(error.to_string().chars().all(|c| c == '\n' || !c.is_control()), "the error is printable");
             }
         }
     }

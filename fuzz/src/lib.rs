@@ -1,5 +1,5 @@
-//! What each fuzz target does with its bytes: it panics if the library breaks a promise. `tests/fuzz_inputs.rs` replays all seeds and
-//! all regressions through the same bodies.
+//! The functions of the fuzz targets. They panic if the library breaks a guarantee.
+//! `tests/fuzz_inputs.rs` calls the same functions with all seeds and all regressions.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ pub use factory::factory;
 pub use tree::write_tree;
 pub use vectors::{bin, hdf5, npy, vecs};
 
-/// A target: its name, and what it does with an input.
+/// A target: its name, and its function of an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.

@@ -1,5 +1,6 @@
-//! Trees of nodes in a form without lengths of files and checksums, in which any bytes are some tree: so a mutation of a tree is
-//! one more tree, and not a damaged file that the first checksum refuses.
+//! Trees of nodes in an encoding without file lengths and checksums, in which any bytes encode some
+//! tree. So a mutation of a tree is another tree, and not a damaged file that the first checksum
+//! rejects.
 //!
 //! ```text
 //! tree      format u8 (odd: version 1 of the index file, even: version 2), node
@@ -12,20 +13,20 @@
 //! str       length u8, UTF-8          blob      length u16, bytes
 //! ```
 //!
-//! What is missing at the end reads as zeros.
+//! Missing bytes at the end are read as zeros.
 
 use ivf::Metric;
 use ivf::field::{Fields, Scalar, Value};
 use ivf::node::{DType, NamedArray, Node, StoredFields, StoredNode};
 use std::borrow::Cow;
 
-/// Levels of nodes that are read: the index kinds take fewer.
+/// Maximum number of levels of nodes that are read. The index kinds have fewer.
 const MAX_DEPTH: usize = 12;
 
-/// Axes of an array beside the first.
+/// Maximum number of axes of an array, beside the first.
 const MAX_AXES: u8 = 2;
 
-/// The metrics by their numbers; [`LP`] has a power.
+/// The metrics, by number. [`LP`] is for the metric with a power.
 const METRICS: [Metric; 9] = [
     Metric::L2,
     Metric::InnerProduct,
@@ -38,19 +39,19 @@ const METRICS: [Metric; 9] = [
     Metric::Jaccard,
 ];
 
-/// The number of [`Metric::Lp`], and all above.
+/// Number of [`Metric::Lp`]. All larger numbers mean the same.
 const LP: u8 = METRICS.len() as u8;
 
-/// What any bytes are.
+/// A decoded tree.
 pub(crate) enum Tree<'a> {
-    /// A tree as the first version of the format has it.
+    /// A tree as read from version 1 of the format.
     Version1(StoredNode),
-    /// A tree for a writer.
+    /// A tree that can be written.
     Exported(Node<'a>),
 }
 
-/// The bytes of a tree as it was read; `None` for one with longer names or arrays than the form has
-/// room for, or with fields of both versions.
+/// Encodes a tree that was read. Returns `None` if its names or arrays are too long for the
+/// encoding, or if it has fields of both versions.
 pub fn write_tree(node: &StoredNode) -> Option<Vec<u8>> {
     let of_version_1 = matches!(node.fields, StoredFields::Version1(_));
     let mut out = vec![of_version_1.into()];
@@ -134,12 +135,12 @@ fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The tree that any bytes are. The first axis of an array is as long as its numbers make it.
+/// Decodes any bytes as a tree. The length of an array's first axis follows from its data.
 pub(crate) fn read_tree(mut bytes: &[u8]) -> Tree<'_> {
     if byte(&mut bytes).is_multiple_of(2) {
         return Tree::Exported(node(&mut bytes, 1, &mut fields));
     }
-    // The blobs of fields, in the order in which a walk from the root meets their nodes.
+    // The blobs of fields, in the order of a walk from the root.
     let mut blobs = Vec::new();
     let tree = node(&mut bytes, 1, &mut |bytes| {
         blobs.push(blob(bytes).to_vec());
@@ -212,12 +213,12 @@ fn byte(bytes: &mut &[u8]) -> u8 {
     take(bytes, 1).first().copied().unwrap_or(0)
 }
 
-/// The next bytes, all there are of them.
+/// Reads the next `N` bytes. Missing bytes are zeros.
 fn all<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     std::array::from_fn(|_| byte(bytes))
 }
 
-/// A number of things, each of which takes a byte at least.
+/// Reads a count of items, each of which takes at least a byte.
 fn count(bytes: &mut &[u8]) -> usize {
     usize::from(byte(bytes)).min(bytes.len())
 }

@@ -1,4 +1,5 @@
-//! Vector files. They are read by their paths, so each input becomes a file, in memory where the system has a place for that.
+//! Fuzz targets for vector files. The readers take paths, so each input becomes a file, in memory
+//! if the system supports that.
 
 use ivf::Rows;
 use ivf::io::vectors::VectorElement;
@@ -6,32 +7,32 @@ use ivf::io::{VectorReader, read_vectors, write_vectors};
 use std::io::Write;
 use std::path::Path;
 
-/// fvecs, ivecs or bvecs, as the first byte says.
+/// Reads an fvecs, ivecs or bvecs file. The first byte selects the format.
 pub fn vecs(bytes: &[u8]) {
     one_of(&["fvecs", "ivecs", "bvecs"], bytes);
 }
 
-/// fbin, ibin, u8bin or i8bin, as the first byte says.
+/// Reads an fbin, ibin, u8bin or i8bin file. The first byte selects the format.
 pub fn bin(bytes: &[u8]) {
     one_of(&["fbin", "ibin", "u8bin", "i8bin"], bytes);
 }
 
-/// NumPy's.
+/// Reads a NumPy file.
 pub fn npy(bytes: &[u8]) {
     one_of(&["npy"], &[&[0], bytes].concat());
 }
 
-/// HDF5, with the names that ann-benchmarks gives.
+/// Reads an HDF5 file, with the dataset names of ann-benchmarks.
 pub fn hdf5(bytes: &[u8]) {
     with_file("hdf5", bytes, |path| {
-        // Few names and one type: what differs is how a dataset is found.
+        // A few names and one type are enough: only the way to find a dataset differs.
         for dataset in ["", ":train", ":neighbors", ":group/inner"] {
             read_as::<f32>(Path::new(&format!("{}{dataset}", path.display())), None);
         }
     });
 }
 
-/// Reads the rest of the bytes as a file of one of these kinds.
+/// Reads the bytes after the first as a file with one of these extensions.
 fn one_of(extensions: &[&str], bytes: &[u8]) {
     let Some((&which, bytes)) = bytes.split_first() else { return };
     let extension = extensions[usize::from(which) % extensions.len()];
@@ -48,7 +49,8 @@ pub(crate) fn with_file(extension: &str, bytes: &[u8], check: impl FnOnce(&Path)
     check(file.path());
 }
 
-/// The file as numbers of several types; what is read is written again, in the same format if it can be, and read back.
+/// Reads the file as numbers of several types. The numbers of the first type are also written in
+/// the given format, if they fit, and read back.
 fn read(path: &Path, written_as: Option<&str>) {
     read_as::<f32>(path, written_as);
     read_as::<i64>(path, None);
@@ -68,7 +70,7 @@ fn read_as<T: VectorElement>(path: &Path, written_as: Option<&str>) {
         blocks.extend(&block);
     };
     let whole = read_vectors::<T>(path);
-    assert_eq!(whole.is_ok(), read, "in blocks as in one piece");
+    assert_eq!(whole.is_ok(), read, "reading in blocks and as a whole agree");
     let Ok(whole) = whole else { return };
     assert_eq!((whole.dim(), whole.rows().len() as u64), (dim, len));
     let whole = whole.into_data();
@@ -77,11 +79,11 @@ fn read_as<T: VectorElement>(path: &Path, written_as: Option<&str>) {
     let mut reader = VectorReader::open(path).expect("it opened before");
     reader.skip(len - 1).expect("vectors that are there");
     assert_eq!(reader.read_block(9, &mut block).expect("the last vector"), 1);
-    assert!(same(&whole[whole.len() - dim..], &block), "the last vector is the last");
+    assert!(same(&whole[whole.len() - dim..], &block), "skipping leads to the last vector");
 
     if let Some(extension) = written_as {
         let copy = path.with_extension(format!("copy.{extension}"));
-        // A format of other numbers may not take them.
+        // The format may not accept these numbers.
         if write_vectors(&copy, Rows::new(&whole, dim).expect("whole rows")).is_ok() {
             let again = read_vectors::<T>(&copy).expect("a file just written");
             std::fs::remove_file(&copy).expect("the file just read");
@@ -90,7 +92,7 @@ fn read_as<T: VectorElement>(path: &Path, written_as: Option<&str>) {
     }
 }
 
-/// Bit for bit: what is no number has to stay what it is, too.
+/// Compares bits, so that NaNs must stay the same too.
 fn same<T: VectorElement>(a: &[T], b: &[T]) -> bool {
     bytemuck::cast_slice::<T, u8>(a) == bytemuck::cast_slice::<T, u8>(b)
 }

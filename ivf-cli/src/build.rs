@@ -1,4 +1,4 @@
-//! `ivf build`: a factory string and a file of vectors become an index file.
+//! `ivf build`: builds an index file from a factory string and a file of vectors.
 
 use crate::failure::{self, Failure};
 use crate::fill::fill;
@@ -16,40 +16,43 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Bytes that adding takes for a vector, whatever its dimension: an id, a list, a place in a batch.
+/// Memory that adding a vector takes, in bytes, beside its numbers: an id, a list number, a
+/// position in a batch.
 const OF_ROW: usize = 64;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to build, such as "Flat" or "IVF1024,Flat"
+    /// Factory string of the index, such as "Flat" or "IVF1024,Flat"
     #[arg(long, value_name = "STRING")]
     factory: String,
-    /// How near vectors are: l2, ip, cosine, ...
+    /// Metric to compare vectors with: l2, ip, cosine, ...
     #[arg(long, value_name = "NAME")]
     metric: Metric,
-    /// The vectors to add, a file (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET); their ids count up from 0
+    /// File of the vectors to add (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET). Their ids
+    /// count up from 0
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
-    /// The vectors to learn from, another such file [default: the base]. As many as the index uses are drawn from it at random
+    /// File of the training vectors, in the same formats [default: the base file]. As many as
+    /// training uses are drawn from it at random
     #[arg(long, value_name = "FILE")]
     learn: Option<PathBuf>,
-    /// The index file to write
+    /// Index file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The most memory to take, such as 512M or 1.5G [default: no limit]. It learns from fewer vectors if need be,
-    /// with a warning, and is an error if the index itself does not fit
+    /// Maximum memory to use, such as 512M or 1.5G [default: no limit]. If necessary, the index is
+    /// trained on fewer vectors, with a warning. It is an error if the index itself does not fit
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<MemoryLimit>,
     #[command(flatten)]
     threads: ThreadsArg,
-    /// Seed of everything random [default: the library's]
+    /// Seed of all random choices [default: the library's]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
-    // A mistake in the string is found before anything is read.
+    // An error in the string is found before any file is read.
     let spec: Spec = args.factory.parse().map_err(|error: ParseError| Failure::usage(&error))?;
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.learn).map(PathBuf::as_path).collect();
     refuse_same(&args.out, &inputs)?;
@@ -57,7 +60,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let mut base = VectorReader::open(&args.base)?;
     let mut index = spec.build(base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
 
-    // What the string alone says is checked before the long work, and what was learnt with it before the longest.
+    // The estimate from the string is checked before training, and that from the trained index
+    // before adding.
     let fits = |index: &dyn Index| args.memory_limit.map_or(Ok(()), |limit| limit.check_whole(index, base.len()));
     fits(index.as_ref())?;
     let train_time = train(index.as_mut(), args, &threads)?;
@@ -76,11 +80,11 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Trains the index if it has something to learn, and says how long it took without the reading.
+/// Trains the index if it needs training. Returns the time that took, without reading the file.
 fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
     if index.is_trained() {
         if let Some(learn) = &args.learn {
-            failure::say(format_args!("warning: {} learns nothing: {} is not read", index.spec(), learn.display()));
+            failure::say(format_args!("warning: {} needs no training: {} is not read", index.spec(), learn.display()));
         }
         return Ok(Duration::ZERO);
     }
@@ -123,7 +127,7 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
     Ok(time)
 }
 
-/// Adds the base block by block, and says how long it took without the reading.
+/// Adds the base block by block. Returns the time that took, without reading the file.
 fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
     let dim = base.dim();
     let mut options = AddOptions::new();
@@ -151,13 +155,14 @@ fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Th
     Ok(time)
 }
 
-/// The most dimensions that a vector has on its way into the index: a transform may make it wider.
+/// Returns the maximum dimension of a vector on its way into the index. A transform may increase
+/// it.
 fn widest(index: &dyn Index) -> usize {
     let nested = std::iter::successors(Some(index), |index| index.wrapped());
     nested.map(|index| index.dim()).max().unwrap_or_default()
 }
 
-/// The same error with the number that the vector has in the file.
+/// Replaces the row in an error by the vector's number in the file.
 fn in_file(error: InputError, number: impl Fn(usize) -> u64) -> InputError {
     let number = |row| number(row) as usize;
     match error {
@@ -167,7 +172,7 @@ fn in_file(error: InputError, number: impl Fn(usize) -> u64) -> InputError {
     }
 }
 
-/// The length of a file in bytes.
+/// Returns the length of a file in bytes.
 pub(crate) fn file_len(path: &Path) -> Result<u64, Failure> {
     let metadata = std::fs::metadata(path)
         .map_err(|error| Failure::failed(format_args!("cannot read {}", path.display()), &error))?;

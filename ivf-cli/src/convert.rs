@@ -1,4 +1,4 @@
-//! `ivf convert`: a file of vectors in another format.
+//! `ivf convert`: converts a file of vectors to another format.
 
 use crate::failure::Failure;
 use crate::paths::refuse_same;
@@ -11,20 +11,21 @@ use ivf_io::{VectorReader, VectorType, VectorWriter};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Bytes read and written at a time.
+/// Number of bytes read and written at a time.
 const BLOCK_BYTES: usize = 8 << 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The file to read; the ending of its name says the format (fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin, npy,
-    /// hdf5:DATASET)
+    /// File to read. Its extension determines the format (fvecs, ivecs, bvecs, fbin, ibin, u8bin,
+    /// i8bin, npy, hdf5:DATASET)
     input: PathBuf,
-    /// The file to write, likewise (but for hdf5); its numbers are those of the input, and an error says which does not fit
+    /// File to write, in the format of its extension (the same formats except hdf5). All numbers
+    /// keep their values. It is an error if one does not fit the format
     output: PathBuf,
-    /// Vectors to leave out at the start
+    /// Number of vectors to skip at the start
     #[arg(long, value_name = "N", default_value = "0")]
     skip: u64,
-    /// Vectors to take at most
+    /// Maximum number of vectors to convert
     #[arg(long, value_name = "N")]
     take: Option<u64>,
 }
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Copies the vectors that are left, at most `take` of them; says how many there were.
+/// Copies the vectors that are left, at most `take`. Returns their number.
 fn copy<T: VectorElement>(
     mut reader: VectorReader,
     mut writer: VectorWriter,

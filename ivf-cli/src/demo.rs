@@ -1,4 +1,4 @@
-//! `ivf demo`: indexes over real words, from factory strings to a file and back.
+//! `ivf demo`: builds indexes of word vectors, compares them, and saves and loads one.
 
 use crate::build::file_len;
 use crate::failure::{self, Failure};
@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 /// Words whose neighbours are shown.
 const SHOWN: [&str; 6] = ["king", "coffee", "london", "python", "guitar", "wednesday"];
 
-/// Every this many-th word is held out as a query of the comparison.
+/// Step between the words that are held out as queries of the comparison.
 const HELD_OUT_STEP: usize = 20;
 
-/// Results for each query of the comparison.
+/// Number of results per query in the comparison.
 const K: usize = 10;
 
-/// The indexes compared, and how many lists to probe; `None` for those without lists. The first is exact search.
+/// Factory strings of the compared indexes, and values of nprobe; `None` for an index without
+/// lists. The first is exact search.
 const COMPARED: [(&str, &[Option<usize>]); 4] = [
     ("Flat", &[None]),
     ("IVF64,Flat", &[Some(1), Some(4), Some(16)]),
@@ -28,10 +29,10 @@ const COMPARED: [(&str, &[Option<usize>]); 4] = [
     ("IVF64,PQ50", &[Some(1), Some(4), Some(16)]),
 ];
 
-/// The index that goes to a file and back.
+/// Factory string of the index that is saved and loaded.
 const SAVED: &str = "IVF64,Flat";
 
-/// A search is repeated until it has run for this long, for a steady figure.
+/// Minimum time for which a search is repeated, for a stable figure.
 const MEASURED: Duration = Duration::from_millis(100);
 
 /// Runs the command.
@@ -44,9 +45,9 @@ pub(crate) fn run(out: &mut impl Write) -> Result<(), Failure> {
     save_and_load(all.as_ref(), words.rows(), out)
 }
 
-/// A trained index of `rows`.
+/// Builds, trains and fills an index of `rows`.
 fn make(factory: &str, rows: Rows<'_, f16>) -> Result<Box<dyn Index>, Failure> {
-    let fail = |error: &dyn std::error::Error| Failure::failed(format_args!("cannot make {factory}"), error);
+    let fail = |error: &dyn std::error::Error| Failure::failed(format_args!("cannot build {factory}"), error);
     let mut index = ivf_factory::build(factory, DIM, Metric::Cosine).map_err(|error| fail(&error))?;
     let report = index.train(rows).map_err(|error| fail(&error))?;
     for warning in &report.warnings {
@@ -64,7 +65,7 @@ fn search(index: &dyn Index, queries: Rows<'_, f16>, k: usize, nprobe: Option<us
         .map_err(|error| Failure::failed(format_args!("cannot search {}", index.spec()), &error))
 }
 
-/// The nearest words of a few words.
+/// Prints the nearest words of a few words.
 fn show_neighbours(index: &dyn Index, words: &Words, out: &mut impl Write) -> Result<(), Failure> {
     let mut shown = table(&["<word", "<nearest words"]);
     for (word, number) in SHOWN.iter().filter_map(|word| words.find(word).map(|number| (word, number))) {
@@ -84,7 +85,8 @@ fn show_neighbours(index: &dyn Index, words: &Words, out: &mut impl Write) -> Re
     Ok(())
 }
 
-/// Recall against exact search, memory and speed of several indexes, over words held out as queries.
+/// Prints recall against exact search, memory and speed of several indexes. The queries are
+/// held-out words.
 fn compare(words: &Words, out: &mut impl Write) -> Result<(), Failure> {
     let (queries, base) = words.hold_out(HELD_OUT_STEP);
     let (queries, base) = (words::rows(&queries), words::rows(&base));
@@ -109,7 +111,7 @@ fn compare(words: &Words, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The answers to all queries in one batch, and queries a second.
+/// Returns the results of all queries in one batch, and the queries per second.
 fn measure(index: &dyn Index, queries: Rows<'_, f16>, nprobe: Option<usize>) -> Result<(SearchResult, f64), Failure> {
     let start = Instant::now();
     let mut searched = 0;
@@ -123,7 +125,7 @@ fn measure(index: &dyn Index, queries: Rows<'_, f16>, nprobe: Option<usize>) -> 
     }
 }
 
-/// Writes the index to a file, checks it, reads it and opens it where it lies, and compares the answers.
+/// Writes the index to a file, verifies it, reads it, opens it in place, and compares the results.
 fn save_and_load(index: &dyn Index, rows: Rows<'_, f16>, out: &mut impl Write) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::failed("cannot make a temporary folder", &error))?;
     let path = folder.path().join("words.ivf");
@@ -137,13 +139,13 @@ fn save_and_load(index: &dyn Index, rows: Rows<'_, f16>, out: &mut impl Write) -
     let expected = search(index, queries, K, Some(4))?;
     for (how, other) in [("read", &loaded), ("opened", &opened)] {
         if search(other.as_ref(), queries, K, Some(4))?.hits != expected.hits {
-            return Err(Failure::Failed(format!("{SAVED} gives other answers after it was saved and {how}")));
+            return Err(Failure::Failed(format!("{SAVED} gives different results after it was saved and {how}")));
         }
     }
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     writeln!(
         out,
-        "Saved {SAVED} to a file of {:.1} MB. Read into {:.1} MB of memory, and opened where it lies in {:.2} MB: the answers to {} \
+        "Saved {SAVED} to a file of {:.1} MB. Read into {:.1} MB of memory, and opened in place in {:.2} MB: the results of {} \
          queries are equal.",
         megabytes(bytes as usize),
         megabytes(loaded.memory()),

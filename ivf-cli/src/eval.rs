@@ -1,4 +1,4 @@
-//! `ivf eval`: recall and speed of an index, at several settings.
+//! `ivf eval`: measures recall and speed of an index at several settings.
 
 use crate::failure::Failure;
 use crate::paths::refuse_same;
@@ -15,47 +15,50 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Results asked for.
+/// Number of results per query.
 const K: usize = 10;
 
-/// Queries of one call each that are timed: enough for a steady figure.
+/// Maximum number of queries that are timed in a call of their own, enough for a stable figure.
 const SINGLES: usize = 400;
 
-/// Every figure is the median of at least this many runs, ...
+/// Minimum number of runs of a measurement. The median is reported.
 const RUNS: usize = 3;
 
-/// ... and of as many as fit into this time, up to ten times as many.
+/// Time after which a measurement with at least [`RUNS`] runs stops. It has at most ten times as
+/// many.
 const LONG_ENOUGH: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The index file
+    /// Index file
     index: PathBuf,
-    /// The queries, a file of vectors
+    /// File of query vectors
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
-    /// The true nearest ids, a file of rows of 10 or longer
+    /// File of the true nearest ids, in rows of 10 or longer
     #[arg(long, value_name = "FILE")]
     ground_truth: PathBuf,
-    /// Lists to probe for each query, one setting each [default: as the index is set]
+    /// Numbers of lists to probe per query, each a setting to measure [default: the index's own
+    /// setting]
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     nprobe: Vec<NonZeroUsize>,
-    /// Candidates for each result that a refining index ranks again [default: as the index is set]
+    /// Number of candidates per result that an index with refinement reranks [default: the index's
+    /// own setting]
     #[arg(long, value_name = "F")]
     k_factor: Option<f32>,
-    /// Threads to use, one setting each
+    /// Numbers of threads, each a setting to measure
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1",
           value_parser = value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
     /// Print a JSON array instead of a table
     #[arg(long)]
     json: bool,
-    /// Draw queries a second against recall, an SVG file
+    /// SVG file for a plot of queries per second against recall
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
 
-/// What one setting gave.
+/// Results of one setting.
 #[derive(Serialize)]
 struct Row {
     /// `null` for an index without lists.
@@ -63,9 +66,9 @@ struct Row {
     threads: usize,
     recall_at_1: f64,
     recall_at_10: f64,
-    /// Queries a second, all in one call.
+    /// Queries per second, all in one call.
     qps: f64,
-    /// Queries a second, a call each.
+    /// Queries per second, with one call per query.
     qps_single: f64,
     codes_per_query: f64,
 }
@@ -84,7 +87,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     }
     let truth = read_truth(&args.ground_truth, queries.len(), K)?;
     if truth.iter().all(Vec::is_empty) {
-        return Err(Failure::Failed(format!("{} names no neighbours", args.ground_truth.display())));
+        return Err(Failure::Failed(format!("{} contains no neighbours", args.ground_truth.display())));
     }
 
     let settings: Vec<Option<usize>> = match args.nprobe.as_slice() {
@@ -129,7 +132,7 @@ fn measure(
     let search = |rows: Rows<'_, f32>| index.search(rows, K, params);
     let SearchResult { hits, stats, .. } = search(queries)?;
     let first: Vec<Vec<Id>> = truth.iter().map(|ids| ids.iter().take(1).copied().collect()).collect();
-    // Of a row of results only the first counts for recall@1.
+    // For recall@1, only the first result of a row counts.
     let with_truth = first.iter().filter(|first| !first.is_empty()).count();
     let pairs = hits.rows().zip(&first);
     let nearest = pairs.filter(|(row, first)| !first.is_empty() && row.ids.first() == first.first()).count();
@@ -147,7 +150,7 @@ fn measure(
     })
 }
 
-/// The median of the times of some runs, in seconds.
+/// Returns the median duration of several runs, in seconds.
 fn median<E>(mut run: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
     let mut times = Vec::new();
     let mut total = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! How a command ends badly.
+//! Failures of commands.
 
 use ivf_core::error::BuildError;
 use ivf_factory::{ReadIndexError, WriteIndexError};
@@ -8,29 +8,29 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Why a command ended early.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The command line asks for something that cannot be: exit code 2.
+    /// The command line is invalid: exit code 2.
     Usage(String),
-    /// Something went wrong on the way: exit code 1.
+    /// The command failed while it was running: exit code 1.
     Failed(String),
-    /// Standard output cannot be written: exit code 1, or 0 if its reader has gone.
+    /// Standard output cannot be written: exit code 1, or 0 if its reader has closed it.
     Output(io::Error),
 }
 
 impl Failure {
-    /// An error in what the command line asks for.
+    /// Makes a failure from an error in the command line.
     pub(crate) fn usage(error: &dyn Error) -> Self {
         Self::Usage(chain(error))
     }
 
-    /// What could not be done, and why.
+    /// Makes a failure from what could not be done, and why.
     pub(crate) fn failed(what: impl fmt::Display, error: &dyn Error) -> Self {
         Self::Failed(format!("{what}: {}", chain(error)))
     }
 
-    /// The exit code of the program.
+    /// Returns the exit code of the program.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::from(2),
@@ -48,7 +48,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Errors that name what they are about themselves: a file, a variable of the environment.
+/// Conversions of errors that name their subject themselves: a file, or an environment variable.
 macro_rules! from_errors {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
@@ -60,20 +60,20 @@ macro_rules! from_errors {
 }
 from_errors!(BuildError, VectorFileError, ReadError, ReadIndexError, WriteIndexError);
 
-/// From a write to standard output.
+/// Converts an error of a write to standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
     }
 }
 
-/// A line on standard error. If nobody can read it, that is no reason to end.
+/// Prints a line to standard error. A failure to do so is ignored.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The error and its sources. An error of another library may end with the text of its source: it
-/// is printed once.
+/// Returns the texts of an error and its sources. The text of a third-party error may end with the
+/// text of its source, which is then not repeated.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -107,7 +107,7 @@ mod tests {
         );
     }
 
-    /// An error that says its source, and has it too.
+    /// An error whose text includes its source.
     #[derive(Debug)]
     struct SaysItsSource(StoreError);
 

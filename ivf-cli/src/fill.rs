@@ -1,13 +1,13 @@
-//! Vectors into an index, whatever way it takes them.
+//! Adding vectors to an index that may require ids.
 
 use ivf_core::error::AddError;
 use ivf_core::{AddOptions, AnyRows, Id, Index};
 
-/// Adds vectors whose ids count up from the number of vectors there are. An index that takes only the caller's ids (`IDMap`) is
-/// given these very ids.
+/// Adds vectors, whose ids count up from the number of vectors in the index. An index that requires
+/// ids from the caller (`IDMap`) gets the same ids.
 ///
 /// # Errors
-/// [`AddError`], as the index says it.
+/// [`AddError`] of the index.
 pub(crate) fn fill<'r>(
     index: &mut dyn Index,
     rows: impl Into<AnyRows<'r>>,

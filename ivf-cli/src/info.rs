@@ -1,4 +1,4 @@
-//! `ivf info`: what stands in an index file.
+//! `ivf info`: describes an index file.
 
 use crate::failure::Failure;
 use crate::table::table;
@@ -12,17 +12,17 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The index file
+    /// Index file
     file: PathBuf,
-    /// Read everything and compare the checksums
+    /// Read the whole file and verify its checksums
     #[arg(long)]
     verify: bool,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// What is said of a file, in this order.
+/// Description of a file, in the order of the output.
 #[derive(Serialize)]
 struct Info {
     file: String,
@@ -31,7 +31,7 @@ struct Info {
     /// `None` if the index cannot be read because something is damaged.
     index: Option<IndexInfo>,
     sections: Vec<SectionLine>,
-    /// `None` if nobody has asked.
+    /// `None` without `--verify`.
     whole: Option<bool>,
 }
 
@@ -42,7 +42,7 @@ struct IndexInfo {
     dim: usize,
     vectors: usize,
     trained: bool,
-    /// Of the file, all of it, for each vector.
+    /// Size of the whole file in bytes, per vector.
     bytes_per_vector: Option<f64>,
     parts: Vec<PartLine>,
     /// By the names that `set_knobs` takes: `nprobe`, `quantizer/efSearch`.
@@ -70,7 +70,8 @@ struct ListsInfo {
     lists: usize,
     empty: usize,
     longest: usize,
-    /// 1 if all lists are of one length; what a search of likely lists takes longer than it would then.
+    /// Imbalance factor: expected cost of a search relative to lists of equal length, if a list is
+    /// probed with a probability proportional to its length. 1 if all lists have the same length.
     imbalance: f64,
     code_bytes: usize,
 }
@@ -83,7 +84,7 @@ struct SectionLine {
     offset: u64,
     bytes: u64,
     crc32c: String,
-    /// `None` if nobody has asked.
+    /// `None` without `--verify`.
     whole: Option<bool>,
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let damaged = args.verify.then(|| container.verify()).transpose()?;
     let index = match ivf_factory::open_container(&container) {
         Ok(index) => Some(index),
-        // The list of what is damaged says more than the first that was met.
+        // The list of damaged sections is more informative than the first error.
         Err(_) if damaged.as_ref().is_some_and(|damaged| !damaged.is_empty()) => None,
         Err(error) => return Err(error.into()),
     };
@@ -137,7 +138,7 @@ fn describe(index: &dyn Index, bytes: u64) -> Result<IndexInfo, Failure> {
     })
 }
 
-/// The knobs of a part, by their paths.
+/// Returns the knobs of a part, by their paths.
 fn knobs(part: &Part) -> impl Iterator<Item = (String, KnobValue)> {
     part.knobs.iter().map(|knob| {
         let path = if part.path.is_empty() { knob.name().to_owned() } else { format!("{}/{}", part.path, knob.name()) };
@@ -163,7 +164,7 @@ fn lists(index: &dyn Index) -> Result<Option<ListsInfo>, ivf_core::error::StoreE
 }
 
 fn lines(sections: Vec<SectionInfo>, damaged: Option<&[usize]>) -> Vec<SectionLine> {
-    // Both ascend.
+    // Both sequences ascend.
     let whole = |number| damaged.map(|damaged| damaged.binary_search(&number).is_err());
     sections.into_iter().enumerate().map(|(number, section)| line(section, whole(number))).collect()
 }
@@ -199,7 +200,7 @@ fn print(info: &Info, out: &mut impl Write) -> Result<(), Failure> {
             let ListsInfo { lists, empty, longest, imbalance, code_bytes } = lists;
             writeln!(
                 out,
-                "lists       {lists}, {empty} of them empty, the longest of {longest}; imbalance {imbalance:.3}"
+                "lists       {lists}, {empty} of them empty, the longest has {longest}; imbalance {imbalance:.3}"
             )?;
             writeln!(out, "codes       {code_bytes} bytes")?;
         }

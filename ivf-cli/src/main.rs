@@ -3,12 +3,12 @@
 //! | module | what |
 //! |---|---|
 //! | [`build`], [`search`], [`eval`], [`info`], [`convert`], [`demo`] | the commands |
-//! | [`failure`] | how a command ends badly, and the exit code |
-//! | [`fill`] | vectors into an index, whatever way it takes them |
-//! | [`sample`], [`memory`] | training vectors; what fits into a memory limit |
-//! | [`paths`] | files that must not be written over |
-//! | [`plot`] | the picture of an evaluation |
-//! | [`recall`] | how good answers are |
+//! | [`failure`] | failures of commands, and exit codes |
+//! | [`fill`] | adding vectors to any index |
+//! | [`sample`], [`memory`] | sampling of training vectors; memory limits |
+//! | [`paths`] | files that must not be overwritten |
+//! | [`plot`] | the plot of an evaluation |
+//! | [`recall`] | recall of search results |
 //! | [`progress`], [`table`], [`threads`] | bars, tables, thread pools |
 //! | [`words`] | the bundled vectors of the demo |
 
@@ -53,9 +53,9 @@ enum Command {
     Search(search::Args),
     /// Measure recall and speed of an index at several settings.
     Eval(eval::Args),
-    /// Say what stands in an index file, and whether it is whole.
+    /// Describe an index file, and optionally verify its checksums.
     Info(info::Args),
-    /// Write a file of vectors in another format.
+    /// Convert a file of vectors to another format.
     Convert(convert::Args),
     /// Print completions for a shell.
     Completions {
@@ -69,7 +69,7 @@ enum Command {
 fn main() -> ExitCode {
     match run(&Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
-        // Who closed the pipe has read enough.
+        // The reader closed the pipe because it has read enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             failure::say(format_args!("error: {failure}"));
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<(), Failure> {
-    // A bad `IVF_SIMD` ends every command, those that compute nothing too.
+    // An invalid `IVF_SIMD` ends every command, even one that computes nothing.
     ivf_cpu::simd::check()?;
     let mut out = io::stdout().lock();
     match command {

@@ -1,4 +1,4 @@
-//! `--memory-limit`: how much memory a command may take, and what fits into that.
+//! `--memory-limit`: the maximum memory of a command, and what fits into it.
 
 use crate::failure::Failure;
 use indicatif::BinaryBytes;
@@ -7,23 +7,25 @@ use parse_size::Config;
 use std::fmt;
 use std::str::FromStr;
 
-/// Resident before and beside all that is counted: the program, its threads' stacks, read-ahead, and what the system's allocator
-/// keeps of memory that was given back.
+/// Resident memory that is not counted otherwise, in bytes: the program, the stacks of its threads,
+/// read-ahead, and freed memory that the system's allocator keeps.
 const PROGRAM: usize = 32 << 20;
 
-/// Bytes of vectors read and added at a time, without a limit.
+/// Number of bytes of vectors that are read and added at a time, without a limit.
 const BLOCK: usize = 8 << 20;
 
-/// While a block is added it is in memory so many times: as read, through a transform, as codes, and as codes by list, with ids.
+/// Number of copies of a block in memory while it is added: as read, transformed, as codes, and as
+/// codes by list, with ids.
 const BLOCK_COPIES: usize = 5;
 
-/// A block is at most this part of the limit.
+/// Limit divided by the maximum size of a block.
 const BLOCKS_IN_LIMIT: usize = 64;
 
-/// A list that is full grows by half, and lies in memory twice while it moves; ids double.
+/// Peak memory of the lists divided by their size. A full list grows by half, and is in memory
+/// twice while it moves; ids double.
 const GROWTH: usize = 2;
 
-/// The most memory that a command may take.
+/// Maximum memory of a command, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MemoryLimit(usize);
 
@@ -36,7 +38,7 @@ impl FromStr for MemoryLimit {
             Some(0) => Err("the limit must be above 0".to_owned()),
             Some(bytes) => Ok(Self(bytes)),
             None => {
-                Err("a size is a number of bytes, or one with K, M, G or T (powers of 1024), as in 512M or 1.5G"
+                Err("a size is a number of bytes, or a number with K, M, G or T (powers of 1024), such as 512M or 1.5G"
                     .to_owned())
             }
         }
@@ -49,18 +51,19 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// Bytes as people read them.
+/// Formats a number of bytes for people.
 fn shown(bytes: usize) -> BinaryBytes {
     BinaryBytes(bytes as u64)
 }
 
-/// Bytes of vectors to read and add at a time.
+/// Returns the number of bytes of vectors to read and add at a time.
 pub(crate) fn block_bytes(limit: Option<MemoryLimit>) -> usize {
     limit.map_or(BLOCK, |limit| BLOCK.min(limit.0 / BLOCKS_IN_LIMIT))
 }
 
 impl MemoryLimit {
-    /// How many of `wanted` training vectors of `dim` there is room for, with what training makes of them.
+    /// Returns how many of `wanted` training vectors of dimension `dim` fit, with the memory that
+    /// training takes for them.
     pub(crate) fn training_points(
         self,
         train: &mut dyn Train,
@@ -84,7 +87,7 @@ impl MemoryLimit {
         most
     }
 
-    /// Says up front if an empty index cannot take so many vectors within the limit.
+    /// Checks that an index will fit within the limit once it holds `vectors` vectors.
     ///
     /// # Errors
     /// [`Failure`] with both numbers.
@@ -95,39 +98,40 @@ impl MemoryLimit {
             return Ok(());
         }
         Err(Failure::Failed(format!(
-            "{} of {vectors} vectors takes up to {} while it is built: the memory limit is {self}",
+            "{} of {vectors} vectors takes up to {} while it is built, but the memory limit is {self}",
             index.spec(),
             self.enough(needed),
         )))
     }
 
-    /// Says if the index, which had `tables` bytes before its first vector, has outgrown the limit.
+    /// Checks that the index has not exceeded the limit. `tables` is its size in bytes before the
+    /// first vector.
     ///
     /// # Errors
-    /// [`Failure`] with how far it came.
+    /// [`Failure`] with the number of vectors added so far.
     pub(crate) fn check_grown(self, index: &dyn Index, tables: usize, vectors: u64) -> Result<(), Failure> {
         let needed = self.needed(tables, index.memory());
         if needed <= self.0 {
             return Ok(());
         }
         Err(Failure::Failed(format!(
-            "stopped after {} of {vectors} vectors: {} takes up to {} by then, the memory limit is {self}; no index is written",
+            "stopped after {} of {vectors} vectors: {} takes up to {} by then, but the memory limit is {self}; no index is written",
             index.len(),
             index.spec(),
             shown(needed),
         )))
     }
 
-    /// The most memory that the command takes while an index grows to `memory` bytes, of which its tables are in memory once more
-    /// while they are written.
+    /// Returns the maximum memory of the command while an index grows to `memory` bytes. Its
+    /// `tables` are in memory a second time while they are written.
     fn needed(self, tables: usize, memory: usize) -> usize {
         let grown = memory.saturating_sub(tables).saturating_mul(GROWTH);
         let blocks = BLOCK_COPIES * block_bytes(Some(self));
         grown.saturating_add(2 * tables).saturating_add(blocks + PROGRAM)
     }
 
-    /// The least limit that would do, where this one needs more: of a larger limit the blocks take more too, up to what they take
-    /// without one.
+    /// Returns the smallest sufficient limit, if this one requires `needed` bytes. With a larger
+    /// limit the blocks become larger too, up to their size without a limit.
     fn enough(self, needed: usize) -> Self {
         let without = needed - BLOCK_COPIES * block_bytes(Some(self));
         let blocks = without.saturating_mul(BLOCK_COPIES) / (BLOCKS_IN_LIMIT - BLOCK_COPIES) + BLOCKS_IN_LIMIT;
@@ -163,7 +167,7 @@ mod tests {
         assert_eq!(MemoryLimit(3 << 29).to_string(), "1.50 GiB");
     }
 
-    /// Training that holds nothing, or 100 bytes for each point and 1000 whatever the points.
+    /// Training that takes a fixed number of bytes, and a tenth of that for each point.
     struct Takes(usize);
 
     impl Train for Takes {
@@ -201,7 +205,7 @@ mod tests {
         let points = |limit: usize, wanted: usize| {
             MemoryLimit(limit).training_points(&mut Takes(1000), 25, wanted, &TrainOptions::new())
         };
-        // 200 bytes a point, 1000 for all.
+        // 200 bytes per point, plus 1000.
         assert_eq!(points(PROGRAM + 1000 + 200 * 77, 1000), 77);
         assert_eq!(points(PROGRAM + 1000 + 200 * 77 - 1, 1000), 76);
         assert_eq!(points(PROGRAM + 1000 + 200 * 77, 50), 50);

@@ -1,24 +1,25 @@
-//! Files that a command must not write over.
+//! Files that a command must not overwrite.
 
 use crate::failure::Failure;
 use ivf_io::vectors::file_of;
 use std::path::{Path, PathBuf};
 
-/// Refuses an output file that is also another file of the command.
+/// Checks that an output file is not another file of the command.
 pub(crate) fn refuse_same(output: &Path, others: &[&Path]) -> Result<(), Failure> {
     match others.iter().find(|other| place(&file_of(other)) == place(output)) {
         Some(other) => {
             let (output, other) = (output.display(), other.display());
-            Err(Failure::Usage(format!("{output} cannot be written: it is also {other}, which this command needs")))
+            Err(Failure::Usage(format!("{output} cannot be written: it is also {other}, which this command uses")))
         }
         None => Ok(()),
     }
 }
 
-/// Where a file is, or would be, links followed.
+/// Returns the path of an existing or future file, with links resolved.
 fn place(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
-    // As many links as a system follows; `canonicalize` does not follow one to a file that is yet to be made.
+    // Follows as many links as an operating system does. `canonicalize` does not follow a link to a
+    // file that does not exist yet.
     for _ in 0..40 {
         if let Ok(place) = path.canonicalize() {
             return place;

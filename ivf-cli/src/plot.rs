@@ -1,4 +1,5 @@
-//! The picture of an evaluation: queries a second against recall, a line for each number of threads.
+//! Plot of an evaluation: queries per second against recall, with a line for each number of
+//! threads.
 
 use crate::failure::Failure;
 use plotters::prelude::*;
@@ -7,14 +8,14 @@ use std::path::Path;
 
 const SIZE: (u32, u32) = (800, 500);
 
-/// What one setting gave.
+/// Result of one setting.
 pub(crate) struct Point {
     pub(crate) threads: usize,
     pub(crate) recall: f64,
     pub(crate) qps: f64,
 }
 
-/// Draws the points into an SVG file.
+/// Draws the points to an SVG file.
 pub(crate) fn plot(path: &Path, title: &str, points: &[Point]) -> Result<(), Failure> {
     let mut svg = String::new();
     draw(&mut svg, title, points).map_err(|error| Failure::failed("cannot draw the plot", &*error))?;
@@ -26,7 +27,7 @@ fn draw(svg: &mut String, title: &str, points: &[Point]) -> Result<(), Box<dyn s
     area.fill(&WHITE)?;
     let recalls = points.iter().map(|point| point.recall);
     let low = recalls.fold(1.0, f64::min);
-    // A decade at least, so that one point has an axis too.
+    // A margin of a factor of 2 on each side, so that a single point has an axis too.
     let slowest = points.iter().map(|point| point.qps).fold(f64::INFINITY, f64::min);
     let fastest = points.iter().map(|point| point.qps).fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(&area)
@@ -35,7 +36,7 @@ fn draw(svg: &mut String, title: &str, points: &[Point]) -> Result<(), Box<dyn s
         .x_label_area_size(40)
         .y_label_area_size(70)
         .build_cartesian_2d((low - 0.02).max(0.0)..1.0, (slowest * 0.5..fastest * 2.0).log_scale())?;
-    chart.configure_mesh().x_desc("recall@10").y_desc("queries a second (batch)").draw()?;
+    chart.configure_mesh().x_desc("recall@10").y_desc("queries per second (batch)").draw()?;
     let mut lines: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
     for point in points {
         lines.entry(point.threads).or_default().push((point.recall, point.qps));

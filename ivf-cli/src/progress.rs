@@ -1,13 +1,14 @@
-//! A bar for long work.
+//! Progress bars.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ivf_core::params::Progress;
 
-/// A progress bar on standard error, hidden if that is no terminal and gone when dropped.
+/// A progress bar on standard error. It is hidden if standard error is not a terminal, and removed
+/// when it is dropped.
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar at the start.
+    /// Makes a bar at its start.
     pub(crate) fn new() -> Self {
         let style = ProgressStyle::with_template("{msg:>10} [{bar:40}] {human_pos}/{human_len} {elapsed}")
             .expect("the template is well formed")

@@ -1,4 +1,4 @@
-//! How good answers are.
+//! Recall of search results.
 
 use crate::failure::Failure;
 use ivf_core::{Hits, Id};
@@ -6,7 +6,8 @@ use ivf_io::read_vectors;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// The first `k` true ids of each query. -1 pads rows of queries that have fewer.
+/// Reads the first `k` true ids of each query. Rows of queries with fewer ids are padded with -1,
+/// which is left out.
 pub(crate) fn read_truth(path: &Path, queries: usize, k: usize) -> Result<Vec<Vec<Id>>, Failure> {
     let truth = read_vectors::<i64>(path)?;
     let rows = truth.rows();
@@ -20,8 +21,9 @@ pub(crate) fn read_truth(path: &Path, queries: usize, k: usize) -> Result<Vec<Ve
     Ok(rows.iter().map(|row| row[..k].iter().filter(|&&id| id != -1).copied().map(Id).collect()).collect())
 }
 
-/// Recall@k: the share of the true nearest found, over all queries together. `truth` has one row of true ids a query, `k` of them
-/// where there are as many; `None` if it is empty.
+/// Returns recall@k: the fraction of the true nearest vectors that were found, over all queries.
+/// `truth` has one row of true ids per query, with `k` ids if there are as many. Returns `None` if
+/// it has no ids.
 pub(crate) fn recall(hits: &Hits, truth: &[Vec<Id>]) -> Option<f64> {
     let wanted: usize = truth.iter().map(Vec::len).sum();
     let found: usize = hits

@@ -1,4 +1,4 @@
-//! Training vectors: a sample of a file, drawn on the way through it.
+//! Training vectors: a random sample of a file, drawn in one pass.
 
 use ivf_core::Rows;
 use ivf_core::params::DEFAULT_SEED;
@@ -6,11 +6,12 @@ use ivf_io::{VectorFileError, VectorReader};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Bytes of neighbouring vectors that are read at once.
+/// Maximum number of bytes of consecutive vectors that are read at once.
 const AT_ONCE: usize = 1 << 20;
 
-/// Some of the numbers `0..left`, each at most once, ascending; any choice is as likely as any other. (Knuth, TAOCP 2, 3.4.2,
-/// algorithm S: a random number for each vector passed, and no list of those that are drawn.)
+/// Iterator over a random subset of the numbers from `next` on, ascending. All subsets of `wanted`
+/// numbers are equally likely. (Knuth, TAOCP 2, 3.4.2, algorithm S: it takes a random number for
+/// each vector passed, and keeps no list of those that are drawn.)
 #[derive(Clone, Debug)]
 struct Drawn {
     random: Xoshiro256PlusPlus,
@@ -43,7 +44,7 @@ impl Iterator for Drawn {
     }
 }
 
-/// Vectors drawn from a file, in its order.
+/// Vectors drawn from a file, in the order of the file.
 #[derive(Debug)]
 pub(crate) struct Sample {
     data: Vec<f32>,
@@ -52,10 +53,11 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Draws `wanted` vectors at random without repetition, or takes all if there are fewer. What is not drawn is skipped, not read.
+    /// Draws `wanted` vectors at random without replacement, or takes all if there are fewer.
+    /// Vectors that are not drawn are skipped, not read.
     ///
     /// # Errors
-    /// [`VectorFileError`] of the file.
+    /// [`VectorFileError`] if the file cannot be read.
     pub(crate) fn read(reader: &mut VectorReader, wanted: usize, seed: Option<u64>) -> Result<Self, VectorFileError> {
         let (dim, len) = (reader.dim(), reader.left());
         let drawn = Drawn::new(len, wanted, seed);
@@ -76,12 +78,12 @@ impl Sample {
         Ok(Self { data, dim, drawn })
     }
 
-    /// The vectors.
+    /// Returns the vectors.
     pub(crate) fn rows(&self) -> Rows<'_, f32> {
         Rows::new(&self.data, self.dim).expect("whole vectors were read")
     }
 
-    /// The number in the file of a vector of the sample.
+    /// Returns the number in the file of a vector of the sample.
     pub(crate) fn number(&self, row: usize) -> u64 {
         self.drawn.clone().nth(row).expect("a number for each vector")
     }
@@ -108,7 +110,8 @@ mod tests {
                 numbers.iter().for_each(|&b| pairs[a as usize][b as usize] += 1);
             }
         }
-        // 1000 of each are expected, with a standard deviation of 27; of each pair 211, with one of 14.
+        // 1000 of each are expected, with a standard deviation of 27; of each pair 211, with one of
+        // 14.
         assert!(counts.iter().all(|count| (860..=1140).contains(count)), "{counts:?}");
         for (a, row) in pairs.iter().enumerate() {
             for (b, count) in row.iter().enumerate() {
@@ -132,7 +135,8 @@ mod tests {
     fn a_sample_has_the_vectors_that_it_says() {
         const LEN: usize = 3000;
         let folder = tempfile::tempdir().expect("a folder");
-        // Short records and long ones, of which few are read at once; with a number before each, and without.
+        // Short records, and long ones that are read a few at a time. Formats with and without a
+        // dimension before each record.
         for (name, dim) in [("a.fvecs", 3), ("a.fbin", 3), ("b.fbin", 20_000)] {
             let len = if dim > 3 { 40 } else { LEN };
             let path = folder.path().join(name);

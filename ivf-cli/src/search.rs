@@ -1,4 +1,4 @@
-//! `ivf search`: the nearest vectors of each query, as a summary and as files.
+//! `ivf search`: finds the nearest vectors of each query, and prints or writes them.
 
 use crate::failure::Failure;
 use crate::paths::refuse_same;
@@ -14,38 +14,41 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Queries and results of each that are shown when no file is asked for.
+/// Number of queries, and of results per query, that are printed without an output file.
 const SHOWN_QUERIES: usize = 10;
 const SHOWN_RESULTS: usize = 5;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The index file
+    /// Index file
     index: PathBuf,
-    /// The queries, a file of vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET)
+    /// File of query vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET)
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
-    /// Results for each query
+    /// Number of results per query
     #[arg(short, value_name = "K", default_value = "10", value_parser = value_parser!(u32).range(1..=MAX_DIM as i64))]
     k: u32,
-    /// Lists to probe for each query [default: as the index is set]
+    /// Number of lists to probe per query [default: the index's own setting]
     #[arg(long, value_name = "N")]
     nprobe: Option<NonZeroUsize>,
-    /// Candidates for each result that a refining index ranks again [default: as the index is set]
+    /// Number of candidates per result that an index with refinement reranks [default: the index's
+    /// own setting]
     #[arg(long, value_name = "F")]
     k_factor: Option<f32>,
-    /// Leave the lists in the file, and read those that a query comes to
+    /// Leave the lists in the file, and read only those that a query probes
     #[arg(long)]
     in_place: bool,
     #[command(flatten)]
     threads: ThreadsArg,
-    /// Write the ids, a file (ivecs, ibin, npy) of rows of K; missing results have id -1
+    /// File to write the ids of the results to (ivecs, ibin, npy), in rows of K. Missing results
+    /// have id -1
     #[arg(long, value_name = "FILE")]
     out_ids: Option<PathBuf>,
-    /// Write the distances, a file (fvecs, fbin, npy) of rows of K; missing results have the metric's worst value
+    /// File to write the distances of the results to (fvecs, fbin, npy), in rows of K. Missing
+    /// results have the metric's worst value
     #[arg(long, value_name = "FILE")]
     out_distances: Option<PathBuf>,
-    /// The true nearest ids, a file of rows of K or longer, to measure recall with
+    /// File of the true nearest ids, in rows of K or longer, to measure recall
     #[arg(long, value_name = "FILE")]
     ground_truth: Option<PathBuf>,
 }
@@ -99,7 +102,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the files that were asked for.
+/// Writes the requested files.
 fn write_files(args: &Args, hits: &Hits, k: usize, metric: Metric) -> Result<(), Failure> {
     if args.out_ids.is_none() && args.out_distances.is_none() {
         return Ok(());
@@ -114,9 +117,9 @@ fn write_files(args: &Args, hits: &Hits, k: usize, metric: Metric) -> Result<(),
     Ok(())
 }
 
-/// Padded results as rows.
+/// Returns padded results as rows.
 fn rows_of<T>(padded: &[T], k: usize) -> Rows<'_, T> {
-    Rows::new(padded, k).expect("padded results are k a query, and k is at least 1")
+    Rows::new(padded, k).expect("there are k padded results per query, and k is at least 1")
 }
 
 /// Shows the first results of the first queries.

@@ -3,7 +3,8 @@
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
-/// An empty table. A column whose name starts with `<` is for words, the others are for numbers and stand to the right.
+/// Makes an empty table. Columns whose names start with `<` are for text and left-aligned. The
+/// others are for numbers and right-aligned.
 pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);

@@ -1,4 +1,4 @@
-//! The bundled vectors of the demo; `data/README.md` says where they come from.
+//! The bundled vectors of the demo. `data/README.md` documents their source.
 
 use crate::failure::Failure;
 use half::f16;
@@ -17,10 +17,10 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// The 20,000 words in the program.
+    /// Returns the 20,000 words in the program.
     ///
     /// # Errors
-    /// [`Failure`] if there is not one vector a word.
+    /// [`Failure`] if there is not exactly one vector per word.
     pub(crate) fn bundled() -> Result<Self, Failure> {
         let words: Vec<&str> = WORDS.lines().collect();
         let expected = words.len() * DIM * size_of::<f16>();
@@ -35,27 +35,27 @@ impl Words {
         Ok(Self { words, vectors })
     }
 
-    /// How many words there are.
+    /// Returns the number of words.
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// The word of number `i`.
+    /// Returns the word with number `i`.
     pub(crate) fn word(&self, i: usize) -> &'static str {
         self.words[i]
     }
 
-    /// The number of a word.
+    /// Returns the number of a word.
     pub(crate) fn find(&self, word: &str) -> Option<usize> {
         self.words.iter().position(|other| *other == word)
     }
 
-    /// All vectors.
+    /// Returns all vectors.
     pub(crate) fn rows(&self) -> Rows<'_, f16> {
         rows(&self.vectors)
     }
 
-    /// Every `step`th vector, from the first on, and all the others.
+    /// Splits the vectors into every `step`th one, from the first on, and all others.
     pub(crate) fn hold_out(&self, step: usize) -> (Vec<f16>, Vec<f16>) {
         let (mut held, mut rest) = (Vec::new(), Vec::new());
         for (i, vector) in self.rows().iter().enumerate() {
@@ -65,10 +65,10 @@ impl Words {
     }
 }
 
-/// A matrix of word vectors.
+/// Returns word vectors as rows.
 ///
 /// # Panics
-/// If it does not divide into vectors.
+/// If their length is not a multiple of [`DIM`].
 pub(crate) fn rows(vectors: &[f16]) -> Rows<'_, f16> {
     Rows::new(vectors, DIM).expect("whole vectors of the bundled dimension")
 }

@@ -1,49 +1,52 @@
-//! Bytes that codes live in: aligned to a cache line, owned or shared.
+//! Byte buffers for codes, aligned to a cache line, owned or shared.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-/// The alignment every plane of codes starts on: a cache line, and the widest vector register.
+/// Alignment of every plane of codes, in bytes: the size of a cache line and of the widest vector
+/// register.
 pub const ALIGN: usize = 64;
 
-/// What such memory is made of.
+/// The unit of allocation of [`AlignedBytes`].
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Line([u8; ALIGN]);
 
-/// A growable byte buffer whose first byte stands on a 64-byte boundary.
+/// A growable byte buffer whose first byte lies on a 64-byte boundary.
 #[derive(Clone)]
 pub struct AlignedBytes {
-    /// The bytes past the end are zero.
+    /// The bytes past `len` are zero.
     lines: Vec<Line>,
     len: usize,
 }
 
 impl AlignedBytes {
-    /// An empty buffer.
+    /// Creates an empty buffer.
     pub fn new() -> Self {
         Self { lines: Vec::new(), len: 0 }
     }
 
-    /// A copy of `bytes`.
+    /// Creates a copy of `bytes`.
     pub fn copy_of(bytes: &[u8]) -> Self {
         let mut copy = Self::zeroed(bytes.len());
         copy.copy_from_slice(bytes);
         copy
     }
 
-    /// `len` zero bytes. The system gives them, if they are many: memory that is filled right away is written once.
+    /// Creates a buffer of `len` zero bytes. A large buffer comes zeroed from the operating system,
+    /// so memory that is filled right away is written only once.
     pub fn zeroed(len: usize) -> Self {
         Self { lines: bytemuck::zeroed_vec(len.div_ceil(ALIGN)), len }
     }
 
-    /// Bytes of memory that it takes, room for growth included.
+    /// Returns the allocated memory in bytes, including room for growth.
     pub fn memory(&self) -> usize {
         self.lines.capacity() * ALIGN
     }
 
-    /// Grows with zero bytes, or cuts, to `len`.
+    /// Changes the length to `len`: truncates the buffer, or extends it with zero bytes.
     pub fn resize(&mut self, len: usize) {
         let end = self.len.min(len.next_multiple_of(ALIGN));
         if len < end {
@@ -51,8 +54,9 @@ impl AlignedBytes {
         }
         let (lines, capacity) = (len.div_ceil(ALIGN), self.lines.capacity());
         if lines > capacity {
-            // By half, where a `Vec` doubles. (A million vectors of 128 floats in 64 lists: at most 690 MB resident while they are added,
-            // against 815 MB doubled; 706 MB by a quarter, which copies every byte twice as often.)
+            // Grows by half, where a `Vec` doubles. (Peak resident memory while a million vectors
+            // of 128 floats are added to 64 lists: at most 690 MB, against 815 MB when doubling.
+            // Growing by a quarter takes 706 MB and copies every byte twice as often.)
             self.lines.reserve_exact(lines.max(capacity + capacity / 2) - self.lines.len());
         }
         self.lines.resize(lines, Line([0; ALIGN]));
@@ -93,7 +97,8 @@ impl fmt::Debug for AlignedBytes {
     }
 }
 
-/// A stretch of bytes that several owners share: a loaded section, a mapped file, a snapshot's segment. Clones are cheap.
+/// A range of bytes with shared ownership: a loaded section, a mapped file, a segment of a
+/// snapshot. Cloning is cheap.
 #[derive(Clone)]
 pub struct SharedBytes {
     owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
@@ -101,13 +106,14 @@ pub struct SharedBytes {
 }
 
 impl SharedBytes {
-    /// All bytes of `owner`.
+    /// Creates a view of all bytes of `owner`.
     pub fn new(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
         let range = 0..(*owner).as_ref().len();
         Self { owner, range }
     }
 
-    /// A part of these bytes, sharing the owner; `None` if the range does not lie inside.
+    /// Returns a subrange of these bytes, which shares the owner, or `None` if the range does not
+    /// lie inside.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         if range.start > range.end || range.end > self.range.len() {
             return None;
@@ -132,6 +138,36 @@ impl From<AlignedBytes> for SharedBytes {
 impl fmt::Debug for SharedBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SharedBytes({} bytes)", self.range.len())
+    }
+}
+
+/// The bytes of one plane of a segment: borrowed from the store, or shared (read from a disk, or
+/// part of a snapshot).
+#[derive(Clone, Debug)]
+pub enum PlaneBytes<'a> {
+    /// Borrowed from the store.
+    Borrowed(&'a [u8]),
+    /// Shared, and kept alive by the segment itself.
+    Shared(SharedBytes),
+}
+
+impl Deref for PlaneBytes<'_> {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> From<PlaneBytes<'a>> for Cow<'a, [u8]> {
+    fn from(bytes: PlaneBytes<'a>) -> Self {
+        match bytes {
+            PlaneBytes::Borrowed(bytes) => Self::Borrowed(bytes),
+            PlaneBytes::Shared(bytes) => Self::Owned(bytes.to_vec()),
+        }
     }
 }
 

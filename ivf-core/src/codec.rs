@@ -1,8 +1,9 @@
-//! Codecs: how a vector becomes a code, and how codes are scanned.
+//! Codecs, which encode vectors into codes and scan the codes.
 //!
-//! Three stages, each a value that cannot be in a wrong state: a [`CodecSpec`] is what the factory string says; training makes
-//! it a [`Codec`], which is always trained; binding that to the centroids of an index makes a [`BoundCodec`], which encodes,
-//! decodes and hands out scanners.
+//! A codec has three stages, each a type that cannot be in an invalid state. A [`CodecSpec`] is the
+//! specification that a factory string names. Training turns it into a [`Codec`], which is always
+//! trained. Binding a codec to the centroids of an index gives a [`BoundCodec`], which encodes,
+//! decodes and creates scanners.
 
 use crate::error::{BindError, BuildError, Cancelled, TrainError};
 use crate::executor::Executor;
@@ -19,7 +20,7 @@ use crate::scanner::InvertedListScanner;
 use std::fmt;
 use std::sync::Arc;
 
-/// The index that a codec is for: what the size of a code, memory and training may depend on.
+/// The properties of the index that the code size, memory and training of a codec may depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CodecContext {
@@ -27,45 +28,45 @@ pub struct CodecContext {
     pub dim: usize,
     /// The metric.
     pub metric: Metric,
-    /// Whether the index codes residuals: the differences between vectors and the centroids of
+    /// Whether the index encodes residuals: the differences between vectors and the centroids of
     /// their lists.
     pub by_residual: bool,
 }
 
 impl CodecContext {
-    /// An index of vectors of `dim` that codes the vectors themselves.
+    /// Creates the context of an index that encodes the vectors themselves.
     pub fn new(dim: usize, metric: Metric) -> Self {
         Self { dim, metric, by_residual: false }
     }
 
-    /// The same index, coding residuals or not.
+    /// Returns the context with `by_residual` replaced.
     #[must_use]
     pub fn by_residual(self, by_residual: bool) -> Self {
         Self { by_residual, ..self }
     }
 }
 
-/// Whether a codec codes residuals. (Faiss's `by_residual`.)
+/// Whether a codec encodes residuals. (Faiss's `by_residual`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Residuals {
-    /// It codes vectors as they are.
+    /// The codec encodes vectors as they are.
     Never,
-    /// The index chooses; `default` is the choice unless somebody sets the knob `by_residual`.
+    /// The index chooses, by the knob `by_residual`.
     Optional {
-        /// The choice unless somebody makes another.
+        /// The value of the knob unless the caller sets it.
         default: bool,
     },
-    /// It codes residuals, wherever there are lists.
+    /// The codec encodes residuals wherever there are lists.
     Always,
 }
 
 impl Residuals {
-    /// The choice unless somebody makes another.
+    /// Returns the choice that applies unless the caller makes another.
     pub fn default_choice(self) -> bool {
         matches!(self, Self::Optional { default: true } | Self::Always)
     }
 
-    /// Whether this choice can be made.
+    /// Returns true if this choice is allowed.
     pub fn allows(self, by_residual: bool) -> bool {
         match self {
             Self::Never => !by_residual,
@@ -75,149 +76,157 @@ impl Residuals {
     }
 }
 
-/// What a codec learns from.
+/// The input of the training of a codec.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CodecTraining<'a> {
-    /// The vectors as the codec will see them, all finite, at most [`CodecSpec::training_points`]:
-    /// residuals if the context says so.
+    /// The training vectors in the form in which the codec encodes them, which is residuals if the
+    /// context has `by_residual` set. All are finite. There are at most
+    /// [`CodecSpec::training_points`] of them.
     pub rows: Rows<'a, f32>,
-    /// The index.
+    /// The properties of the index.
     pub context: CodecContext,
-    /// The list of each row. Given if residuals are coded, or if the codec [asks for
-    /// them](CodecSpec::learns_from_lists).
+    /// The list of each row. It is given if residuals are encoded, or if
+    /// [`CodecSpec::learns_from_lists`] returns true.
     pub lists: Option<&'a [ListNo]>,
-    /// The centroids of the lists, given with them.
+    /// The centroids of the lists, given together with `lists`.
     pub centroids: Option<&'a dyn Centroids>,
-    /// Rounds, seed, executor, progress, cancel.
+    /// Iterations, seed, executor, progress and cancellation.
     pub options: &'a TrainOptions<'a>,
 }
 
 impl<'a> CodecTraining<'a> {
-    /// Training on `rows`, vectors of an index that codes them as they are.
+    /// Creates the training input for `rows`, in an index that encodes vectors as they are.
     pub fn new(rows: Rows<'a, f32>, metric: Metric, options: &'a TrainOptions<'a>) -> Self {
         Self { rows, context: CodecContext::new(rows.dim(), metric), lists: None, centroids: None, options }
     }
 
-    /// The same for another index of vectors of this dimension.
+    /// Returns the input for another index of vectors of this dimension.
     #[must_use]
     pub fn context(self, context: CodecContext) -> Self {
         Self { context, ..self }
     }
 
-    /// The same with the list of each row, and the lists' centroids.
+    /// Returns the input with the list of each row, and the centroids of the lists.
     #[must_use]
     pub fn lists(self, lists: &'a [ListNo], centroids: &'a dyn Centroids) -> Self {
         Self { lists: Some(lists), centroids: Some(centroids), ..self }
     }
 
-    /// The same on other rows: for a codec that trains another one on what it makes of its own.
+    /// Returns the input with other rows. A codec that wraps another one trains it on rows that it
+    /// computes from its own.
     #[must_use]
     pub fn rows(self, rows: Rows<'a, f32>) -> Self {
         Self { rows, ..self }
     }
 }
 
-/// What a codec shall be: trains into one. Displayed as its factory token, which parses back into it.
+/// The specification of a codec, from which a codec is trained. `Display` prints its factory token,
+/// which parses back into the same specification.
 pub trait CodecSpec: Send + Sync + fmt::Debug + fmt::Display {
-    /// Says whether it can work with this index, before anything is trained.
+    /// Checks that the codec can work with this index. Called before anything is trained.
     ///
     /// # Errors
-    /// [`BuildError`].
+    /// [`BuildError`] if it cannot.
     fn check(&self, context: &CodecContext) -> Result<(), BuildError>;
 
-    /// Whether it codes residuals.
+    /// Returns whether the codec encodes residuals.
     fn residuals(&self) -> Residuals;
 
-    /// How many training vectors it can use; 0 if it learns nothing from vectors, whatever the options.
+    /// Returns the maximum number of vectors that training uses. It is 0 if the codec learns
+    /// nothing from vectors, whatever the options.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
-    /// True if [`CodecTraining::lists`] shall be given even where no residuals are coded.
+    /// Returns true if [`CodecTraining::lists`] must be given even where no residuals are encoded.
     fn learns_from_lists(&self) -> bool {
         false
     }
 
-    /// Bytes of memory that training on `points` vectors takes at its peak, beside those vectors.
+    /// Returns the peak memory of training on `points` vectors, in bytes, without these vectors.
     fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize;
 
-    /// Bytes of the code of a vector, in an index that [`check`](Self::check) takes: those of the
-    /// layout of the codec it trains into.
+    /// Returns the size of a code in bytes, in an index that [`check`](Self::check) accepts. It is
+    /// the code size in the layout of the trained codec.
     fn code_size(&self, context: &CodecContext) -> usize;
 
-    /// The parameters of its scanners: knobs of the index, and parameters of each search.
+    /// Returns the parameters of the scanners. Each is a knob of the index and a parameter of each
+    /// search.
     fn params(&self, _context: &CodecContext) -> Vec<Param> {
         Vec::new()
     }
 
-    /// Learns the codec.
+    /// Trains the codec.
     ///
     /// # Errors
-    /// [`TrainError`]: too few vectors, cancelled.
+    /// [`TrainError`] if the vectors are too few or the caller cancelled.
     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError>;
 }
 
-/// A trained codec: turns vectors into codes of a fixed size and back.
+/// A trained codec, which converts vectors to codes of a fixed size and back.
 ///
-/// Both sides may rely on: it never changes; every string of `code_size` bytes is a valid code (a damaged file gives wrong
-/// answers, not a crash); `decode(encode(x))` is the same for the same `x`, always.
+/// Implementations guarantee the following, and callers may rely on it. A codec never changes.
+/// Every sequence of `code_size` bytes is a valid code, so a damaged file gives wrong answers but
+/// no crash. `decode(encode(x))` always gives the same result for the same `x`.
 pub trait Codec: Send + Sync + fmt::Debug {
-    /// The specification it was trained from.
+    /// Returns the specification that the codec was trained from.
     fn spec(&self) -> Arc<dyn CodecSpec>;
 
-    /// The tag of its kind, in files and of [`export`](Self::export)'s node.
+    /// Returns the tag of the kind of codec. It is used in files and in the node of
+    /// [`export`](Self::export).
     fn tag(&self) -> &str;
 
-    /// Dimension of the vectors.
+    /// Returns the dimension of the vectors.
     fn dim(&self) -> usize;
 
-    /// The metric it was trained for.
+    /// Returns the metric that the codec was trained for.
     fn metric(&self) -> Metric;
 
-    /// How codes lie in lists, and whose codes they are.
+    /// Returns the layout of the codes in lists, which also names the codec.
     fn layout(&self) -> &CodeLayout;
 
-    /// Codes vectors (residuals, if the index codes those): `codes` has `rows.len() * code_size`
-    /// bytes.
+    /// Encodes vectors (residuals, if the index encodes residuals) into `codes`, which has
+    /// `rows.len() * code_size` bytes.
     ///
     /// # Panics
-    /// If the dimension or the length of `codes` is another one.
+    /// If the dimension or the length of `codes` is wrong.
     fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]);
 
-    /// Decodes one code of `code_size` bytes into `dim` places.
+    /// Decodes one code of `code_size` bytes into a vector of `dim` elements.
     ///
     /// # Panics
-    /// If a length is another one.
+    /// If the length of `code` or `vector` is wrong.
     fn decode(&self, code: &[u8], vector: &mut [f32]);
 
-    /// Bytes of memory its tables take.
+    /// Returns the memory of the codec's tables in bytes.
     fn memory(&self) -> usize;
 
-    /// The codec for a file or another reader of its insides.
+    /// Returns the codec as a node, for a file or for another reader of its contents.
     fn export(&self) -> Node<'_>;
 
-    /// The codec for lists around these centroids; what depends on them (precomputed tables, rotated centroids) is made here.
-    /// Called again when an index is loaded or its quantizer is replaced.
+    /// Binds the codec to these centroids. This computes everything that depends on them, such as
+    /// precomputed tables and rotated centroids. It is called again when an index is loaded or its
+    /// quantizer is replaced.
     ///
     /// # Errors
-    /// [`BindError`]: it needs more memory than it may take, does not work with the centroids, or
-    /// the caller cancelled.
+    /// [`BindError`] if the codec needs more memory than it may use, if it does not work with the
+    /// centroids, or if the caller cancelled.
     fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError>;
 }
 
-/// What a codec is bound to, and what binding may take.
+/// The centroids to bind a codec to, and the limits of binding.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Binding<'a> {
     /// The centroids of the lists.
     pub centroids: Arc<dyn Centroids>,
-    /// Whether the index codes residuals.
+    /// Whether the index encodes residuals.
     pub by_residual: bool,
-    /// Bytes that tables of the lists may take. Tables that only save time are left out if they
-    /// would take more.
+    /// Maximum memory of the per-list tables, in bytes. Tables that only save time are left out if
+    /// they would exceed it.
     pub table_memory: usize,
-    /// Who runs the loops; the codec's default if absent.
+    /// Executor of the parallel loops, or `None` for the codec's default.
     pub executor: Option<&'a dyn Executor>,
-    /// Ends the work early.
+    /// Cancels the binding.
     pub cancel: Option<&'a Cancel>,
 }
 
@@ -232,37 +241,36 @@ impl fmt::Debug for Binding<'_> {
 }
 
 impl<'a> Binding<'a> {
-    /// Bytes that tables of the lists may take unless somebody sets the knob `table_memory`: 256
-    /// MiB.
+    /// Default of the knob `table_memory`, the maximum memory of the per-list tables: 256 MiB.
     pub const TABLE_MEMORY: usize = 1 << 28;
 
-    /// Lists around these centroids, whose codes are of vectors as they are.
+    /// Creates a binding to lists with these centroids, whose codes encode vectors as they are.
     pub fn new(centroids: Arc<dyn Centroids>) -> Self {
         Self { centroids, by_residual: false, table_memory: Self::TABLE_MEMORY, executor: None, cancel: None }
     }
 
-    /// The same lists, of codes of residuals or not.
+    /// Returns the binding with `by_residual` replaced.
     #[must_use]
     pub fn by_residual(self, by_residual: bool) -> Self {
         Self { by_residual, ..self }
     }
 
-    /// The same within this many bytes.
+    /// Returns the binding with this memory limit, in bytes.
     #[must_use]
     pub fn table_memory(self, table_memory: usize) -> Self {
         Self { table_memory, ..self }
     }
 
-    /// The same with the executor and the cancel of a training.
+    /// Returns the binding with the executor and the cancel flag of a training.
     #[must_use]
     pub fn options(self, options: &TrainOptions<'a>) -> Self {
         Self { executor: options.executor, cancel: options.cancel, ..self }
     }
 
-    /// Says whether the caller has cancelled.
+    /// Checks that the caller has not cancelled.
     ///
     /// # Errors
-    /// [`Cancelled`].
+    /// [`Cancelled`] if the caller has.
     pub fn check_cancel(&self) -> Result<(), Cancelled> {
         Cancel::check(self.cancel)
     }
@@ -270,40 +278,42 @@ impl<'a> Binding<'a> {
 
 /// A codec bound to the centroids of an index.
 pub trait BoundCodec: Send + Sync + fmt::Debug {
-    /// The codec.
+    /// Returns the codec.
     fn codec(&self) -> &dyn Codec;
 
-    /// The centroids.
+    /// Returns the centroids.
     fn centroids(&self) -> &dyn Centroids;
 
-    /// Whether its codes are of residuals, as [`Binding::by_residual`] said.
+    /// Returns whether the codes encode residuals, as [`Binding::by_residual`] declared.
     fn by_residual(&self) -> bool;
 
-    /// True if its scanners scan lists of about `len` codes for a block of queries in less time than for one after the other: an
-    /// engine that may choose then goes list after list.
+    /// Returns true if the scanners scan lists of about `len` codes faster for a block of queries
+    /// than for one query after the other. An engine that is free to choose then scans list by
+    /// list.
     fn shares_lists(&self, _len: usize) -> bool {
         false
     }
 
-    /// The most queries that [`InvertedListScanner::set_queries`] should be given: what a scanner keeps for them takes memory, and
-    /// a place in a cache.
+    /// Returns the maximum number of queries to pass to [`InvertedListScanner::set_queries`]. The
+    /// per-query state of a scanner takes memory and cache space.
     fn queries_at_once(&self) -> usize {
         usize::MAX
     }
 
-    /// Bytes of memory the codec takes, and what was made for the lists.
+    /// Returns the memory of the codec and of the per-list tables, in bytes.
     fn memory(&self) -> usize {
         self.codec().memory()
     }
 
-    /// A scanner of its lists. Making one is cheap but not free: an engine makes one a thread and
-    /// call. `settings` has a value for each of [`CodecSpec::params`], in range.
+    /// Creates a scanner of the lists. Creating one is cheap but not free, so an engine creates one
+    /// per thread and call. `settings` has a value, in range, for each of [`CodecSpec::params`].
     fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_>;
 
-    /// Codes vectors that belong to `lists`, one each: `codes` has `rows.len() * code_size` bytes.
+    /// Encodes vectors into `codes`, which has `rows.len() * code_size` bytes. Row `i` belongs to
+    /// `lists[i]`.
     ///
     /// # Panics
-    /// If a length is another one.
+    /// If the dimension or a length is wrong.
     fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], codes: &mut [u8]) {
         if !self.by_residual() {
             return self.codec().encode(rows, codes);
@@ -315,7 +325,7 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     /// Decodes a code of `list`.
     ///
     /// # Panics
-    /// If a length is another one.
+    /// If a length is wrong.
     fn decode(&self, list: ListNo, code: &[u8], vector: &mut [f32]) {
         self.codec().decode(code, vector);
         if self.by_residual() {
@@ -326,12 +336,12 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     }
 }
 
-/// The differences between vectors and the centroids of their lists, row after row.
+/// Returns the differences between vectors and the centroids of their lists, row after row.
 ///
 /// # Panics
-/// If there is not one list a row, or the dimensions differ.
+/// If the number of lists is not the number of rows, or the dimensions differ.
 pub fn residuals(rows: Rows<'_, f32>, lists: &[ListNo], centroids: &dyn Centroids) -> Vec<f32> {
-    assert_eq!(rows.len(), lists.len(), "a list a row");
+    assert_eq!(rows.len(), lists.len(), "there must be one list per row");
     let mut centroid = vec![0.0; rows.dim()];
     let mut residuals = rows.as_slice().to_vec();
     for (residual, &list) in residuals.chunks_exact_mut(rows.dim()).zip(lists) {

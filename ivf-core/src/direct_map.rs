@@ -1,30 +1,31 @@
-//! Where an id stands, without looking for it.
+//! Direct maps, which give the locations of an id without a search through the lists.
 
 use crate::id::{Id, ListNo, ListOffset, Location};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// Which direct map an index keeps.
+/// The kind of direct map that an index keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum DirectMapKind {
-    /// None: finding an id scans all lists.
+    /// No map: finding an id scans all lists.
     #[default]
     None,
-    /// An array by id: 8 bytes an id, for ids that count up from 0.
+    /// An array indexed by id, with 8 bytes per id, for ids that count up from 0.
     Array,
-    /// A hash table: any ids.
+    /// A hash table, for arbitrary ids.
     Hash,
 }
 
-/// The places of each id. One id may stand in several places (added twice, or spilled into several lists).
+/// The locations of each id. An id can have several locations, if it was added twice or spilled
+/// into several lists.
 #[derive(Clone, Debug, Default)]
 pub struct DirectMap {
     first: First,
-    /// Second and further places of an id, ascending; rarely used.
+    /// The second and further locations of an id, ascending. Few ids have any.
     more: HashMap<Id, Vec<Location>>,
 }
 
-/// The lowest place of each id.
+/// The lowest location of each id.
 #[derive(Clone, Debug, Default)]
 enum First {
     #[default]
@@ -34,7 +35,7 @@ enum First {
 }
 
 impl DirectMap {
-    /// An empty map.
+    /// Creates an empty map.
     pub fn new(kind: DirectMapKind) -> Self {
         let first = match kind {
             DirectMapKind::None => First::None,
@@ -44,7 +45,7 @@ impl DirectMap {
         Self { first, more: HashMap::new() }
     }
 
-    /// Which kind it is.
+    /// Returns the kind of the map.
     pub fn kind(&self) -> DirectMapKind {
         match self.first {
             First::None => DirectMapKind::None,
@@ -53,7 +54,7 @@ impl DirectMap {
         }
     }
 
-    /// The lowest place of an id; `None` if it has none, or there is no map.
+    /// Returns the lowest location of an id, or `None` if it has none or the map keeps none.
     pub fn get(&self, id: Id) -> Option<Location> {
         match &self.first {
             First::None => None,
@@ -62,12 +63,13 @@ impl DirectMap {
         }
     }
 
-    /// All places of an id, ascending.
+    /// Returns all locations of an id, ascending.
     pub fn places(&self, id: Id) -> impl Iterator<Item = Location> {
         self.get(id).into_iter().chain(self.more.get(&id).into_iter().flatten().copied())
     }
 
-    /// True if the map can hold the id: an array takes only ids from 0 to one past its last.
+    /// Returns true if the map can hold the id. An array holds only ids from 0 to one past its
+    /// last.
     pub fn takes(&self, id: Id) -> bool {
         match &self.first {
             First::Array(places) => usize::try_from(id.0).is_ok_and(|i| i <= places.len()),
@@ -75,10 +77,10 @@ impl DirectMap {
         }
     }
 
-    /// Notes a new place of an id.
+    /// Records a new location of an id.
     ///
     /// # Panics
-    /// If the map is an array and the id negative.
+    /// If the map is an array and the id is negative.
     pub fn insert(&mut self, id: Id, at: Location) {
         if self.kind() == DirectMapKind::None {
             return;
@@ -86,7 +88,7 @@ impl DirectMap {
         match self.get(id) {
             None => self.set(id, Some(at)),
             Some(first) => {
-                // Keep the lowest place in front, the others in order.
+                // Keep the lowest location in `first`, and the others in ascending order.
                 self.set(id, Some(first.min(at)));
                 let more = self.more.entry(id).or_default();
                 let other = first.max(at);
@@ -95,7 +97,7 @@ impl DirectMap {
         }
     }
 
-    /// Forgets a place of an id, if it is one.
+    /// Removes a location of an id. Does nothing if the id does not have it.
     pub fn remove(&mut self, id: Id, at: Location) {
         if self.more.is_empty()
             && let First::Hash(places) = &mut self.first
@@ -124,8 +126,9 @@ impl DirectMap {
         }
     }
 
-    /// Notes that an entry of an id changed its offset. What is no place of the id does not move: in a file that somebody writes to,
-    /// an entry may have got another id since.
+    /// Records that an entry of an id moved to another offset. Does nothing if the id does not have
+    /// the location `from`: in a file that others write to, the entry may have received another id
+    /// since.
     pub fn moved(&mut self, id: Id, from: Location, to: ListOffset) {
         if self.more.is_empty() {
             let place = match &mut self.first {
@@ -144,10 +147,10 @@ impl DirectMap {
         }
     }
 
-    /// Notes that the lists got other numbers: list `i` is now list `to[i]`.
+    /// Records that the lists were renumbered: list `i` is now list `to[i]`.
     ///
     /// # Panics
-    /// If a place names a list that `to` does not have.
+    /// If a location has a list that `to` does not contain.
     pub fn renumber(&mut self, to: &[ListNo]) {
         let renamed = |place: &mut Location| place.list = to[place.list.index()];
         match &mut self.first {
@@ -155,7 +158,7 @@ impl DirectMap {
             First::Array(places) => places.iter_mut().flatten().for_each(renamed),
             First::Hash(places) => places.values_mut().for_each(renamed),
         }
-        // The lowest place of an id is in front.
+        // Restore the order: the lowest location of an id belongs in `first`.
         for (id, mut more) in std::mem::take(&mut self.more) {
             more.iter_mut().for_each(renamed);
             more.extend(self.get(id));
@@ -166,7 +169,8 @@ impl DirectMap {
         }
     }
 
-    /// Notes that the entries of a list, whose ids were `before`, stand in another order, that of the ids `after`.
+    /// Records that the entries of a list were reordered. Their ids were `before` and are now
+    /// `after`.
     pub fn reordered(&mut self, list: ListNo, before: &[Id], after: &[Id]) {
         if self.kind() == DirectMapKind::None {
             return;
@@ -176,7 +180,7 @@ impl DirectMap {
         after.iter().enumerate().for_each(|(offset, id)| self.insert(*id, place(offset)));
     }
 
-    /// Bytes of memory, about.
+    /// Returns the approximate memory in bytes.
     pub fn memory(&self) -> usize {
         match &self.first {
             First::None => 0,
@@ -236,7 +240,7 @@ mod tests {
             assert_eq!((map.get(Id(3)), map.get(Id(7))), (Some(Location::new(0, 0)), Some(Location::new(0, 1))));
         }
         for kind in [DirectMapKind::Array, DirectMapKind::Hash] {
-            // No id stands twice: removed and moved by one look.
+            // No id has two locations, so `remove` and `moved` need only one lookup.
             let mut map = DirectMap::new(kind);
             (0..3).for_each(|id| map.insert(Id(id), Location::new(4, id as u32)));
             map.moved(Id(2), Location::new(4, 2), ListOffset(0));

@@ -1,4 +1,4 @@
-//! Element types: what one coordinate of a vector may be.
+//! Element types: the types that one coordinate of a vector may have.
 
 use bytemuck::Pod;
 use half::{bf16, f16};
@@ -21,7 +21,7 @@ pub enum ElementType {
 }
 
 impl ElementType {
-    /// Bytes of one element.
+    /// Returns the size of one element in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -33,17 +33,18 @@ impl ElementType {
 
 /// One coordinate of a vector: a plain number that converts to `f32` without error.
 ///
-/// Implemented for `f32`, [`half::f16`], [`half::bf16`], `u8` and `i8`; every value of each of them is an `f32`.
+/// It is implemented for `f32`, [`half::f16`], [`half::bf16`], `u8` and `i8`. Every value of these
+/// types is exactly representable as `f32`.
 pub trait Element: Pod + PartialOrd + AsPrimitive<f32> + std::fmt::Debug + Send + Sync {
     /// The same type as a run-time value.
     const TYPE: ElementType;
 
-    /// The exact value as `f32`.
+    /// Returns the exact value as `f32`.
     fn to_f32(self) -> f32 {
         self.as_()
     }
 
-    /// The nearest value of this type; integers saturate, NaN becomes 0 for integers.
+    /// Returns the nearest value of this type. Integers saturate, and NaN becomes 0.
     fn from_f32(value: f32) -> Self;
 }
 

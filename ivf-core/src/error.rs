@@ -1,167 +1,183 @@
-//! One small error for each verb.
+//! Error types, one for each kind of operation.
 
 use crate::id::{Id, ListNo, Location};
 use crate::metric::Metric;
-use crate::rows::RowsError;
 use std::borrow::Cow;
 use std::error::Error;
 
-/// An error of somebody else's making: a store's database, a driver.
+/// An error from outside this library, such as that of a store's database or of a driver.
 pub type Source = Box<dyn Error + Send + Sync>;
 
-/// An index was asked for an ability it does not have.
+/// The error for an operation that needs an ability which the index lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{index} cannot {ability}{}", help.as_ref().map(|help| format!(": {help}")).unwrap_or_default())]
 pub struct Unable {
-    /// What was asked for: "add", "remove", ...
+    /// The ability as a verb: "add", "remove", ...
     pub ability: &'static str,
     /// The factory string of the index.
     pub index: String,
-    /// What would help: "wrap it, IDMap2,Flat,RFlat".
+    /// A hint, if there is one: "wrap it as IDMap2,Flat,RFlat".
     pub help: Option<String>,
 }
 
-/// Something is wrong with the vectors a caller passed.
+/// The reason why a slice is not a matrix of vectors.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowsError {
+    /// The dimension is zero.
+    #[error("a vector needs at least one dimension")]
+    ZeroDim,
+    /// The length of the slice is not a multiple of the dimension.
+    #[error("{len} elements do not divide into rows of {dim}")]
+    Ragged {
+        /// Number of elements in the slice.
+        len: usize,
+        /// Number of elements of a row.
+        dim: usize,
+    },
+}
+
+/// An error in the vectors that a caller passed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// Vectors of another dimension than the index's.
+    /// The dimension of the vectors is not that of the index.
     #[error("vectors of {found} dimensions for an index of {expected}")]
     Dim {
-        /// The index's dimension.
+        /// Dimension of the index.
         expected: usize,
-        /// The vectors' dimension.
+        /// Dimension of the vectors.
         found: usize,
     },
-    /// A NaN or an infinity.
+    /// A vector holds a NaN or an infinity.
     #[error("vector {row} holds a NaN or an infinity")]
     NonFinite {
-        /// Number of the vector in the caller's rows.
+        /// Index of the vector in the caller's rows.
         row: usize,
     },
-    /// A vector without direction where one is needed (cosine, `L2norm`).
+    /// A vector without direction where one is needed (cosine metric, `L2norm`).
     #[error("vector {row} has no direction: its length is zero, or beyond the range of f32")]
     ZeroVector {
-        /// Number of the vector in the caller's rows.
+        /// Index of the vector in the caller's rows.
         row: usize,
     },
-    /// As many ids as vectors are needed.
+    /// The number of ids is not the number of vectors.
     #[error("{ids} ids for {rows} vectors")]
     IdCount {
-        /// Vectors passed.
+        /// Number of vectors.
         rows: usize,
-        /// Ids passed.
+        /// Number of ids.
         ids: usize,
     },
-    /// The slice is no matrix.
+    /// The slice is not a matrix.
     #[error(transparent)]
     Rows(#[from] RowsError),
 }
 
-/// Why a store could not read or write.
+/// An error of reading or writing a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A list number past the end.
+    /// A list number past the last list.
     #[error("there is no list {list}: the store has {nlist}")]
     NoSuchList {
-        /// The number asked for.
+        /// The list number.
         list: ListNo,
-        /// How many lists there are.
+        /// Number of lists in the store.
         nlist: usize,
     },
     /// An offset past the end of its list.
-    #[error("list {} has {len} entries, so none at {}", at.list, at.offset.0)]
+    #[error("list {} has {len} entries, so there is no offset {}", at.list, at.offset.0)]
     NoSuchEntry {
-        /// The place asked for.
+        /// The location.
         at: Location,
-        /// The length of the list.
+        /// Length of the list.
         len: usize,
     },
-    /// Codes of one layout for a store of another.
-    #[error("codes laid out as {found} for lists of {expected}")]
+    /// The layout of the codes is not that of the store.
+    #[error("codes of layout {found} for lists of layout {expected}")]
     Layout {
-        /// The store's layout.
+        /// The layout of the store.
         expected: String,
-        /// The other one.
+        /// The layout of the codes.
         found: String,
     },
-    /// Ids and planes that do not fit together.
+    /// Ids and planes that do not match.
     #[error("a segment of {len} entries is malformed: {what}")]
     Segment {
-        /// Entries of the segment.
+        /// Number of entries in the segment.
         len: usize,
         /// What is wrong.
         what: &'static str,
     },
-    /// More than 2^32 - 1 entries in a list.
+    /// A list would have more than 2^32 - 1 entries.
     #[error("list {list} is full: a list holds at most 2^32 - 1 entries")]
     ListFull {
         /// The list.
         list: ListNo,
     },
-    /// More lists than the store has room to number.
+    /// A store would have more than 2^32 lists.
     #[error("{nlist} lists are too many: a store holds at most 2^32")]
     TooManyLists {
-        /// Lists asked for.
+        /// Number of lists requested.
         nlist: usize,
     },
-    /// The store cannot be copied, as a snapshot would be.
-    #[error("a store of kind '{tag}' gives no snapshots")]
+    /// The store does not support snapshots, because it cannot be copied.
+    #[error("a store of kind '{tag}' does not support snapshots")]
     NoSnapshot {
-        /// The store's tag.
+        /// The tag of the store.
         tag: String,
     },
-    /// Parts of an index that do not fit together: what they were opened from was damaged.
+    /// Parts of an index that do not match, because the data they were opened from is damaged.
     #[error("the index is inconsistent: {0}")]
     Inconsistent(String),
     /// The store is read-only.
     #[error("these lists are read-only")]
     ReadOnly,
-    /// What holds the bytes failed.
+    /// The backend that holds the bytes failed.
     #[error("reading or writing the lists failed")]
     Backend(#[source] Source),
 }
 
-/// Why training failed. The index is as it was.
+/// An error of training. The index is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// Unusable vectors.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// Fewer training vectors than there are things to learn.
+    /// Fewer training vectors than training needs.
     #[error("{found} training vectors are too few: at least {needed} are needed")]
     TooFew {
-        /// The least number that would do.
+        /// Minimum number of training vectors.
         needed: usize,
-        /// The number given.
+        /// Number of vectors given.
         found: usize,
     },
-    /// The index holds vectors, coded with what training would replace.
+    /// The index already holds vectors, whose codes depend on the trained state.
     #[error("the index holds {len} vectors: reset it before training it again")]
     NotEmpty {
-        /// Vectors in the index.
+        /// Number of vectors in the index.
         len: usize,
     },
-    /// The kind does not work with the metric or the dimension.
+    /// The component does not support the metric, the dimension or another property.
     #[error("{kind} does not support {what}")]
     Unsupported {
-        /// The factory token of the kind.
+        /// The factory token of the component.
         kind: String,
-        /// What it does not support.
+        /// The unsupported property.
         what: String,
     },
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// What the codec makes of the lists ahead of all searches could not be made.
+    /// The codec could not be bound to the centroids.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The lists could not be made.
+    /// The lists could not be created.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The index, or one inside it, cannot be trained.
+    /// The index, or an index inside it, cannot be trained.
     #[error(transparent)]
     Unable(#[from] Unable),
 }
@@ -172,31 +188,31 @@ impl From<Cancelled> for TrainError {
     }
 }
 
-/// The caller cancelled.
+/// The caller cancelled the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled")]
 pub struct Cancelled;
 
-/// Why a codec could not be bound to the centroids of an index.
+/// An error of binding a codec to the centroids of an index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// What it needs for the lists, and cannot do without, takes more memory than it was given.
-    #[error("{kind} needs {needed} bytes of tables for the lists, and may take {budget}")]
+    /// The codec needs per-list tables that exceed its memory limit.
+    #[error("{kind} needs {needed} bytes for the per-list tables, but may use only {budget}")]
     Memory {
         /// The factory token of the codec.
         kind: String,
-        /// Bytes it needs.
+        /// Number of bytes that the codec needs.
         needed: usize,
-        /// Bytes it may take.
+        /// Number of bytes that the codec may use.
         budget: usize,
     },
-    /// The codec does not work with the centroids, or not without residuals.
+    /// The codec does not work with the centroids, or does not support this choice about residuals.
     #[error("{kind} does not support {what}")]
     Unsupported {
         /// The factory token of the codec.
         kind: String,
-        /// What it does not support.
+        /// The unsupported property.
         what: String,
     },
     /// The caller cancelled.
@@ -210,52 +226,52 @@ impl From<Cancelled> for BindError {
     }
 }
 
-/// Why adding failed. The index is as it was.
+/// An error of adding. The index is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddError {
-    /// The index has learnt nothing yet.
+    /// The index is not trained.
     #[error("the index is not trained")]
     NotTrained,
     /// Unusable vectors or ids.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The ids counted up by `add` would pass `i64::MAX`.
-    #[error("there are no ids left to count up to")]
+    /// The ids that `add` assigns would exceed `i64::MAX`.
+    #[error("there are no ids left: the next one would be above 2^63 - 1")]
     IdsExhausted,
-    /// The index has a direct map of kind Array, which takes only ids that count up from 0.
-    #[error("an array direct map takes no ids of the caller's own (id {id} at a place for {expected})")]
+    /// The index has a direct map of kind Array, which accepts only ids that count up from 0.
+    #[error("an array direct map accepts only ids that count up: expected id {expected}, found {id}")]
     IdNotSequential {
         /// The id given.
         id: Id,
-        /// The id it takes next.
+        /// The id that the map accepts next.
         expected: Id,
     },
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The coarse quantizer named no list for a vector.
-    #[error("the coarse quantizer has no list for vector {row}")]
+    /// The coarse quantizer returned no list for a vector.
+    #[error("the coarse quantizer returned no list for vector {row}")]
     Unassigned {
-        /// Number of the vector in the caller's rows.
+        /// Index of the vector in the caller's rows.
         row: usize,
     },
-    /// A list named for a vector is not there.
+    /// The list given for a vector does not exist.
     #[error("vector {row} is for list {list}, but there are {nlist} lists")]
     NoSuchList {
-        /// Number of the vector in the caller's rows.
+        /// Index of the vector in the caller's rows.
         row: usize,
-        /// The list named.
+        /// The list number.
         list: ListNo,
-        /// How many lists there are.
+        /// Number of lists in the index.
         nlist: usize,
     },
-    /// As many list numbers as vectors are needed.
+    /// The number of list numbers is not the number of vectors.
     #[error("{lists} list numbers for {rows} vectors")]
     ListCount {
-        /// Vectors passed.
+        /// Number of vectors.
         rows: usize,
-        /// List numbers passed.
+        /// Number of list numbers.
         lists: usize,
     },
     /// The coarse quantizer failed.
@@ -264,68 +280,69 @@ pub enum AddError {
     /// The lists could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The index, or one inside it, cannot add.
+    /// The index, or an index inside it, cannot add.
     #[error(transparent)]
     Unable(#[from] Unable),
 }
 
-/// Why a search failed.
+/// An error of a search.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SearchError {
-    /// The index has learnt nothing yet.
+    /// The index is not trained.
     #[error("the index is not trained")]
     NotTrained,
     /// Unusable queries.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// A parameter the index has no use for: an error, since ignoring it would change the answer behind the caller's back.
+    /// A parameter that the index does not support. It is an error because ignoring it would
+    /// silently change the results.
     #[error("{index} does not take the search parameter {param}")]
     UnsupportedParam {
-        /// Its name: a field of [`SearchParams`](crate::SearchParams), or one that no component of
-        /// the index declares.
+        /// The name of the parameter: a field of [`SearchParams`](crate::SearchParams), or a name
+        /// that no component of the index declares.
         param: Cow<'static, str>,
-        /// The index's kind.
+        /// The kind of the index.
         index: &'static str,
     },
-    /// A parameter out of its range.
+    /// The value of a parameter is out of range.
     #[error("{param} must be {must}, not {found}")]
     InvalidParam {
         /// The parameter.
         param: Cow<'static, str>,
-        /// Its range.
+        /// The range of the parameter.
         must: Cow<'static, str>,
-        /// What was given.
+        /// The value that was given.
         found: String,
     },
-    /// A probe that names no list.
+    /// A probe of a list that does not exist.
     #[error("query {row} probes list {list}, but there are {nlist} lists")]
     NoSuchList {
-        /// The query.
+        /// Index of the query.
         row: usize,
-        /// The list named.
+        /// The list number.
         list: ListNo,
-        /// How many lists there are.
+        /// Number of lists in the index.
         nlist: usize,
     },
-    /// Lists and coarse distances that do not divide into rows of probes.
-    #[error("{lists} lists and {distances} coarse distances do not make rows of {nprobe} probes")]
+    /// The numbers of lists and coarse distances do not divide into rows of probes.
+    #[error("{lists} lists and {distances} coarse distances do not divide into rows of {nprobe} probes")]
     Probes {
-        /// Probes of a row.
+        /// Number of probes per row.
         nprobe: usize,
-        /// Lists passed.
+        /// Number of lists passed.
         lists: usize,
-        /// Coarse distances passed.
+        /// Number of coarse distances passed.
         distances: usize,
     },
-    /// Probes, sinks and queries differ in number.
+    /// The number of probe rows, sinks or per-query parameters is not the number of queries.
     #[error("{found} rows of {what} for {queries} queries")]
     Count {
-        /// What was passed beside the queries.
+        /// What was passed along with the queries.
         what: &'static str,
-        /// How many of them.
+        /// Number of items passed.
         found: usize,
-        /// How many queries.
+        /// Number of queries.
         queries: usize,
     },
     /// The caller cancelled.
@@ -334,16 +351,16 @@ pub enum SearchError {
     /// The lists could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A refining index could not get a vector back.
+    /// A refining index could not reconstruct a vector.
     #[error(transparent)]
     Reconstruct(#[from] ReconstructError),
-    /// The index, or one inside it, lacks an ability.
+    /// The index, or an index inside it, lacks an ability.
     #[error(transparent)]
     Unable(#[from] Unable),
 }
 
 impl SearchError {
-    /// A parameter out of its range.
+    /// Creates [`InvalidParam`](Self::InvalidParam), the error for a value that is out of range.
     pub fn invalid(
         param: impl Into<Cow<'static, str>>,
         must: impl Into<Cow<'static, str>>,
@@ -359,33 +376,34 @@ impl From<Cancelled> for SearchError {
     }
 }
 
-/// Why a vector could not be reconstructed.
+/// An error of reconstructing a vector.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReconstructError {
     /// No entry has the id.
     #[error("there is no vector with id {0}")]
     NoSuchId(Id),
-    /// The index has learnt nothing yet.
+    /// The index is not trained.
     #[error("the index is not trained")]
     NotTrained,
-    /// The output slice has another length than the dimension.
-    #[error("{found} places for a vector of {expected} dimensions")]
+    /// The length of the output is not that of the vectors.
+    #[error("the output has {found} elements, but the vectors have {expected}")]
     OutputLength {
-        /// The dimension.
+        /// Number of elements of the vectors.
         expected: usize,
-        /// The length of the slice.
+        /// Length of the output.
         found: usize,
     },
     /// The lists could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The index, or one inside it, cannot reconstruct.
+    /// The index, or an index inside it, cannot reconstruct.
     #[error(transparent)]
     Unable(#[from] Unable),
 }
 
-/// Why vectors could not be removed or updated. The index is as it was, unless a store failed half way.
+/// An error of removing or updating vectors. The index is as it was before, unless a store failed
+/// half way.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
@@ -395,13 +413,14 @@ pub enum EditError {
     /// No entry has the id.
     #[error("there is no vector with id {0}")]
     NoSuchId(Id),
-    /// An array direct map was asked for, and an id is negative or far beyond the number of vectors.
+    /// An array direct map was requested, but an id is negative or far larger than the number of
+    /// vectors.
     #[error("an array direct map is for ids that count up from 0, not for {0}")]
     NotForArray(Id),
-    /// An id named twice in one update.
-    #[error("id {0} stands twice in the update")]
+    /// An id occurs twice in one update.
+    #[error("id {0} occurs twice in the update")]
     TwiceNamed(Id),
-    /// The index has learnt nothing yet.
+    /// The index is not trained.
     #[error("the index is not trained")]
     NotTrained,
     /// The lists could not be read or written.
@@ -410,27 +429,27 @@ pub enum EditError {
     /// The new vectors could not be added.
     #[error(transparent)]
     Add(#[from] AddError),
-    /// The index, or one inside it, cannot do this.
+    /// The index, or an index inside it, lacks the ability.
     #[error(transparent)]
     Unable(#[from] Unable),
 }
 
-/// Why two indexes could not be merged. Both are as they were.
+/// An error of merging two indexes, or of copying a subset. Both indexes are as they were before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// The indexes differ in something that decides what a code means.
+    /// The indexes differ in something that determines the meaning of codes.
     #[error("the indexes differ in {0}")]
     Incompatible(&'static str),
-    /// A subset that cannot be.
-    #[error("no such part of an index: {what}, not {found}")]
+    /// The subset is invalid.
+    #[error("invalid subset: expected {what}, found {found}")]
     Subset {
-        /// What it must be.
+        /// The expected kind of value.
         what: &'static str,
-        /// What was asked for.
+        /// The requested subset.
         found: String,
     },
-    /// An id of the other index plus the shift is no `i64`.
+    /// An id of the other index plus the shift does not fit in an `i64`.
     #[error("id {id} plus {shift} overflows")]
     IdOverflow {
         /// The id.
@@ -444,60 +463,61 @@ pub enum MergeError {
     /// The lists could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The index, or one inside it, cannot merge.
+    /// The index, or an index inside it, cannot merge.
     #[error(transparent)]
     Unable(#[from] Unable),
 }
 
-/// Why a part of an index could not be put in the place of another. The index is as it was.
+/// An error of replacing a part of an index. The index is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplaceError {
-    /// The index has learnt nothing yet.
+    /// The index is not trained.
     #[error("the index is not trained")]
     NotTrained,
-    /// Another number of lists.
+    /// The other part has another number of lists.
     #[error("{found} lists for an index of {expected}")]
     ListCount {
-        /// Lists of the index.
+        /// Number of lists of the index.
         expected: usize,
-        /// Lists of the other part.
+        /// Number of lists of the other part.
         found: usize,
     },
-    /// A quantizer of other vectors.
+    /// The quantizer has another dimension.
     #[error("a quantizer of {found} dimensions for an index of {expected}")]
     Dim {
-        /// The index's dimension.
+        /// Dimension of the index.
         expected: usize,
-        /// The quantizer's.
+        /// Dimension of the quantizer.
         found: usize,
     },
-    /// A quantizer that was trained for another metric.
-    #[error("a quantizer for {found} in an index for {expected}")]
+    /// The quantizer was trained for another metric.
+    #[error("a quantizer for the metric {found} in an index with the metric {expected}")]
     Metric {
-        /// The index's metric.
+        /// Metric of the index.
         expected: Metric,
-        /// The quantizer's.
+        /// Metric of the quantizer.
         found: Metric,
     },
-    /// The index holds vectors that stand in lists around other centroids.
-    #[error("the index holds {len} vectors, and the centroid of list {list} is another one: reset it first")]
+    /// The quantizer has other centroids, but the index holds vectors.
+    #[error("the index holds {len} vectors, and list {list} would get another centroid: reset the index first")]
     Centroid {
-        /// Vectors in the index.
+        /// Number of vectors in the index.
         len: usize,
         /// The first list whose centroid differs.
         list: ListNo,
     },
-    /// A centroid with a NaN or an infinity.
+    /// A centroid holds a NaN or an infinity.
     #[error("the centroid of list {list} holds a NaN or an infinity")]
     NonFinite {
         /// The list.
         list: ListNo,
     },
-    /// A quantizer without a factory token, such as that of a standalone index: an index with it could not be named, nor read from a file.
-    #[error("a quantizer that has no factory token")]
+    /// A quantizer without a factory token, such as that of a standalone index. An index with it
+    /// would have no factory string and could not be read from a file.
+    #[error("the quantizer has no factory token")]
     Nameless,
-    /// The quantizer cannot give its lists other numbers.
+    /// The quantizer cannot renumber its lists.
     #[error("the quantizer {quantizer} cannot renumber its lists")]
     FixedNumbers {
         /// The factory token of the quantizer.
@@ -506,21 +526,21 @@ pub enum ReplaceError {
     /// The codec could not be bound to the new centroids.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// Not every list named once.
-    #[error("the order names list {list} a second time, or it is not there: {nlist} lists, each once")]
+    /// The order does not name every list exactly once.
+    #[error("the order must name each of the {nlist} lists once, but list {list} is repeated or does not exist")]
     Order {
         /// The list.
         list: ListNo,
-        /// How many lists there are.
+        /// Number of lists in the index.
         nlist: usize,
     },
-    /// The index has an array direct map, and the ids in the lists are not for one.
+    /// The index has an array direct map, but the ids in the lists do not count up from 0.
     #[error("an array direct map is for ids that count up from 0, not for {0}")]
     NotForArray(Id),
-    /// The kind of the part does not work with the index.
+    /// The new part does not work with the index.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The index, or one inside it, has no such part.
+    /// The index, or an index inside it, has no such part.
     #[error(transparent)]
     Unable(#[from] Unable),
     /// The lists could not be read or written, or are laid out for another codec.
@@ -528,32 +548,32 @@ pub enum ReplaceError {
     Store(#[from] StoreError),
 }
 
-/// Why standalone codes could not be made or read.
+/// An error of encoding or decoding standalone codes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodeError {
     /// Unusable vectors or ids.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The index has learnt nothing yet.
+    /// The index is not trained.
     #[error("the index is not trained")]
     NotTrained,
-    /// The bytes do not divide into codes.
+    /// The length is not a multiple of the code size.
     #[error("{found} bytes do not divide into codes of {code_size}")]
     Length {
-        /// Bytes of a code.
+        /// Code size in bytes.
         code_size: usize,
-        /// Bytes given.
+        /// Number of bytes given.
         found: usize,
     },
-    /// A code names a list that is not there.
+    /// A code names a list that does not exist.
     #[error("code {code} names list {list}, but there are {nlist} lists")]
     NoSuchList {
-        /// Number of the code.
+        /// Index of the code.
         code: usize,
-        /// The list it names.
+        /// The list number.
         list: u64,
-        /// How many lists there are.
+        /// Number of lists in the index.
         nlist: usize,
     },
     /// Reading or assigning failed.
@@ -562,48 +582,48 @@ pub enum CodeError {
     /// The vectors could not be added.
     #[error(transparent)]
     Add(#[from] AddError),
-    /// The index, or one inside it, has no standalone codes.
+    /// The index, or an index inside it, does not support standalone codes.
     #[error(transparent)]
     Unable(#[from] Unable),
 }
 
-/// Why a specification cannot become an index.
+/// An error of building an index from a specification.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The kind does not work with the metric.
+    /// The component does not support the metric.
     #[error("{kind} does not support the metric {metric}")]
     Metric {
-        /// The factory token of the kind.
+        /// The factory token of the component.
         kind: String,
         /// The metric.
         metric: Metric,
     },
-    /// The kind does not work with the dimension.
+    /// The component does not support the dimension.
     #[error("{kind} does not work in {dim} dimensions: {why}")]
     Dim {
-        /// The factory token of the kind.
+        /// The factory token of the component.
         kind: String,
         /// The dimension.
         dim: usize,
-        /// What it needs.
+        /// The reason.
         why: String,
     },
-    /// The wrapped index lacks an ability that the wrapper lives on.
-    #[error("{wrapper} cannot wrap it: {unable}")]
+    /// The wrapped index lacks an ability that the wrapper needs.
+    #[error("{wrapper} cannot wrap the index: {unable}")]
     Unable {
         /// The factory token of the wrapper.
         wrapper: String,
-        /// What is missing.
+        /// The missing ability.
         unable: Unable,
     },
-    /// Something about the machine or the process is not as the index needs it.
+    /// The machine or the environment of the process does not meet the needs of the index.
     #[error("{0}")]
     Environment(String),
 }
 
 impl BuildError {
-    /// The factory token of the kind that refuses, if it is one that does.
+    /// Returns the factory token of the component that caused the error, if there is one.
     pub fn kind(&self) -> Option<&str> {
         match self {
             Self::Metric { kind, .. } | Self::Dim { kind, .. } => Some(kind),
@@ -613,14 +633,14 @@ impl BuildError {
     }
 }
 
-/// Why parts do not make an index.
+/// An error of assembling an index from parts.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartsError {
-    /// Parts that do not fit together, or a value that cannot be.
+    /// Parts that do not match, or an invalid value.
     #[error("{0}")]
     Mismatch(String),
-    /// A part does not work with the dimension or the metric.
+    /// A part does not support the dimension or the metric.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The codec could not be bound to the centroids.
@@ -631,84 +651,84 @@ pub enum PartsError {
     Store(#[from] StoreError),
 }
 
-/// Why bytes are not what they claim to be.
+/// An error of decoding bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The bytes end too early.
     #[error("{what}: {needed} bytes are needed and {left} are left")]
     Truncated {
-        /// What was being read.
+        /// The item that was being read.
         what: &'static str,
-        /// Bytes it needs.
+        /// Number of bytes that the item needs.
         needed: u64,
-        /// Bytes there are.
+        /// Number of bytes left.
         left: u64,
     },
-    /// Bytes are left over where none should be.
+    /// Bytes are left over at the end.
     #[error("{what}: {left} bytes too many")]
     Trailing {
-        /// What was being read.
+        /// The item that was being read.
         what: &'static str,
-        /// Bytes left over.
+        /// Number of bytes left over.
         left: u64,
     },
-    /// A kind's own fields do not decode.
+    /// The fields of a node do not decode.
     #[error("the fields of {tag} do not decode: {why}")]
     Meta {
-        /// The node's tag.
+        /// The tag of the node.
         tag: String,
-        /// What the decoder says.
+        /// The message of the decoder.
         why: String,
     },
     /// No row of the registry has the tag.
-    #[error("no {what} is known by the tag '{tag}' (known: {known})")]
+    #[error("unknown {what} tag '{tag}' (known: {known})")]
     UnknownTag {
-        /// The sort of thing: codec, store, ...
+        /// The kind of component: codec, store, ...
         what: &'static str,
         /// The tag.
         tag: String,
-        /// The tags there are.
+        /// The known tags.
         known: String,
     },
-    /// A node of a later version than this library reads.
+    /// A node has a later version than this library reads.
     #[error("{tag} has version {found}; this library reads up to {supported}")]
     Version {
-        /// The node's tag.
+        /// The tag of the node.
         tag: String,
-        /// Its version.
+        /// The version of the node.
         found: u16,
-        /// The newest version known.
+        /// The newest supported version.
         supported: u16,
     },
-    /// A node lacks an array or a child.
+    /// A node lacks a field, an array or a child.
     #[error("{tag} has no {what} '{name}'")]
     Missing {
-        /// The node's tag.
+        /// The tag of the node.
         tag: String,
-        /// Array or child.
+        /// The kind of item: field, array or child.
         what: &'static str,
-        /// Its name.
+        /// The name of the item.
         name: String,
     },
-    /// A value that cannot be.
+    /// A value is invalid.
     #[error("{tag}: {what}")]
     Value {
-        /// The node's tag, or the part of the file.
+        /// The tag of the node, or the part of the file.
         tag: String,
-        /// What is wrong.
+        /// The fault.
         what: String,
     },
-    /// Bytes that could not be had: a file that is read only when they are asked for has failed.
+    /// Bytes could not be read: a file that is read lazily has failed.
     #[error("{what} cannot be read")]
     Read {
         /// The part of the file.
         what: String,
-        /// Why not.
+        /// The cause.
         #[source]
         why: Source,
     },
-    /// A section whose bytes do not have the checksum that the file says.
+    /// The bytes of a section do not match the checksum in the file.
     #[error("the checksum of {what} is wrong: the bytes are damaged")]
     Checksum {
         /// The part of the file.
@@ -717,40 +737,40 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// A value that cannot be.
+    /// Creates [`Value`](Self::Value), the error for an invalid value.
     pub fn value(tag: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Value { tag: tag.into(), what: what.into() }
     }
 }
 
-/// Why a knob could not be turned.
+/// An error of setting a knob.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KnobError {
     /// No part has a knob of that name.
     #[error("there is no knob '{name}'; there are: {known}")]
     Unknown {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: String,
     },
-    /// The value is of the wrong type or out of range.
+    /// The value has the wrong type or is out of range.
     #[error("{name} must be {must}, not {found}")]
     Value {
         /// The knob.
         name: String,
-        /// Its range.
+        /// The range of the knob.
         must: String,
-        /// What was given.
+        /// The value that was given.
         found: String,
     },
-    /// A path at which no part stands.
+    /// No part has that path.
     #[error("there is no part '{path}'; there are: {known}")]
     NoSuchPart {
-        /// The path asked for.
+        /// The requested path.
         path: String,
-        /// The paths there are.
+        /// The known paths.
         known: String,
     },
     /// The knob can be set only before training.
@@ -759,7 +779,7 @@ pub enum KnobError {
         /// The knob.
         name: String,
     },
-    /// Text that is no `name=value`.
+    /// The text does not have the form `name=value`.
     #[error("'{0}' is not of the form name=value")]
     Syntax(String),
 }

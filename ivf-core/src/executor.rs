@@ -1,27 +1,29 @@
-//! Who runs a loop: the caller's thread, or a pool.
+//! Executors, which run the tasks of a parallel loop on the caller's thread or on a thread pool.
 
 use std::sync::Mutex;
 
-/// Runs the independent turns of a loop, on as many threads as it likes.
+/// An executor of the independent tasks of a loop, on any number of threads.
 ///
-/// No result of this library depends on how many. `ivf-cpu` has the one on rayon; [`Inline`] is the caller's own thread.
+/// No result of this library depends on the number of threads. `ivf-cpu` has an executor that uses
+/// rayon; [`Inline`] runs everything on the caller's own thread.
 ///
 /// ```
 /// use ivf_core::executor::{Executor, Inline, map};
 /// assert_eq!(map(&Inline, 3, |i| i * i), vec![0, 1, 4]);
 /// ```
 pub trait Executor: Send + Sync {
-    /// How many turns may run at the same time; at least 1. Loops cut their work by it.
+    /// Returns the maximum number of tasks that run at the same time, at least 1. Loops divide
+    /// their work by it.
     fn threads(&self) -> usize;
 
-    /// Calls `turn(i)` once for each `i` in `0..n`, in any order, and returns when all are done.
+    /// Calls `turn(i)` once for each `i` in `0..n`, in any order. Returns when all calls are done.
     ///
     /// # Panics
-    /// If a turn panics.
+    /// If a call of `turn` panics.
     fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync));
 }
 
-/// The caller's own thread.
+/// An executor that runs everything on the caller's own thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inline;
 
@@ -35,7 +37,7 @@ impl Executor for Inline {
     }
 }
 
-/// `turn(i)` for each `i` in `0..n`, the results in order.
+/// Calls `turn(i)` for each `i` in `0..n`, and returns the results in order.
 pub fn map<T: Send>(executor: &dyn Executor, n: usize, turn: impl Fn(usize) -> T + Sync) -> Vec<T> {
     if executor.threads() == 1 || n <= 1 {
         return (0..n).map(turn).collect();
@@ -44,11 +46,12 @@ pub fn map<T: Send>(executor: &dyn Executor, n: usize, turn: impl Fn(usize) -> T
     executor.for_each(n, &|i| *lock(&slots[i]) = Some(turn(i)));
     slots
         .into_iter()
-        .map(|slot| slot.into_inner().unwrap_or_else(|p| p.into_inner()).expect("every turn ran"))
+        .map(|slot| slot.into_inner().unwrap_or_else(|p| p.into_inner()).expect("every task has run"))
         .collect()
 }
 
-/// `turn(i, items[i])` for each item, the results in order: the way to hand each turn its own `&mut`.
+/// Calls `turn(i, items[i])` for each item, and returns the results in order. It serves to pass
+/// each task its own `&mut`.
 pub fn map_items<I: Send, T: Send>(
     executor: &dyn Executor,
     items: Vec<I>,
@@ -58,17 +61,17 @@ pub fn map_items<I: Send, T: Send>(
         return items.into_iter().enumerate().map(|(i, item)| turn(i, item)).collect();
     }
     let items: Vec<Mutex<Option<I>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
-    map(executor, items.len(), |i| turn(i, lock(&items[i]).take().expect("a turn runs once")))
+    map(executor, items.len(), |i| turn(i, lock(&items[i]).take().expect("a task runs once")))
 }
 
-/// Cuts `0..n` into at most `parts` ranges of nearly equal length, none empty.
+/// Divides `0..n` into at most `parts` ranges of nearly equal length, none of which is empty.
 pub fn split(n: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
     let parts = parts.clamp(1, n.max(1));
     (0..parts).map(|i| n * i / parts..n * (i + 1) / parts).filter(|range| !range.is_empty()).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A poisoned slot belongs to a turn that panicked, and that panic is on its way to the caller.
+    // A poisoned slot belongs to a task that panicked. That panic propagates to the caller.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 

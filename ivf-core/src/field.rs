@@ -1,20 +1,20 @@
-//! The fields of a node: named, typed values that anybody can read.
+//! The fields of a node: named, typed values that any program can read.
 //!
-//! A kind declares its fields once, as a [`Schema`]: the names, their types, and the order in which
-//! version 1 of the index file wrote them. [`Node::with`](crate::Node::with) writes a field,
-//! [`StoredNode::fields`](crate::StoredNode::fields) reads them all and checks names and types.
+//! Each kind of node declares its fields once, as a [`Schema`]: the names, their types, and the
+//! order in which version 1 of the index file stored them. [`Node::with`](crate::Node::with) writes
+//! a field. [`StoredNode::fields`](crate::StoredNode::fields) reads all fields and checks their
+//! names and types.
 
 use crate::error::DecodeError;
 use crate::metric::Metric;
-use crate::wire::Reader;
 use std::fmt;
 
-/// One value.
+/// A single value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     /// True or false.
     Bool(bool),
-    /// A whole number, 0 or more.
+    /// A whole number, at least 0.
     UInt(u64),
     /// A whole number.
     Int(i64),
@@ -42,14 +42,14 @@ impl fmt::Display for Scalar {
             Self::UInt(value) => value.fmt(f),
             Self::Int(value) => value.fmt(f),
             Self::Float(value) => value.fmt(f),
-            // It may come from a file: nothing of it may command a terminal.
+            // The text may come from a file, so it must not pass control sequences to a terminal.
             Self::Text(value) => write!(f, "\"{}\"", value.escape_debug()),
             Self::Metric(value) => value.fmt(f),
         }
     }
 }
 
-/// A scalar as itself, a list in brackets: `16`, `"PQ8"`, `[1, 2]`. Text is escaped.
+/// Prints a scalar as itself and a list in brackets: `16`, `"PQ8"`, `[1, 2]`. Text is escaped.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,12 +94,12 @@ scalars! {
     Metric => |value| Scalar::Metric(value),
 }
 
-/// What can be read from a field.
+/// A type that can be read from a field.
 pub trait FromValue: Sized {
-    /// What the value must be, for an error: "a whole number".
+    /// Description of the expected value, for error messages: "a whole number".
     const WHAT: &'static str;
 
-    /// The value, if the field holds one of this type.
+    /// Returns the value, or `None` if the field holds a value of another type.
     fn from_value(value: &Value) -> Option<Self>;
 }
 
@@ -126,7 +126,7 @@ from_values! {
     bool, "true or false", "a list of truth values", Scalar::Bool(value) => Some(*value);
     u64, "a whole number", "a list of whole numbers", Scalar::UInt(value) => Some(*value);
     u32, "a whole number below 2^32", "a list of whole numbers below 2^32", Scalar::UInt(value) => u32::try_from(*value).ok();
-    usize, "a whole number that fits memory", "a list of whole numbers that fit memory", Scalar::UInt(value) => usize::try_from(*value).ok();
+    usize, "a whole number that fits in a usize", "a list of whole numbers that fit in a usize", Scalar::UInt(value) => usize::try_from(*value).ok();
     i64, "a whole number", "a list of whole numbers", Scalar::Int(value) => Some(*value);
     f64, "a number", "a list of numbers", Scalar::Float(value) => Some(*value);
     f32, "a number", "a list of numbers", Scalar::Float(value) => Some(*value as f32);
@@ -134,17 +134,17 @@ from_values! {
     Metric, "a metric", "a list of metrics", Scalar::Metric(value) => Some(*value);
 }
 
-/// Named values, in the order in which they were added. No name occurs twice.
+/// Named values, in the order in which they were added. Names are unique.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields(Vec<(String, Value)>);
 
 impl Fields {
-    /// No fields.
+    /// Creates an empty set of fields.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a field.
+    /// Sets a field, and replaces its value if the name is already there.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         let value = value.into();
         match self.0.iter_mut().find(|(known, _)| known == name) {
@@ -158,28 +158,28 @@ impl Fields {
         self.0.push((name, value));
     }
 
-    /// Forgets a field, and gives its value.
+    /// Removes a field and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.remove(at).1)
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// The fields in order.
+    /// Iterates over the fields in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// How many there are.
+    /// Returns the number of fields.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// True if there are none.
+    /// Returns true if there are no fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -191,13 +191,13 @@ impl Fields {
 pub enum FieldType {
     /// True or false.
     Bool,
-    /// A whole number, 0 or more.
+    /// A whole number, at least 0.
     UInt,
     /// A whole number.
     Int,
-    /// A number; version 1 of the file kept 64 bits.
+    /// A number. Version 1 of the file stored it in 64 bits.
     Float,
-    /// A number; version 1 of the file kept 32 bits.
+    /// A number. Version 1 of the file stored it in 32 bits.
     Float32,
     /// A string.
     Text,
@@ -205,55 +205,56 @@ pub enum FieldType {
     Texts,
     /// A metric.
     Metric,
-    /// One of these words; version 1 of the file kept its place among them.
+    /// One of these words. Version 1 of the file stored the index of the word.
     Word(&'static [&'static str]),
 }
 
 /// The declaration of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field {
-    /// Its name.
+    /// Name of the field.
     pub name: &'static str,
-    /// Its type.
+    /// Type of the field.
     pub kind: FieldType,
-    presence: Presence,
+    pub(crate) presence: Presence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Presence {
+pub(crate) enum Presence {
     Always,
-    /// Not in files of version 1; absent fields have the kind's default.
+    /// Not in files of version 1. If absent, the field has the default of its kind of node.
     SinceVersion2,
-    /// Present or absent together with the other fields of the group, which ends the fields of
-    /// version 1.
+    /// Present or absent together with the other fields of the group. The group comes last among
+    /// the fields of version 1.
     Group,
 }
 
 impl Field {
-    /// A field that is always there.
+    /// Declares a field that is always present.
     pub const fn new(name: &'static str, kind: FieldType) -> Self {
         Self { name, kind, presence: Presence::Always }
     }
 
-    /// A field that files of version 1 do not have, and that may be absent.
+    /// Declares a field that may be absent, and that files of version 1 do not have.
     pub const fn since_version_2(name: &'static str, kind: FieldType) -> Self {
         Self { name, kind, presence: Presence::SinceVersion2 }
     }
 
-    /// A field of the group of optional fields, which are all there or all absent. Version 1 of the
-    /// file kept one byte for the group.
+    /// Declares a field of the group of optional fields, which are all present or all absent.
+    /// Version 1 of the file stored one byte for the group.
     pub const fn grouped(name: &'static str, kind: FieldType) -> Self {
         Self { name, kind, presence: Presence::Group }
     }
 }
 
-/// The fields of a kind, in the order in which version 1 of the index file wrote them.
+/// The fields of a kind of node, in the order in which version 1 of the index file stored them.
 pub type Schema = [Field];
 
-/// Checks that the fields are those of the schema: no other name, none missing, each of its type.
+/// Checks fields against a schema: no unknown field, none missing, and each of the declared type.
 ///
 /// # Errors
-/// [`DecodeError::Missing`] or [`DecodeError::Value`].
+/// [`DecodeError::Missing`] for a missing field, or [`DecodeError::Value`] for an unknown one or
+/// one of another type.
 pub fn check_fields(tag: &str, fields: &Fields, schema: &Schema) -> Result<(), DecodeError> {
     for (name, value) in fields.iter() {
         let fault = |what: String| DecodeError::value(tag, what);
@@ -281,59 +282,6 @@ pub fn check_fields(tag: &str, fields: &Fields, schema: &Schema) -> Result<(), D
     Ok(())
 }
 
-/// The fields that version 1 of the index file wrote: in the order of the schema, without names,
-/// integers of fixed size.
-///
-/// # Errors
-/// [`DecodeError::Meta`] if the bytes are others.
-pub fn decode_version_1(tag: &str, bytes: &[u8], schema: &Schema) -> Result<Fields, DecodeError> {
-    let decode = || -> Result<Fields, DecodeError> {
-        let mut reader = Reader::new("the fields", bytes);
-        let mut fields = Fields::new();
-        let of = |presence| schema.iter().filter(move |field: &&Field| field.presence == presence);
-        for field in of(Presence::Always) {
-            fields.set(field.name, field.kind.decode_version_1(&mut reader)?);
-        }
-        if of(Presence::Group).next().is_some() && flag(&mut reader)? {
-            for field in of(Presence::Group) {
-                fields.set(field.name, field.kind.decode_version_1(&mut reader)?);
-            }
-        }
-        reader.finish()?;
-        Ok(fields)
-    };
-    decode().map_err(|error| DecodeError::Meta { tag: tag.to_owned(), why: error.to_string() })
-}
-
-fn flag(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(DecodeError::value("the fields", format!("a flag of {other}"))),
-    }
-}
-
-fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
-    let len = reader.u64()?;
-    let bytes = reader.bytes(usize::try_from(len).unwrap_or(usize::MAX))?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::value("the fields", "a string is not UTF-8"))
-}
-
-/// The metrics by the numbers that version 1 of the file gave them; number 5 is [`Metric::Lp`],
-/// with its exponent.
-const METRICS: [Option<Metric>; 10] = [
-    Some(Metric::L2),
-    Some(Metric::InnerProduct),
-    Some(Metric::Cosine),
-    Some(Metric::L1),
-    Some(Metric::Linf),
-    None,
-    Some(Metric::Canberra),
-    Some(Metric::BrayCurtis),
-    Some(Metric::JensenShannon),
-    Some(Metric::Jaccard),
-];
-
 impl FieldType {
     fn fits(self, value: &Value) -> bool {
         match (self, value) {
@@ -347,39 +295,6 @@ impl FieldType {
             (Self::Texts, Value::List(values)) => values.iter().all(|value| matches!(value, Scalar::Text(_))),
             _ => false,
         }
-    }
-
-    fn decode_version_1(self, reader: &mut Reader<'_>) -> Result<Value, DecodeError> {
-        let fault = |what: String| DecodeError::value("the fields", what);
-        Ok(match self {
-            Self::Bool => flag(reader)?.into(),
-            Self::UInt => reader.u64()?.into(),
-            Self::Int => reader.i64()?.into(),
-            Self::Float => f64::from_bits(reader.u64()?).into(),
-            Self::Float32 => reader.f32()?.into(),
-            Self::Text => text(reader)?.into(),
-            Self::Texts => {
-                // A string takes at least the 8 bytes of its length.
-                let count = reader.u64()?;
-                if count > (reader.left() / 8) as u64 {
-                    return Err(fault(format!("a list of {count} strings")));
-                }
-                (0..count).map(|_| text(reader)).collect::<Result<Vec<String>, _>>()?.into()
-            }
-            Self::Metric => {
-                let number = reader.u32()?;
-                match METRICS.get(number as usize) {
-                    Some(Some(metric)) => (*metric).into(),
-                    Some(None) => Metric::Lp(reader.f32()?).into(),
-                    None => return Err(fault(format!("a metric of number {number}"))),
-                }
-            }
-            Self::Word(words) => {
-                let number = reader.u32()?;
-                let word = words.get(number as usize);
-                word.map(|word| Value::from(*word)).ok_or_else(|| fault(format!("a word of number {number}")))?
-            }
-        })
     }
 }
 
@@ -398,7 +313,7 @@ impl fmt::Display for FieldType {
     }
 }
 
-/// The fields of a node that was read: checked against the kind's schema.
+/// The fields of a node that was read, checked against the schema of its kind.
 #[derive(Debug)]
 pub struct NodeFields<'n> {
     pub(crate) tag: &'n str,
@@ -406,10 +321,11 @@ pub struct NodeFields<'n> {
 }
 
 impl NodeFields<'_> {
-    /// A field that the schema says is there.
+    /// Returns a field that must be present.
     ///
     /// # Errors
-    /// [`DecodeError::Missing`], or [`DecodeError::Value`] if it does not fit the type.
+    /// [`DecodeError::Missing`] if the field is absent, or [`DecodeError::Value`] if its value does
+    /// not fit the type.
     pub fn get<T: FromValue>(&self, name: &str) -> Result<T, DecodeError> {
         self.opt(name)?.ok_or_else(|| DecodeError::Missing {
             tag: self.tag.to_owned(),
@@ -418,24 +334,25 @@ impl NodeFields<'_> {
         })
     }
 
-    /// A field that may be absent.
+    /// Returns a field that may be absent.
     ///
     /// # Errors
-    /// [`DecodeError::Value`] if it does not fit the type.
+    /// [`DecodeError::Value`] if the value does not fit the type.
     pub fn opt<T: FromValue>(&self, name: &str) -> Result<Option<T>, DecodeError> {
         let Some(value) = self.fields.value(name) else { return Ok(None) };
         let fault = || DecodeError::value(self.tag, format!("the field '{name}' must be {}", T::WHAT));
         T::from_value(value).map(Some).ok_or_else(fault)
     }
 
-    /// The field `name` as a dimension: from 1 to [`MAX_DIM`](crate::MAX_DIM).
+    /// Returns the field `name` as a dimension, from 1 to [`MAX_DIM`](crate::MAX_DIM).
     ///
     /// # Errors
-    /// [`DecodeError::Missing`], or [`DecodeError::Value`].
+    /// [`DecodeError::Missing`] if the field is absent, or [`DecodeError::Value`] if it is not a
+    /// valid dimension.
     pub fn dim(&self, name: &str) -> Result<usize, DecodeError> {
         let dim = self.get::<u64>(name)?;
         let known = usize::try_from(dim).ok().filter(|dim| (1..=crate::rows::MAX_DIM).contains(dim));
-        known.ok_or_else(|| DecodeError::value(self.tag, format!("{name} is {dim}, which cannot be")))
+        known.ok_or_else(|| DecodeError::value(self.tag, format!("{name} is {dim}, which is not a valid dimension")))
     }
 }
 
@@ -455,49 +372,16 @@ mod tests {
         Field::grouped("store", Text),
     ];
 
-    fn version_1(metric: &[u8], with_group: bool) -> Vec<u8> {
-        let mut bytes = 7_u64.to_le_bytes().to_vec();
-        bytes.extend(metric);
-        bytes.extend(1_u32.to_le_bytes());
-        bytes.extend(1_u64.to_le_bytes());
-        bytes.extend(2_u64.to_le_bytes());
-        bytes.extend(b"RR");
-        bytes.extend(2.5_f32.to_le_bytes());
-        bytes.push(with_group.into());
-        if with_group {
-            bytes.extend(9_u64.to_le_bytes());
-            bytes.extend(5_u64.to_le_bytes());
-            bytes.extend(b"array");
-        }
-        bytes
-    }
-
-    #[test]
-    fn fields_of_version_1_get_their_names() {
-        let lp = [&5_u32.to_le_bytes()[..], &3_f32.to_le_bytes()].concat();
-        let fields = decode_version_1("t", &version_1(&lp, true), SCHEMA).unwrap();
-        check_fields("t", &fields, SCHEMA).unwrap();
-        let shown: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(
-            shown.join(" "),
-            "dim=7 metric=lp:3 mode=\"queries\" tokens=[\"RR\"] factor=2.5 next_id=9 store=\"array\""
-        );
-        let ip = 1_u32.to_le_bytes();
-        let fields = decode_version_1("t", &version_1(&ip, false), SCHEMA).unwrap();
-        assert_eq!(fields.value("metric"), Some(&Metric::InnerProduct.into()));
-        assert!(fields.value("store").is_none());
-        check_fields("t", &fields, SCHEMA).unwrap();
-        let whole = version_1(&ip, true);
-        for cut in 0..whole.len() {
-            assert!(decode_version_1("t", &whole[..cut], SCHEMA).is_err(), "{cut}");
-        }
-        assert!(decode_version_1("t", &[&whole[..], &[0]].concat(), SCHEMA).is_err());
-        assert!(decode_version_1("t", &version_1(&10_u32.to_le_bytes(), false), SCHEMA).is_err());
-    }
-
     #[test]
     fn fields_that_are_not_those_of_the_schema_are_refused() {
-        let good = decode_version_1("t", &version_1(&0_u32.to_le_bytes(), true), SCHEMA).unwrap();
+        let mut good = Fields::new();
+        good.set("dim", 7_u64);
+        good.set("metric", Metric::L2);
+        good.set("mode", "queries");
+        good.set("tokens", vec!["RR".to_owned()]);
+        good.set("factor", 2.5_f32);
+        good.set("next_id", 9_u64);
+        good.set("store", "array");
         let faulty = |change: fn(&mut Fields)| {
             let mut fields = good.clone();
             change(&mut fields);

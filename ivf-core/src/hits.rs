@@ -1,14 +1,15 @@
-//! Results as the caller gets them.
+//! The results of searches.
 
 use crate::id::{Id, Location};
 use crate::metric::Metric;
 use crate::report::SearchStats;
 use crate::sink::Sink;
 
-/// The results of a batch of queries: for each query its ids and distances, nearest first, as many as there are.
+/// The results of a batch of queries: the ids and distances of each query, nearest first.
 ///
-/// Rows are ragged: a query that finds fewer than k has a shorter row, and nothing is padded. Distances are the metric's own
-/// (a similarity is large for near vectors). Entries of equal distance are in the order of their ids.
+/// Rows are ragged: a query that finds fewer than k results has a shorter row, and nothing is
+/// padded. Distances are values of the metric, so a similarity is large for near vectors. Entries
+/// at equal distances are ordered by id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hits {
     starts: Vec<usize>,
@@ -24,28 +25,29 @@ pub struct HitsRow<'a> {
     pub ids: &'a [Id],
     /// Their distances or similarities.
     pub distances: &'a [f32],
-    /// Their places in the lists; empty unless [`SearchParams::locations`](crate::SearchParams::locations) asked for them.
+    /// Their locations; empty unless requested by
+    /// [`SearchParams::locations`](crate::SearchParams::locations).
     pub locations: &'a [Location],
 }
 
 impl<'a> HitsRow<'a> {
-    /// Number of results.
+    /// Returns the number of results.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// True if nothing was found.
+    /// Returns true if there are no results.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// The results, nearest first.
+    /// Iterates over the results, nearest first.
     pub fn iter(&self) -> RowIter<'a> {
         self.ids.iter().copied().zip(self.distances.iter().copied())
     }
 }
 
-/// The ids of a row with their distances or similarities.
+/// An iterator over the ids of a row with their distances or similarities.
 pub type RowIter<'a> =
     std::iter::Zip<std::iter::Copied<std::slice::Iter<'a, Id>>, std::iter::Copied<std::slice::Iter<'a, f32>>>;
 
@@ -58,7 +60,7 @@ impl<'a> IntoIterator for HitsRow<'a> {
     }
 }
 
-/// The results of each query in order.
+/// An iterator over the results of each query, in order.
 #[derive(Clone, Debug)]
 pub struct HitsIter<'a> {
     hits: &'a Hits,
@@ -104,13 +106,14 @@ impl Default for Hits {
 }
 
 impl Hits {
-    /// The contents of one sink a query, with distances as the metric's users know them.
+    /// Collects the contents of the sinks, one per query, and converts distances to values of the
+    /// metric.
     pub fn from_sinks(metric: Metric, sinks: impl IntoIterator<Item = Sink>, with_locations: bool) -> Self {
         let mut hits = Self::default();
         for sink in sinks {
             for neighbor in sink.into_sorted() {
                 hits.ids.push(neighbor.id);
-                hits.distances.push(metric.public(neighbor.distance));
+                hits.distances.push(metric.to_user_distance(neighbor.distance));
                 if with_locations {
                     hits.locations.push(neighbor.location);
                 }
@@ -120,17 +123,17 @@ impl Hits {
         hits
     }
 
-    /// Number of queries.
+    /// Returns the number of queries.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// True if there was no query.
+    /// Returns true if there are no queries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The results of query `i`.
+    /// Returns the results of query `i`.
     ///
     /// # Panics
     /// If `i >= len`.
@@ -143,42 +146,44 @@ impl Hits {
         }
     }
 
-    /// The results of each query in order.
+    /// Iterates over the results of each query, in order.
     pub fn rows(&self) -> HitsIter<'_> {
         HitsIter { hits: self, queries: 0..self.len() }
     }
 
-    /// Results of all queries together.
+    /// Returns the number of results of all queries together.
     pub fn total(&self) -> usize {
         self.ids.len()
     }
 
-    /// The same results with every id passed through `rename`.
+    /// Returns the results with `rename` applied to every id.
     pub fn map_ids(mut self, mut rename: impl FnMut(Id) -> Id) -> Self {
         self.ids.iter_mut().for_each(|id| *id = rename(*id));
         self
     }
 
-    /// The same results without places.
+    /// Returns the results without locations.
     pub fn without_locations(mut self) -> Self {
         self.locations.clear();
         self
     }
 
-    /// The places of all results, row after row; empty unless [`SearchParams::locations`](crate::SearchParams::locations) asked for them.
+    /// Returns the locations of all results, row after row. They are empty unless requested by
+    /// [`SearchParams::locations`](crate::SearchParams::locations).
     pub fn locations(&self) -> &[Location] {
         &self.locations
     }
 
-    /// The ids of all results, row after row.
+    /// Returns the ids of all results, row after row.
     pub fn ids(&self) -> &[Id] {
         &self.ids
     }
 
-    /// As `n x k` matrices for callers that want them: missing results have id -1 and the worst distance (as Faiss).
+    /// Returns the results as `n x k` matrices of ids and distances. Missing results have id -1 and
+    /// the worst distance, as in Faiss.
     pub fn padded(&self, k: usize, metric: Metric) -> (Vec<i64>, Vec<f32>) {
         let mut ids = vec![-1; self.len() * k];
-        let mut distances = vec![metric.public(f32::MAX); self.len() * k];
+        let mut distances = vec![metric.to_user_distance(f32::MAX); self.len() * k];
         for (i, row) in self.rows().enumerate() {
             for (j, (id, distance)) in row.ids.iter().zip(row.distances).take(k).enumerate() {
                 ids[i * k + j] = id.0;
@@ -189,18 +194,18 @@ impl Hits {
     }
 }
 
-/// What a search gives back. As an iterator, a row of results a query.
+/// The result of a search. Iterating over it gives one row of results per query.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SearchResult {
     /// The results.
     pub hits: Hits,
-    /// What the search did.
+    /// Statistics of the search.
     pub stats: SearchStats,
 }
 
 impl SearchResult {
-    /// A result of its two parts.
+    /// Creates a result from its two parts.
     pub fn new(hits: Hits, stats: SearchStats) -> Self {
         Self { hits, stats }
     }

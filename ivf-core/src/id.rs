@@ -5,8 +5,8 @@ use std::fmt;
 
 /// The name of a vector: any `i64`, negative ones too.
 ///
-/// Absence is an `Option` or a shorter row, never a magic id; -1 for "nothing" exists only at the edges (Python, Faiss's
-/// files).
+/// Absence is an `Option` or a shorter row, never a magic id; -1 for "nothing" exists only at the
+/// edges (Python, Faiss's files).
 #[derive(
     Clone,
     Copy,
@@ -114,7 +114,8 @@ impl From<i64> for Id {
 
 /// The ids of a stretch of entries: listed one by one, or counting up from a first one.
 ///
-/// A list whose ids are consecutive (that of every `Flat` index filled with `add`) stores none of them.
+/// A list whose ids are consecutive (that of every `Flat` index filled with `add`) stores none of
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub enum Ids<'a> {
     /// One id an entry.
@@ -159,7 +160,8 @@ impl<'a> Ids<'a> {
         }
     }
 
-    /// The first entry with the id: at once for a run, by bisection for ascending ids, by looking at each for others.
+    /// The first entry with the id: at once for a run, by bisection for ascending ids, by looking
+    /// at each for others.
     pub fn position(&self, id: Id) -> Option<usize> {
         match self {
             Self::Listed(ids) => ids.iter().position(|&listed| listed == id),

@@ -1,4 +1,4 @@
-//! The index: what every one can do, the way to what some can, and short calls for both.
+//! The index: the operations of every index, access to abilities, and their methods on `dyn Index`.
 
 use crate::ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
@@ -25,16 +25,21 @@ use std::ops::Range;
 
 /// A searchable collection of vectors.
 ///
-/// What every index can do stands here; everything else is an ability, a trait of its own, reached by `as_*`. An index of
-/// which `as_remove` says `None` cannot remove: there is no method that exists only to fail.
+/// This trait has the operations of every index. All others are abilities: traits of their own,
+/// which `as_*` returns. If `as_remove` returns `None`, the index cannot remove vectors. No method
+/// exists only to fail.
 ///
-/// Both sides may rely on: searches run from many threads at once; results do not depend on the number of threads, on how
-/// queries are cut into batches or on the parallel mode; a call that fails leaves the index as it was (a removal or an update whose
-/// store fails half way may be done in part).
+/// Callers and implementers rely on these promises:
 ///
-/// The verbs are methods of `dyn Index` itself, those of abilities too: with default options under
-/// their own name, with options as `*_with`. A verb of an ability that the index lacks is an error
-/// that says what would help.
+/// * Many threads may search at the same time.
+/// * Results do not depend on the number of threads, on the batches of queries, or on the parallel
+///   mode.
+/// * A call that fails leaves the index unchanged. (Exception: a removal or an update may be done
+///   in part if the store of the lists fails during the call.)
+///
+/// Applications call methods of `dyn Index`, for abilities too. A method takes default options
+/// under its own name, and given options as `*_with`. If the index lacks the ability, the error
+/// says which wrapper would provide it.
 ///
 /// ```no_run
 /// # fn get() -> Box<dyn ivf_core::Index> { unimplemented!() }
@@ -52,37 +57,39 @@ use std::ops::Range;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Index: Any + Send + Sync + fmt::Debug {
-    /// Dimension of the vectors.
+    /// Returns the dimension of the vectors.
     fn dim(&self) -> usize;
 
-    /// The metric.
+    /// Returns the metric.
     fn metric(&self) -> Metric;
 
-    /// How many vectors there are.
+    /// Returns the number of vectors.
     fn len(&self) -> usize;
 
-    /// True if there are no vectors.
+    /// Returns true if there are no vectors.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// True if vectors can be added. An index without the ability [`Train`] always is.
+    /// Returns true if vectors can be added. An index without the ability [`Train`] is always
+    /// trained.
     fn is_trained(&self) -> bool;
 
-    /// What [`spec`](Self::spec) prints, with what a wrapper must know to put itself around it.
+    /// Returns the factory string with its outermost level, which a wrapper needs to add its token.
     fn spec_text(&self) -> SpecText;
 
-    /// The factory string that makes such an index, untrained and empty.
+    /// Returns the factory string that builds such an index, untrained and empty.
     fn spec(&self) -> String {
         self.spec_text().to_string()
     }
 
-    /// The `k` nearest vectors of each query, as many as there are: what `search` of `dyn Index`
-    /// calls.
+    /// Returns the `k` nearest vectors of each query, or fewer if the scanned lists hold fewer.
+    /// `search` of `dyn Index` calls this.
     ///
     /// # Errors
-    /// [`SearchError`]: `k` is 0, queries of another dimension or with a NaN or an infinity, a parameter the index does not
-    /// take, not trained, cancelled, or the lists cannot be read.
+    /// [`SearchError`]: `k` is 0, the queries have another dimension or hold a NaN or an infinity,
+    /// the index does not take a parameter, it is not trained, the call was cancelled, or the lists
+    /// cannot be read.
     fn search_rows(
         &self,
         queries: AnyRows<'_>,
@@ -90,126 +97,126 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError>;
 
-    /// The parameters that a search takes; any other is [`SearchError::UnsupportedParam`].
-    /// ([`SearchParams::retain`] leaves the others out of a config.)
+    /// Returns the parameters that a search takes. Any other is [`SearchError::UnsupportedParam`].
+    /// ([`SearchParams::retain`] removes the others from a config.)
     fn takes(&self) -> Takes;
 
-    /// The index and its components, from the outside in, with their knobs: transforms, wrappers,
-    /// the coarse quantizer, the codec, the lists.
+    /// Returns the index and its components with their knobs, from the outside in: wrappers,
+    /// transforms, the coarse quantizer, the codec, the lists.
     fn parts(&self) -> Vec<Part>;
 
     /// Sets the knob `name` of the part at `path` (a [`Part::path`]; `""` is the index itself).
     /// `set_knob` of `dyn Index` finds the part by itself.
     ///
     /// # Errors
-    /// [`KnobError`] for a path or a name that is not there, or a value out of range. The index is
-    /// as it was.
+    /// [`KnobError`] for an unknown path or name, or a value out of range. The index is unchanged.
     fn set_knob_at(&mut self, path: &str, name: &str, value: KnobValue) -> Result<(), KnobError>;
 
-    /// Bytes of memory that vectors and tables take.
+    /// Returns the memory of vectors and tables, in bytes.
     fn memory(&self) -> usize;
 
-    /// Bytes of memory that it takes once it holds `vectors` vectors, if that is more than it holds now: [`memory`](Self::memory) then,
-    /// about: no one can know before how far the last blocks of lists are filled. An untrained index leaves out what it will learn.
+    /// Estimates [`memory`](Self::memory) for an index of `vectors` vectors, at least as many as it
+    /// holds now. The estimate assumes that the last block of each list is half full. For an
+    /// untrained index, it excludes what training will create.
     fn memory_with(&self, vectors: usize) -> usize;
 
-    /// The index for a file or another reader of its insides.
+    /// Returns the contents of the index as data, for a file or another reader.
     ///
     /// # Errors
     /// [`StoreError`] if the lists cannot be read.
     fn export(&self) -> Result<Node<'_>, StoreError>;
 
-    /// The index as it is now, for a reader while this one changes, or the other way round. It
-    /// shares what neither changes: the quantizer, the codec, and lists in memory until one of the
-    /// two writes to them. (Faiss's `clone_index` copies.)
+    /// Returns a snapshot. It shares the quantizer, the codec, and the lists in memory with this
+    /// index. A list is copied when either of the two writes to it. (Faiss's `clone_index` copies
+    /// everything.)
     ///
     /// # Errors
     /// [`StoreError::NoSnapshot`] if the lists are in a store that cannot be copied.
     fn clone_index(&self) -> Result<Box<dyn Index>, StoreError>;
 
-    /// The ability to learn from vectors.
+    /// Returns the ability to train on vectors.
     fn as_train(&mut self) -> Option<&mut dyn Train> {
         None
     }
 
-    /// The ability to take vectors and count up their ids.
+    /// Returns the ability to add vectors with consecutive ids.
     fn as_add(&mut self) -> Option<&mut dyn Add> {
         None
     }
 
-    /// The ability to take vectors with the caller's ids.
+    /// Returns the ability to add vectors with the caller's ids.
     fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
         None
     }
 
-    /// The ability to forget all vectors.
+    /// Returns the ability to remove all vectors.
     fn as_reset(&mut self) -> Option<&mut dyn Reset> {
         None
     }
 
-    /// The ability to find everything within a radius.
+    /// Returns the ability to find all vectors within a radius.
     fn as_range_search(&self) -> Option<&dyn RangeSearch> {
         None
     }
 
-    /// The ability to forget some vectors.
+    /// Returns the ability to remove selected vectors.
     fn as_remove(&mut self) -> Option<&mut dyn Remove> {
         None
     }
 
-    /// The ability to replace vectors.
+    /// Returns the ability to replace vectors by id.
     fn as_update(&mut self) -> Option<&mut dyn Update> {
         None
     }
 
-    /// The ability to replace vectors and add those that are not there.
+    /// Returns the ability to replace vectors by id and to add those that are new.
     fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
         None
     }
 
-    /// The ability to give vectors back.
+    /// Returns the ability to reconstruct vectors from their codes.
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
         None
     }
 
-    /// The ability to take over another index.
+    /// Returns the ability to move the vectors of another index into this one.
     fn as_merge(&mut self) -> Option<&mut dyn Merge> {
         None
     }
 
-    /// The ability to copy some of its vectors into another index.
+    /// Returns the ability to copy a subset of the vectors into another index.
     fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
         None
     }
 
-    /// The ability to code vectors without keeping them.
+    /// Returns the ability to encode vectors without storing them.
     fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
         None
     }
 
-    /// The ability to take codes made by a standalone codec.
+    /// Returns the ability to add codes that a standalone codec made.
     fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
         None
     }
 
-    /// The index as an inverted-file index, if it is one.
+    /// Returns the index as an inverted-file index, if it is one.
     fn as_ivf(&self) -> Option<&dyn IndexIvf> {
         None
     }
 
-    /// The write half of an inverted-file index.
+    /// Returns the write half of an inverted-file index, if it is one.
     fn as_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
         None
     }
 
-    /// The index that this one is wrapped around, if it is a wrapper.
+    /// Returns the wrapped index, if this is a wrapper.
     fn wrapped(&self) -> Option<&dyn Index> {
         None
     }
 
-    /// The same, to change: knobs, the quantizer, the order of lists. Vectors go through the
-    /// wrapper, which keeps ids, or other copies of them; one that was added or removed behind its
-    /// back is found under a wrong id, or none, and such an index cannot be saved.
+    /// Returns the wrapped index, to change its knobs, its quantizer or the order of its lists. Add
+    /// and remove vectors only through the wrapper, which keeps ids or copies of them: after a
+    /// change behind it, searches may fail or return wrong ids, and the index cannot be saved.
     fn wrapped_mut(&mut self) -> Option<&mut dyn Index> {
         None
     }
@@ -221,7 +228,7 @@ impl<'i> AsRef<dyn Index + 'i> for dyn Index + 'i {
     }
 }
 
-/// Makes an index usable where a function takes any, boxed or not: `write_index(&index, path)`.
+/// Lets functions take a boxed index and a concrete one alike: `write_index(&index, path)`.
 #[macro_export]
 macro_rules! index_as_ref {
     ($($index:ty),* $(,)?) => {$(
@@ -233,9 +240,9 @@ macro_rules! index_as_ref {
     )*};
 }
 
-/// The verbs.
+/// Operations of every index, and those of abilities.
 impl dyn Index + '_ {
-    /// The `k` nearest vectors of each query, as many as there are.
+    /// Returns the `k` nearest vectors of each query, or fewer if the scanned lists hold fewer.
     ///
     /// # Errors
     /// As [`search_rows`](Index::search_rows).
@@ -248,15 +255,14 @@ impl dyn Index + '_ {
         self.search_rows(queries.into(), k, params)
     }
 
-    /// The inverted-file index that this is, or that stands inside its wrappers. (Faiss's `extract_index_ivf`.) Its ids and its
-    /// vectors are its own: a wrapper may have others.
+    /// Returns this index if it is an inverted-file index, or else the one inside its wrappers.
+    /// (Faiss's `extract_index_ivf`.) Its ids and vectors may differ from those of the wrapper.
     pub fn find_ivf(&self) -> Option<&dyn IndexIvf> {
         self.as_ivf().or_else(|| self.wrapped()?.find_ivf())
     }
 
-    /// The same, to change: `index.find_ivf_mut()` and then
-    /// [`set_nprobe`](IndexIvfMut::set_nprobe). See [`wrapped_mut`](Index::wrapped_mut) for what
-    /// may be changed behind a wrapper.
+    /// Like `find_ivf`, for changes such as [`set_nprobe`](IndexIvfMut::set_nprobe).
+    /// [`wrapped_mut`](Index::wrapped_mut) says what may be changed behind a wrapper.
     pub fn find_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
         if self.as_ivf().is_some() {
             return self.as_ivf_mut();
@@ -264,7 +270,7 @@ impl dyn Index + '_ {
         self.wrapped_mut()?.find_ivf_mut()
     }
 
-    /// `train_with` with default options.
+    /// Trains on vectors with default options.
     ///
     /// # Errors
     /// As [`Train::train`].
@@ -272,8 +278,8 @@ impl dyn Index + '_ {
         self.train_with(rows, &TrainOptions::new())
     }
 
-    /// [`Train::train`]; an index without the ability has nothing to learn and says so with an
-    /// empty report.
+    /// Trains on vectors. An index without the ability needs no training and returns an empty
+    /// report.
     ///
     /// # Errors
     /// As [`Train::train`].
@@ -288,7 +294,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`Add::add`] with default options.
+    /// Calls [`Add::add`] with default options.
     ///
     /// # Errors
     /// As [`Add::add`]; [`Unable`] without the ability.
@@ -296,7 +302,7 @@ impl dyn Index + '_ {
         self.add_with(rows, &AddOptions::new())
     }
 
-    /// [`Add::add`].
+    /// Calls [`Add::add`].
     ///
     /// # Errors
     /// As [`Add::add`]; [`Unable`] without the ability.
@@ -311,7 +317,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`AddWithIds::add_with_ids`] with default options.
+    /// Calls [`AddWithIds::add_with_ids`] with default options.
     ///
     /// # Errors
     /// As [`AddWithIds::add_with_ids`]; [`Unable`] without the ability.
@@ -319,7 +325,7 @@ impl dyn Index + '_ {
         self.add_with_ids_with(rows, ids, &AddOptions::new())
     }
 
-    /// [`AddWithIds::add_with_ids`].
+    /// Calls [`AddWithIds::add_with_ids`].
     ///
     /// # Errors
     /// As [`AddWithIds::add_with_ids`]; [`Unable`] without the ability.
@@ -335,7 +341,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`Reset::reset`].
+    /// Calls [`Reset::reset`].
     ///
     /// # Errors
     /// As [`Reset::reset`]; [`Unable`] without the ability.
@@ -346,7 +352,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`RangeSearch::range_search`] with default parameters.
+    /// Calls [`RangeSearch::range_search`] with default parameters.
     ///
     /// # Errors
     /// As [`RangeSearch::range_search`]; [`Unable`] without the ability.
@@ -354,7 +360,7 @@ impl dyn Index + '_ {
         self.range_search_with(queries, radius, &SearchParams::new())
     }
 
-    /// [`RangeSearch::range_search`].
+    /// Calls [`RangeSearch::range_search`].
     ///
     /// # Errors
     /// As [`RangeSearch::range_search`]; [`Unable`] without the ability.
@@ -368,7 +374,7 @@ impl dyn Index + '_ {
         search.range_search(queries.into(), radius, params)
     }
 
-    /// [`Remove::remove`].
+    /// Calls [`Remove::remove`].
     ///
     /// # Errors
     /// As [`Remove::remove`]; [`Unable`] without the ability.
@@ -379,7 +385,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`Update::update`] with default options.
+    /// Calls [`Update::update`] with default options.
     ///
     /// # Errors
     /// As [`Update::update`]; [`Unable`] without the ability.
@@ -387,7 +393,7 @@ impl dyn Index + '_ {
         self.update_with(ids, rows, &AddOptions::new())
     }
 
-    /// [`Update::update`].
+    /// Calls [`Update::update`].
     ///
     /// # Errors
     /// As [`Update::update`]; [`Unable`] without the ability.
@@ -403,7 +409,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`Upsert::upsert`] with default options.
+    /// Calls [`Upsert::upsert`] with default options.
     ///
     /// # Errors
     /// As [`Upsert::upsert`]; [`Unable`] without the ability.
@@ -411,7 +417,7 @@ impl dyn Index + '_ {
         self.upsert_with(ids, rows, &AddOptions::new())
     }
 
-    /// [`Upsert::upsert`].
+    /// Calls [`Upsert::upsert`].
     ///
     /// # Errors
     /// As [`Upsert::upsert`]; [`Unable`] without the ability.
@@ -427,7 +433,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`Merge::merge_from`] with default options.
+    /// Calls [`Merge::merge_from`] with default options.
     ///
     /// # Errors
     /// As [`Merge::merge_from`]; [`Unable`] without the ability.
@@ -435,7 +441,7 @@ impl dyn Index + '_ {
         self.merge_from_with(other, shift, &AddOptions::new())
     }
 
-    /// [`Merge::merge_from`].
+    /// Calls [`Merge::merge_from`].
     ///
     /// # Errors
     /// As [`Merge::merge_from`]; [`Unable`] without the ability.
@@ -451,7 +457,7 @@ impl dyn Index + '_ {
         }
     }
 
-    /// [`CopySubset::copy_subset_to`] with default options.
+    /// Calls [`CopySubset::copy_subset_to`] with default options.
     ///
     /// # Errors
     /// As [`CopySubset::copy_subset_to`]; [`Unable`] without the ability.
@@ -459,7 +465,7 @@ impl dyn Index + '_ {
         self.copy_subset_to_with(other, subset, &AddOptions::new())
     }
 
-    /// [`CopySubset::copy_subset_to`].
+    /// Calls [`CopySubset::copy_subset_to`].
     ///
     /// # Errors
     /// As [`CopySubset::copy_subset_to`]; [`Unable`] without the ability.
@@ -476,7 +482,8 @@ impl dyn Index + '_ {
     /// The vectors of the ids from `ids.start` on, below `ids.end`, row after row.
     ///
     /// # Errors
-    /// As [`Reconstruct::reconstruct_many`]: each of them has to be there. [`Unable`] without the ability.
+    /// As [`Reconstruct::reconstruct_many`]: each of them has to be there. [`Unable`] without the
+    /// ability.
     pub fn reconstruct_n(&self, ids: Range<i64>) -> Result<Vec<f32>, ReconstructError> {
         if ids.start < ids.end && ids.end.abs_diff(ids.start) > self.len() as u64 {
             // More than there can be: the first that is missing, found without room for all.
@@ -502,7 +509,7 @@ impl dyn Index + '_ {
         Ok(vectors)
     }
 
-    /// [`Reconstruct::search_and_reconstruct`] with default parameters.
+    /// Calls [`Reconstruct::search_and_reconstruct`] with default parameters.
     ///
     /// # Errors
     /// As [`Reconstruct::search_and_reconstruct`]; [`Unable`] without the ability.
@@ -514,7 +521,7 @@ impl dyn Index + '_ {
         self.search_and_reconstruct_with(queries, k, &SearchParams::new())
     }
 
-    /// [`Reconstruct::search_and_reconstruct`].
+    /// Calls [`Reconstruct::search_and_reconstruct`].
     ///
     /// # Errors
     /// As [`Reconstruct::search_and_reconstruct`]; [`Unable`] without the ability.
@@ -539,7 +546,7 @@ impl dyn Index + '_ {
         Ok(vector)
     }
 
-    /// [`StandaloneCodec::sa_encode`] with default options.
+    /// Calls [`StandaloneCodec::sa_encode`] with default options.
     ///
     /// # Errors
     /// As [`StandaloneCodec::sa_encode`]; [`Unable`] without the ability.
@@ -548,7 +555,7 @@ impl dyn Index + '_ {
         codec.sa_encode(rows.into(), &AddOptions::new())
     }
 
-    /// [`StandaloneCodec::sa_decode`].
+    /// Calls [`StandaloneCodec::sa_decode`].
     ///
     /// # Errors
     /// As [`StandaloneCodec::sa_decode`]; [`Unable`] without the ability.
@@ -556,7 +563,7 @@ impl dyn Index + '_ {
         self.as_standalone_codec().ok_or_else(|| self.unable("decode vectors"))?.sa_decode(codes)
     }
 
-    /// [`AddCodes::add_codes`] with default options.
+    /// Calls [`AddCodes::add_codes`] with default options.
     ///
     /// # Errors
     /// As [`AddCodes::add_codes`]; [`Unable`] without the ability.

@@ -15,11 +15,12 @@ use crate::rows::AnyRows;
 use crate::sink::{Collector, Sink};
 use std::sync::Arc;
 
-/// An inverted-file index: a coarse quantizer that names lists, and lists that are scanned. Implemented by the CPU engine and by
-/// the CUDA engine alike. (Faiss's `IndexIVFInterface`.)
+/// An inverted-file index: a coarse quantizer that names lists, and lists that are scanned.
+/// Implemented by the CPU engine and by the CUDA engine alike. (Faiss's `IndexIVFInterface`.)
 ///
-/// A search is [`Level1Quantizer::assign`] and then [`search_preassigned`](Self::search_preassigned); a caller may do the first
-/// half elsewhere and bring the probes.
+/// A search is [`Level1Quantizer::assign`] and then
+/// [`search_preassigned`](Self::search_preassigned); a caller may do the first half elsewhere and
+/// bring the probes.
 pub trait IndexIvf: Index {
     /// How many lists.
     fn nlist(&self) -> usize;
@@ -49,17 +50,18 @@ pub trait IndexIvf: Index {
     /// lists.
     fn by_residual(&self) -> bool;
 
-    /// The lists that the coarse quantizer names for each query, nearest first: the first half of a search. (Faiss's `search_centroid`
-    /// is this with one probe.)
+    /// The lists that the coarse quantizer names for each query, nearest first: the first half of a
+    /// search. (Faiss's `search_centroid` is this with one probe.)
     ///
     /// # Errors
-    /// [`SearchError`]: queries of another dimension or with a NaN or an infinity, not trained, a parameter that the quantizer does not
-    /// take.
+    /// [`SearchError`]: queries of another dimension or with a NaN or an infinity, not trained, a
+    /// parameter that the quantizer does not take.
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError>;
 
-    /// The one way into the scan, which every search takes: scans, for query `i`, the lists of `probes.row(i)`, and puts what it
-    /// finds into `sinks[i]`, on top of what is there (Faiss's flag "no heap init"): several calls, over shards or in rounds,
-    /// accumulate into the same sinks.
+    /// The one way into the scan, which every search takes: scans, for query `i`, the lists of
+    /// `probes.row(i)`, and puts what it finds into `sinks[i]`, on top of what is there (Faiss's
+    /// flag "no heap init"): several calls, over shards or in rounds, accumulate into the same
+    /// sinks.
     ///
     /// Of `params`, `nprobe`, `ensure_k`, `max_results`, `max_empty_lists` and those of the
     /// quantizer have no meaning here and are errors.
@@ -76,12 +78,14 @@ pub trait IndexIvf: Index {
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError>;
 
-    /// One query, which hands all it finds in the lists of its one row of probes to a collector: list after list, on the thread of the
-    /// call. Distances are inner ones, smaller is closer ([`Metric::public`](crate::Metric::public) makes them the metric's own).
+    /// One query, which hands all it finds in the lists of its one row of probes to a collector:
+    /// list after list, on the thread of the call. Distances are inner ones, smaller is closer
+    /// ([`Metric::to_user_distance`](crate::Metric::to_user_distance) makes them the metric's own).
     ///
     /// # Errors
-    /// As [`search_preassigned_into`](Self::search_preassigned_into); more than one query. `mode`, `locations` (a collector hears of them) and
-    /// `per_query` have no meaning here; the CPU engine says so.
+    /// As [`search_preassigned_into`](Self::search_preassigned_into); more than one query. `mode`,
+    /// `locations` (a collector hears of them) and `per_query` have no meaning here; the CPU engine
+    /// says so.
     fn search_one_preassigned(
         &self,
         query: AnyRows<'_>,
@@ -96,7 +100,8 @@ pub trait IndexIvf: Index {
         Ok(stats)
     }
 
-    /// One query, which hands all it finds in its nearest lists to a collector. (Faiss's `search1`.)
+    /// One query, which hands all it finds in its nearest lists to a collector. (Faiss's
+    /// `search1`.)
     ///
     /// # Errors
     /// As [`search_one_preassigned`](Self::search_one_preassigned).
@@ -145,17 +150,18 @@ pub trait IndexIvf: Index {
         check_radius(radius)?;
         let most = params.max_results.filter(|&most| most > 0).unwrap_or(usize::MAX);
         let rest = params.clone().without(SearchParam::MaxResults);
-        let mut sinks = vec![Sink::top_k_within(most, self.metric().public(radius)); queries.len()];
+        let mut sinks = vec![Sink::top_k_within(most, self.metric().to_user_distance(radius)); queries.len()];
         let stats = self.search_preassigned_into(queries, probes, &mut sinks, &rest)?;
         let hits = Hits::from_sinks(self.metric(), sinks, params.locations.unwrap_or(false));
         Ok(SearchResult::new(hits, stats))
     }
 
-    /// Writes the vector that stands at a place, as near as its code has it, to `vector` (`dim` places). (Faiss's
-    /// `reconstruct_from_offset`.)
+    /// Writes the vector that stands at a place, as near as its code has it, to `vector` (`dim`
+    /// places). (Faiss's `reconstruct_from_offset`.)
     ///
     /// # Errors
-    /// [`ReconstructError`]: no such list or entry ([`ReconstructError::Store`]), another length, not trained.
+    /// [`ReconstructError`]: no such list or entry ([`ReconstructError::Store`]), another length,
+    /// not trained.
     fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError>;
 
     /// [`Index::search_rows`], and the standalone codes of the results in the same order, one after
@@ -200,11 +206,13 @@ pub trait IndexIvfMut: IndexIvf {
     /// [`KnobError::Value`] for 0.
     fn set_nprobe(&mut self, nprobe: usize) -> Result<(), KnobError>;
 
-    /// Adds vectors to given lists, `lists[i]` for row `i`, with `ids[i]` or ids that count up. A row without a list is left out: it
-    /// uses up its implicit id and stands in the report among the skipped. (Faiss's `add_core` with precomputed lists.)
+    /// Adds vectors to given lists, `lists[i]` for row `i`, with `ids[i]` or ids that count up. A
+    /// row without a list is left out: it uses up its implicit id and stands in the report among
+    /// the skipped. (Faiss's `add_core` with precomputed lists.)
     ///
     /// # Errors
-    /// [`AddError`]: as [`AddWithIds`](crate::AddWithIds); a list past the last, not one list a row. The index is as it was.
+    /// [`AddError`]: as [`AddWithIds`](crate::AddWithIds); a list past the last, not one list a
+    /// row. The index is as it was.
     fn add_preassigned(
         &mut self,
         rows: AnyRows<'_>,
@@ -218,19 +226,21 @@ pub trait IndexIvfMut: IndexIvf {
     /// their values if the new one has the same knobs; the others are gone.
     ///
     /// # Errors
-    /// [`ReplaceError`]: another dimension, metric or number of lists; other centroids, if there are vectors. The index is as it was.
+    /// [`ReplaceError`]: another dimension, metric or number of lists; other centroids, if there
+    /// are vectors. The index is as it was.
     fn replace_quantizer(&mut self, quantizer: Arc<dyn Level1Quantizer>) -> Result<(), ReplaceError>;
 
-    /// Puts other lists, filled already perhaps, in the place of these, which come back. Ids that [`Add`](crate::Add) gives then count
-    /// up from the largest in them, or go on as before if that is more.
+    /// Puts other lists, filled already perhaps, in the place of these, which come back. Ids that
+    /// [`Add`](crate::Add) gives then count up from the largest in them, or go on as before if that
+    /// is more.
     ///
     /// # Errors
-    /// [`ReplaceError`]: another number of lists, another layout of codes, ids that an array direct map does not take, lists that
-    /// cannot be read. The index is as it was.
+    /// [`ReplaceError`]: another number of lists, another layout of codes, ids that an array direct
+    /// map does not take, lists that cannot be read. The index is as it was.
     fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Arc<dyn InvertedLists>, ReplaceError>;
 
-    /// Gives the lists other numbers: list `i` is afterwards what was list `order[i]`. What searches find stays the same, up to the
-    /// order of the lists in ties.
+    /// Gives the lists other numbers: list `i` is afterwards what was list `order[i]`. What
+    /// searches find stays the same, up to the order of the lists in ties.
     ///
     /// # Errors
     /// [`ReplaceError`]: `order` does not name every list once, the quantizer cannot renumber its
@@ -238,8 +248,8 @@ pub trait IndexIvfMut: IndexIvf {
     /// it was (unless a store fails a second time, when its lists are put back).
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError>;
 
-    /// Numbers the lists by their lengths, the longest first, lists of one length in the order they are in; gives the order. (Faiss's
-    /// `sort_invlists_by_size`.)
+    /// Numbers the lists by their lengths, the longest first, lists of one length in the order they
+    /// are in; gives the order. (Faiss's `sort_invlists_by_size`.)
     ///
     /// # Errors
     /// As [`permute_lists`](Self::permute_lists).
@@ -252,8 +262,9 @@ pub trait IndexIvfMut: IndexIvf {
         Ok(order)
     }
 
-    /// Puts the entries of each list in the order of their ids: a selector that is a range then finds its entries by bisection, until
-    /// removals and updates have moved them. (Entries that were added in the order of their ids are in order anyway.)
+    /// Puts the entries of each list in the order of their ids: a selector that is a range then
+    /// finds its entries by bisection, until removals and updates have moved them. (Entries that
+    /// were added in the order of their ids are in order anyway.)
     ///
     /// # Errors
     /// [`StoreError`] if the lists cannot be read or written; some of them may be in order then.

@@ -11,14 +11,16 @@ pub const MAX_PLANES: usize = 4;
 /// One thing for each plane, without a heap.
 pub type Planes<T> = ArrayVec<T, MAX_PLANES>;
 
-/// Puts one code into a block and takes it out again: the only place that knows where its bytes lie.
+/// Puts one code into a block and takes it out again: the only place that knows where its bytes
+/// lie.
 ///
-/// A block is `block_len` slots; `planes[p]` holds `block_bytes(p)` bytes. For every block content and every slot:
-/// `get` after `put` gives the same code, and `put` leaves the other slots' codes alone. Putting the all-zero code writes
-/// what a zeroed block holds.
+/// A block is `block_len` slots; `planes[p]` holds `block_bytes(p)` bytes. For every block content
+/// and every slot: `get` after `put` gives the same code, and `put` leaves the other slots' codes
+/// alone. Putting the all-zero code writes what a zeroed block holds.
 ///
 /// # Panics
-/// Implementations may panic if a slice has another length than the layout says or `slot >= block_len`.
+/// Implementations may panic if a slice has another length than the layout says or `slot >=
+/// block_len`.
 pub trait BlockPacker: Send + Sync + fmt::Debug {
     /// Writes `code` (`code_size` bytes) into `slot`.
     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]);
@@ -35,8 +37,8 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
         let size = codes.len() / slots.len().max(1);
         slots.zip(codes.chunks_exact_mut(size.max(1))).for_each(|(slot, code)| self.get(planes, slot, code));
     }
-    /// Copies a slot of a block to one of another; `scratch` is room for a code. A layout whose codes lie all over a block may do better
-    /// than to put one together first.
+    /// Copies a slot of a block to one of another; `scratch` is room for a code. A layout whose
+    /// codes lie all over a block may do better than to put one together first.
     fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, scratch: &mut [u8]) {
         self.get(from, from_slot, scratch);
         self.put(to, to_slot, scratch);
@@ -45,8 +47,9 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
 
 /// How the codes of a list lie in memory, given by the codec, obeyed by every store.
 ///
-/// A list is a sequence of blocks of `block_len` codes; the last may be partly filled. Each block has one stretch of
-/// `block_bytes` in each plane, and a plane's blocks follow one another, so that a scan of one plane streams:
+/// A list is a sequence of blocks of `block_len` codes; the last may be partly filled. Each block
+/// has one stretch of `block_bytes` in each plane, and a plane's blocks follow one another, so that
+/// a scan of one plane streams:
 ///
 /// ```text
 /// 5 codes, block_len 4, two planes:
@@ -106,7 +109,8 @@ impl CodeLayout {
         Self { is_rows: true, ..layout }
     }
 
-    /// One plane; in a block of `block_len` codes the first elements of all codes stand together, then the second ones:
+    /// One plane; in a block of `block_len` codes the first elements of all codes stand together,
+    /// then the second ones:
     ///
     /// ```text
     /// elements 3, block_len 4 (x = dimension 0 of codes a b c d, ...):
@@ -381,7 +385,8 @@ impl BlockPacker for Interleaved {
 mod tests {
     use super::*;
 
-    /// `put` then `get` in every slot, others untouched, `copy`, and zero codes restore zeroed blocks.
+    /// `put` then `get` in every slot, others untouched, `copy`, and zero codes restore zeroed
+    /// blocks.
     fn check(layout: &CodeLayout) {
         let len = 2 * layout.block_len() + 1;
         let mut planes: Vec<Vec<u8>> = (0..layout.plane_count()).map(|p| vec![0; layout.plane_bytes(p, len)]).collect();

@@ -1,8 +1,9 @@
 //! The contracts and plain data of the ivf framework.
 //!
-//! This crate touches no file, no thread and no instruction set; it says what the parts of an inverted-file index are and what
-//! they may expect of one another. Start with [`Index`], then [`Level1Quantizer`], [`InvertedLists`] and
-//! [`InvertedListScanner`]; the engines that implement them stand in `ivf-cpu` and later `ivf-cuda`.
+//! This crate touches no file, no thread and no instruction set; it says what the parts of an
+//! inverted-file index are and what they may expect of one another. Start with [`Index`], then
+//! [`Level1Quantizer`], [`InvertedLists`] and [`InvertedListScanner`]; the engines that implement
+//! them stand in `ivf-cpu` and later `ivf-cuda`.
 //!
 //! | module | what |
 //! |---|---|
@@ -33,6 +34,7 @@ pub mod hits;
 pub mod id;
 pub mod index;
 pub mod index_ivf;
+pub mod knobs;
 pub mod layout;
 pub mod lists;
 pub mod mask;

@@ -1,8 +1,8 @@
-//! One bit an entry: who may be found.
+//! Bit masks: one bit per entry of a segment, set if a search may return the entry.
 
 use std::ops::Range;
 
-/// A bit for each entry of a segment: the form a selector takes before a scan.
+/// A mask with one bit per entry of a segment. A selector is converted to a mask before a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     words: Vec<u64>,
@@ -10,14 +10,15 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask of `len` bits, bit `i` as `keep(i)` says.
+    /// Creates a mask of `len` bits. Bit `i` is set if `keep(i)` returns true.
     pub fn from_fn(len: usize, keep: impl FnMut(usize) -> bool) -> Self {
         let mut mask = Self::default();
         mask.fill(len, keep);
         mask
     }
 
-    /// Makes this a mask of `len` bits, bit `i` as `keep(i)` says, in the memory it has.
+    /// Resets this mask to `len` bits and reuses its memory. Bit `i` is set if `keep(i)` returns
+    /// true.
     pub fn fill(&mut self, len: usize, mut keep: impl FnMut(usize) -> bool) {
         self.len = len;
         self.words.clear();
@@ -27,17 +28,18 @@ impl Mask {
         }));
     }
 
-    /// A mask of `len` bits, those in `range` set.
+    /// Creates a mask of `len` bits, of which the bits in `range` are set.
     ///
     /// # Panics
-    /// If the range passes `len`.
+    /// If the range ends past `len`.
     pub fn of_range(len: usize, range: Range<usize>) -> Self {
         let mut mask = Self { words: vec![0; len.div_ceil(64)], len };
         mask.set_range(range);
         mask
     }
 
-    /// Writes the bits 64 at a time: word `w` has the bits of entries `64 w` and on.
+    /// Overwrites the mask 64 bits at a time. `word(w)` returns the bits of the 64 entries that
+    /// start at entry `64 w`.
     pub fn fill_words(&mut self, mut word: impl FnMut(usize) -> u64) {
         self.words.iter_mut().enumerate().for_each(|(w, bits)| *bits = word(w));
         self.clip(0..self.len);
@@ -49,16 +51,16 @@ impl Mask {
     /// If `i >= len`.
     #[inline]
     pub fn set(&mut self, i: usize) {
-        assert!(i < self.len, "bit {i} of {}", self.len);
+        assert!(i < self.len, "bit {i} of a mask of {} bits", self.len);
         self.words[i / 64] |= 1 << (i % 64);
     }
 
     /// Sets the bits in `range`.
     ///
     /// # Panics
-    /// If the range passes the end.
+    /// If the range ends past the last bit.
     pub fn set_range(&mut self, range: Range<usize>) {
-        assert!(range.is_empty() || range.end <= self.len, "bits {range:?} of {}", self.len);
+        assert!(range.is_empty() || range.end <= self.len, "bits {range:?} of a mask of {} bits", self.len);
         for w in range.start / 64..range.end.div_ceil(64) {
             self.words[w] |= word_of(w, &range);
         }
@@ -69,23 +71,24 @@ impl Mask {
         self.words.iter_mut().enumerate().for_each(|(w, word)| *word &= word_of(w, &range));
     }
 
-    /// Combines this mask with another of the same length, word by word: `op` of two words of 64 bits each.
+    /// Combines this mask with another of the same length. `op` is applied to each pair of 64-bit
+    /// words.
     ///
     /// # Panics
     /// If the lengths differ.
     pub fn combine(&mut self, other: &Mask, op: impl Fn(u64, u64) -> u64) {
-        assert_eq!(self.len, other.len, "masks of the same entries");
+        assert_eq!(self.len, other.len, "masks of different lengths");
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word = op(*word, *other));
         self.clip(0..self.len);
     }
 
-    /// Makes every set bit clear and every clear one set.
+    /// Inverts every bit.
     pub fn invert(&mut self) {
         self.words.iter_mut().for_each(|word| *word = !*word);
         self.clip(0..self.len);
     }
 
-    /// The numbers of the bits that are set in `range`, ascending.
+    /// Returns the indices of the set bits in `range`, in ascending order.
     pub fn ones(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
         let words = range.start / 64..range.end.min(self.len).div_ceil(64);
         words.flat_map(move |w| {
@@ -98,33 +101,33 @@ impl Mask {
         })
     }
 
-    /// How many bits in `range` are set.
+    /// Returns the number of set bits in `range`.
     pub fn count_in(&self, range: Range<usize>) -> usize {
         let words = range.start / 64..range.end.min(self.len).div_ceil(64);
         words.map(|w| (self.words[w] & word_of(w, &range)).count_ones() as usize).sum()
     }
 
-    /// Number of bits.
+    /// Returns the number of bits.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// True if there is no bit.
+    /// Returns true if the mask has no bits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bit `i`.
+    /// Returns bit `i`.
     ///
     /// # Panics
     /// If `i >= len`.
     #[inline]
     pub fn get(&self, i: usize) -> bool {
-        assert!(i < self.len, "bit {i} of {}", self.len);
+        assert!(i < self.len, "bit {i} of a mask of {} bits", self.len);
         self.words[i / 64] >> (i % 64) & 1 == 1
     }
 
-    /// Bits `start..start + n` in the low bits of a word, `n <= 64`; bits past the end are 0.
+    /// Returns bits `start..start + n` in the low bits of a word. Bits past the end are 0.
     ///
     /// # Panics
     /// If `n > 64`.
@@ -140,13 +143,13 @@ impl Mask {
         if n == 64 { bits } else { bits & ((1 << n) - 1) }
     }
 
-    /// How many bits are set.
+    /// Returns the number of set bits.
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 }
 
-/// The bits of word `w` that lie in `range`.
+/// Returns a word that has the bits of word `w` in `range` set, and no others.
 fn word_of(w: usize, range: &Range<usize>) -> u64 {
     let ones = |n: usize| if n >= 64 { u64::MAX } else { (1 << n) - 1 };
     ones(range.end.saturating_sub(w * 64)) & !ones(range.start.saturating_sub(w * 64))

@@ -1,19 +1,22 @@
-//! How near two vectors are.
+//! Metrics: distances and similarities of vectors.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
 
-/// How near two vectors are. Inside the library smaller is closer: a similarity is negated when a query enters and restored
-/// once, at the public edge ([`Metric::public`]).
+/// A distance or similarity of two vectors.
 ///
-/// Sums run over the dimensions in order, each step one fused multiply-add, so that a distance has the same bits on every
-/// machine. A sum that comes out as NaN (an inner product of numbers near `f32::MAX` that overflows, negative coordinates under a
-/// metric of distributions) is no hit.
+/// Inside the library, smaller is always closer. A similarity is negated internally and converted
+/// back once, in the public API ([`Metric::to_user_distance`]).
 ///
-/// A metric has one spelling, in factory calls, on the command line and in config files (serde):
-/// the one that it is displayed with. Reading takes upper and lower case, and the names of the
-/// variants with or without `_` and `-`.
+/// Sums run over the dimensions in order, and each step is one fused multiply-add. A distance is
+/// therefore bit-identical on every machine. An entry whose distance is NaN is never a result. NaN
+/// arises when an inner product of numbers near `f32::MAX` overflows, or from negative coordinates
+/// under a metric of distributions.
+///
+/// A metric has one canonical name: the one that `Display` prints. It is used in factory calls, on
+/// the command line and in config files (serde). Parsing ignores case, `_` and `-`, and also
+/// accepts the names of the variants.
 ///
 /// ```
 /// use ivf_core::Metric;
@@ -28,7 +31,8 @@ pub enum Metric {
     L2,
     /// Inner product, `sum x y`: a similarity, larger is closer.
     InnerProduct,
-    /// Cosine: vectors are scaled to unit length on entry, then the inner product. A zero vector has no direction: an error.
+    /// Cosine similarity: vectors are scaled to unit length on entry, then compared by inner
+    /// product. A zero vector has no direction and is an error.
     Cosine,
     /// `sum |x - y|`.
     L1,
@@ -36,31 +40,34 @@ pub enum Metric {
     Linf,
     /// `sum |x - y|^p` (no root, as in Faiss) for a finite `p > 0`.
     Lp(f32),
-    /// `sum |x - y| / (|x| + |y|)`; 0 / 0 counts 0.
+    /// `sum |x - y| / (|x| + |y|)`; 0 / 0 counts as 0.
     Canberra,
-    /// `sum |x - y| / sum |x + y|`; 0 / 0 is 0.
+    /// `sum |x - y| / sum |x + y|`; 0 / 0 counts as 0.
     BrayCurtis,
-    /// `1/2 sum (x ln (x / m) + y ln (y / m))`, `m = (x + y) / 2`: for distributions, a term with `x <= 0` counts 0.
+    /// `1/2 sum (x ln (x / m) + y ln (y / m))` with `m = (x + y) / 2`, for distributions. A term
+    /// with `x <= 0` counts as 0.
     JensenShannon,
-    /// `sum min(x, y) / sum max(x, y)`: a similarity, larger is closer; 0 / 0 is 0.
+    /// `sum min(x, y) / sum max(x, y)`: a similarity, larger is closer; 0 / 0 counts as 0.
     Jaccard,
 }
 
 impl Metric {
-    /// True if larger values of the metric mean nearer vectors.
+    /// Returns true if larger values of the metric mean nearer vectors.
     pub fn is_similarity(self) -> bool {
         matches!(self, Self::InnerProduct | Self::Cosine | Self::Jaccard)
     }
 
-    /// The caller's value for an inner distance, and the other way round (it is its own inverse): negated for a similarity.
+    /// Converts an internal distance to the caller's value: a similarity is negated. The function
+    /// is its own inverse.
     #[inline]
-    pub fn public(self, distance: f32) -> f32 {
-        // `0.0 - x` and not `-x`: no caller wants to see -0.
+    pub fn to_user_distance(self, distance: f32) -> f32 {
+        // `0.0 - x` instead of `-x`, so that the result is never -0.
         if self.is_similarity() { 0.0 - distance } else { distance }
     }
 }
 
-/// The names in lower case: `l2`, `ip`, `cosine`, `l1`, `linf`, `lp:3`, `canberra`, `braycurtis`, `jensenshannon`, `jaccard`.
+/// Writes the name in lower case: `l2`, `ip`, `cosine`, `l1`, `linf`, `lp:3`, `canberra`,
+/// `braycurtis`, `jensenshannon`, `jaccard`.
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,10 +85,10 @@ impl fmt::Display for Metric {
     }
 }
 
-/// A name that is no metric's.
+/// The error for a name that is not that of a metric.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no metric is named '{0}'; there are l2, ip, cosine, l1, linf, lp:<p> (p > 0), canberra, braycurtis, jensenshannon, jaccard"
+    "unknown metric '{0}'; expected one of l2, ip, cosine, l1, linf, lp:<p> (p > 0), canberra, braycurtis, jensenshannon, jaccard"
 )]
 pub struct UnknownMetric(pub String);
 
@@ -113,14 +120,14 @@ impl FromStr for Metric {
     }
 }
 
-/// As its name.
+/// Serializes a metric as its name.
 impl Serialize for Metric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// From its name.
+/// Deserializes a metric from its name.
 impl<'de> Deserialize<'de> for Metric {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Name;
@@ -168,8 +175,8 @@ mod tests {
 
     #[test]
     fn a_similarity_is_negated_and_never_minus_zero() {
-        assert_eq!(Metric::InnerProduct.public(-2.0), 2.0);
-        assert_eq!(Metric::InnerProduct.public(0.0).to_bits(), 0.0_f32.to_bits());
-        assert_eq!(Metric::L2.public(2.0), 2.0);
+        assert_eq!(Metric::InnerProduct.to_user_distance(-2.0), 2.0);
+        assert_eq!(Metric::InnerProduct.to_user_distance(0.0).to_bits(), 0.0_f32.to_bits());
+        assert_eq!(Metric::L2.to_user_distance(2.0), 2.0);
     }
 }

@@ -1,33 +1,35 @@
-//! The insides of a thing, as data: a tag, its fields, named arrays, and its components.
+//! The contents of a component as plain data: a tag, fields, named arrays, and child components.
 //!
-//! Who needs the insides of an index, a codec or a store (a file, a GPU, Python's attributes) asks it to `export()` and gets a
-//! [`Node`]; who makes one from a file is given a [`StoredNode`]. Nobody downcasts.
+//! `export()` returns the contents of an index, a codec or a store as a [`Node`]. File writers, GPU
+//! code and the Python attributes work on this node. A component is read back from a
+//! [`StoredNode`]. No caller has to downcast.
 
 use crate::bytes::AlignedBytes;
 use crate::element::ElementType;
 use crate::error::DecodeError;
-use crate::field::{Fields, NodeFields, Schema, Value, check_fields, decode_version_1};
+use crate::field::{Fields, NodeFields, Schema, Value, check_fields};
 use crate::section::Section;
+use crate::wire::decode_version_1;
 use bytemuck::Pod;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What the elements of an array are.
+/// The element type of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum DType {
-    /// An element type of vectors.
+    /// One of the element types of vectors.
     Element(ElementType),
-    /// Unsigned, 32 bits.
+    /// Unsigned 32-bit integer.
     U32,
-    /// Unsigned, 64 bits.
+    /// Unsigned 64-bit integer.
     U64,
-    /// Signed, 64 bits.
+    /// Signed 64-bit integer.
     I64,
 }
 
 impl DType {
-    /// All of them, each with the number that files use.
+    /// All element types, each with its number in files.
     pub const ALL: [(u8, DType); 8] = [
         (0, DType::Element(ElementType::F32)),
         (1, DType::Element(ElementType::F16)),
@@ -39,7 +41,7 @@ impl DType {
         (7, DType::I64),
     ];
 
-    /// Bytes of one element.
+    /// Returns the size of one element in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::Element(element) => element.size(),
@@ -49,9 +51,9 @@ impl DType {
     }
 }
 
-/// A type that arrays of a node may have.
+/// A Rust type that is the element type of an array of a node.
 pub trait ArrayElement: Pod {
-    /// The type as a value.
+    /// The element type as a value.
     const DTYPE: DType;
 }
 
@@ -74,45 +76,47 @@ array_elements! {
     crate::id::Id => DType::I64,
 }
 
-/// An array of a [`Node`]: its bytes come in pieces, so that lists are written without a copy of them all.
+/// An array of a [`Node`]. Its bytes come in pieces, so that lists are written without first being
+/// copied into one buffer.
 #[derive(Clone, Debug)]
 pub struct NamedArray<'a> {
     /// The name, unique in its node.
     pub name: String,
-    /// What the elements are.
+    /// The element type.
     pub dtype: DType,
-    /// The lengths of its axes, slowest first; their product times the element's size is the length in bytes.
+    /// The lengths of the axes, outermost (slowest varying) first. Their product times the element
+    /// size is the length in bytes.
     pub shape: Vec<u64>,
-    /// The bytes, little-endian, one piece after the other.
+    /// The bytes in pieces, in order, little-endian.
     pub pieces: Vec<Cow<'a, [u8]>>,
 }
 
 impl<'a> NamedArray<'a> {
-    /// An array borrowed whole.
+    /// Creates an array that borrows `data` as one piece.
     ///
     /// # Panics
-    /// If `shape` does not multiply to `data.len()`.
+    /// If the product of `shape` is not `data.len()`.
     pub fn borrowed<T: ArrayElement>(name: &str, shape: &[u64], data: &'a [T]) -> Self {
         Self::new::<T>(name, shape, vec![Cow::Borrowed(bytemuck::cast_slice(data))])
     }
 
-    /// An array made for the export.
+    /// Creates an array that owns `data`, for values that are computed during the export.
     ///
     /// # Panics
-    /// If `shape` does not multiply to `data.len()`.
+    /// If the product of `shape` is not `data.len()`.
     pub fn owned<T: ArrayElement>(name: &str, shape: &[u64], data: Vec<T>) -> Self {
         Self::new::<T>(name, shape, vec![Cow::Owned(bytemuck::cast_slice(&data).to_vec())])
     }
 
-    /// An array of one axis in pieces.
+    /// Creates a one-dimensional array from pieces.
     pub fn pieces<T: ArrayElement>(name: &str, pieces: impl IntoIterator<Item = &'a [T]>) -> Self {
         Self::bytes::<T>(name, pieces.into_iter().map(|piece| Cow::Borrowed(bytemuck::cast_slice(piece))))
     }
 
-    /// An array of one axis of elements of `T`, by its bytes in pieces.
+    /// Creates a one-dimensional array of elements of `T` from its bytes in pieces.
     ///
     /// # Panics
-    /// If the bytes are not whole elements.
+    /// If the number of bytes is not a multiple of the element size.
     pub fn bytes<T: ArrayElement>(name: &str, pieces: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
         let pieces: Vec<Cow<'a, [u8]>> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -122,50 +126,54 @@ impl<'a> NamedArray<'a> {
     fn new<T: ArrayElement>(name: &str, shape: &[u64], pieces: Vec<Cow<'a, [u8]>>) -> Self {
         let array = Self { name: name.to_owned(), dtype: T::DTYPE, shape: shape.to_vec(), pieces };
         let elements: u64 = shape.iter().product();
-        assert_eq!(elements * size_of::<T>() as u64, array.byte_len(), "the shape of {name} fits its data");
+        assert_eq!(
+            elements * size_of::<T>() as u64,
+            array.byte_len(),
+            "the shape of array {name} does not match its data"
+        );
         array
     }
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     pub fn byte_len(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 }
 
-/// The insides of a thing for a writer or an inspector.
+/// The exported contents of a component, for a writer or an inspector.
 #[derive(Clone, Debug)]
 pub struct Node<'a> {
-    /// The tag of its kind: a row of the registry reads it back.
+    /// The tag of the component's kind. The registry row with this tag reads the node back.
     pub tag: String,
     /// The version of the kind's fields and arrays.
     pub version: u16,
-    /// The small values, by name: metric, dimension, settings.
+    /// The small values by name: metric, dimension, settings.
     pub fields: Fields,
     /// The bulk data.
     pub arrays: Vec<NamedArray<'a>>,
-    /// The components, by name.
+    /// The child components by name.
     pub children: Vec<(String, Node<'a>)>,
 }
 
 impl<'a> Node<'a> {
-    /// A node without fields, arrays and children.
+    /// Creates a node without fields, arrays and children.
     pub fn new(tag: &str, version: u16) -> Self {
         Self { tag: tag.to_owned(), version, fields: Fields::new(), arrays: Vec::new(), children: Vec::new() }
     }
 
-    /// The same with a field.
+    /// Returns the node with a field added or replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.set(name, value);
         self
     }
 
-    /// The array `name`.
+    /// Returns the array `name`.
     pub fn array(&self, name: &str) -> Option<&NamedArray<'a>> {
         self.arrays.iter().find(|array| array.name == name)
     }
 
-    /// The component `name`.
+    /// Returns the child component `name`.
     pub fn child(&self, name: &str) -> Option<&Node<'a>> {
         self.children.iter().find(|(known, _)| known == name).map(|(_, child)| child)
     }
@@ -175,12 +183,13 @@ impl<'a> Node<'a> {
         self.arrays.push(array);
     }
 
-    /// Adds a component.
+    /// Adds a child component.
     pub fn push_child(&mut self, name: &str, child: Node<'a>) {
         self.children.push((name.to_owned(), child));
     }
 
-    /// True if two exported things have the same tag, fields, arrays and components: if they learnt the same.
+    /// Returns true if both nodes have the same tag, version, fields, arrays and children. Two
+    /// components with equal nodes have learnt the same.
     pub fn same(&self, other: &Node<'_>) -> bool {
         (&self.tag, self.version, &self.fields) == (&other.tag, other.version, &other.fields)
             && self.arrays.len() == other.arrays.len()
@@ -191,7 +200,7 @@ impl<'a> Node<'a> {
             && self.children.iter().zip(&other.children).all(|((a, x), (b, y))| a == b && x.same(y))
     }
 
-    /// The node as a reader of a file would get it: a copy of everything, in memory.
+    /// Copies the node into memory, in the form in which a reader of files returns it.
     pub fn to_stored(&self) -> StoredNode {
         StoredNode {
             tag: self.tag.clone(),
@@ -217,44 +226,45 @@ impl<'a> Node<'a> {
 pub struct StoredArray {
     /// The name, unique in its node.
     pub name: String,
-    /// What the elements are.
+    /// The element type.
     pub dtype: DType,
-    /// The lengths of its axes; a reader of files has checked that they multiply to the length of `bytes`.
+    /// The lengths of the axes. A reader of files has checked that they match the length of
+    /// `bytes`.
     pub shape: Vec<u64>,
     /// The bytes, little-endian.
     pub bytes: Arc<dyn Section>,
 }
 
-/// Fields as a file has them.
+/// The fields of a stored node, in the form that the file has.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredFields {
-    /// By name.
+    /// Fields with names.
     Named(Fields),
-    /// As version 1 of the index file wrote them: the values alone, in the order that the kind's
-    /// [`Schema`] knows.
+    /// Fields as version 1 of the index file wrote them: values without names, in the order of the
+    /// kind's [`Schema`].
     Version1(Vec<u8>),
 }
 
-/// The insides of a thing as they were read: nothing in it is trusted yet.
+/// The contents of a component as they were read from a file. Nothing in it has been validated yet.
 #[derive(Clone, Debug)]
 pub struct StoredNode {
-    /// The tag of its kind.
+    /// The tag of the component's kind.
     pub tag: String,
     /// The version of the kind's fields and arrays.
     pub version: u16,
-    /// The fields, for [`StoredNode::fields`].
+    /// The fields, which [`StoredNode::fields`] decodes.
     pub fields: StoredFields,
     /// The bulk data.
     pub arrays: Vec<StoredArray>,
-    /// The components, by name.
+    /// The child components by name.
     pub children: Vec<(String, StoredNode)>,
 }
 
 impl StoredNode {
-    /// Refuses a node of a later version than `supported`.
+    /// Checks that the version of the node is at most `supported`.
     ///
     /// # Errors
-    /// [`DecodeError::Version`].
+    /// [`DecodeError::Version`] if it is newer.
     pub fn expect_version(&self, supported: u16) -> Result<(), DecodeError> {
         if self.version > supported {
             return Err(DecodeError::Version { tag: self.tag.clone(), found: self.version, supported });
@@ -262,11 +272,11 @@ impl StoredNode {
         Ok(())
     }
 
-    /// The fields, which must be those of the kind's schema.
+    /// Decodes the fields and checks them against the kind's schema.
     ///
     /// # Errors
     /// [`DecodeError::Meta`] if they do not decode, [`DecodeError::Missing`] or
-    /// [`DecodeError::Value`] if they are others.
+    /// [`DecodeError::Value`] if they do not match the schema.
     pub fn fields(&self, schema: &Schema) -> Result<NodeFields<'_>, DecodeError> {
         let fields = match &self.fields {
             StoredFields::Named(fields) => Cow::Borrowed(fields),
@@ -276,40 +286,44 @@ impl StoredNode {
         Ok(NodeFields { tag: &self.tag, fields })
     }
 
-    /// The array `name` as elements of `T`: whole, checked and in memory.
+    /// Returns the whole array `name` as elements of `T`. The bytes are in memory, and their
+    /// checksum has been verified where one is known.
     ///
     /// # Errors
-    /// [`DecodeError::Missing`], [`DecodeError::Value`] if it is of another type, or what [`Section::whole`] says.
+    /// [`DecodeError::Missing`] if there is no such array, [`DecodeError::Value`] if it has another
+    /// element type, or the error of [`Section::whole`].
     pub fn array<T: ArrayElement>(&self, name: &str) -> Result<&[T], DecodeError> {
         bytemuck::try_cast_slice(self.section::<T>(name)?.whole()?)
-            .map_err(|_| DecodeError::value(&self.tag, format!("array '{name}' is cut short or not aligned")))
+            .map_err(|_| DecodeError::value(&self.tag, format!("array '{name}' is truncated or misaligned")))
     }
 
-    /// The bytes of the array `name`, of elements of `T`, where they lie: for who needs parts of it, at one time and another.
+    /// Returns the section that holds the bytes of the array `name`, whose elements are of type
+    /// `T`. For callers that read the array piecewise.
     ///
     /// # Errors
-    /// [`DecodeError::Missing`], or [`DecodeError::Value`] if it is of another type.
+    /// [`DecodeError::Missing`] if there is no such array, or [`DecodeError::Value`] if it has
+    /// another element type.
     pub fn section<T: ArrayElement>(&self, name: &str) -> Result<&Arc<dyn Section>, DecodeError> {
         let array = self.stored_array(name)?;
         if array.dtype != T::DTYPE {
-            let what = format!("array '{name}' is of {:?}, not {:?}", array.dtype, T::DTYPE);
+            let what = format!("array '{name}' has elements of {:?}, expected {:?}", array.dtype, T::DTYPE);
             return Err(DecodeError::value(&self.tag, what));
         }
         Ok(&array.bytes)
     }
 
-    /// The array `name` as it was read.
+    /// Returns the array `name` as it was read.
     ///
     /// # Errors
-    /// [`DecodeError::Missing`].
+    /// [`DecodeError::Missing`] if there is no such array.
     pub fn stored_array(&self, name: &str) -> Result<&StoredArray, DecodeError> {
         self.arrays.iter().find(|array| array.name == name).ok_or_else(|| self.missing("array", name))
     }
 
-    /// The component `name`.
+    /// Returns the child component `name`.
     ///
     /// # Errors
-    /// [`DecodeError::Missing`].
+    /// [`DecodeError::Missing`] if there is no such child.
     pub fn child(&self, name: &str) -> Result<&StoredNode, DecodeError> {
         let child = self.children.iter().find(|(known, _)| known == name);
         child.map(|(_, node)| node).ok_or_else(|| self.missing("child", name))

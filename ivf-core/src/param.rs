@@ -1,8 +1,9 @@
-//! Parameters as data: their names, what they may be, and settings of them.
+//! Parameters as data: names, ranges, and sets of values.
 //!
 //! A component (a codec, a quantizer, a wrapper) declares its own parameters as [`Param`]s. The
-//! index that it is part of shows each as a knob, whose value it keeps and saves, and takes it by
-//! name in each call ([`SearchParams::set`](crate::SearchParams::set)).
+//! index that contains the component exposes each parameter as a knob. The index keeps the value of
+//! the knob and saves it in its file. A search can also set the parameter by name, for that call
+//! only ([`SearchParams::set`](crate::SearchParams::set)).
 
 use crate::error::KnobError;
 use std::borrow::Cow;
@@ -17,18 +18,55 @@ use std::str::FromStr;
 /// assert_eq!("true".parse(), Ok(KnobValue::Bool(true)));
 /// assert_eq!(KnobValue::from("queries").to_string(), "queries");
 /// ```
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum KnobValue {
     /// True or false.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// Any number.
+    /// A floating-point number.
     Float(f64),
     /// A word, such as the name of a parallel mode.
     Word(Cow<'static, str>),
+}
+
+/// Deserializes a boolean, a number or a string.
+impl<'de> serde::Deserialize<'de> for KnobValue {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = KnobValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, a number or a word")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<KnobValue, E> {
+                Ok(value.into())
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<KnobValue, E> {
+                Ok(value.into())
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<KnobValue, E> {
+                Ok(value.into())
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<KnobValue, E> {
+                Ok(value.into())
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<KnobValue, E> {
+                Ok(value.into())
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 macro_rules! knob_values {
@@ -45,7 +83,7 @@ knob_values! {
     i32 => |value| Self::Int(value.into()),
     u32 => |value| Self::Int(value.into()),
     i64 => |value| Self::Int(value),
-    // No parameter tells numbers beyond 2^63 apart: all of them mean "unlimited".
+    // No parameter distinguishes numbers above `i64::MAX`: all of them mean "unlimited".
     u64 => |value| Self::Int(i64::try_from(value).unwrap_or(i64::MAX)),
     usize => |value| Self::from(value as u64),
     f32 => |value| Self::Float(value.into()),
@@ -70,7 +108,7 @@ impl fmt::Display for KnobValue {
     }
 }
 
-/// Any text is a value: what is neither a truth value nor a number is a word.
+/// Parses any text: text that is neither `true`, `false` nor a number is a word.
 impl FromStr for KnobValue {
     type Err = std::convert::Infallible;
 
@@ -85,7 +123,8 @@ impl FromStr for KnobValue {
 }
 
 impl KnobValue {
-    /// The number, if it is a whole one of at least 0 (a float without fraction is one).
+    /// Returns the value as an unsigned integer, or `None` if it is not one. A non-negative float
+    /// without a fraction (below 9e15) counts as an integer.
     pub fn as_whole(&self) -> Option<u64> {
         match self {
             Self::Int(value) => u64::try_from(*value).ok(),
@@ -94,7 +133,7 @@ impl KnobValue {
         }
     }
 
-    /// The number, if it is a finite one.
+    /// Returns the value as a finite number, or `None` if it is not one.
     pub fn as_number(&self) -> Option<f64> {
         match self {
             Self::Int(value) => Some(*value as f64),
@@ -103,7 +142,8 @@ impl KnobValue {
         }
     }
 
-    /// The truth value; 0 and 1 are such, too.
+    /// Returns the value as a boolean, or `None` if it is not one. The numbers 0 and 1 count as
+    /// booleans.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -112,29 +152,29 @@ impl KnobValue {
     }
 }
 
-/// What a parameter may be.
+/// The range of values of a parameter.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ParamRange {
     /// True or false.
     Bool,
-    /// A whole number.
+    /// An integer of at least 0.
     Whole {
-        /// The least.
+        /// The minimum.
         least: u64,
-        /// The greatest.
+        /// The maximum.
         most: u64,
     },
     /// A finite number.
     Number {
-        /// The least.
+        /// The minimum; `f64::MIN` means any finite number.
         least: f64,
     },
-    /// One of these words. The place of a word stands for it, too.
+    /// One of these words. The index of a word, counted from 0, is accepted in place of the word.
     Word(&'static [&'static str]),
 }
 
-/// What it must be, for errors and help: "a whole number of at least 1".
+/// Writes the range for errors and help, for example "a whole number of at least 1".
 impl fmt::Display for ParamRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -149,13 +189,15 @@ impl fmt::Display for ParamRange {
 }
 
 impl ParamRange {
-    /// Any whole number of at least `least`.
+    /// Returns the range of all integers of at least `least`.
     pub const fn at_least(least: u64) -> Self {
         Self::Whole { least, most: u64::MAX }
     }
 
-    /// The value in the form that the parameter has: a whole number as [`KnobValue::Int`], a number
-    /// as [`KnobValue::Float`], a word with its own spelling. `None` if it is out of range.
+    /// Converts a value to the normal form of this range, or returns `None` if it is out of range.
+    ///
+    /// The normal form of an integer is [`KnobValue::Int`], that of a number [`KnobValue::Float`],
+    /// and that of a word the declared spelling.
     pub fn normal(&self, value: &KnobValue) -> Option<KnobValue> {
         match self {
             Self::Bool => value.as_bool().map(KnobValue::Bool),
@@ -164,7 +206,7 @@ impl ParamRange {
             }
             Self::Number { least } => value.as_number().filter(|number| number >= least).map(KnobValue::Float),
             Self::Word(words) => {
-                // Text that was read as a number or a truth value may be one of the words.
+                // Text that was parsed as a number or a boolean may be one of the words.
                 let text = value.to_string();
                 let by_name = words.iter().find(|known| known.eq_ignore_ascii_case(&text));
                 let by_place = || words.get(usize::try_from(value.as_whole()?).ok()?);
@@ -173,10 +215,11 @@ impl ParamRange {
         }
     }
 
-    /// [`normal`](Self::normal), or the error that names the knob and its range.
+    /// Converts a value to its [`normal`](Self::normal) form. `name` is the name of the knob in the
+    /// error.
     ///
     /// # Errors
-    /// [`KnobError::Value`].
+    /// [`KnobError::Value`] if the value is out of range.
     pub fn check(&self, name: &str, value: &KnobValue) -> Result<KnobValue, KnobError> {
         self.normal(value).ok_or_else(|| KnobError::Value {
             name: name.to_owned(),
@@ -195,44 +238,43 @@ impl ParamRange {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Param {
-    /// The name, in Faiss's spelling where Faiss has it.
+    /// The name, spelt as in Faiss where Faiss has the parameter.
     pub name: Cow<'static, str>,
-    /// Another name that it is known by.
+    /// A second name that is accepted, if any.
     pub alias: Option<&'static str>,
-    /// What it may be.
+    /// The range of its values.
     pub range: ParamRange,
-    /// Its value unless somebody sets it.
+    /// The default value.
     pub default: KnobValue,
-    /// What it does, in a sentence.
+    /// A one-sentence description.
     pub about: Cow<'static, str>,
 }
 
 impl Param {
-    /// A parameter.
+    /// Declares a parameter without an alias.
     pub const fn new(name: &'static str, range: ParamRange, default: KnobValue, about: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), alias: None, range, default, about: Cow::Borrowed(about) }
     }
 
-    /// The same under another name.
+    /// Returns the same parameter with another name and without its alias.
     #[must_use]
     pub fn renamed(self, name: String) -> Self {
         Self { name: name.into(), alias: None, ..self }
     }
 
-    /// The same with another value unless somebody sets it.
+    /// Returns the same parameter with another default value.
     #[must_use]
     pub fn with_default(self, default: impl Into<KnobValue>) -> Self {
         Self { default: default.into(), ..self }
     }
 
-    /// Whether it is known by this name.
+    /// Returns true if `name` is the name or the alias of the parameter.
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.alias == Some(name)
     }
 }
 
-/// Values of parameters, by name: what somebody has set, in the order of the names. A few values,
-/// cheap to clone.
+/// Parameter values that have been set, sorted by name. A small map that is cheap to clone.
 ///
 /// ```
 /// use ivf_core::param::Settings;
@@ -251,7 +293,7 @@ impl<const N: usize, V: Into<KnobValue>> From<[(&str, V); N]> for Settings {
 }
 
 impl Settings {
-    /// Nothing set.
+    /// Creates an empty set of values.
     pub const fn new() -> Self {
         Self(std::collections::BTreeMap::new())
     }
@@ -261,32 +303,32 @@ impl Settings {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// Forgets a value.
+    /// Removes a value and returns it.
     pub fn remove(&mut self, name: &str) -> Option<KnobValue> {
         self.0.remove(name)
     }
 
-    /// A value.
+    /// Returns a value.
     pub fn get(&self, name: &str) -> Option<&KnobValue> {
         self.0.get(name)
     }
 
-    /// A value that is a whole number.
+    /// Returns a value as an unsigned integer.
     pub fn whole(&self, name: &str) -> Option<u64> {
         self.get(name)?.as_whole()
     }
 
-    /// A value that is a number.
+    /// Returns a value as a finite number.
     pub fn number(&self, name: &str) -> Option<f64> {
         self.get(name)?.as_number()
     }
 
-    /// A value that is true or false.
+    /// Returns a value as a boolean.
     pub fn flag(&self, name: &str) -> Option<bool> {
         self.get(name)?.as_bool()
     }
 
-    /// A value that is a word.
+    /// Returns a value that is a word.
     pub fn word(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
             KnobValue::Word(word) => Some(word),
@@ -294,34 +336,35 @@ impl Settings {
         }
     }
 
-    /// The names and values.
+    /// Iterates over the names and values.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &KnobValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// True if nothing is set.
+    /// Returns true if nothing is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those whose names begin with `prefix`, without it.
+    /// Returns the values whose names begin with `prefix`, under their names without the prefix.
     pub fn under(&self, prefix: &str) -> Self {
         let inner = |(name, value): (&String, &KnobValue)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone()));
         Self(self.0.iter().filter_map(inner).collect())
     }
 
-    /// Those whose names do not begin with `prefix`.
+    /// Returns the values whose names do not begin with `prefix`.
     #[must_use]
     pub fn without_prefix(mut self, prefix: &str) -> Self {
         self.0.retain(|name, _| !name.starts_with(prefix));
         self
     }
 
-    /// For each parameter its value: the one set here, else the one in `rest`, else its default.
-    /// Values are in [normal](ParamRange::normal) form.
+    /// Returns a value for each parameter: the one set here, else the one in `rest`, else the
+    /// default. The values are in [normal](ParamRange::normal) form. Names that no parameter has
+    /// are ignored.
     ///
     /// # Errors
-    /// [`KnobError::Value`] for one out of range.
+    /// [`KnobError::Value`] if a value is out of range.
     pub fn resolved(&self, params: &[Param], rest: &Settings) -> Result<Self, KnobError> {
         let mut resolved = Self::new();
         for param in params {
@@ -336,14 +379,14 @@ impl Settings {
     }
 }
 
-/// As the lines of [`Settings::from_lines`].
+/// Conversion to and from lines of text.
 impl Settings {
-    /// `name=value`, one string a value.
+    /// Returns one string `name=value` per value.
     pub fn to_lines(&self) -> Vec<String> {
         self.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
-    /// What [`to_lines`](Self::to_lines) gave.
+    /// Parses lines in the format of [`to_lines`](Self::to_lines).
     ///
     /// # Errors
     /// [`KnobError::Syntax`] for a line of another form.
@@ -357,7 +400,7 @@ impl Settings {
     }
 }
 
-/// The name and the value of `name=value`, white space around both left out.
+/// Splits `name=value` into name and value, and trims white space around both.
 ///
 /// # Errors
 /// [`KnobError::Syntax`] for text of another form.

@@ -1,11 +1,14 @@
-//! Which lists a query scans, and how much of each: what every way of searching shares.
+//! Search plans: the lists that each query scans, and the number of codes in each. Every search
+//! mode works from a plan.
 
 use crate::error::SearchError;
 use crate::id::ListNo;
 
-/// The lists nearest to each query, nearest first: what a coarse quantizer answers, `n x nprobe`.
+/// The result of a coarse quantizer: for each of `n` queries the `nprobe` nearest lists, nearest
+/// first.
 ///
-/// A probe may be absent (a quantizer that found fewer lists, or a caller's own choice).
+/// A probe may be absent, because the quantizer found fewer lists or because the caller left it
+/// out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probes {
     nprobe: usize,
@@ -14,11 +17,12 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// `n x nprobe` lists with their coarse distances (smaller is closer), row after row.
+    /// Creates probes from `n x nprobe` lists and their coarse distances (smaller is closer), row
+    /// after row.
     ///
     /// # Errors
-    /// [`SearchError::InvalidParam`] if `nprobe` is zero, [`SearchError::Probes`] if the two differ
-    /// in length or do not divide into rows.
+    /// [`SearchError::InvalidParam`] if `nprobe` is zero. [`SearchError::Probes`] if `lists` and
+    /// `distances` differ in length, or if `nprobe` does not divide their length.
     pub fn new(nprobe: usize, lists: Vec<Option<ListNo>>, distances: Vec<f32>) -> Result<Self, SearchError> {
         if nprobe == 0 {
             return Err(SearchError::invalid("nprobe", "at least 1", 0));
@@ -29,22 +33,22 @@ impl Probes {
         Ok(Self { nprobe, lists, distances })
     }
 
-    /// Number of queries.
+    /// Returns the number of queries.
     pub fn len(&self) -> usize {
         self.lists.len() / self.nprobe
     }
 
-    /// True if there is no query.
+    /// Returns true if there are no queries.
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty()
     }
 
-    /// Probes for each query.
+    /// Returns the number of probes per query.
     pub fn nprobe(&self) -> usize {
         self.nprobe
     }
 
-    /// The probes of query `i` with their coarse distances.
+    /// Returns the probes of query `i` with their coarse distances.
     ///
     /// # Panics
     /// If `i >= len`.
@@ -54,21 +58,24 @@ impl Probes {
     }
 }
 
-/// One piece of a plan: scan the first `prefix` codes of a list.
+/// One step of a plan: a scan of the first `prefix` codes of a list.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct PlannedProbe {
     /// The list.
     pub list: ListNo,
-    /// How many of its codes, at least 1.
+    /// Number of codes to scan, from the start of the list; at least 1.
     pub prefix: u32,
-    /// The query's distance from the list's centroid, as the coarse quantizer gave it.
+    /// The query's distance from the list's centroid, as the coarse quantizer returned it.
     pub coarse_distance: f32,
 }
 
-/// For each query the lists to scan and how much of each, fixed before any scanning: query-major search, list-major batches,
-/// GPUs, disks and shards all work from it, so that they agree. It can be sent (serde).
+/// For each query, the lists to scan and the number of codes in each, fixed before any scanning.
 ///
-/// [`Limits`] are spent here, in probe order and before any filter: the last list is cut to what is left of the codes.
+/// Query-major search, list-major batches, GPUs, disks and shards all work from the same plan, so
+/// that they agree. A plan can be sent to another process (serde).
+///
+/// [`Limits`] are applied here, in probe order and before any filter. If `max_codes` ends within a
+/// list, the plan scans only the first codes of that list.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Untrusted")]
 pub struct SearchPlan {
@@ -76,7 +83,7 @@ pub struct SearchPlan {
     probes: Vec<PlannedProbe>,
 }
 
-/// A plan as it was received.
+/// A plan as it was received, before validation.
 #[derive(serde::Deserialize)]
 struct Untrusted {
     starts: Vec<usize>,
@@ -89,38 +96,39 @@ impl TryFrom<Untrusted> for SearchPlan {
     fn try_from(plan: Untrusted) -> Result<Self, &'static str> {
         let ends = (plan.starts.first(), plan.starts.last());
         if ends != (Some(&0), Some(&plan.probes.len())) || !plan.starts.is_sorted() {
-            return Err("the rows of a search plan do not divide its probes");
+            return Err("the row starts of a search plan do not match its probes");
         }
         if plan.probes.iter().any(|probe| probe.prefix == 0) {
-            return Err("a planned probe scans at least one code");
+            return Err("a planned probe must scan at least one code");
         }
         Ok(Self { starts: plan.starts, probes: plan.probes })
     }
 }
 
-/// How much of its probes a query scans. Nothing is limited by default.
+/// Limits of the scan of one query. By default there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// So many of the first probes.
+    /// Number of probes to scan, from the first on.
     pub nprobe: usize,
-    /// So many lists with codes.
-    pub lists: usize,
-    /// So many codes, filtered out or not.
-    pub codes: usize,
+    /// Maximum number of lists to scan. Empty lists do not count.
+    pub max_lists: usize,
+    /// Maximum number of codes to scan, counted before the filter.
+    pub max_codes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { nprobe: usize::MAX, lists: usize::MAX, codes: usize::MAX }
+        Self { nprobe: usize::MAX, max_lists: usize::MAX, max_codes: usize::MAX }
     }
 }
 
 impl SearchPlan {
-    /// Plans `probes` over lists whose lengths `list_len` tells, each query within its `limits`; empty lists and absent probes are left
-    /// out.
+    /// Plans the scans for `probes`, each query within its `limits`. `list_len` returns the length
+    /// of a list. Empty lists and absent probes are left out.
     ///
     /// # Errors
-    /// [`SearchError::NoSuchList`] for a probe past the last list (also one past the limits), or what `list_len` says.
+    /// [`SearchError::NoSuchList`] for a probe of a list past the last one, even beyond the limits.
+    /// Errors of `list_len` are passed on.
     pub fn new(
         probes: &Probes,
         nlist: usize,
@@ -130,7 +138,7 @@ impl SearchPlan {
         let mut plan = Self { starts: vec![0], probes: Vec::new() };
         for row in 0..probes.len() {
             let limits = limits(row);
-            let (mut lists, mut codes) = (limits.lists, limits.codes);
+            let (mut lists, mut codes) = (limits.max_lists, limits.max_codes);
             for (place, (list, coarse_distance)) in probes.row(row).enumerate() {
                 let Some(list) = list else { continue };
                 if list.index() >= nlist {
@@ -151,7 +159,7 @@ impl SearchPlan {
         Ok(plan)
     }
 
-    /// A plan of rows: for each query what it scans, in order.
+    /// Creates a plan from one row per query: its scans, in order.
     pub fn from_rows<'r>(rows: impl IntoIterator<Item = &'r [PlannedProbe]>) -> Self {
         let mut plan = Self { starts: vec![0], probes: Vec::new() };
         for row in rows {
@@ -161,17 +169,17 @@ impl SearchPlan {
         plan
     }
 
-    /// Number of queries.
+    /// Returns the number of queries.
     pub fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// True if there is no query.
+    /// Returns true if there are no queries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The probes of query `i`, in probe order.
+    /// Returns the probes of query `i`, in probe order.
     ///
     /// # Panics
     /// If `i >= len`.
@@ -179,12 +187,12 @@ impl SearchPlan {
         &self.probes[self.starts[i]..self.starts[i + 1]]
     }
 
-    /// Probes of all queries.
+    /// Returns the probes of all queries.
     pub fn probes(&self) -> &[PlannedProbe] {
         &self.probes
     }
 
-    /// Codes that all queries together will pass over.
+    /// Returns the total number of codes to scan, over all queries.
     pub fn codes(&self) -> u64 {
         self.probes.iter().map(|probe| u64::from(probe.prefix)).sum()
     }
@@ -201,12 +209,12 @@ mod tests {
         let lens = [10, 0, 5];
         let plan = |limits| SearchPlan::new(&probes, 3, |_| limits, |list| Ok(lens[list.index()])).unwrap();
         let prefixes = |limits| plan(limits).row(0).iter().map(|p| (p.list.0, p.prefix)).collect::<Vec<_>>();
-        let codes = |codes| Limits { codes, ..Limits::default() };
+        let codes = |max_codes| Limits { max_codes, ..Limits::default() };
         assert_eq!(prefixes(Limits::default()), [(2, 5), (0, 10)]);
         assert_eq!(prefixes(codes(7)), [(2, 5), (0, 2)]);
         assert_eq!(prefixes(codes(5)), [(2, 5)]);
         assert_eq!(plan(codes(7)).codes(), 7);
-        assert_eq!(prefixes(Limits { lists: 1, ..Limits::default() }), [(2, 5)]);
+        assert_eq!(prefixes(Limits { max_lists: 1, ..Limits::default() }), [(2, 5)]);
         assert_eq!(prefixes(Limits { nprobe: 2, ..Limits::default() }), [(2, 5)]);
         assert_eq!(prefixes(Limits { nprobe: 0, ..Limits::default() }), []);
         let whole = plan(Limits::default());

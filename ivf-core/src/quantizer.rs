@@ -1,4 +1,4 @@
-//! Coarse quantizers: which list a vector belongs to, which lists a query should look into.
+//! Coarse quantizers, which assign vectors to lists and choose the lists that a query probes.
 
 use crate::error::{BuildError, DecodeError, SearchError, TrainError};
 use crate::id::ListNo;
@@ -12,24 +12,25 @@ use crate::rows::{AnyRows, Rows};
 use std::fmt;
 use std::sync::Arc;
 
-/// The centre of each list, as a codec of residuals needs it.
+/// The centroids of the lists, which a codec of residuals needs.
 pub trait Centroids: Send + Sync + fmt::Debug {
-    /// Dimension of the centroids.
+    /// Returns the dimension of the centroids.
     fn dim(&self) -> usize;
 
-    /// How many lists.
+    /// Returns the number of lists.
     fn nlist(&self) -> usize;
 
-    /// Writes the centroid of `list` to `out` (`dim` places).
+    /// Writes the centroid of `list` to `out` (`dim` elements).
     ///
     /// # Panics
-    /// If `list >= nlist` or `out` has another length.
+    /// If `list >= nlist` or the length of `out` is not `dim`.
     fn centroid(&self, list: ListNo, out: &mut [f32]);
 
-    /// Writes the centroids of the lists from `first` on to `out`, row after row.
+    /// Writes the centroids of consecutive lists, starting at `first`, to `out`, row after row.
     ///
     /// # Panics
-    /// If there are fewer lists, or `out` is not of whole rows.
+    /// If `out` has more rows than there are lists from `first` on, or if `dim` does not divide its
+    /// length.
     fn centroid_rows(&self, first: ListNo, out: &mut [f32]) {
         assert!(out.len().is_multiple_of(self.dim()), "rows of {} numbers", self.dim());
         for (list, row) in (first.0..).zip(out.chunks_exact_mut(self.dim())) {
@@ -38,10 +39,11 @@ pub trait Centroids: Send + Sync + fmt::Debug {
     }
 }
 
-/// One list around the origin: what the codec of an index without coarse quantizer is bound to.
+/// A single list whose centroid is the origin. The codec of an index without coarse quantizer is
+/// bound to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
-    /// Dimension of the origin.
+    /// Dimension of the centroid.
     pub dim: usize,
 }
 
@@ -55,109 +57,120 @@ impl Centroids for Origin {
     }
 
     fn centroid(&self, list: ListNo, out: &mut [f32]) {
-        assert_eq!((list, out.len()), (ListNo(0), self.dim), "one list of {} dimensions", self.dim);
+        assert_eq!((list, out.len()), (ListNo(0), self.dim), "there is one list, of {} dimensions", self.dim);
         out.fill(0.0);
     }
 }
 
-/// What a quantizer promises of its probes beyond the contract of [`Level1Quantizer::assign`].
+/// What a quantizer guarantees about its probes, beyond the contract of
+/// [`Level1Quantizer::assign`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Promise {
-    /// The lists it names are the nearest ones. Without it they are near (a graph, an index that
-    /// probes few of its own lists), and a row may have fewer.
+    /// The returned lists are the nearest ones. If false, they are only near ones, and a row may
+    /// have fewer than requested. (Examples: a graph, an index that probes few of its own lists.)
     pub exact: bool,
-    /// The lists for `k` probes begin with those for fewer: `assign(1)` begins `assign(k)`. An
-    /// index that widens a search then scans only what is new.
+    /// The lists for `k` probes begin with the lists for fewer probes. For example, the result of
+    /// `assign` with 1 probe is a prefix of the result with `k`. An index that widens a search then
+    /// scans only the additional lists.
     pub prefix: bool,
 }
 
 impl Promise {
-    /// Exact: then it has prefixes too.
+    /// Exact lists. The prefix guarantee follows from it.
     pub const EXACT: Self = Self { exact: true, prefix: true };
-    /// No promise.
+    /// No guarantees.
     pub const NONE: Self = Self { exact: false, prefix: false };
 }
 
-/// A trained coarse quantizer: assigns vectors to lists. (Faiss's `Level1Quantizer`.)
+/// A trained coarse quantizer, which assigns vectors to lists. (Faiss's `Level1Quantizer`.)
 ///
-/// Both sides may rely on: a quantizer never changes once made (who replaces it makes a new one), so it is shared by `Arc` and
-/// called from many threads; answers do not depend on the number of threads or on how the rows are cut up.
+/// Implementations and callers rely on this contract. A quantizer is immutable; a caller that
+/// changes it creates a new one. It is therefore shared by `Arc` and called from many threads.
+/// Results do not depend on the number of threads or on how the rows are split into calls.
 pub trait Level1Quantizer: Centroids {
-    /// The tag of its kind, in files and of [`export`](Self::export)'s node.
+    /// Returns the tag of the kind, which is used in files and in the node of
+    /// [`export`](Self::export).
     fn tag(&self) -> &str;
 
-    /// The `nprobe` lists nearest to each row (as near as [`promise`](Self::promise) says), nearest
-    /// first, ties by list number, no list twice. Coarse distances are the inner ones (smaller is
-    /// closer) of the metric it was trained for, to the centroids. At most `nlist` probes come back
-    /// for each row; those that it does not find are absent, and stand last.
+    /// Returns the `nprobe` lists nearest to each row, nearest first. Ties are ordered by list
+    /// number, and no list occurs twice in a row. [`promise`](Self::promise) tells whether the
+    /// lists are exactly the nearest ones.
+    ///
+    /// Coarse distances are internal distances (smaller is closer) to the centroids, in the metric
+    /// that the quantizer was trained for. At most `nlist` probes are returned per row. Probes that
+    /// were not found are absent and come last.
     ///
     /// # Errors
-    /// [`SearchError`]: rows of another dimension, `nprobe` 0, a parameter it does not take,
-    /// cancelled.
+    /// [`SearchError`] if the rows have another dimension, `nprobe` is 0, a parameter is not
+    /// supported, or the caller cancelled.
     fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError>;
 
-    /// What it promises of its probes.
+    /// Returns what the quantizer guarantees about its probes.
     fn promise(&self) -> Promise;
 
-    /// The specification it was trained from.
+    /// Returns the specification that the quantizer was trained from.
     fn spec(&self) -> Arc<dyn QuantizerSpec>;
 
-    /// The metric it was trained for; `None` if its answers are the same for every metric.
+    /// Returns the metric that the quantizer was trained for, or `None` if its results are the same
+    /// for every metric.
     fn metric(&self) -> Option<Metric>;
 
-    /// The ability to give its lists other numbers.
+    /// Returns the ability to renumber the lists, if the quantizer has it.
     fn as_permute(&self) -> Option<&dyn Permute> {
         None
     }
 
-    /// Bytes of memory it takes.
+    /// Returns the memory that the quantizer takes, in bytes.
     fn memory(&self) -> usize;
 
-    /// The quantizer for a file or another reader of its insides.
+    /// Exports the contents of the quantizer, for a file or another reader.
     ///
     /// # Errors
     /// [`StoreError`](crate::error::StoreError) if a list of an index inside it cannot be read.
     fn export(&self) -> Result<Node<'_>, crate::error::StoreError>;
 }
 
-/// The ability of a quantizer to give its lists other numbers.
+/// The ability of a quantizer to renumber its lists.
 pub trait Permute {
-    /// The same lists under other numbers: list `i` is what is list `order[i]` here.
+    /// Returns a quantizer with the same lists under new numbers. Its list `i` is list `order[i]`
+    /// of this one.
     ///
     /// # Panics
-    /// If `order` does not name every list once.
+    /// If `order` does not name every list exactly once.
     fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer>;
 }
 
-/// What a coarse quantizer shall be: trains into one. Displayed as its factory token.
+/// The specification of a coarse quantizer, which training turns into a quantizer. Displayed as its
+/// factory token.
 pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
-    /// How many lists.
+    /// Returns the number of lists.
     fn nlist(&self) -> usize;
 
-    /// Says whether it can work with this dimension and metric, before anything is trained.
+    /// Checks, before any training, that the quantizer supports this dimension and metric.
     ///
     /// # Errors
-    /// [`BuildError`].
+    /// [`BuildError`] if it does not.
     fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError>;
 
-    /// How many training vectors it uses at most: of more, it draws this many. 0 if it learns
-    /// nothing from vectors, `usize::MAX` if it uses all there are.
+    /// Returns the maximum number of training vectors. If given more, training samples this many.
+    /// 0 means that it learns nothing from vectors, `usize::MAX` that it uses all of them.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
-    /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those vectors (as `f32`).
+    /// Returns the peak memory of training on `points` vectors of dimension `dim`, in bytes. The
+    /// vectors themselves (as `f32`) are not counted.
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
 
-    /// The parameters of [`Level1Quantizer::assign`]: an index shows them as knobs of its part
-    /// `quantizer`, and takes them in each search as `quantizer_<name>`.
+    /// Returns the parameters of [`Level1Quantizer::assign`]. An index exposes them as knobs of its
+    /// part `quantizer`, and accepts them in each search as `quantizer_<name>`.
     fn params(&self, _dim: usize, _metric: Metric) -> Vec<Param> {
         Vec::new()
     }
 
-    /// Learns the lists from vectors (all finite).
+    /// Learns the lists from vectors, all of which are finite.
     ///
     /// # Errors
-    /// [`TrainError`]: too few vectors, cancelled.
+    /// [`TrainError`] if there are too few vectors, or the caller cancelled.
     fn train(
         &self,
         rows: AnyRows<'_>,
@@ -166,8 +179,10 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError>;
 }
 
-/// The first list that an order of `nlist` lists names twice, or that is not there; `None` if it names every list once. An order of
-/// another length is at fault with the number of lists that it has.
+/// Checks that `order` names each of `nlist` lists exactly once, and returns `None` if so.
+///
+/// Otherwise returns the first list in `order` that occurs a second time or does not exist. If the
+/// length of `order` is not `nlist`, returns that length as a list number.
 pub fn order_fault(nlist: usize, order: &[ListNo]) -> Option<ListNo> {
     if order.len() != nlist {
         return Some(ListNo(order.len() as u32));
@@ -176,8 +191,8 @@ pub fn order_fault(nlist: usize, order: &[ListNo]) -> Option<ListNo> {
     order.iter().copied().find(|list| seen.get_mut(list.index()).is_none_or(|seen| std::mem::replace(seen, true)))
 }
 
-/// Bytes that name a list in a standalone code: as many as `nlist - 1` needs, none for one list. (Faiss's
-/// `coarse_code_size`.)
+/// Returns the number of bytes of a list number in a standalone code: as many as `nlist - 1` needs,
+/// and 0 for a single list. (Faiss's `coarse_code_size`.)
 pub fn list_code_size(nlist: usize) -> usize {
     let last = nlist.saturating_sub(1) as u64;
     (64 - last.leading_zeros() as usize).div_ceil(8)
@@ -191,10 +206,10 @@ pub fn encode_list(list: ListNo, code: &mut [u8]) {
     code.copy_from_slice(&u64::from(list.0).to_le_bytes()[..code.len()]);
 }
 
-/// Reads what [`encode_list`] wrote.
+/// Reads a list number that [`encode_list`] wrote.
 ///
 /// # Errors
-/// [`DecodeError::Value`] if there is no such list.
+/// [`DecodeError::Value`] if the number is not below `nlist`.
 ///
 /// # Panics
 /// If `code` is longer than 8 bytes.
@@ -203,9 +218,11 @@ pub fn decode_list(nlist: usize, code: &[u8]) -> Result<ListNo, DecodeError> {
     bytes[..code.len()].copy_from_slice(code);
     let list = u64::from_le_bytes(bytes);
     if list >= nlist as u64 {
-        return Err(DecodeError::value("code", format!("it names list {list} of {nlist}")));
+        return Err(DecodeError::value("code", format!("it names list {list}, but there are {nlist} lists")));
     }
-    u32::try_from(list).map(ListNo).map_err(|_| DecodeError::value("code", format!("it names list {list}")))
+    u32::try_from(list)
+        .map(ListNo)
+        .map_err(|_| DecodeError::value("code", format!("it names list {list}, which does not fit 32 bits")))
 }
 
 #[cfg(test)]

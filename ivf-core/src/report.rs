@@ -1,34 +1,34 @@
-//! What work was done, handed back to whoever asked for it.
+//! Reports of completed work, which are returned to the caller.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What a search did. Nothing is counted globally: each call returns its own.
+/// Statistics of one search. There are no global counters: each call returns its own statistics.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SearchStats {
-    /// Queries searched.
+    /// Number of queries.
     pub queries: u64,
-    /// Lists scanned, once for each query that probed them.
+    /// Number of lists scanned. A list counts once for each query that probed it.
     pub lists: u64,
-    /// Codes passed over, filtered out or not.
+    /// Number of codes in the scanned ranges, including those that the filter excluded.
     pub codes: u64,
-    /// Results taken in, those pushed out by better ones later too; it depends on the order of the scan, and so on the mode. (Faiss's
-    /// `nheap_updates`.)
+    /// Number of results that entered a sink, including those that better ones replaced later. It
+    /// depends on the order of the scan, and so on the parallel mode. (Faiss's `nheap_updates`.)
     pub updates: u64,
-    /// Time spent to find the lists.
+    /// Time of the coarse search, which finds the lists.
     pub coarse_time: Duration,
-    /// Time spent to scan them. (In Faiss `search_time` has the other in it too.)
+    /// Time of the scans. (Faiss's `search_time` includes the coarse search.)
     pub scan_time: Duration,
 }
 
 impl SearchStats {
-    /// Nothing done yet, for so many queries.
+    /// Creates statistics for this number of queries, with everything else zero.
     pub fn of_queries(queries: usize) -> Self {
         Self { queries: queries as u64, ..Self::default() }
     }
 
-    /// Adds another search's numbers.
+    /// Adds the statistics of another search.
     pub fn add(&mut self, other: &SearchStats) {
         self.queries += other.queries;
         self.lists += other.lists;
@@ -39,23 +39,25 @@ impl SearchStats {
     }
 }
 
-/// What training did.
+/// The report of a training.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct TrainReport {
-    /// What the caller should know, in the order it came up.
+    /// Warnings for the caller, in the order in which they arose.
     pub warnings: Vec<Warning>,
-    /// Vectors used, after sampling; with mini-batches, those that batches were drawn from.
+    /// Number of training vectors after sampling. With mini-batches, the vectors that the batches
+    /// are drawn from.
     pub points: usize,
-    /// For each k-means that ran, for each round the sum over the points of the distance to the nearest of the centroids
-    /// that the round began with (as Faiss's; of a mini-batch, scaled to all points).
+    /// The objective of each iteration, for each k-means that ran. The objective is the sum, over
+    /// all points, of the distance to the nearest centroid at the start of the iteration (as in
+    /// Faiss). With mini-batches, the sum over the batch is scaled to all points.
     pub objectives: Vec<Vec<f64>>,
-    /// Empty clusters that were filled by splitting another one.
+    /// Number of empty clusters that were filled by splitting another cluster.
     pub splits: usize,
 }
 
 impl TrainReport {
-    /// Takes over another report: the training of a component.
+    /// Adds the report of the training of a component.
     pub fn merge(&mut self, other: TrainReport) {
         self.warnings.extend(other.warnings);
         self.points = self.points.max(other.points);
@@ -64,17 +66,17 @@ impl TrainReport {
     }
 }
 
-/// Something that works, but perhaps not as the caller hopes.
+/// A condition that is not an error but may give poor results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Fewer training points for each centroid than k-means wants.
+    /// There are fewer training points per centroid than k-means should have.
     FewPoints {
-        /// Points there were.
+        /// Number of training points.
         points: usize,
-        /// Centroids learnt from them.
+        /// Number of centroids learnt from them.
         centroids: usize,
-        /// Points wanted for each centroid.
+        /// Advised minimum number of points per centroid.
         wanted: usize,
     },
 }
@@ -84,42 +86,43 @@ impl fmt::Display for Warning {
         match self {
             Self::FewPoints { points, centroids, wanted } => write!(
                 f,
-                "{points} training points for {centroids} centroids are few: at least {} are advised",
+                "{points} training points are few for {centroids} centroids: use at least {}",
                 centroids * wanted
             ),
         }
     }
 }
 
-/// What an add did.
+/// The report of an add.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddReport {
-    /// Vectors added.
+    /// Number of vectors added.
     pub added: usize,
-    /// Rows skipped ([`NonFinite::SkipRow`](crate::params::NonFinite)), by number.
+    /// Row numbers of the vectors that were skipped
+    /// ([`NonFinite::SkipRow`](crate::params::NonFinite)).
     pub skipped: Vec<usize>,
 }
 
 impl AddReport {
-    /// A report of its two parts.
+    /// Creates a report from its two parts.
     pub fn new(added: usize, skipped: Vec<usize>) -> Self {
         Self { added, skipped }
     }
 }
 
-/// What an upsert did.
+/// The report of an upsert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpsertReport {
-    /// Ids that were there, whose vectors were replaced.
+    /// Number of ids that the index had already. Their vectors were replaced.
     pub updated: usize,
-    /// Ids that were not.
+    /// Number of ids that were new.
     pub added: usize,
 }
 
 impl UpsertReport {
-    /// A report of its two parts.
+    /// Creates a report from its two parts.
     pub fn new(updated: usize, added: usize) -> Self {
         Self { updated, added }
     }

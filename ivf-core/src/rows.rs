@@ -1,34 +1,18 @@
-//! Vectors as the caller has them: checked, borrowed matrices of one element type.
+//! The caller's vectors: checked, borrowed matrices of one element type.
 
 use crate::element::{Element, ElementType};
 use crate::error::InputError;
+pub use crate::error::RowsError;
 use half::{bf16, f16};
 use std::ops::Range;
 
-/// No index takes vectors of more dimensions (as Faiss's files).
+/// Maximum dimension of the vectors of an index (the same limit as in Faiss's files).
 pub const MAX_DIM: usize = 1 << 20;
-
-/// Why a slice is no matrix of vectors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RowsError {
-    /// The dimension is zero.
-    #[error("a vector needs at least one dimension")]
-    ZeroDim,
-    /// The slice does not divide into rows.
-    #[error("{len} elements do not divide into rows of {dim}")]
-    Ragged {
-        /// Elements in the slice.
-        len: usize,
-        /// Elements asked for in a row.
-        dim: usize,
-    },
-}
 
 /// A borrowed matrix of vectors: `len` rows of `dim` elements, one after the other.
 ///
-/// The shape is checked once, by [`Rows::new`]; whoever holds a `Rows` may rely on `dim >= 1` and on
-/// `data.len() == len * dim`.
+/// [`Rows::new`] checks the shape once. Afterwards `dim >= 1` and `data.len() == len * dim` always
+/// hold.
 ///
 /// ```
 /// use ivf_core::Rows;
@@ -68,27 +52,27 @@ impl<'a, T> Rows<'a, T> {
         Ok(Self { data, dim })
     }
 
-    /// Number of vectors.
+    /// Returns the number of vectors.
     pub fn len(&self) -> usize {
         self.data.len() / self.dim
     }
 
-    /// True if there is no vector.
+    /// Returns true if there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
     }
 
-    /// Elements of a vector; at least 1.
+    /// Returns the number of elements of a vector, at least 1.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// All elements, row after row.
+    /// Returns all elements, row after row.
     pub fn as_slice(&self) -> &'a [T] {
         self.data
     }
 
-    /// Vector number `i`.
+    /// Returns vector number `i`.
     ///
     /// # Panics
     /// If `i >= len`.
@@ -96,7 +80,7 @@ impl<'a, T> Rows<'a, T> {
         &self.data[i * self.dim..][..self.dim]
     }
 
-    /// The vectors of `range`.
+    /// Returns the vectors of `range`.
     ///
     /// # Panics
     /// If the range ends past `len`.
@@ -104,15 +88,15 @@ impl<'a, T> Rows<'a, T> {
         Rows { data: &self.data[range.start * self.dim..range.end * self.dim], dim: self.dim }
     }
 
-    /// The vectors in order.
+    /// Iterates over the vectors in order.
     pub fn iter(&self) -> std::slice::ChunksExact<'a, T> {
         self.data.chunks_exact(self.dim)
     }
 }
 
-/// [`Rows`] whose element type is known at run time, so that object-safe traits take every type.
+/// [`Rows`] whose element type is known at run time, so that object-safe traits accept every type.
 ///
-/// Nothing is converted until somebody asks, and then block by block ([`AnyRows::to_f32`]).
+/// Vectors are converted only on request, block by block ([`AnyRows::to_f32`]).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum AnyRows<'a> {
@@ -141,22 +125,22 @@ macro_rules! each {
 }
 
 impl<'a> AnyRows<'a> {
-    /// Number of vectors.
+    /// Returns the number of vectors.
     pub fn len(&self) -> usize {
         each!(self, rows => rows.len())
     }
 
-    /// True if there is no vector.
+    /// Returns true if there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Elements of a vector.
+    /// Returns the number of elements of a vector.
     pub fn dim(&self) -> usize {
         each!(self, rows => rows.dim())
     }
 
-    /// The element type.
+    /// Returns the element type.
     pub fn element_type(&self) -> ElementType {
         fn of<T: Element>(_: &Rows<'_, T>) -> ElementType {
             T::TYPE
@@ -164,7 +148,7 @@ impl<'a> AnyRows<'a> {
         each!(self, rows => of(rows))
     }
 
-    /// The vectors of `range`.
+    /// Returns the vectors of `range`.
     ///
     /// # Panics
     /// If the range ends past `len`.
@@ -172,7 +156,8 @@ impl<'a> AnyRows<'a> {
         each!(self, rows => rows.slice(range).into())
     }
 
-    /// The vectors as `f32`: the caller's own memory if they are `f32` already, else converted into `scratch`.
+    /// Returns the vectors as `f32`. Vectors that are `f32` already are borrowed from the caller;
+    /// others are converted into `scratch`.
     pub fn to_f32<'s>(&self, scratch: &'s mut Vec<f32>) -> Rows<'s, f32>
     where
         'a: 's,
@@ -191,10 +176,11 @@ impl<'a> AnyRows<'a> {
         }
     }
 
-    /// Says that these are finite vectors of `dim`.
+    /// Checks that these are finite vectors of dimension `dim`.
     ///
     /// # Errors
-    /// [`InputError::Dim`], or [`InputError::NonFinite`] naming the first such vector.
+    /// [`InputError::Dim`] for another dimension, or [`InputError::NonFinite`] with the number of
+    /// the first vector that is not finite.
     pub fn check(&self, dim: usize) -> Result<(), InputError> {
         if self.dim() != dim {
             return Err(InputError::Dim { expected: dim, found: self.dim() });
@@ -205,9 +191,9 @@ impl<'a> AnyRows<'a> {
         }
     }
 
-    /// The number of the first vector that holds a NaN or an infinity.
+    /// Returns the number of the first vector that holds a NaN or an infinity.
     pub fn first_non_finite(&self) -> Option<usize> {
-        // Integers are finite, always: do not read them.
+        // Integers are always finite and need not be read.
         match self {
             AnyRows::F32(rows) => rows.iter().position(|r| r.iter().any(|v| !v.is_finite())),
             AnyRows::F16(rows) => rows.iter().position(|r| r.iter().any(|v| !v.is_finite())),

@@ -1,4 +1,5 @@
-//! The inner loop of a search: one query, or a block of them, against the codes of a list.
+//! The inner loop of a search, which compares one query or a block of queries with the codes of a
+//! list.
 
 use crate::id::{ListNo, ListOffset, Location};
 use crate::layout::CodeLayout;
@@ -9,9 +10,9 @@ use crate::rows::Rows;
 use crate::sink::{Neighbor, Sink};
 use std::ops::Range;
 
-/// What to scan: entries of one segment of a list.
+/// The entries to scan in one segment of a list.
 #[derive(Clone, Debug)]
-pub struct Piece<'a> {
+pub struct ScanRange<'a> {
     segment: &'a Segment<'a>,
     number: usize,
     layout: &'a CodeLayout,
@@ -19,31 +20,33 @@ pub struct Piece<'a> {
     first: usize,
     range: Range<usize>,
     mask: Option<&'a Mask>,
-    /// Where the entries stand in the list, if not one after the other.
+    /// Offset of each entry, relative to `first`; `None` if the entries are consecutive.
     slots: Option<&'a [u32]>,
 }
 
-impl<'a> Piece<'a> {
-    /// The pieces of a list's entries `range` (offsets in the list), one a segment, without filter.
+impl<'a> ScanRange<'a> {
+    /// Returns the scan ranges that cover the entries `range` of a list (offsets in the list), one
+    /// per segment and without a filter.
     pub fn of_list(
         list: ListNo,
         entries: &'a ListRef<'a>,
         layout: &'a CodeLayout,
         range: Range<usize>,
-    ) -> impl Iterator<Item = Piece<'a>> {
+    ) -> impl Iterator<Item = ScanRange<'a>> {
         entries.placed().enumerate().filter_map(move |(number, (first, segment))| {
             let start = range.start.saturating_sub(first);
             let end = range.end.saturating_sub(first).min(segment.len());
             let range = start..end;
-            (start < end).then_some(Piece { segment, number, layout, list, first, range, mask: None, slots: None })
+            (start < end).then_some(ScanRange { segment, number, layout, list, first, range, mask: None, slots: None })
         })
     }
 
-    /// All of a segment of entries that were taken out of another one: entry `i` stands at `slots[i]` there, and the other at offset
-    /// `first` in its list.
+    /// Creates a scan range over a whole segment whose entries were copied out of another segment,
+    /// the source. Entry `i` is entry `slots[i]` of the source, and the source begins at offset
+    /// `first` of the list.
     ///
     /// # Panics
-    /// If there is not one slot an entry.
+    /// If `slots` is not as long as the segment.
     pub fn taken_out(
         list: ListNo,
         segment: &'a Segment<'a>,
@@ -51,22 +54,23 @@ impl<'a> Piece<'a> {
         first: usize,
         slots: &'a [u32],
     ) -> Self {
-        assert_eq!(slots.len(), segment.len(), "a slot an entry");
-        Piece { segment, number: 0, layout, list, first, range: 0..segment.len(), mask: None, slots: Some(slots) }
+        assert_eq!(slots.len(), segment.len(), "there must be one slot per entry");
+        ScanRange { segment, number: 0, layout, list, first, range: 0..segment.len(), mask: None, slots: Some(slots) }
     }
 
-    /// The same entries, of which only those with a bit in `mask` (one for each entry of the segment) count.
+    /// Restricts the range to the entries whose bits are set in `mask`, which has one bit per entry
+    /// of the segment.
     ///
     /// # Panics
     /// If the mask is not as long as the segment.
     #[must_use]
     pub fn masked(mut self, mask: Option<&'a Mask>) -> Self {
-        assert!(mask.is_none_or(|mask| mask.len() == self.segment.len()), "a bit an entry");
+        assert!(mask.is_none_or(|mask| mask.len() == self.segment.len()), "the mask must have one bit per entry");
         self.mask = mask;
         self
     }
 
-    /// The entries of this piece that lie in `range` too.
+    /// Restricts the range to the entries that also lie in `range`.
     #[must_use]
     pub fn within(mut self, range: Range<usize>) -> Self {
         let start = self.range.start.max(range.start);
@@ -74,37 +78,37 @@ impl<'a> Piece<'a> {
         self
     }
 
-    /// The segment.
+    /// Returns the segment.
     pub fn segment(&self) -> &'a Segment<'a> {
         self.segment
     }
 
-    /// Which of the list's segments it is.
+    /// Returns the position of the segment among the segments of the list.
     pub fn segment_number(&self) -> usize {
         self.number
     }
 
-    /// How its codes lie.
+    /// Returns the layout of the codes.
     pub fn layout(&self) -> &'a CodeLayout {
         self.layout
     }
 
-    /// The list offset of the segment's first entry.
+    /// Returns the offset in the list of the segment's first entry.
     pub fn first_offset(&self) -> usize {
         self.first
     }
 
-    /// The list it belongs to.
+    /// Returns the list that the segment belongs to.
     pub fn list(&self) -> ListNo {
         self.list
     }
 
-    /// The entries of the segment to scan.
+    /// Returns the range of entries to scan, as indices in the segment.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
     }
 
-    /// The blocks of the segment that hold entries to scan.
+    /// Returns the range of blocks of the segment that hold entries to scan.
     pub fn blocks(&self) -> Range<usize> {
         if self.range.is_empty() {
             return 0..0;
@@ -112,7 +116,8 @@ impl<'a> Piece<'a> {
         self.range.start / self.layout.block_len()..self.layout.blocks(self.range.end)
     }
 
-    /// Which of the entries `start..start + n` to scan, one bit each, `n <= 64`: those in the range and in the mask.
+    /// Returns one bit for each of the entries `start..start + n`. A bit is set if the entry is in
+    /// the range and in the mask, and is thus to be scanned.
     ///
     /// # Panics
     /// If `n > 64`.
@@ -128,22 +133,22 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Whether a mask leaves out some of the entries.
+    /// Returns true if the range has a mask.
     pub fn is_masked(&self) -> bool {
         self.mask.is_some()
     }
 
-    /// How many entries there are to scan.
+    /// Returns the number of entries to scan.
     pub fn selected_len(&self) -> usize {
         self.mask.map_or(self.range.len(), |mask| mask.count_in(self.range.clone()))
     }
 
-    /// The entries to scan, one by one.
+    /// Iterates over the entries to scan, as indices in the segment.
     pub fn slots(&self) -> impl Iterator<Item = usize> {
         self.range.clone().filter(|&slot| self.mask.is_none_or(|mask| mask.get(slot)))
     }
 
-    /// The entry at `slot`, found at `distance`.
+    /// Returns the entry with index `slot` in the segment as a result at `distance`.
     #[inline]
     pub fn neighbor(&self, slot: usize, distance: f32) -> Neighbor {
         let place = self.slots.map_or(slot, |slots| slots[slot] as usize);
@@ -152,94 +157,103 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// One query of a batch scan: which it is, how far its list's centroid is, how much it scans, where its results go.
+/// One query of a batch scan, with its limit, filter and sink.
 #[derive(Debug)]
 pub struct ScanQuery<'a> {
-    /// Its row among the queries that were set.
+    /// Row of the query among the queries of [`InvertedListScanner::set_queries`].
     pub number: usize,
-    /// The query, `dim` long.
+    /// The query, of `dim` elements.
     pub query: &'a [f32],
-    /// All lists that it is about to scan, in probe order.
+    /// All lists that the query will scan, in probe order.
     pub probes: &'a [PlannedProbe],
-    /// Its coarse distance from the list.
+    /// Coarse distance from the query to the list.
     pub coarse_distance: f32,
-    /// It scans the entries of the piece below `limit` (numbers in the segment).
+    /// Upper bound of the entries that the query scans, as an index in the segment.
     pub limit: usize,
-    /// Its filter over the segment.
+    /// Filter over the segment.
     pub mask: Option<&'a Mask>,
-    /// Its results.
+    /// Sink for the results.
     pub sink: &'a mut Sink,
 }
 
-/// How exact the distances of a scanner are.
+/// The accuracy of the distances of a scanner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Exactness {
-    /// A distance is that to the vector which the code decodes to, up to the rounding of sums.
+    /// A distance is the distance to the vector that the code decodes to, up to the rounding of
+    /// sums.
     Exact,
-    /// A distance is an estimate of that to the vector which was encoded, and at most
-    /// [`InvertedListScanner::bound`] away from it.
+    /// A distance is an estimate of the distance to the vector that was encoded. Its error is at
+    /// most [`InvertedListScanner::bound`].
     Bounded,
-    /// A distance is an estimate of that to the vector which was encoded.
+    /// A distance is an estimate of the distance to the vector that was encoded.
     Estimate,
 }
 
-/// Computes distances between queries and the codes of inverted lists. (Faiss's `InvertedListScanner`.)
+/// Computes distances between queries and the codes of inverted lists. (Faiss's
+/// `InvertedListScanner`.)
 ///
-/// A scanner is made by [`BoundCodec::scanner`](crate::BoundCodec::scanner) and used by one thread:
+/// [`BoundCodec::scanner`](crate::BoundCodec::scanner) creates a scanner, and one thread uses it:
 ///
 /// ```text
-/// set_query(q)  ->  set_probes(lists of q)  ->  set_list(l, coarse)  ->  scan(piece, sink), ...  ->  set_list(...)  ->  ...
-/// set_queries(all, probes)  ->  scan_batch(piece, some of them)  ->  ...
+/// set_query(q)  ->  set_probes(lists of q)  ->  set_list(l, coarse)  ->  scan(range, sink), ...  ->  set_list(...)  ->  ...
+/// set_queries(all, probes)  ->  scan_batch(range, some of them)  ->  ...
 /// ```
 ///
-/// A codec works once it has written [`set_query`](Self::set_query), [`set_list`](Self::set_list) and
-/// [`distance`](Self::distance); the loops are provided, and a fast codec overrides them. Whoever overrides a loop pushes the
-/// same distances as [`distance`](Self::distance) gives, to the bit, for every entry that can still enter the sink.
+/// A codec must implement [`set_query`](Self::set_query), [`set_list`](Self::set_list) and
+/// [`distance`](Self::distance). The loops have default implementations, which a fast codec
+/// overrides. An overridden loop must push every entry that can still enter the sink. Its distances
+/// must be bit-identical to those of [`distance`](Self::distance).
 pub trait InvertedListScanner: Send {
-    /// The query that later calls speak of.
+    /// Sets the query for the calls that follow.
     ///
     /// # Panics
-    /// If it has another dimension than the codec.
+    /// If the query has another dimension than the codec.
     fn set_query(&mut self, query: &[f32]);
 
-    /// All lists that the query is about to scan, in probe order: for tables that depend on several
-    /// lists of a query. Called after [`set_query`](Self::set_query) and before its first list is
-    /// set; a search that goes on in rounds calls it for each round. A scan of a query may be split
-    /// over several scanners: each is told of all lists, and may scan some.
+    /// Sets all lists that the query will scan, in probe order. Codecs use it for tables that
+    /// depend on several lists of a query.
+    ///
+    /// The caller calls it after [`set_query`](Self::set_query) and before it sets the first list.
+    /// A search that runs in rounds calls it in each round. If the scan of a query is split over
+    /// several scanners, each scanner is given all lists, although it may scan only some of them.
     fn set_probes(&mut self, _probes: &[PlannedProbe]) {}
 
-    /// The list that later calls speak of, and the query's coarse distance from it: the inner distance, in the index's metric,
-    /// from the query to the list's centroid (0 in an index without coarse quantizer). Called after `set_query`.
+    /// Sets the list for the calls that follow, and the query's coarse distance from it. The caller
+    /// calls it after `set_query`.
+    ///
+    /// The coarse distance is the internal distance, in the index's metric, from the query to the
+    /// list's centroid. It is 0 in an index without coarse quantizer.
     ///
     /// # Panics
     /// If there is no such list.
     fn set_list(&mut self, list: ListNo, coarse_distance: f32);
 
-    /// The distance from the query to a code of the list, smaller is closer.
+    /// Returns the distance from the query to a code of the list; smaller is closer.
     ///
     /// # Panics
-    /// If `code` has another length than the layout says.
+    /// If the length of `code` is not the code size of the layout.
     fn distance(&self, code: &[u8]) -> f32;
 
-    /// How exact [`distance`](Self::distance) is.
+    /// Returns the accuracy of [`distance`](Self::distance).
     fn exactness(&self) -> Exactness {
         Exactness::Exact
     }
 
-    /// How far [`distance`](Self::distance) to a code may be from the distance to the vector that
-    /// was encoded, for scanners that are [`Exactness::Bounded`].
+    /// Returns the maximum error of [`distance`](Self::distance) for a code, relative to the
+    /// distance to the vector that was encoded. Meaningful for scanners that are
+    /// [`Exactness::Bounded`].
     ///
     /// # Panics
-    /// As [`distance`](Self::distance).
+    /// As for [`distance`](Self::distance).
     fn bound(&self, _code: &[u8]) -> f32 {
         f32::INFINITY
     }
 
-    /// The distances to several codes of the list, one after the other.
+    /// Computes the distances to several codes of the list, which follow one another in `codes`.
     ///
     /// # Panics
-    /// If `codes` is not as long as the codes.
+    /// If `codes` does not hold exactly one code per element of `distances`.
     fn distances(&self, codes: &[u8], distances: &mut [f32]) {
         let size = codes.len().checked_div(distances.len()).unwrap_or(0);
         assert_eq!(codes.len(), size * distances.len(), "whole codes");
@@ -248,34 +262,37 @@ pub trait InvertedListScanner: Send {
         }
     }
 
-    /// Offers every entry of the piece to the sink.
-    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        let mut code = vec![0; piece.layout().code_size()];
-        for slot in piece.slots() {
-            piece.segment().code(piece.layout(), slot, &mut code);
-            sink.push(piece.neighbor(slot, self.distance(&code)));
+    /// Scans the range and offers every entry to the sink.
+    fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
+        let mut code = vec![0; scan_range.layout().code_size()];
+        for slot in scan_range.slots() {
+            scan_range.segment().code(scan_range.layout(), slot, &mut code);
+            sink.push(scan_range.neighbor(slot, self.distance(&code)));
         }
     }
 
-    /// The queries that later calls of [`scan_batch`](Self::scan_batch) speak of by their numbers,
-    /// each with all lists that it is about to scan, in probe order. A scanner that makes something
-    /// for a query may make it here, once for all lists.
+    /// Sets the queries for later calls of [`scan_batch`](Self::scan_batch), which refer to them by
+    /// row number. `probes` has, for each query, all lists that the query will scan, in probe
+    /// order. A scanner that needs tables per query may compute them here, once for all lists.
     ///
     /// # Panics
-    /// If they have another dimension than the codec, or there is not one row of probes a query.
+    /// If the queries have another dimension than the codec, or if there is not one row of probes
+    /// per query.
     fn set_queries(&mut self, _queries: Rows<'_, f32>, _probes: &[&[PlannedProbe]]) {}
 
-    /// Scans one piece (without filter of its own) for several of the queries set at once, each with its own limit, filter and
-    /// sink. Afterwards no single query and no list is set.
+    /// Scans one range for several of the queries that were set, each with its own limit, filter
+    /// and sink. The range itself has no filter. After the call, no query and no list is set for
+    /// single scans.
     ///
     /// # Panics
-    /// If a query's number is not one of those that were set (or not, as a scanner that does not look at it likes).
-    fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
+    /// May panic if a query's number is not one of the queries that were set. A scanner that does
+    /// not use the number does not check it.
+    fn scan_batch(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {
         for query in queries {
             self.set_query(query.query);
             self.set_probes(query.probes);
-            self.set_list(piece.list(), query.coarse_distance);
-            self.scan(&piece.clone().within(0..query.limit).masked(query.mask), query.sink);
+            self.set_list(scan_range.list(), query.coarse_distance);
+            self.scan(&scan_range.clone().within(0..query.limit).masked(query.mask), query.sink);
         }
     }
 }
@@ -292,7 +309,7 @@ mod tests {
         let segment = |first, len| {
             Segment::new(&layout, SegmentIds::Borrowed(Ids::Run { first: Id(first), len }), Default::default())
         };
-        // No planes: the constructor must refuse.
+        // The constructor must reject a segment without planes.
         assert!(segment(0, 3).is_err());
         let bytes = crate::bytes::AlignedBytes::zeroed(70);
         let segment = |first, len: usize| {
@@ -301,20 +318,21 @@ mod tests {
         };
         let list = ListRef::new([segment(0, 70), segment(100, 0), segment(200, 5)]);
         for prefix in [0, 1, 69, 70, 71, 75, 99] {
-            let pieces: Vec<_> = Piece::of_list(ListNo(3), &list, &layout, 0..prefix).collect();
-            assert_eq!(pieces.iter().map(|p| p.range().len()).sum::<usize>(), prefix.min(75));
+            let scan_ranges: Vec<_> = ScanRange::of_list(ListNo(3), &list, &layout, 0..prefix).collect();
+            assert_eq!(scan_ranges.iter().map(|p| p.range().len()).sum::<usize>(), prefix.min(75));
         }
         let mask = Mask::from_fn(70, |i| i % 5 != 1);
-        let piece = Piece::of_list(ListNo(3), &list, &layout, 0..75).next().unwrap().masked(Some(&mask)).within(3..67);
+        let scan_range =
+            ScanRange::of_list(ListNo(3), &list, &layout, 0..75).next().unwrap().masked(Some(&mask)).within(3..67);
         let from_bits: Vec<usize> = (0..70)
             .step_by(32)
             .flat_map(|start| (0..32).map(move |b| (start, b)))
-            .filter(|&(start, b)| piece.selected(start, 32) >> b & 1 == 1)
+            .filter(|&(start, b)| scan_range.selected(start, 32) >> b & 1 == 1)
             .map(|(start, b)| start + b)
             .collect();
-        assert_eq!(from_bits, piece.slots().collect::<Vec<_>>());
-        assert_eq!(piece.blocks(), 3..67);
-        let second = Piece::of_list(ListNo(3), &list, &layout, 0..75).nth(1).unwrap();
+        assert_eq!(from_bits, scan_range.slots().collect::<Vec<_>>());
+        assert_eq!(scan_range.blocks(), 3..67);
+        let second = ScanRange::of_list(ListNo(3), &list, &layout, 0..75).nth(1).unwrap();
         assert_eq!(second.neighbor(2, 1.0).location, Location::new(3, 72));
         assert_eq!(second.neighbor(2, 1.0).id, Id(202));
     }

@@ -1,44 +1,49 @@
-//! The bytes of a stored array, wherever they lie.
+//! Access to the bytes of a stored array, in memory or in a file.
 
-use crate::bytes::AlignedBytes;
+use crate::bytes::{AlignedBytes, PlaneBytes};
 use crate::error::{DecodeError, StoreError};
-use crate::lists::PlaneBytes;
 use std::fmt;
 use std::ops::Range;
 
-/// The bytes of a [`StoredArray`](crate::node::StoredArray): in memory, in a mapped file, or in a file that is read when somebody asks.
+/// The bytes of a [`StoredArray`](crate::node::StoredArray): in memory, in a mapped file, or in a
+/// file that is read on demand.
 ///
-/// What is small is asked for [whole](Self::whole), and checked; lists ask for the [part](Self::part) that a search needs.
-/// Both sides may rely on: calls may come from many threads at once; the first byte stands on a 64-byte boundary, and so does that
-/// of a part whose start is a multiple of 64.
+/// Small arrays are read [whole](Self::whole), which verifies their checksum. Lists read the
+/// [part](Self::part) that a search needs.
+///
+/// Implementations and callers rely on this contract. Calls may come from many threads at the same
+/// time. The first byte is aligned to 64 bytes, and so is the first byte of a part whose start is a
+/// multiple of 64.
 pub trait Section: Send + Sync + fmt::Debug {
-    /// Length in bytes.
+    /// Returns the length in bytes.
     fn len(&self) -> u64;
 
-    /// True if there are no bytes.
+    /// Returns true if there are no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All bytes, in memory, as they were written: where a checksum is known, it was compared.
+    /// Returns all bytes, in memory. If a checksum is known, it has been verified.
     ///
     /// # Errors
-    /// [`DecodeError::Checksum`], or [`DecodeError::Read`] if the bytes cannot be had.
+    /// [`DecodeError::Checksum`] if the checksum differs, or [`DecodeError::Read`] if the bytes
+    /// cannot be read.
     fn whole(&self) -> Result<&[u8], DecodeError>;
 
-    /// Some of the bytes, as they are now: no checksum vouches for them, so they may be any.
+    /// Returns some of the bytes, as they are now. No checksum is verified, so a caller must be
+    /// prepared for arbitrary bytes.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] if they cannot be had.
+    /// [`StoreError::Backend`] if they cannot be read.
     ///
     /// # Panics
-    /// May panic if the range does not lie inside.
+    /// May panic if the range ends past the last byte.
     fn part(&self, range: Range<u64>) -> Result<PlaneBytes<'_>, StoreError>;
 
-    /// This part is about to be asked for: a hint.
+    /// Gives the hint that this part will be read soon.
     fn prefetch(&self, _range: Range<u64>) {}
 
-    /// Bytes of memory that are held for as long as the section is.
+    /// Returns the memory that the section holds for its whole lifetime, in bytes.
     fn memory(&self) -> usize;
 }
 

@@ -1,33 +1,37 @@
-//! Where a scan puts what it finds.
+//! Sinks, which collect the results of a scan.
 
 use crate::id::{Id, Location};
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-/// An entry that a scan found.
+/// A result of a scan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbor {
-    /// Its distance from the query, smaller is closer.
+    /// Internal distance from the query; smaller is closer.
     pub distance: f32,
-    /// Its id.
+    /// Id of the entry.
     pub id: Id,
-    /// Where it stands.
+    /// Location of the entry.
     pub location: Location,
 }
 
 impl Neighbor {
-    /// The order of results: by distance, then by id, then by place, so that ties never depend on who scanned first.
+    /// Compares two results by distance, then id, then location. Ties therefore never depend on the
+    /// order of the scan.
     pub fn order(&self, other: &Self) -> Ordering {
-        let by_distance = self.distance.partial_cmp(&other.distance).expect("no NaN enters a sink");
+        let by_distance = self.distance.partial_cmp(&other.distance).expect("distances in a sink are never NaN");
         by_distance.then(self.id.cmp(&other.id)).then(self.location.cmp(&other.location))
     }
 }
 
-/// Collects the results of one query: its `k` nearest, or all within a radius.
+/// The results of one query: its `k` nearest entries, or all within a radius.
 ///
-/// A scan compares each distance with [`threshold`](Self::threshold) and pushes what is not above it. The threshold of a top-k
-/// sink falls as better results arrive: it is infinite at first, then that of the k-th best of some or all results so far. A sink can be
-/// used again and again; what it holds at the end does not depend on the order of the pushes.
+/// A scan compares each distance with [`threshold`](Self::threshold) and pushes results that are
+/// not above it. The threshold of a top-k sink falls as better results arrive. It is infinite at
+/// first, and then the k-th smallest distance among some or all results so far.
+///
+/// One sink can collect the results of many scans. Its final content does not depend on the order
+/// of the pushes.
 ///
 /// ```
 /// use ivf_core::{Id, Location, Neighbor, Sink};
@@ -36,54 +40,57 @@ impl Neighbor {
 ///     sink.push(Neighbor { distance, id: Id(id), location: Location::new(0, 0) });
 /// }
 /// let ids: Vec<i64> = sink.into_sorted().iter().map(|n| n.id.0).collect();
-/// assert_eq!(ids, [8, 1]); // 1 and 9 are equally far: the smaller id wins
+/// assert_eq!(ids, [8, 1]); // 1 and 9 are equally far; the smaller id comes first
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sink {
     threshold: f32,
-    /// Results wanted. `usize::MAX`: all.
+    /// Maximum number of results; `usize::MAX` means all.
     k: usize,
-    /// Few results are kept in order, so that the threshold is always that of the k-th; of more, twice as many are collected
-    /// and then cut back.
+    /// For small `k` the results are kept sorted, so that the threshold is always the k-th
+    /// distance. For larger `k` the buffer grows to `2 k` results and is then cut back to `k`.
     buffer: Vec<Neighbor>,
     updates: u64,
 }
 
-/// Up to so many results are kept in order: moving them aside for a new one costs less than what a late threshold lets in.
+/// Largest `k` for which the results are kept sorted. Up to here, shifting results on each
+/// insertion costs less than the additional results that a less strict threshold would let in.
 const FEW: usize = 32;
 
 impl Sink {
-    /// Collects the `k` nearest; memory is taken as results arrive.
+    /// Creates a sink for the `k` nearest entries. Memory is allocated as results arrive.
     pub fn top_k(k: usize) -> Self {
         let threshold = if k == 0 { f32::NEG_INFINITY } else { f32::INFINITY };
         Self { threshold, k, buffer: Vec::new(), updates: 0 }
     }
 
-    /// Collects the `k` nearest of those nearer than `radius` (strictly), an inner distance.
+    /// Creates a sink for the `k` nearest of the entries nearer than `radius` (strictly), an
+    /// internal distance.
     pub fn top_k_within(k: usize, radius: f32) -> Self {
-        // (`usize::MAX`: all of them.)
+        // `k` may be `usize::MAX`, which means all of them.
         let sink = Self::top_k(k);
         Self { threshold: sink.threshold.min(radius.next_down()), ..sink }
     }
 
-    /// Collects everything nearer than `radius` (strictly, as in Faiss), an inner distance.
+    /// Creates a sink for all entries nearer than `radius` (strictly, as in Faiss), an internal
+    /// distance.
     pub fn range(radius: f32) -> Self {
-        // The greatest float below: scans compare with <=.
+        // Scans compare with `<=`, so the threshold is the greatest float below the radius.
         Self::within(radius.next_down())
     }
 
-    /// Collects everything at an inner distance of at most `threshold`.
+    /// Creates a sink for all entries at an internal distance of at most `threshold`.
     pub fn within(threshold: f32) -> Self {
         Self { threshold, k: usize::MAX, buffer: Vec::new(), updates: 0 }
     }
 
-    /// Nothing with a greater distance can enter any more.
+    /// Returns the threshold. Results with a greater distance cannot enter the sink any more.
     #[inline]
     pub fn threshold(&self) -> f32 {
         self.threshold
     }
 
-    /// Offers a result; one beyond the threshold (or NaN) is dropped.
+    /// Offers a result. A result whose distance is above the threshold or NaN is dropped.
     #[inline]
     pub fn push(&mut self, neighbor: Neighbor) {
         if neighbor.distance <= self.threshold {
@@ -103,11 +110,11 @@ impl Sink {
         }
     }
 
-    /// Puts a result into its place among few.
+    /// Inserts a result into the sorted buffer (small `k`).
     fn insert(&mut self, neighbor: Neighbor) {
         let full = self.buffer.len() == self.k;
         match self.buffer.last() {
-            // -infinity <= -infinity: such a distance passes the threshold of a sink that wants nothing.
+            // For k = 0 the threshold is -infinity, and a distance of -infinity passes it.
             None if full => return,
             Some(last) if full && neighbor.order(last).is_ge() => return,
             _ => {}
@@ -120,7 +127,7 @@ impl Sink {
             other.distance > neighbor.distance
                 || (other.distance == neighbor.distance && other.order(&neighbor).is_gt())
         };
-        // The farther ones move up by one; the last of a full sink falls off.
+        // Shift the farther results up by one. The last result of a full sink is dropped.
         if !full {
             self.buffer.push(neighbor);
         }
@@ -135,17 +142,17 @@ impl Sink {
         }
     }
 
-    /// How many results there are, at most k.
+    /// Returns the number of results, at most `k`.
     pub fn len(&self) -> usize {
         self.buffer.len().min(self.k)
     }
 
-    /// True if nothing was found yet.
+    /// Returns true if there are no results yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes over what another sink of the same query found.
+    /// Adds the results of another sink of the same query.
     pub fn merge(&mut self, other: Sink) {
         let updates = self.updates + other.updates;
         if self.buffer.is_empty() && self.k == other.k && other.threshold <= self.threshold {
@@ -156,27 +163,29 @@ impl Sink {
         self.updates = updates;
     }
 
-    /// What is held now, in no order: the results so far, and perhaps some that better ones have pushed out already.
+    /// Returns the content of the buffer, in no order: the results so far, and possibly some that
+    /// better results have already replaced.
     pub fn held(&self) -> &[Neighbor] {
         &self.buffer
     }
 
-    /// How many results were taken in, those pushed out later too. (Faiss's `nheap_updates`.)
+    /// Returns the number of results that entered the sink, including those replaced later.
+    /// (Faiss's `nheap_updates`.)
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Forgets the results; the threshold stays.
+    /// Removes the results. The threshold stays as it is.
     pub fn clear(&mut self) {
         self.buffer.clear();
     }
 
-    /// An empty sink that collects the same: as many, within what is left of the threshold.
+    /// Creates an empty sink with the same `k` and the current threshold.
     pub fn fork(&self) -> Self {
         Self { threshold: self.threshold, k: self.k, buffer: Vec::new(), updates: 0 }
     }
 
-    /// The results, nearest first.
+    /// Returns the results, nearest first.
     pub fn into_sorted(mut self) -> Vec<Neighbor> {
         self.cut();
         self.buffer.sort_unstable_by(Neighbor::order);
@@ -193,10 +202,11 @@ impl Sink {
     }
 }
 
-/// A caller's own way to collect the results of one query: told of them as they are found.
+/// A caller's own collector for the results of one query. It receives the results during the
+/// search.
 ///
-/// A search hands over what it found in a stretch of a list (some thousand codes), so that a collector costs a call a stretch, not a
-/// call a hit. (Faiss's `ResultHandler`.)
+/// A search passes results on in batches: one call per range of a few thousand codes of a list,
+/// instead of one call per result. (Faiss's `ResultHandler`.)
 ///
 /// ```
 /// use ivf_core::{Collector, Id, Neighbor};
@@ -220,10 +230,12 @@ impl Sink {
 /// }
 /// ```
 pub trait Collector {
-    /// Results beyond this inner distance (smaller is closer) are of no use any more. Asked before each stretch.
+    /// Returns the largest internal distance (smaller is closer) that is still of use. The search
+    /// calls it before each batch.
     fn threshold(&self) -> f32;
 
-    /// Takes the results of a stretch, none of them beyond the threshold, in no order. [`ControlFlow::Break`] ends the search.
+    /// Receives one batch of results, in no order. None of them is above the threshold.
+    /// [`ControlFlow::Break`] ends the search.
     fn collect(&mut self, found: &[Neighbor]) -> ControlFlow<()>;
 }
 
@@ -246,7 +258,7 @@ mod tests {
         Neighbor { distance, id: Id(id), location: Location::new(0, id as u32) }
     }
 
-    /// A stream with many ties, some infinities and some NaN.
+    /// Returns results with many ties, some infinities and some NaN.
     fn stream() -> Vec<Neighbor> {
         (0..500_i64)
             .map(|i| {
@@ -307,7 +319,7 @@ mod tests {
         for radius in [f32::NEG_INFINITY, 0.0, 3.0, 3.5, f32::INFINITY] {
             let mut sink = Sink::range(radius);
             stream().into_iter().for_each(|n| sink.push(n));
-            // The one float that `next_down` cannot go below.
+            // -infinity is the one float without a next lower one.
             let expected = sorted(|d| d < radius || (radius == d && d == f32::NEG_INFINITY));
             assert_eq!(sink.into_sorted(), expected, "{radius}");
         }

@@ -1,12 +1,14 @@
-//! How the tokens of a factory string are put together.
+//! Composition of factory strings from tokens.
 
 use std::fmt;
 
-/// A factory string with what decides whether it needs parentheses inside another one.
+/// A factory string, with the binding level that decides whether it needs parentheses inside
+/// another one.
 ///
-/// A token that wraps what stands beside it binds more or less loosely: in `IDMap,L2norm,Flat,RFlat` the outermost is `IDMap`
-/// (level 1), then `RFlat` (2), then `L2norm` ([`SpecText::TRANSFORM`]). What must be inside but would bind more loosely goes in
-/// parentheses.
+/// Each token that wraps its neighbours has a level; a lower level binds more loosely and is
+/// further out. In `IDMap,L2norm,Flat,RFlat` the outermost token is `IDMap` (level 1), then `RFlat`
+/// (2), then `L2norm` ([`SpecText::TRANSFORM`]). An inner string that binds more loosely than the
+/// token around it is put in parentheses.
 ///
 /// ```
 /// use ivf_core::SpecText;
@@ -18,11 +20,13 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecText {
     text: String,
-    /// How loosely the outermost token binds. Of two of one level the parser takes the one after for the outer one.
+    /// The level and side of the outermost token. If two tokens have the same level, the parser
+    /// takes the one after the inner string as the outer one.
     binding: (u8, Side),
 }
 
-/// Where a token stands, the looser first.
+/// The side of the inner string on which a token is written. The variant that binds more loosely
+/// comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     After,
@@ -30,24 +34,25 @@ enum Side {
 }
 
 impl SpecText {
-    /// The level of transforms: looser than an index, tighter than every wrapper.
+    /// Level of transforms, which bind more loosely than an index and more tightly than every
+    /// wrapper.
     pub const TRANSFORM: u8 = 254;
-    /// The level of an index around which nothing stands.
+    /// Level of an index without wrappers and transforms.
     pub const BASE: u8 = 255;
 
-    /// An index around which nothing stands: `Flat`, `IVF16,Flat`.
+    /// Creates the text of an index without wrappers and transforms: `Flat`, `IVF16,Flat`.
     pub fn base(text: impl Into<String>) -> Self {
         Self { text: text.into(), binding: (Self::BASE, Side::Before) }
     }
 
-    /// This, with a token of `level` before it.
+    /// Returns the string with a token of `level` before it.
     #[must_use]
     pub fn before(self, level: u8, token: &str) -> Self {
         let binding = (level, Side::Before);
         Self { text: format!("{token},{}", self.inside(binding)), binding }
     }
 
-    /// This, with a token of `level` after it.
+    /// Returns the string with a token of `level` after it.
     #[must_use]
     pub fn after(self, level: u8, token: &str) -> Self {
         let binding = (level, Side::After);

@@ -1,4 +1,4 @@
-//! What happens to vectors before an index sees them.
+//! Transforms, which map vectors before they reach an index.
 
 use crate::error::{BuildError, InputError, TrainError};
 use crate::metric::Metric;
@@ -9,26 +9,28 @@ use crate::rows::{AnyRows, Rows};
 use std::fmt;
 use std::sync::Arc;
 
-/// What a transform shall be: trains into one. Displayed as its factory token.
+/// The specification of a transform, which training turns into a transform. Displayed as its
+/// factory token.
 pub trait TransformSpec: Send + Sync + fmt::Debug + fmt::Display {
-    /// Dimension of the vectors it makes out of vectors of `dim`, before an index of this metric.
+    /// Returns the output dimension for input vectors of dimension `dim`, before an index of this
+    /// metric.
     ///
     /// # Errors
-    /// [`BuildError`] if it cannot work with that dimension or metric.
+    /// [`BuildError`] if the transform does not support that dimension or metric.
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError>;
 
-    /// How many training vectors it can use; 0 if it learns nothing from vectors, whatever the
-    /// options.
+    /// Returns the maximum number of training vectors. It is 0, for all options, if the transform
+    /// learns nothing from vectors.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
-    /// Bytes of memory that training on `points` vectors of `dim` takes at its peak, beside those
-    /// vectors (as `f32`) and what it has learnt in the end.
+    /// Returns the peak memory of training on `points` vectors of dimension `dim`, in bytes. The
+    /// vectors themselves (as `f32`) and the trained transform are not counted.
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
 
-    /// Learns the transform from vectors (all finite) for an index of this metric.
+    /// Learns the transform from vectors, all of which are finite, for an index of this metric.
     ///
     /// # Errors
-    /// [`TrainError`]: too few vectors, cancelled.
+    /// [`TrainError`] if there are too few vectors, or the caller cancelled.
     fn train(
         &self,
         rows: AnyRows<'_>,
@@ -39,47 +41,49 @@ pub trait TransformSpec: Send + Sync + fmt::Debug + fmt::Display {
 
 /// A trained map from vectors to vectors.
 ///
-/// Both sides may rely on: it never changes; each row is transformed by itself, so that answers do
-/// not depend on how rows are cut up.
+/// Implementations and callers rely on this contract. A transform is immutable. Each row is
+/// transformed independently, so that results do not depend on how rows are split into calls.
 pub trait Transform: Send + Sync + fmt::Debug {
-    /// The specification it was trained from.
+    /// Returns the specification that the transform was trained from.
     fn spec(&self) -> Arc<dyn TransformSpec>;
 
-    /// The tag of its kind, in files and of [`export`](Self::export)'s node.
+    /// Returns the tag of the kind, which is used in files and in the node of
+    /// [`export`](Self::export).
     fn tag(&self) -> &str;
 
-    /// Dimension of the vectors it takes.
+    /// Returns the input dimension.
     fn dim_in(&self) -> usize;
 
-    /// Dimension of the vectors it makes.
+    /// Returns the output dimension.
     fn dim_out(&self) -> usize;
 
-    /// Transforms rows of `dim_in` into `out`, rows of `dim_out`.
+    /// Transforms rows of dimension `dim_in` and writes rows of dimension `dim_out` to `out`.
     ///
     /// # Errors
-    /// [`InputError`] naming the row that cannot be transformed.
+    /// [`InputError`] with the number of the row that cannot be transformed.
     ///
     /// # Panics
-    /// If a dimension or a length is another one.
+    /// If the dimension of `rows` or the length of `out` is wrong.
     fn apply(&self, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError>;
 
-    /// The inverse map, of one vector, for transforms that lose nothing a search cares about.
+    /// Returns the inverse map, for transforms that lose nothing that matters to a search.
     fn as_reverse(&self) -> Option<&dyn Reverse> {
         None
     }
 
-    /// Bytes of memory it takes.
+    /// Returns the memory that the transform takes, in bytes.
     fn memory(&self) -> usize;
 
-    /// The transform for a file or another reader of its insides.
+    /// Exports the contents of the transform, for a file or another reader.
     fn export(&self) -> Node<'_>;
 }
 
-/// A transform that can be undone.
+/// The ability of a transform to be inverted.
 pub trait Reverse {
-    /// The vector of `dim_in` that stands for `vector` of `dim_out`.
+    /// Writes to `out` (`dim_in` elements) the input vector for the transformed `vector` (`dim_out`
+    /// elements).
     ///
     /// # Panics
-    /// If a length is another one.
+    /// If a length is wrong.
     fn reverse(&self, vector: &[f32], out: &mut [f32]);
 }

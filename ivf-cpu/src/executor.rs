@@ -1,10 +1,10 @@
-//! Rayon as an executor.
+//! Executors on rayon thread pools.
 
 use ivf_core::Executor;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Rayon's global pool: what every call runs on unless it names another executor.
+/// Rayon's global pool, the default executor of every call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RayonGlobal;
 
@@ -14,12 +14,12 @@ impl Executor for RayonGlobal {
     }
 
     fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
-        // Turns are large: let each be stolen by itself.
+        // Iterations are long: let rayon steal each one separately.
         (0..n).into_par_iter().with_max_len(1).for_each(turn);
     }
 }
 
-/// A rayon pool: one of its own, or one that the caller has.
+/// A rayon pool, either new or supplied by the caller.
 ///
 /// ```
 /// use ivf_cpu::RayonPool;
@@ -33,10 +33,11 @@ impl Executor for RayonGlobal {
 pub struct RayonPool(Arc<rayon::ThreadPool>);
 
 impl RayonPool {
-    /// A pool of `threads` threads, at least one; rayon starts at most some tens of thousands, and takes its time for that.
+    /// Starts a pool of `threads` threads, at least one. Rayon caps the number at some tens of
+    /// thousands, and starting that many is slow.
     ///
     /// # Errors
-    /// What rayon says if the threads cannot be started.
+    /// The error of rayon if the threads cannot be started.
     pub fn new(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
         Ok(rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?.into())
     }
@@ -64,7 +65,7 @@ impl Executor for RayonPool {
     }
 }
 
-/// The caller's executor, or rayon's global pool: what an `executor` that is absent means.
+/// Returns the given executor, or rayon's global pool if there is none.
 pub fn executor_or_global(executor: Option<&dyn Executor>) -> &dyn Executor {
     executor.unwrap_or(&RayonGlobal)
 }

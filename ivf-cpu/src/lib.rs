@@ -1,22 +1,24 @@
 //! The CPU engine of the ivf framework.
 //!
-//! | module | what |
+//! | item | purpose |
 //! |---|---|
-//! | [`IvfIndex`], [`CodesIndex`] | the IVF engine, and a codec's standalone index (`Flat`) |
-//! | [`PreTransform`], [`IdMap`], [`Refine`] | indexes around an index |
-//! | [`SharedIndex`] | one index for many readers and writers |
+//! | [`IvfIndex`], [`CodesIndex`] | the IVF engine, and the standalone index of a codec (`Flat`) |
+//! | [`PreTransform`], [`IdMap`], [`Refine`] | wrappers around an index |
+//! | [`SharedIndex`] | an index shared by many readers and writers |
 //! | [`coarse`] | coarse quantizers |
 //! | [`codec`], [`transform`] | list codecs, transforms |
-//! | [`KMeans`] | training of centroids |
-//! | [`kernels`], [`simd`] | distances, and the instruction sets they run on |
-//! | [`RayonGlobal`], [`RayonPool`], [`executor_or_global`] | who runs the loops |
+//! | [`KMeans`] | k-means training of centroids |
+//! | [`kernels`], [`simd`] | distance kernels, and the instruction sets they run on |
+//! | [`RayonGlobal`], [`RayonPool`], [`executor_or_global`] | executors, which run parallel loops |
 //!
-//! The const slices ([`CODECS`], [`QUANTIZERS`], ...) are the rows of these kinds, from which `ivf-factory` fills its registry.
+//! The constants [`CODECS`], [`QUANTIZERS`] and so on hold the registry rows of this crate.
+//! `ivf-factory` fills its registry from them.
 //!
-//! All `unsafe` of this crate is two calls in [`simd`].
+//! All `unsafe` code of this crate is in [`simd`].
 
 #![deny(unsafe_code)]
 
+mod abilities;
 pub mod coarse;
 pub mod codec;
 mod engine;

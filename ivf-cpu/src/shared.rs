@@ -1,21 +1,26 @@
-//! One index for many readers and writers: searches go on while vectors come and go.
+//! An index shared by many readers and writers: searches continue while vectors are added and
+//! removed.
 
 use ivf_core::Index;
 use ivf_core::error::StoreError;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// An index that threads share: readers search a snapshot of it, writers change it one after the
-/// other and publish the next snapshot.
+/// An index that threads share. Readers search a snapshot; writers change the index one at a time,
+/// and each publishes the next snapshot.
 ///
-/// A reader never waits for a writer, and a snapshot stays as it is for as long as somebody holds
-/// it. Publishing costs what [`Index::clone_index`] does: lists in memory are shared, and an update
-/// copies those that it writes to. One update with many vectors costs less than many updates with
-/// few.
+/// A reader never waits for a writer, and a snapshot never changes while it is held. Publishing
+/// costs as much as [`Index::clone_index`]: snapshots share lists in memory, and an update copies
+/// the lists that it writes to. One update with many vectors costs less than many updates with few.
 ///
-/// Neither [`load`](Self::load) nor a search of what it gives holds a lock, so tasks of a thread
-/// pool may call both. An update holds one while it runs: do not call [`update`](Self::update) from
-/// a task of the pool that the update itself runs on.
+/// A direct map, and the ids and table of an [`IdMap`](crate::IdMap), are shared and copied as a
+/// whole: the first write after each publication copies them, in time that grows with the number of
+/// vectors (tens to hundreds of milliseconds for a million). Collect the changes of such an index
+/// in few updates.
+///
+/// Neither [`load`](Self::load) nor a search of the snapshot that it returns holds a lock, so tasks
+/// of a thread pool may call both. An update holds a lock while it runs: do not call
+/// [`update`](Self::update) from a task of the pool that the update itself runs on.
 ///
 /// ```
 /// use ivf_core::{Index, Metric, Rows, SearchParams};
@@ -34,10 +39,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SharedIndex {
-    /// What readers get.
+    /// The snapshot that readers load.
     published: RwLock<Arc<dyn Index>>,
-    /// What writers change; nothing after a change that failed: the next one begins with what is
-    /// published.
+    /// The index that writers change. `None` after a failed update: the next update starts from the
+    /// published snapshot.
     working: Mutex<Option<Box<dyn Index>>>,
 }
 
@@ -57,30 +62,34 @@ impl SharedIndex {
         Ok(Self { published: RwLock::new(published), working: Mutex::new(Some(index)) })
     }
 
-    /// The index as the last update left it.
+    /// Returns the snapshot that the last update published.
     pub fn load(&self) -> Arc<dyn Index> {
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the index, and publishes what came of it if `change` succeeds. After an error
-    /// readers go on with what they had, and so does the next update: what `change` did before it
-    /// failed is undone.
+    /// Changes the index, and publishes the result if `change` succeeds. If `change` fails, its
+    /// effects are undone: readers and the next update continue with the published snapshot.
     ///
     /// # Errors
-    /// What `change` says; a [`StoreError`] if there is no snapshot to publish.
+    /// The error that `change` returns, or a [`StoreError`] if no snapshot can be made.
     ///
     /// # Panics
-    /// If `change` does. What it did before is undone by the next update.
+    /// If `change` panics. The next update discards its effects.
     pub fn update<T, E: From<StoreError>>(&self, change: impl FnOnce(&mut dyn Index) -> Result<T, E>) -> Result<T, E> {
         let mut working = self.lock();
-        // Taken out, so that it is gone if `change` fails or panics.
+        // Taken out, so that it is dropped if `change` fails or panics.
         let mut index = match working.take() {
             Some(index) => index,
             None => self.load().clone_index()?,
         };
         let done = change(&mut *index)?;
         let next = index.clone_index()?;
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = next.into();
+        let before = {
+            let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *published, next.into())
+        };
+        // Freeing what nobody else holds may take long. No reader waits for it.
+        drop(before);
         *working = Some(index);
         Ok(done)
     }

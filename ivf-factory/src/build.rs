@@ -1,4 +1,4 @@
-//! From a specification to an index: untrained, empty.
+//! Building of untrained, empty indexes from specifications.
 
 use crate::default::default_registry;
 use crate::error::{FactoryError, SpecError};
@@ -10,19 +10,20 @@ use ivf_cpu::{CodesIndex, IvfIndex, PreTransform};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The index that a factory string stands for, for vectors of `dim`: untrained and empty. (Faiss's
-/// `index_factory`.)
+/// Builds the index that a factory string describes, untrained and empty, for vectors of dimension
+/// `dim`. (Faiss: `index_factory`.)
 ///
 /// # Errors
-/// [`FactoryError`]: the string stands for no index, or not for one of this dimension and metric.
+/// [`FactoryError`]: the string does not parse, or the index does not work with this dimension or
+/// metric.
 pub fn build(factory: &str, dim: usize, metric: Metric) -> Result<Box<dyn Index>, FactoryError> {
     build_with(factory, dim, metric, default_registry())
 }
 
-/// [`build`] with kinds of the caller's own.
+/// Like [`build`], with the kinds of `registry`.
 ///
 /// # Errors
-/// As [`build`].
+/// As for [`build`].
 pub fn build_with(
     factory: &str,
     dim: usize,
@@ -32,28 +33,28 @@ pub fn build_with(
     Ok(Spec::parse(factory, registry)?.build(dim, metric)?)
 }
 
-/// An index that cannot be, and where the part stands that refuses.
+/// A build error, and the span of the part that caused it.
 struct Refusal {
     span: Range<usize>,
     why: BuildError,
 }
 
-/// Puts a refusal at a place.
+/// Adds a span to a build error.
 fn at(span: &Range<usize>) -> impl FnOnce(BuildError) -> Refusal {
     let span = span.clone();
     |why| Refusal { span, why }
 }
 
 impl Spec {
-    /// The index that the specification stands for, for vectors of `dim`: untrained and empty.
+    /// Builds the index of the specification, untrained and empty, for vectors of dimension `dim`.
     ///
     /// # Errors
-    /// [`SpecError`] if a part does not work with the dimension, the metric or what it wraps. It
-    /// points at the token of the part.
+    /// [`SpecError`] if a part does not work with the dimension, the metric or the index that it
+    /// wraps. The error points at the token of the part.
     pub fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, SpecError> {
         let built = if metric == Metric::Cosine {
-            // Cosine is the inner product of vectors scaled to unit length: scaled once, on entry,
-            // whatever stands inside.
+            // Cosine is the inner product of vectors of unit length. Vectors are scaled once, on
+            // entry, whatever the index inside.
             index(&self.tree, &self.spans, dim, Metric::InnerProduct)
                 .and_then(|inner| Ok(Box::new(PreTransform::cosine(inner).map_err(at(&(0..self.input.len())))?) as _))
         } else {
@@ -66,9 +67,10 @@ impl Spec {
     }
 }
 
-/// The index of a tree whose tokens stand at `spans`: those of the base, and then outwards.
+/// Builds the index of a tree. `spans` holds the spans of its tokens: first those of the base, then
+/// outwards.
 fn index(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) -> Result<Box<dyn Index>, Refusal> {
-    let (own, inside) = spans.split_last().expect("a place for each token");
+    let (own, inside) = spans.split_last().expect("a span for each token");
     match tree {
         SpecTree::Codes(codec) => Ok(Box::new(CodesIndex::new(dim, metric, codec.clone()).map_err(at(own))?)),
         SpecTree::Index(index) => index.build(dim, metric).map_err(at(own)),
@@ -84,8 +86,8 @@ fn index(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) ->
     }
 }
 
-/// Whether it is the coarse quantizer of an inverted file that refuses, and not the codec. The
-/// quantizer is not asked again: it may hold indexes that hold indexes.
+/// Returns whether the coarse quantizer of an inverted file caused the error, and not the codec.
+/// The quantizer is not checked again: it may hold indexes that hold indexes.
 fn refuses(
     quantizer: &Arc<dyn QuantizerSpec>,
     codec: &Arc<dyn CodecSpec>,
@@ -102,11 +104,11 @@ fn refuses(
         || find(&fine, kind).is_none() && (1..=MAX_DIM).contains(&dim) && codec.check(&context).is_ok()
 }
 
-/// Transforms that follow one another become one index, so that a vector is copied once.
+/// Builds consecutive transforms as one index, so that a vector is copied once.
 fn chain(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) -> Result<Box<dyn Index>, Refusal> {
     let (mut transforms, mut dim_inner, mut rest, mut inside) = (Vec::new(), dim, tree, spans);
     while let SpecTree::Transformed { transform, inner } = rest {
-        let (own, others) = inside.split_last().expect("a place for each token");
+        let (own, others) = inside.split_last().expect("a span for each token");
         dim_inner = transform.dim_out(dim_inner, metric).map_err(at(own))?;
         transforms.push(transform.clone());
         (rest, inside) = (inner, others);
@@ -118,8 +120,8 @@ fn chain(tree: &SpecTree, spans: &[Range<usize>], dim: usize, metric: Metric) ->
     Ok(Box::new(PreTransform::new(dim, transforms, inner).map_err(at(&(start..end)))?))
 }
 
-/// Where `kind` stands in a text as a whole token: as an argument, or as the codec after another
-/// token.
+/// Returns the span of `kind` in a text as a whole token: as an argument, or as the codec after
+/// another token.
 fn find(text: &str, kind: &str) -> Option<Range<usize>> {
     let bounds = |c: Option<char>| c.is_none_or(|c| matches!(c, ',' | '(' | ')'));
     let mut found = text.match_indices(kind).filter(|_| !kind.is_empty());
@@ -129,7 +131,7 @@ fn find(text: &str, kind: &str) -> Option<Range<usize>> {
     Some(start..start + kind.len())
 }
 
-/// The bytes of `kind` inside a span, if it stands there. Else the span.
+/// Returns the span of `kind` inside a span, or the whole span if it is not there.
 fn narrowed(input: &str, span: Range<usize>, kind: &str) -> Range<usize> {
     match find(&input[span.clone()], kind) {
         Some(inside) => span.start + inside.start..span.start + inside.end,

@@ -1,13 +1,16 @@
-//! The kinds that the library itself has.
+//! The kinds of the library itself, and specifications that are parsed with them.
 
-use crate::spec::parse_index;
+use crate::error::ParseError;
+use crate::spec::{Spec, parse_index};
 use ivf_core::{ArrayLists, Registry};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer};
+use std::str::FromStr;
 use std::sync::OnceLock;
 
-/// All kinds of the library: the only place that knows the complete set. It parses factory strings,
-/// for tokens that take an index as their argument, with [`parse_index`].
+/// Returns the registry of all kinds of the library. This is the only place that knows the complete
+/// set. For tokens that take an index as their argument, the registry uses [`parse_index`].
 ///
-/// A registry with kinds of your own is a clone of this one and their rows:
+/// To add kinds of your own, add their rows to a clone:
 ///
 /// ```
 /// use ivf_core::registry::CodecRow;
@@ -29,4 +32,20 @@ pub fn default_registry() -> &'static Registry {
             .with_stores(&[ArrayLists::ROW])
             .with_index_parser(parse_index)
     })
+}
+
+/// Parses with the [`default_registry`].
+impl FromStr for Spec {
+    type Err = ParseError;
+
+    fn from_str(factory: &str) -> Result<Self, ParseError> {
+        Self::parse(factory, default_registry())
+    }
+}
+
+/// Deserializes a factory string with the [`default_registry`]. See [`Spec::seed`] for another.
+impl<'de> Deserialize<'de> for Spec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::seed(default_registry()).deserialize(deserializer)
+    }
 }

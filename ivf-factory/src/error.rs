@@ -1,11 +1,11 @@
-//! What is wrong with a factory string, and how it is shown.
+//! Errors in factory strings, and how they are displayed.
 
 use ivf_core::error::{BuildError, KnobError};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A factory string that stands for no index.
+/// An error of parsing a factory string.
 ///
 /// Displayed with the string and carets under the fault:
 ///
@@ -24,14 +24,14 @@ use std::sync::Arc;
 pub struct ParseError {
     /// The whole string.
     pub input: String,
-    /// The faulty bytes of it; empty where something is missing.
+    /// Byte range of the fault. Empty where something is missing.
     pub span: Range<usize>,
     /// What is wrong, in a few words.
     pub what: String,
-    /// What could stand there: the forms of tokens, as rows of the registry give them, or a
-    /// punctuation mark.
+    /// What is valid there: grammars of tokens, from the rows of the registry, or a punctuation
+    /// mark.
     pub expected: Vec<&'static str>,
-    /// A string that parses and is probably what was meant.
+    /// A string that parses and was probably meant.
     pub suggestion: Option<String>,
 }
 
@@ -54,10 +54,10 @@ impl fmt::Display for ParseError {
     }
 }
 
-/// A factory string whose index cannot be: a part of it does not work with the dimension, the
-/// metric or what it wraps.
+/// An error of building the index of a factory string: a part of it does not work with the
+/// dimension, the metric or the index that it wraps.
 ///
-/// Displayed as a [`ParseError`] is, with the string and carets under the part that refuses:
+/// Displayed like a [`ParseError`], with the string and carets under the part that caused it:
 ///
 /// ```
 /// use ivf_core::Metric;
@@ -74,9 +74,9 @@ impl fmt::Display for ParseError {
 pub struct SpecError {
     /// The whole string.
     pub input: Arc<str>,
-    /// The bytes of the part that refuses.
+    /// Byte range of the part that caused the error.
     pub span: Range<usize>,
-    /// What it says.
+    /// The reason.
     pub why: BuildError,
 }
 
@@ -93,17 +93,18 @@ impl fmt::Display for SpecError {
     }
 }
 
-/// What is wrong, and a picture of where.
+/// Writes what is wrong, and the string with carets under the fault.
 fn show(f: &mut fmt::Formatter<'_>, what: &str, input: &str, span: &Range<usize>) -> fmt::Result {
     let (line, carets) = picture(input, span);
     write!(f, "{}\n  {line}\n  {carets}", escaped(what.chars()))
 }
 
-/// Characters of context on each side of a fault, and of the fault itself, that are shown of a long
-/// string.
+/// Maximum number of characters of a long string that are shown before a fault, of the fault
+/// itself, and after it.
 const CONTEXT: usize = 60;
 
-/// The string on one line, cut around the fault, and a line with carets under the fault.
+/// Returns the string on one line, shortened around the fault, and a line with carets under the
+/// fault.
 fn picture(input: &str, span: &Range<usize>) -> (String, String) {
     let (before, rest) = input.split_at_checked(span.start).unwrap_or((input, ""));
     let (marked, after) = rest.split_at_checked(span.len()).unwrap_or((rest, ""));
@@ -120,33 +121,34 @@ fn picture(input: &str, span: &Range<usize>) -> (String, String) {
     (line, indent + &"^".repeat(shown.chars().count().max(1)))
 }
 
-/// Text that takes one line and one column a character, and cannot steer a terminal.
+/// Escapes text so that it takes one line, takes one column per character, and cannot control a
+/// terminal.
 fn escaped(text: impl Iterator<Item = char>) -> String {
     text.flat_map(|c| {
-        // `escape_debug` knows what cannot be printed, but escapes quotes too.
+        // `escape_debug` escapes what cannot be printed, but also quotes.
         let plain = matches!(c, '\'' | '"' | '\\');
         plain.then_some(c).into_iter().chain(c.escape_debug().filter(move |_| !plain))
     })
     .collect()
 }
 
-/// Why a factory string, or the configuration that holds it, did not become an index.
+/// An error of building an index from a factory string, or from a configuration with one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FactoryError {
-    /// The string stands for no index.
+    /// The string does not parse.
     #[error(transparent)]
     Parse(#[from] ParseError),
-    /// The index cannot be, with this dimension or metric.
+    /// The index does not work with this dimension or metric.
     #[error(transparent)]
     Build(#[from] SpecError),
-    /// The index has no such knob, or the knob cannot have that value.
+    /// The index has no such knob, or the knob does not accept the value.
     #[error(transparent)]
     Knob(#[from] KnobError),
 }
 
-/// A fault as the parser finds it: a [`ParseError`] without the string, and with the edit that
-/// would mend it.
+/// A fault found by the parser: a [`ParseError`] without the string, but with the edit that
+/// corrects it.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub(crate) span: Range<usize>,
@@ -155,12 +157,12 @@ pub(crate) struct Fault {
     pub(crate) edit: Option<Edit>,
 }
 
-/// A change of a string.
+/// An edit of a string.
 #[derive(Clone, Debug)]
 pub(crate) struct Edit {
-    /// The bytes to replace.
+    /// Byte range to replace.
     pub(crate) span: Range<usize>,
-    /// What to put there.
+    /// Replacement text.
     pub(crate) text: String,
 }
 

@@ -1,14 +1,13 @@
-//! What to say of a list of items that is no index: what is wrong, what could stand there, what to
-//! change.
+//! Faults of lists of items that form no index: what is wrong, what is valid there, what to change.
 
 use crate::error::Fault;
 use crate::hint::{Form, nearest, pair};
-use crate::items::Item;
-use crate::words::{CLOSING, Cursor, Place, Words};
+use crate::items::{CLOSING, Item};
+use crate::words::{Cursor, Place, Words};
 use ivf_core::registry::{Side, Token};
 
 impl<'a> Words<'a> {
-    /// The forms of tokens that may stand at a place.
+    /// Returns the forms of tokens that are valid at a place.
     fn forms(&self, place: Place) -> Vec<Form<'a>> {
         let registry = self.registry;
         macro_rules! forms {
@@ -33,11 +32,11 @@ impl<'a> Words<'a> {
                 .chain(forms!(wrappers.filter(|row| row.side == Side::Both)))
                 .collect(),
         };
-        // A kind that only the library itself makes has no token.
+        // A kind that only the library itself creates has no token.
         forms.into_iter().filter(|(grammar, _)| !grammar.is_empty()).collect()
     }
 
-    /// The forms of tokens that a codec may follow.
+    /// Returns the forms of tokens that a codec may follow.
     fn heads(&self) -> Vec<Form<'a>> {
         let with_codec = |grammar: &str| {
             let mut rows = self.registry.indexes().iter().filter(|row| row.takes_codec).map(|row| row.grammar);
@@ -56,7 +55,7 @@ impl<'a> Words<'a> {
         expected
     }
 
-    /// The fault of a list where something has to come and nothing does.
+    /// Returns the fault of a list in which a required item is missing.
     pub(crate) fn missing(&self, cursor: Cursor<'_>, place: Place) -> Fault {
         let before = cursor.before().map(|item| self.text(item));
         let what = match (place, before) {
@@ -79,7 +78,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The fault of an item that may not stand where it does.
+    /// Returns the fault of an item that is not valid at its place.
     pub(crate) fn unfit(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
         let text = self.text(item);
         let before = cursor.before().map_or("", |item| self.text(item));
@@ -109,7 +108,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The fault of a token that nobody knows.
+    /// Returns the fault of an unknown token.
     fn unknown(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
         let text = self.text(item);
         if let Some(fault) = self.without_arguments(item, place) {
@@ -134,8 +133,8 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The fault of a token at the start of an index, with the edit that makes two tokens of it if
-    /// it was probably meant to be two.
+    /// Adds an edit to the fault of a token at the start of an index, if the token was probably
+    /// meant to be two. The edit splits it.
     pub(crate) fn hint(&self, fault: Fault, item: &Item) -> Fault {
         let pair = || pair(self.text(item), &self.heads(), &self.forms(Place::Codec));
         match (self.hints && fault.edit.is_none()).then(pair).flatten() {
@@ -144,7 +143,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The fault of a token that is known without the arguments that it was given.
+    /// Returns the fault of a token that is valid only without its arguments.
     fn without_arguments(&self, item: &Item, place: Place) -> Option<Fault> {
         let token = self.token(item)?;
         let arguments = token.arguments()?;
@@ -162,7 +161,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// What sort of thing an item is, if it is any.
+    /// Returns the sort of an item, if it is known.
     fn noun(&self, item: &Item) -> Option<&'static str> {
         if item.group.is_some() {
             return Some("a group");

@@ -1,4 +1,4 @@
-//! Index files, with the registry that knows what is in them.
+//! Reading and writing of index files, with a registry of the kinds in them.
 
 use crate::default::default_registry;
 use ivf_core::error::{DecodeError, StoreError};
@@ -8,16 +8,17 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Why an index file could not be read.
+/// An error of reading an index file.
 ///
-/// Displays the file and what is wrong with it. The [source](Error::source) is what the text does
-/// not say, such as an error of the system.
+/// Displays the file and what is wrong with it. The [source](Error::source) holds what the text
+/// leaves out, such as an error of the operating system.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadIndexError {
-    /// The file cannot be read, or is no index file, or is damaged.
+    /// The file cannot be read, is not an index file, or is damaged.
     File(ivf_io::ReadError),
-    /// The file is whole, but what stands in it is no index, or not one that the registry knows.
+    /// The file is intact, but it holds no index, or an index of a kind that the registry does not
+    /// know.
     Decode {
         /// The file.
         path: PathBuf,
@@ -50,10 +51,11 @@ impl From<ivf_io::ReadError> for ReadIndexError {
     }
 }
 
-/// Why an index file could not be written. What was there before is as it was.
+/// An error of writing an index file. An old file stays as it was, except if only the last step
+/// failed, the sync of the folder.
 ///
-/// Displays the file and what is wrong. The [source](Error::source) is what the text does not say,
-/// such as an error of the system.
+/// Displays the file and what is wrong. The [source](Error::source) holds what the text leaves out,
+/// such as an error of the operating system.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WriteIndexError {
@@ -95,29 +97,29 @@ impl From<ivf_io::WriteError> for WriteIndexError {
 /// Reads an index file into memory.
 ///
 /// # Errors
-/// [`ReadIndexError`], with the path. No file makes it panic.
+/// [`ReadIndexError`], with the path. No contents of a file cause a panic.
 pub fn read_index(path: impl AsRef<Path>) -> Result<Box<dyn Index>, ReadIndexError> {
     read_index_with(path, default_registry())
 }
 
-/// [`read_index`] with kinds of the caller's own.
+/// Like [`read_index`], with the kinds of `registry`.
 ///
 /// # Errors
-/// As [`read_index`].
+/// As for [`read_index`].
 pub fn read_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
     let path = path.as_ref();
     let node = ivf_io::read_container(path)?;
     registry.read_index(&node).map_err(|why| ReadIndexError::Decode { path: path.into(), why })
 }
 
-/// Opens an index file whose lists stay in it: each is read when a search comes to it. What a
-/// search always needs (centroids, codebooks) is read into memory now, and checked; the lists are
-/// not: [`verify_index`] does that.
+/// Opens an index file whose lists stay in the file. A list is read when a search probes it. Data
+/// that every search needs (centroids, codebooks) is read into memory now, and checked. The lists
+/// are not checked: [`verify_index`] does that.
 ///
-/// Safe whoever writes to the file. Lists that are written to are copied into memory; the file
-/// stays as it is. An index of one list (`Flat`) reads all of it for each piece of work: map it, or
-/// read it. A direct map is made of all ids, which are read for it; and [`write_index`] of an
-/// opened index takes all its lists through memory.
+/// This is safe even if the file is written to meanwhile. A list that the index modifies is copied
+/// into memory, and the file stays unchanged. An index of one list (`Flat`) reads the whole list
+/// for each task, so it is better to map or read its file. A direct map is built from all ids,
+/// which are read for it. [`write_index`] of an opened index reads all its lists into memory.
 ///
 /// # Errors
 /// [`ReadIndexError`], with the path.
@@ -125,16 +127,15 @@ pub fn open_index(path: impl AsRef<Path>) -> Result<Box<dyn Index>, ReadIndexErr
     open_index_with(path, default_registry())
 }
 
-/// [`open_index`] with kinds of the caller's own.
+/// Like [`open_index`], with the kinds of `registry`.
 ///
 /// # Errors
-/// As [`open_index`].
+/// As for [`open_index`].
 pub fn open_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
     open_container_with(&Container::open(path)?, registry)
 }
 
-/// Opens an index in a mapped file, whose lists are scanned where they lie. As [`open_index`]
-/// otherwise.
+/// Opens an index in a mapped file. Its lists are scanned in place. Otherwise like [`open_index`].
 ///
 /// ```no_run
 /// use ivf_io::Map;
@@ -151,33 +152,33 @@ pub fn open_mapped(map: Map) -> Result<Box<dyn Index>, ReadIndexError> {
     open_mapped_with(map, default_registry())
 }
 
-/// [`open_mapped`] with kinds of the caller's own.
+/// Like [`open_mapped`], with the kinds of `registry`.
 ///
 /// # Errors
-/// As [`open_mapped`].
+/// As for [`open_mapped`].
 pub fn open_mapped_with(map: Map, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
     open_container_with(&Container::from_map(map)?, registry)
 }
 
-/// The index in a container that is open, as [`open_index`] and [`open_mapped`] give it.
+/// Opens the index in an open container, like [`open_index`] and [`open_mapped`].
 ///
 /// # Errors
-/// As [`open_index`].
+/// As for [`open_index`].
 pub fn open_container(container: &Container) -> Result<Box<dyn Index>, ReadIndexError> {
     open_container_with(container, default_registry())
 }
 
-/// [`open_container`] with kinds of the caller's own.
+/// Like [`open_container`], with the kinds of `registry`.
 ///
 /// # Errors
-/// As [`open_container`].
+/// As for [`open_container`].
 pub fn open_container_with(container: &Container, registry: &Registry) -> Result<Box<dyn Index>, ReadIndexError> {
     let fault = |why| ReadIndexError::Decode { path: container.path().to_owned(), why };
     registry.read_index(&container.node()).map_err(fault)
 }
 
-/// Checks an index file: every byte of it, and that it holds an index, which is opened for that (in
-/// the memory of [`open_index`]).
+/// Checks every byte of an index file, and that the file holds an index. For that, the index is
+/// opened, which takes the memory of [`open_index`].
 ///
 /// # Errors
 /// [`ReadIndexError`], with the path and what is damaged.
@@ -185,10 +186,10 @@ pub fn verify_index(path: impl AsRef<Path>) -> Result<(), ReadIndexError> {
     verify_index_with(path, default_registry())
 }
 
-/// [`verify_index`] with kinds of the caller's own.
+/// Like [`verify_index`], with the kinds of `registry`.
 ///
 /// # Errors
-/// As [`verify_index`].
+/// As for [`verify_index`].
 pub fn verify_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<(), ReadIndexError> {
     let container = Container::open(path)?;
     let damaged = container.verify()?;
@@ -201,8 +202,7 @@ pub fn verify_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<
     open_container_with(&container, registry).map(drop)
 }
 
-/// Writes an index file: whole, or not at all. It takes no registry, since an index knows its
-/// insides itself.
+/// Writes an index file, atomically. It takes no registry, because an index exports itself.
 ///
 /// The index may be boxed or not:
 ///

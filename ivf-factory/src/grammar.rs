@@ -1,35 +1,35 @@
-//! The third step of parsing: items become a tree.
+//! The third step of parsing: builds a tree from the items.
 //!
-//! An index reads from left to right as
+//! The grammar of an index, from left to right:
 //!
 //! ```text
 //! index := (wrapper , | transform ,)*  base  (, wrapper)*
 //! base  := quantizer , codec | index-token [, codec] | codec | ( index )
 //! ```
 //!
-//! and which of the tokens around the base is the outermost follows Faiss: the wrapper of the
-//! lowest level, at a tie the one after the base; transforms only when no wrapper is left at either
-//! end.
+//! The nesting of the tokens around the base follows Faiss. Of the tokens at the two ends, the
+//! wrapper of the lower level is the outermost. At a tie, it is the one after the base. A transform
+//! is the outermost only when there is no wrapper at either end.
 
 use crate::error::Fault;
-use crate::items::{Item, MAX_DEPTH, MAX_LEN, depth, split};
+use crate::items::{CLOSING, Item, MAX_DEPTH, MAX_LEN, depth, split};
 use crate::tree::SpecTree;
-use crate::words::{CLOSING, Cursor, Place, Word, Words, Wrapper};
+use crate::words::{Cursor, Place, Word, Words, Wrapper};
 use ivf_core::Registry;
 use ivf_core::transform::TransformSpec;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Reads one factory string.
+/// Parser of one factory string.
 #[derive(Debug)]
 pub(crate) struct Parser<'a> {
     words: Words<'a>,
-    /// Wrappers and transforms read so far: each makes the tree one level deeper.
+    /// Number of wrappers and transforms read so far. Each makes the tree one level deeper.
     affixes: usize,
 }
 
-/// A tree, and where its tokens stand in the string: those of the base, and then outwards.
+/// A tree, and the spans of its tokens in the string: first those of the base, then outwards.
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) tree: SpecTree,
@@ -48,13 +48,13 @@ enum AffixKind {
 }
 
 impl<'a> Parser<'a> {
-    /// The tree of a factory string.
+    /// Parses a factory string.
     pub(crate) fn parse(input: &'a str, registry: &'a Registry) -> Result<Reading, Fault> {
         Self::read(Words { input, registry, hints: true }, "the end")
     }
 
-    /// The same for the argument of a token: a fault says nothing of what was probably meant, which
-    /// would take time for each of the levels of arguments.
+    /// Parses the argument of a token. Its faults have no suggestions, which would take time for
+    /// each level of arguments.
     pub(crate) fn parse_argument(input: &'a str, registry: &'a Registry) -> Result<Reading, Fault> {
         Self::read(Words { input, registry, hints: false }, CLOSING)
     }
@@ -63,19 +63,19 @@ impl<'a> Parser<'a> {
         let input = words.input;
         let items = split(input)?;
         let reading = Self { words, affixes: 0 }.index(&items, closing)?;
-        // What is read can be printed and read again. The canonical string may need parentheses
-        // where the order of the tokens did without, one pair a comma at most.
+        // The canonical string must parse as well. It may need parentheses where the order of the
+        // tokens made them unnecessary, at most one pair per comma.
         if input.bytes().filter(|byte| matches!(byte, b',' | b'(')).count() > MAX_DEPTH {
             let canonical = reading.tree.to_string();
             if depth(&canonical) > MAX_DEPTH || canonical.len() > MAX_LEN {
-                let what = format!("written in full, it has more than {MAX_DEPTH} parentheses around one another");
+                let what = format!("in canonical form, it has more than {MAX_DEPTH} nested parentheses");
                 return Err(Fault::new(0..input.len(), what));
             }
         }
         Ok(reading)
     }
 
-    /// The index that the items of a list are.
+    /// Parses the items of a list as an index.
     fn index(&mut self, items: &[Item], closing: &'static str) -> Result<Reading, Fault> {
         let mut cursor = Cursor { items, at: 0, closing };
         let mut prefixes = VecDeque::new();
@@ -126,7 +126,7 @@ impl<'a> Parser<'a> {
         Ok(nest(prefixes, base, suffixes))
     }
 
-    /// The item at the cursor.
+    /// Returns the item at the cursor.
     fn item<'i>(&self, cursor: Cursor<'i>, place: Place) -> Result<&'i Item, Fault> {
         let item = cursor.items.get(cursor.at).filter(|item| !item.span.is_empty());
         item.ok_or_else(|| self.words.missing(cursor, place))
@@ -142,7 +142,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Puts the tokens around a base in order, the outermost first, and then around it.
+/// Orders the tokens around a base, outermost first, and nests them around it.
 fn nest(mut prefixes: VecDeque<Affix>, base: Reading, mut suffixes: Vec<(Wrapper, Range<usize>)>) -> Reading {
     let mut outside_in = Vec::new();
     loop {

@@ -1,16 +1,16 @@
-//! What was probably meant.
+//! Suggestions for invalid factory strings.
 
 use crate::error::Fault;
 use crate::grammar::Parser;
 use ivf_core::Registry;
 
-/// At most this many single faults are mended for a suggestion.
+/// Maximum number of faults that a suggestion corrects.
 const MAX_EDITS: usize = 8;
 
-/// Longer tokens are not compared with others.
+/// Maximum length in bytes of a token that is compared with others.
 const MAX_TOKEN: usize = 32;
 
-/// The string with its faults edited away one after the other, if that makes it parse.
+/// Corrects the faults of a string one after the other. Returns the result if it parses.
 pub(crate) fn mend(input: &str, fault: &Fault, registry: &Registry) -> Option<String> {
     let mut text = input.to_owned();
     let mut edit = fault.edit.clone()?;
@@ -24,16 +24,16 @@ pub(crate) fn mend(input: &str, fault: &Fault, registry: &Registry) -> Option<St
     None
 }
 
-/// The form of a token, and whether a string is such a token.
+/// The grammar of a token, and a test whether a string is such a token.
 pub(crate) type Form<'a> = (&'static str, Box<dyn Fn(&str) -> bool + 'a>);
 
-/// The literal letters at the start of a form: `IVF` of `IVF<n>`.
+/// Returns the literal letters at the start of a form: `IVF` for `IVF<n>`.
 fn head(grammar: &str) -> &str {
     grammar.split(['<', '[']).next().unwrap_or_default()
 }
 
-/// The token of one of these forms that differs least from `token`: in upper and lower case only,
-/// or by a letter or two of the form's literal head.
+/// Returns the token of one of these forms that differs least from `token`: only in upper and lower
+/// case, or by one or two letters of the form's literal head.
 pub(crate) fn nearest(token: &str, forms: &[Form<'_>]) -> Option<String> {
     if token.len() > MAX_TOKEN {
         return None;
@@ -41,7 +41,7 @@ pub(crate) fn nearest(token: &str, forms: &[Form<'_>]) -> Option<String> {
     let mut best: Option<(usize, String)> = None;
     for (grammar, knows) in forms {
         let head = head(grammar);
-        // One letter of two is half a name: `SQ8` was not meant to be `PQ8`.
+        // One of two letters is half of the name: `SQ8` was not meant to be `PQ8`.
         let allowed = match head.len() {
             0..3 => 0,
             3..6 => 1,
@@ -59,17 +59,17 @@ pub(crate) fn nearest(token: &str, forms: &[Form<'_>]) -> Option<String> {
     best.map(|(_, meant)| meant)
 }
 
-/// A number of lists for somebody who named none.
+/// Number of lists in a suggestion, if the input has none.
 const A_NUMBER: &str = "1024";
 
-/// Two tokens with the comma that was left out between them: `IVF16,Flat` for `IVF16_Flat`,
-/// `IVF16Flat` or `ivf16flat`, `IVF1024,Flat` for `ivfflat`.
+/// Returns two tokens with the missing comma between them: `IVF16,Flat` for `IVF16_Flat`,
+/// `IVF16Flat` or `ivf16flat`, and `IVF1024,Flat` for `ivfflat`.
 pub(crate) fn pair(text: &str, heads: &[Form<'_>], codecs: &[Form<'_>]) -> Option<String> {
     if text.len() > MAX_TOKEN {
         return None;
     }
     let cuts = text.char_indices().map(|(at, _)| at).skip(1).collect::<Vec<_>>();
-    // The longest first part that is a token: `IVF16`, not `IVF1`.
+    // Tries the longest first part first: `IVF16`, not `IVF1`.
     cuts.into_iter().rev().find_map(|at| {
         let (first, second) = text.split_at(at);
         let first = heads.iter().find_map(|(grammar, knows)| {
@@ -84,8 +84,8 @@ pub(crate) fn pair(text: &str, heads: &[Form<'_>], codecs: &[Form<'_>]) -> Optio
     })
 }
 
-/// How many letters must be put in, left out, replaced or swapped with their neighbour (optimal
-/// string alignment).
+/// Returns the number of letters that must be inserted, deleted, replaced or swapped with their
+/// neighbour (optimal string alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // rows[i][j]: the distance between the first i letters of a and the first j of b.

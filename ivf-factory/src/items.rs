@@ -1,45 +1,48 @@
-//! The first step of parsing: a string is cut at its commas and parentheses.
+//! The first step of parsing: splits a string at its commas and parentheses.
 
 use crate::error::Fault;
-use crate::words::CLOSING;
 use std::mem;
 use std::ops::Range;
 
-/// A factory string is at most this many bytes long.
+/// The end of a group, as shown in messages.
+pub(crate) const CLOSING: &str = "')'";
+
+/// Maximum length of a factory string in bytes.
 pub const MAX_LEN: usize = 4096;
 
-/// Parentheses nest at most this deep, and an index stands inside at most this many wrappers and
-/// transforms of its own list.
+/// Maximum nesting depth of parentheses. Also the maximum number of wrappers and transforms, not
+/// counting those in the arguments of tokens.
 pub const MAX_DEPTH: usize = 32;
 
-/// A factory string has at most this many commas and argument lists together. Each makes the tree
-/// of an index at most two levels deeper, so that a file can hold it.
+/// Maximum number of commas and argument lists, counted together. Each makes the tree of an index
+/// at most two levels deeper, so that a file can hold the tree.
 pub const MAX_PARTS: usize = 48;
 
-/// What stands between two commas.
+/// The text between two commas: a token, or a group in parentheses.
 #[derive(Debug)]
 pub(crate) struct Item {
-    /// Its bytes in the string; of a group, with the parentheses. Empty if nothing stands there.
+    /// Byte range in the string. That of a group includes the parentheses. Empty if the text is
+    /// missing.
     pub(crate) span: Range<usize>,
     /// The items of a group; `None` for a token, with or without arguments.
     pub(crate) group: Option<Vec<Item>>,
 }
 
-/// A parenthesis that is open.
+/// An open parenthesis.
 struct Open {
     at: usize,
-    /// The items before a group. `None` for an argument list and what stands in it: a row reads
-    /// those.
+    /// The items before a group. `None` for an argument list and the parentheses in it, because a
+    /// row of the registry parses those.
     before: Option<Vec<Item>>,
 }
 
-/// Cuts a string into items: at least one, without white space. An item that begins with a
-/// parenthesis is a group; parentheses that follow a name belong to its token. All of them balance.
+/// Splits a string into one or more items. Checks that it has no white space and that its
+/// parentheses balance. An item that begins with a parenthesis is a group. Parentheses after a name
+/// belong to its token.
 pub(crate) fn split(input: &str) -> Result<Vec<Item>, Fault> {
     check_len(input)?;
     let mut items = Vec::new();
-    // Of the item that is being read: where it starts, and its insides once it turned out to be a
-    // group.
+    // The current item: its start, and its items once it has turned out to be a group.
     let (mut start, mut group) = (0, None);
     let mut open: Vec<Open> = Vec::new();
     let mut parts = 0;
@@ -76,7 +79,7 @@ pub(crate) fn split(input: &str) -> Result<Vec<Item>, Fault> {
                 return Err(fault.expect(["','"]).edit(at..at, ","));
             }
             '(' if open.len() == MAX_DEPTH => {
-                return Err(Fault::new(at..at + 1, format!("more than {MAX_DEPTH} parentheses around one another")));
+                return Err(Fault::new(at..at + 1, format!("more than {MAX_DEPTH} nested parentheses")));
             }
             '(' if in_arguments || opens_arguments => open.push(Open { at, before: None }),
             '(' => {
@@ -98,7 +101,7 @@ pub(crate) fn split(input: &str) -> Result<Vec<Item>, Fault> {
     Ok(items)
 }
 
-/// How deep the parentheses of a string nest that balance.
+/// Returns the nesting depth of the parentheses of a string, in which they balance.
 pub(crate) fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for byte in text.bytes() {
@@ -116,6 +119,6 @@ fn check_len(input: &str) -> Result<(), Fault> {
     if input.len() <= MAX_LEN {
         return Ok(());
     }
-    let what = format!("a factory string has at most {MAX_LEN} bytes, and this one {}", input.len());
+    let what = format!("a factory string has at most {MAX_LEN} bytes, and this one has {}", input.len());
     Err(Fault::new(input.floor_char_boundary(MAX_LEN)..input.len(), what))
 }

@@ -15,11 +15,11 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `spec`, `tree` | [`Spec`]: what a factory string says, as a tree; printing it; config files |
-//! | `items`, `words`, `grammar` | parsing it: cut at commas, read each item, nest by precedence |
-//! | `error`, `faults`, `hint` | [`ParseError`]: what is wrong, where, what could stand there, what was meant |
-//! | `build` | [`build`]: from a string to an index; [`SpecError`] |
-//! | `params` | [`BuildParams`]: an index as a config file says it |
+//! | `spec`, `tree` | [`Spec`]: a parsed factory string, as a tree; printing it; config files |
+//! | `items`, `words`, `grammar` | parsing: split at commas, parse each item, nest by precedence |
+//! | `error`, `faults`, `hint` | [`ParseError`]: what is wrong, where, what is valid there, and a suggestion |
+//! | `build` | [`build`]: builds an index from a string; [`SpecError`] |
+//! | `params` | [`BuildParams`]: configuration of an index in a config file |
 //! | `files` | [`write_index`], [`read_index`], [`open_index`], [`open_mapped`], [`verify_index`] |
 //! | `default` | [`default_registry`]: the only place that knows all kinds |
 

@@ -1,19 +1,18 @@
-//! An index as a config file says it.
+//! Configuration of an index in a config file.
 
 use crate::default::default_registry;
 use crate::error::FactoryError;
 use crate::spec::Spec;
-use ivf_core::part::set_all;
+use ivf_core::knobs::set_all;
 use ivf_core::{AddOptions, Index, KnobValue, Metric, Registry, SearchParams, Settings, TrainOptions};
 use serde::{Deserialize, Serialize};
 
-/// Everything that an application's config says about its index: what to build, how to train it,
-/// fill it and search it. Only `factory` and `dim` must be there; a name that is not known is an
-/// error.
+/// Configuration of an application's index: how to build, train, fill and search it. Only `factory`
+/// and `dim` are required. An unknown name is an error.
 ///
-/// [`build`](Self::build) uses the first four. The others are kept for the calls that take them. A
-/// parameter of a search that the index does not take is an error of that search;
-/// [`SearchParams::retain`] leaves it out for configs that serve several indexes.
+/// [`build`](Self::build) uses the first four fields. The others are for the calls that take them.
+/// A search fails if it gets a parameter that the index does not take. [`SearchParams::retain`]
+/// removes such parameters, for configs that serve several indexes.
 ///
 /// ```
 /// use ivf_core::Rows;
@@ -42,8 +41,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BuildParams {
-    /// The factory string. A string, and not a [`Spec`], so that a config with kinds of the
-    /// caller's own can be read without them.
+    /// The factory string. It is not a [`Spec`], so that a config with kinds of the caller's own
+    /// can be read without them.
     pub factory: String,
     /// Dimension of the vectors.
     pub dim: usize,
@@ -51,19 +50,18 @@ pub struct BuildParams {
     #[serde(default = "default_metric")]
     pub metric: Metric,
     /// Knobs to set before the index is trained, by the names that
-    /// [`set_knobs`](ivf_core::part::set_knobs) takes: `nprobe`, `quantizer_efSearch`, or with the
-    /// path of a part, `base/quantizer/nprobe`. One that the index lacks is an error of
-    /// [`build`](Self::build); [`set_known`](ivf_core::part::set_known) is for knobs that serve
-    /// several kinds.
+    /// [`set_knobs`](ivf_core::knobs::set_knobs) takes: `nprobe`, `quantizer_efSearch`, or with the
+    /// path of a part, `base/quantizer/nprobe`. [`build`](Self::build) fails if the index lacks a
+    /// knob. [`set_known`](ivf_core::knobs::set_known) is for knobs that serve several kinds.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     pub knobs: Settings,
-    /// Options of the training.
+    /// Options for training.
     #[serde(default)]
     pub train: TrainOptions<'static>,
-    /// Options of adding.
+    /// Options for adding vectors.
     #[serde(default)]
     pub add: AddOptions<'static>,
-    /// Parameters of the searches.
+    /// Parameters for searches.
     #[serde(default)]
     pub search: SearchParams<'static>,
 }
@@ -73,8 +71,8 @@ fn default_metric() -> Metric {
 }
 
 impl BuildParams {
-    /// The index of a factory string for vectors of `dim`, with everything else as it is by
-    /// default.
+    /// Returns the configuration of a factory string's index, for vectors of dimension `dim`. All
+    /// other fields have their defaults.
     pub fn new(factory: impl Into<String>, dim: usize) -> Self {
         Self {
             factory: factory.into(),
@@ -87,32 +85,32 @@ impl BuildParams {
         }
     }
 
-    /// The same with another metric.
+    /// Sets the metric.
     #[must_use]
     pub fn metric(self, metric: Metric) -> Self {
         Self { metric, ..self }
     }
 
-    /// The same with a knob set.
+    /// Sets a knob.
     #[must_use]
     pub fn knob(mut self, name: &str, value: impl Into<KnobValue>) -> Self {
         self.knobs.set(name, value);
         self
     }
 
-    /// The index, untrained and empty, with its knobs set.
+    /// Builds the index, untrained and empty, and sets its knobs.
     ///
     /// # Errors
-    /// [`FactoryError`]: the string stands for no index, or not for one of this dimension and
-    /// metric, or the index has no such knob.
+    /// [`FactoryError`]: the string does not parse, the index does not work with this dimension or
+    /// metric, or it does not have such a knob or accept its value.
     pub fn build(&self) -> Result<Box<dyn Index>, FactoryError> {
         self.build_with(default_registry())
     }
 
-    /// [`build`](Self::build) with kinds of the caller's own.
+    /// Like [`build`](Self::build), with the kinds of `registry`.
     ///
     /// # Errors
-    /// As [`build`](Self::build).
+    /// As for [`build`](Self::build).
     pub fn build_with(&self, registry: &Registry) -> Result<Box<dyn Index>, FactoryError> {
         let mut index = Spec::parse(&self.factory, registry)?.build(self.dim, self.metric)?;
         set_all(&mut *index, self.knobs.iter().map(|(name, value)| (name, value.clone())))?;

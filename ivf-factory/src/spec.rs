@@ -1,6 +1,5 @@
-//! What a factory string says, and how it stands in a config file.
+//! Parsed factory strings, and how config files hold them.
 
-use crate::default::default_registry;
 use crate::error::{ParseError, SpecError};
 use crate::grammar::{Parser, Reading};
 use crate::hint;
@@ -8,18 +7,17 @@ use crate::tree::SpecTree;
 use ivf_core::error::BuildError;
 use ivf_core::registry::{IndexSpec, TokenError};
 use ivf_core::{Index, Metric, Registry};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 use std::sync::Arc;
 
-/// What an index shall be: a factory string that was read.
+/// Specification of an index: a parsed factory string.
 ///
-/// It knows the [tree](Self::tree) that the string stands for, and where each token stands in it,
-/// so that an error of [`build`](Self::build) points at the token that refuses. Displayed as its
-/// canonical factory string, which parses back into an equal one. In a config file it stands as
-/// that string.
+/// It holds the [tree](Self::tree) that the string describes, and the span of each token in the
+/// string, so that an error of [`build`](Self::build) points at the token that caused it. It is
+/// displayed as its canonical factory string, which parses back into an equal specification. Config
+/// files hold that string.
 ///
 /// ```
 /// use ivf_factory::Spec;
@@ -30,18 +28,17 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub(crate) tree: SpecTree,
-    /// The string that it was read from.
+    /// The string that was parsed.
     pub(crate) input: Arc<str>,
-    /// Where the tokens stand in the string: those of the base, and then outwards.
+    /// Spans of the tokens in the string: first those of the base, then outwards.
     pub(crate) spans: Vec<Range<usize>>,
 }
 
 impl Spec {
-    /// Parses a factory string of the kinds that `registry` knows.
+    /// Parses a factory string with the kinds of `registry`.
     ///
     /// # Errors
-    /// [`ParseError`], which shows the fault and what could stand there. It never panics, whatever
-    /// the string.
+    /// [`ParseError`], which shows the fault and what is valid there. No string causes a panic.
     pub fn parse(factory: &str, registry: &Registry) -> Result<Self, ParseError> {
         match Parser::parse(factory, registry) {
             Ok(Reading { tree, spans }) => Ok(Self { tree, input: factory.into(), spans }),
@@ -58,20 +55,20 @@ impl Spec {
         }
     }
 
-    /// The shape of the index.
+    /// Returns the tree of the index.
     pub fn tree(&self) -> &SpecTree {
         &self.tree
     }
 
-    /// The string that it was parsed from; the canonical one if a tree became this.
+    /// Returns the string that was parsed, or the canonical string if this was made from a tree.
     pub fn input(&self) -> &str {
         &self.input
     }
 
-    /// Reads a factory string of the kinds that `registry` knows out of a config file.
+    /// Returns a seed that deserializes a factory string with the kinds of `registry`.
     ///
-    /// `Spec` itself reads with the [`default_registry`]. A config with kinds of your own is read
-    /// by a function of yours:
+    /// `Spec` itself is deserialized with the [`default_registry`](crate::default_registry). A
+    /// config with kinds of your own needs a function:
     ///
     /// ```
     /// use ivf_core::Registry;
@@ -101,12 +98,12 @@ impl Spec {
     }
 }
 
-/// Parses a factory string for a token that takes a whole index as its argument. A registry that
-/// starts from [`Registry::new`] is given it with [`Registry::with_index_parser`]; the
-/// [`default_registry`] has it.
+/// Parses the argument of a token that takes a whole index. Pass it to
+/// [`Registry::with_index_parser`] for a registry that starts from [`Registry::new`]. The
+/// [`default_registry`](crate::default_registry) has it.
 ///
 /// # Errors
-/// [`TokenError`] with the faulty bytes of the string. It never panics, whatever the string.
+/// [`TokenError`] with the span of the fault in the string. No string causes a panic.
 pub fn parse_index(factory: &str, registry: &Registry) -> Result<Arc<dyn IndexSpec>, TokenError> {
     match Parser::parse_argument(factory, registry) {
         Ok(Reading { tree, spans }) => Ok(Arc::new(Spec { tree, input: factory.into(), spans })),
@@ -114,14 +111,14 @@ pub fn parse_index(factory: &str, registry: &Registry) -> Result<Arc<dyn IndexSp
     }
 }
 
-/// An argument of a token: the index of `IVF64(IVF16,Flat)`.
+/// Makes a specification usable as the argument of a token: the index in `IVF64(IVF16,Flat)`.
 impl IndexSpec for Spec {
     fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError> {
         Spec::build(self, dim, metric).map_err(|error: SpecError| error.why)
     }
 }
 
-/// A tree that was put together by hand; its tokens stand where they do in its canonical string.
+/// Converts a tree that the caller made. Its spans refer to its canonical string.
 impl From<SpecTree> for Spec {
     fn from(tree: SpecTree) -> Self {
         let (input, spans) = tree.spell();
@@ -129,8 +126,8 @@ impl From<SpecTree> for Spec {
     }
 }
 
-/// The canonical string: tokens that may stand on both sides stand before, parentheses only where
-/// they are needed.
+/// Writes the canonical string. Tokens that are valid on both sides come first, and parentheses
+/// appear only where they are needed.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tree.fmt(f)
@@ -146,30 +143,14 @@ impl PartialEq for Spec {
 
 impl Eq for Spec {}
 
-/// Parses with the [`default_registry`].
-impl FromStr for Spec {
-    type Err = ParseError;
-
-    fn from_str(factory: &str) -> Result<Self, ParseError> {
-        Self::parse(factory, default_registry())
-    }
-}
-
-/// As the canonical string.
+/// Serializes the canonical string.
 impl Serialize for Spec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// From a factory string, with the [`default_registry`]. See [`Spec::seed`] for another.
-impl<'de> Deserialize<'de> for Spec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        de::DeserializeSeed::deserialize(Self::seed(default_registry()), deserializer)
-    }
-}
-
-/// Reads a [`Spec`] with a registry of the caller's: what [`Spec::seed`] gives.
+/// Seed that deserializes a [`Spec`] with a given registry. Made by [`Spec::seed`].
 #[derive(Clone, Copy, Debug)]
 pub struct SpecSeed<'r> {
     registry: &'r Registry,

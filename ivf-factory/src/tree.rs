@@ -1,4 +1,4 @@
-//! The tree that a factory string stands for, and how it is printed.
+//! The tree that a factory string describes, and its canonical string.
 
 use ivf_core::registry::{IndexSpec, Side, WrapperSpec};
 use ivf_core::transform::TransformSpec;
@@ -7,11 +7,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The shape of an index: the tree that a factory string stands for.
+/// Shape of an index: the tree that a factory string describes.
 ///
-/// The variants are the shapes of the grammar, not the kinds there are: those are rows of a
-/// [`Registry`](ivf_core::Registry). Displayed as its canonical factory string. A tree that
-/// somebody puts together becomes a [`Spec`](crate::Spec), which builds the index:
+/// The variants are the shapes of the grammar. They are not the kinds, which are rows of a
+/// [`Registry`](ivf_core::Registry). A tree is displayed as its canonical factory string. A tree
+/// that the caller makes can be converted to a [`Spec`](crate::Spec), which builds the index:
 ///
 /// ```
 /// use ivf_core::registry::Token;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SpecTree {
-    /// A codec alone, scanned from end to end: `Flat`.
+    /// A codec alone, whose codes are scanned exhaustively: `Flat`.
     Codes(Arc<dyn CodecSpec>),
     /// A coarse quantizer and the codec of its lists: `IVF16,Flat`.
     Ivf {
@@ -32,36 +32,36 @@ pub enum SpecTree {
         /// The codec of the lists.
         codec: Arc<dyn CodecSpec>,
     },
-    /// An index with a token of its own, and the codec that it was given: `HNSW32`, `HNSW32,SQ8`.
+    /// An index with its own token, and the codec given to it: `HNSW32`, `HNSW32,SQ8`.
     Index(Arc<dyn IndexSpec>),
-    /// A transform of the vectors before an index sees them: `L2norm,Flat`.
+    /// A transform that is applied to vectors before an index: `L2norm,Flat`.
     Transformed {
         /// The transform.
         transform: Arc<dyn TransformSpec>,
-        /// The index that sees what it makes.
+        /// The index of the transformed vectors.
         inner: Box<SpecTree>,
     },
-    /// An index around an index: `IDMap,Flat`.
+    /// A wrapper around an index: `IDMap,Flat`.
     Wrapped {
         /// The wrapper.
         wrapper: Arc<dyn WrapperSpec>,
-        /// How loosely its token binds, from its row.
+        /// Precedence level of its token, from its row. A lower level is further outside.
         level: u8,
-        /// Where its token may stand, from its row.
+        /// The side on which its token is valid, from its row.
         side: Side,
         /// The index inside.
         inner: Box<SpecTree>,
     },
 }
 
-/// A canonical string, and where its tokens stand: those of the base, and then outwards.
+/// A canonical string, and the spans of its tokens: first those of the base, then outwards.
 struct Spelling {
     text: SpecText,
     spans: Vec<Range<usize>>,
 }
 
 impl SpecTree {
-    /// The canonical string, and where its tokens stand in it: those of the base, and then
+    /// Returns the canonical string, and the spans of its tokens: first those of the base, then
     /// outwards.
     pub(crate) fn spell(&self) -> (String, Vec<Range<usize>>) {
         let Spelling { text, spans } = self.spelling();
@@ -98,7 +98,7 @@ impl SpecTree {
 }
 
 impl Spelling {
-    /// This with a token around it, which stands before it where it may.
+    /// Returns this with a token around it, which comes first where that is valid.
     fn around(self, side: Side, level: u8, token: &str) -> Self {
         let inside = self.text.to_string().len();
         let text = match side {
@@ -117,8 +117,8 @@ impl Spelling {
     }
 }
 
-/// The canonical string: tokens that may stand on both sides stand before, parentheses only where
-/// they are needed.
+/// Writes the canonical string. Tokens that are valid on both sides come first, and parentheses
+/// appear only where they are needed.
 impl fmt::Display for SpecTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.spelling().text.fmt(f)

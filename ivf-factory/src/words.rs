@@ -1,4 +1,4 @@
-//! The second step of parsing: which row a token belongs to, and what may stand where.
+//! The second step of parsing: finds the row of each token, and what is valid at each place.
 
 use crate::error::Fault;
 use crate::items::Item;
@@ -8,7 +8,7 @@ use ivf_core::{CodecSpec, QuantizerSpec, Registry};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A wrapper with what its row says about its place.
+/// A wrapper, with its level and side from its row.
 #[derive(Debug)]
 pub(crate) struct Wrapper {
     pub(crate) spec: Arc<dyn WrapperSpec>,
@@ -16,44 +16,44 @@ pub(crate) struct Wrapper {
     pub(crate) side: Side,
 }
 
-/// A token at the start of an index, read.
+/// A parsed token at the start of an index.
 #[derive(Debug)]
 pub(crate) enum Word<'i> {
     Wrapper(Wrapper),
     Transform(Arc<dyn TransformSpec>),
     Quantizer(Arc<dyn QuantizerSpec>),
     Codec(Arc<dyn CodecSpec>),
-    /// An index with a token of its own, and what may follow.
+    /// An index with its own token, and what may follow.
     Index {
         index: Arc<dyn IndexSpec>,
         place: Place,
     },
-    /// An index with a token of its own that took the codec after it.
+    /// An index with its own token, and the codec after it.
     IndexOfCodec {
         index: Arc<dyn IndexSpec>,
         codec: &'i Item,
     },
 }
 
-/// What has to come next.
+/// What may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// An index, or one more token in front of it.
+    /// An index, or one more token before it.
     Start,
-    /// The codec of the coarse quantizer before.
+    /// The codec for the preceding coarse quantizer.
     Codec,
-    /// Nothing more, or a wrapper around what stands before.
+    /// The end, or a wrapper around the preceding index.
     After,
-    /// The same, or the codec of the index token before.
+    /// The end, a wrapper, or the codec for the preceding index token.
     AfterIndex,
 }
 
-/// A list of items, and how far it is read.
+/// A list of items, and the index of the current one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'i> {
     pub(crate) items: &'i [Item],
     pub(crate) at: usize,
-    /// What closes the list: a parenthesis, or the end of the string.
+    /// The end of the list: a parenthesis, or the end of the string.
     pub(crate) closing: &'static str,
 }
 
@@ -67,22 +67,19 @@ impl<'i> Cursor<'i> {
     }
 }
 
-/// What closes a group, as it is shown.
-pub(crate) const CLOSING: &str = "')'";
-
-/// The words of a factory string.
+/// The tokens of a factory string, and the registry that parses them.
 #[derive(Debug)]
 pub(crate) struct Words<'a> {
     pub(crate) input: &'a str,
     pub(crate) registry: &'a Registry,
-    /// Whether faults say what was probably meant.
+    /// Whether faults include a suggestion.
     pub(crate) hints: bool,
 }
 
-/// What a row answers: `None` if the token is not its own.
+/// Result of a row: `None` if the token does not belong to it.
 pub(crate) type Claim<T> = Option<Result<T, Fault>>;
 
-/// Gives a sort of token the answer of the first row that knows one.
+/// Defines methods that parse a sort of token with the first row that accepts it.
 macro_rules! claims {
     ($($name:ident: $rows:ident => $spec:ty;)*) => {$(
         pub(crate) fn $name(&self, item: &Item) -> Claim<Arc<$spec>> {
@@ -98,7 +95,7 @@ impl<'a> Words<'a> {
         &self.input[item.span.clone()]
     }
 
-    /// The item as a token; `None` for a group.
+    /// Returns the item as a token, or `None` for a group.
     pub(crate) fn token(&self, item: &Item) -> Option<Token<'a>> {
         if item.group.is_some() {
             return None;
@@ -120,8 +117,8 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// An index with a token of its own, and whether its row takes a codec. It is handed `codec`
-    /// then.
+    /// Parses an index with its own token. Also returns whether its row takes a codec. If so, the
+    /// row gets `codec`.
     pub(crate) fn index(&self, item: &Item, codec: Option<Arc<dyn CodecSpec>>) -> Claim<(Arc<dyn IndexSpec>, bool)> {
         let token = self.token(item)?;
         self.registry.indexes().iter().find_map(|row| {
@@ -131,7 +128,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// The token at the start of an index, in Faiss's order: wrappers, transforms, coarse
+    /// Parses the token at the start of an index, in Faiss's order: wrappers, transforms, coarse
     /// quantizers, codecs; and then indexes.
     pub(crate) fn start<'i>(&self, cursor: Cursor<'i>, item: &Item) -> Claim<Word<'i>> {
         self.wrapper(item)
@@ -143,10 +140,11 @@ impl<'a> Words<'a> {
             .or_else(|| self.start_of_index(cursor, item))
     }
 
-    /// An index with a token of its own, and the codec after it if there is one.
+    /// Parses an index with its own token, and the codec after it if there is one.
     fn start_of_index<'i>(&self, cursor: Cursor<'i>, item: &Item) -> Claim<Word<'i>> {
         let second = cursor.after().first();
-        // The row is asked once, with the codec: an argument may hold indexes that hold arguments.
+        // The row is called once, with the codec: its argument may hold indexes that hold
+        // arguments.
         let codec = second.and_then(|second| Some((second, self.codec(second)?)));
         let given = codec.as_ref().and_then(|(_, codec)| codec.as_ref().ok().cloned());
         let (index, takes_codec) = match self.index(item, given)? {
@@ -161,11 +159,11 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// A row's answer, with its fault placed in the whole string.
+    /// Converts a row's result. A fault gets its span in the whole string.
     fn claim<T: ?Sized>(&self, item: &Item, grammar: &'static str, parsed: Parsed<T>) -> Claim<Arc<T>> {
         let place = |error: TokenError| {
             let span = self.within(item, &error.span);
-            // Of a fault somewhere inside the arguments, the form of the whole token says nothing.
+            // The grammar of the whole token does not help with a fault inside its arguments.
             let arguments = self.text(item).find('(').map(|open| item.span.start + open + 1..item.span.end - 1);
             let inside = |arguments: Range<usize>| {
                 arguments.start <= span.start && span.end <= arguments.end && arguments != span
@@ -176,8 +174,8 @@ impl<'a> Words<'a> {
         parsed.map(|spec| spec.map_err(place))
     }
 
-    /// A span of the token as one of the string. A row may be somebody else's: what it says is cut
-    /// to the token.
+    /// Converts a span in the token to a span in the string. It is clipped to the token, because
+    /// the row may be third-party code.
     fn within(&self, item: &Item, span: &Range<usize>) -> Range<usize> {
         let at = |offset: usize| item.span.start.saturating_add(offset).min(item.span.end);
         let start = self.input.floor_char_boundary(at(span.start));

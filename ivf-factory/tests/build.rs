@@ -1,4 +1,4 @@
-//! From strings to indexes, to files and back.
+//! Tests of building indexes from strings, and of writing and reading them.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn temporary(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// Vectors of `DIM` that all differ, none of length zero.
+/// Returns `n` vectors of dimension `DIM`. All differ, and none is zero.
 fn vectors(n: usize) -> Vec<f32> {
     (0..n * DIM).map(|i| ((i * 7 + i / DIM * 3) % 101) as f32 - 50.0).collect()
 }
@@ -36,7 +36,7 @@ proptest! {
                 prop_assert_eq!(index.spec(), spec.to_string());
                 prop_assert_eq!((index.dim(), index.metric(), index.len()), (DIM, metric, 0));
             }
-            // Not everything can stand around everything.
+            // Not every wrapper or transform works with every index.
             Err(error) => {
                 prop_assert!(matches!(error.why, BuildError::Unable { .. }), "{spec}: {error}");
                 prop_assert_eq!(Some(&error.input[error.span.clone()]), error.why.kind(), "{}", error);
@@ -102,7 +102,7 @@ fn errors_say_what_is_wrong_and_where() {
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
 
-/// An error is told once: what its text says is no source of it.
+/// The text of an error does not repeat the text of its source.
 #[test]
 fn errors_do_not_repeat_their_source() {
     let missing = read_index(temporary("no such folder/index.ivf")).unwrap_err();
@@ -144,7 +144,7 @@ fn a_build_error_is_shown_as_a_parse_error_is() {
     let error = build("IVF16,PQ16", 100, Metric::L2).unwrap_err();
     let FactoryError::Build(error) = error else { panic!("{error}") };
     assert_eq!(error.to_string(), format!("{}\n  IVF16,PQ16\n        ^^^^", error.why));
-    // A tree that never was a string has its places in the canonical one.
+    // The spans of a tree that was not parsed refer to its canonical string.
     let spec: Spec = "(IVF4k,PQ16),IDMap".parse().unwrap();
     let error = Spec::from(spec.tree().clone()).build(100, Metric::L2).unwrap_err();
     assert_eq!((&*error.input, &error.input[error.span.clone()]), ("IDMap,IVF4096,PQ16", "PQ16"));
@@ -152,7 +152,7 @@ fn a_build_error_is_shown_as_a_parse_error_is() {
     assert_eq!((&*error.input, &error.input[error.span.clone()]), ("(IVF4k,PQ16),IDMap", "PQ16"));
 }
 
-/// An index in an argument is built once, however deep it stands, also where it refuses.
+/// An index in an argument is built once at any depth, even if it fails.
 #[test]
 fn deep_arguments_are_built_once() {
     let nested = |inner: &str| (0..20).fold(inner.to_owned(), |inner, _| format!("IVF4({inner}),Flat"));

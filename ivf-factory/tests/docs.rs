@@ -1,5 +1,5 @@
-//! The tables and errors in docs/factory.md are what the rows and the indexes say, and its example
-//! of a config works. `IVF_BLESS=1` writes the tables and errors anew.
+//! Checks that the tables and errors in docs/factory.md match the rows and the indexes, and that
+//! its example of a config works. `IVF_BLESS=1` rewrites the tables and errors.
 
 use ivf_core::registry::Side;
 use ivf_core::{Knob, Metric, Registry};
@@ -9,7 +9,8 @@ use std::{env, fs};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/factory.md");
 
-/// A table a sort of token. A row without a form is of a kind that only the library itself makes.
+/// Returns a table for each sort of token. Rows without a form are left out: only the library
+/// itself creates their kinds.
 fn tables(registry: &Registry) -> String {
     let mut text = String::new();
     macro_rules! table {
@@ -17,7 +18,7 @@ fn tables(registry: &Registry) -> String {
             write!(text, "\n### {}\n\n| token | what | samples |\n|---|---|---|\n", $title).unwrap();
             for row in $rows.iter().filter(|row| !row.grammar.is_empty()) {
                 let samples: Vec<String> = row.samples.iter().map(|sample| format!("`{sample}`")).collect();
-                // A bar would end the cell, also between backquotes.
+                // A bar would end the cell, even between backquotes.
                 let grammar = row.grammar.replace('|', "\\|");
                 writeln!(text, "| `{grammar}` | {} | {} |", row.about, samples.join(" ")).unwrap();
             }
@@ -33,7 +34,7 @@ fn tables(registry: &Registry) -> String {
     text + "\n"
 }
 
-/// What an index of each shape can do: Flat and IVF-Flat, and IVF-Flat under every transform and
+/// Returns the table of abilities: of Flat and IVF-Flat, and of IVF-Flat with each transform and
 /// wrapper.
 fn abilities(registry: &Registry) -> String {
     let inner = "IVF1,Flat";
@@ -88,12 +89,12 @@ fn abilities(registry: &Registry) -> String {
     text + "\n"
 }
 
-/// Text that ends no cell of a table.
+/// Escapes text for a cell of a table.
 fn cell(text: impl ToString) -> String {
     text.to_string().replace('|', "\\|")
 }
 
-/// The knobs of indexes out of every codec, quantizer, transform and wrapper, each name once.
+/// Returns the table of the knobs of every codec, quantizer, transform and wrapper, each name once.
 fn knobs(registry: &Registry) -> String {
     let codecs = registry.codecs().iter().flat_map(|row| row.samples);
     let mut specs: Vec<String> = codecs.map(|codec| format!("IVF16,{codec}")).collect();
@@ -106,7 +107,7 @@ fn knobs(registry: &Registry) -> String {
     }));
     let mut found: Vec<(Knob, String)> = Vec::new();
     for spec in specs {
-        // A token that wants other dimensions or another index has no knobs to show.
+        // Tokens that need another dimension or another index are skipped.
         let Ok(index) = build(&spec, 64, Metric::L2) else { continue };
         for knob in index.parts().into_iter().flat_map(|part| part.knobs) {
             if found.iter().all(|(known, _)| known.name() != knob.name()) {
@@ -123,7 +124,7 @@ fn knobs(registry: &Registry) -> String {
     text + "\n"
 }
 
-/// The errors that the document shows.
+/// Returns the errors that the document shows.
 fn errors() -> [(&'static str, String); 2] {
     let shown = |error: String| format!("\n```text\n{error}\n```\n\n");
     let parse = "ivf16,flat".parse::<Spec>().unwrap_err();
@@ -131,7 +132,7 @@ fn errors() -> [(&'static str, String); 2] {
     [("parse error", shown(parse.to_string())), ("build error", shown(build.to_string()))]
 }
 
-/// The document with what stands between two markers replaced.
+/// Returns the document with the text between two markers replaced.
 fn between(text: &str, name: &str, table: &str) -> String {
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
     let (head, rest) = text.split_once(&begin).expect("the table begins at its marker");
@@ -149,10 +150,10 @@ fn the_document_says_what_the_rows_and_the_indexes_say() {
     if env::var_os("IVF_BLESS").is_some() {
         fs::write(PATH, &wanted).unwrap();
     }
-    assert_eq!(fs::read_to_string(PATH).unwrap(), wanted, "set IVF_BLESS=1 to write {PATH} anew");
+    assert_eq!(fs::read_to_string(PATH).unwrap(), wanted, "set IVF_BLESS=1 to rewrite {PATH}");
 }
 
-/// What stands in the first block of code after a heading.
+/// Returns the first code block after a heading.
 fn block<'t>(text: &'t str, heading: &str, language: &str) -> &'t str {
     let (_, section) = text.split_once(heading).expect("a heading");
     let (_, block) = section.split_once(&format!("```{language}\n")).expect("a block");

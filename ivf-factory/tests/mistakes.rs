@@ -1,5 +1,5 @@
-//! What is said about wrong strings: the golden text is what a person reads. `IVF_BLESS=1` writes
-//! it anew.
+//! Tests of the messages for invalid strings, compared with a golden file. `IVF_BLESS=1` rewrites
+//! it.
 
 mod common;
 
@@ -88,7 +88,7 @@ fn mistakes_are_explained() {
     if env::var_os("IVF_BLESS").is_some() {
         fs::write(path, &text).unwrap();
     }
-    assert_eq!(text, fs::read_to_string(path).unwrap(), "set IVF_BLESS=1 to write {path} anew");
+    assert_eq!(text, fs::read_to_string(path).unwrap(), "set IVF_BLESS=1 to rewrite {path}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What strings parse into, and that trees survive being printed.
+//! Tests of parsing, and of parsing printed trees again.
 
 mod common;
 
@@ -62,8 +62,8 @@ fn tokens_nest_in_the_order_of_faiss() {
     }
 }
 
-/// The table of Faiss's `index_factory_sub` taken at its word, over tokens without parentheses: the
-/// oracle of precedence.
+/// Oracle of precedence: applies the table of Faiss's `index_factory_sub` literally, to tokens
+/// without parentheses.
 fn as_faiss_would(tokens: &[&str]) -> String {
     let (last, first) = (tokens.len() - 1, tokens[0]);
     for wrapper in ["IDMap2", "IDMap", "RFlat"] {
@@ -80,13 +80,12 @@ fn as_faiss_would(tokens: &[&str]) -> String {
     }
 }
 
-/// Checks that the canonical string of a tree is read as the same tree, with its tokens where they
-/// stand.
+/// Checks that the canonical string of a tree parses into the same tree, with the same spans.
 fn survives(tree: &SpecTree, registry: &Registry) -> Result<(), TestCaseError> {
     let text = tree.to_string();
     let again = Spec::parse(&text, registry).map_err(|e| TestCaseError::fail(e.to_string()))?;
     prop_assert_eq!(nested(again.tree()), nested(tree));
-    // The same spans, whether read or reckoned.
+    // The spans are equal, whether parsed or computed.
     prop_assert_eq!(format!("{again:?}"), format!("{:?}", Spec::from(again.tree().clone())));
     Ok(())
 }
@@ -115,7 +114,7 @@ proptest! {
     #[test]
     fn a_tree_with_trees_in_arguments_survives_too(tree in specs_in_arguments()) {
         let text = tree.to_string();
-        // Some are beyond the limits.
+        // Some exceed the limits.
         if text.matches([',', '(']).count() <= MAX_DEPTH {
             survives(&tree, &toy_registry())?;
         }
@@ -158,9 +157,9 @@ fn depth_and_length_are_limited() {
     }
     let limits = [
         (around(MAX_DEPTH + 1), "more than 32 wrappers and transforms"),
-        (in_parentheses(MAX_DEPTH + 1), "more than 32 parentheses around one another"),
-        (in_arguments(MAX_DEPTH + 1), "more than 32 parentheses around one another"),
-        ("(".repeat(MAX_LEN), "more than 32 parentheses around one another"),
+        (in_parentheses(MAX_DEPTH + 1), "more than 32 nested parentheses"),
+        (in_arguments(MAX_DEPTH + 1), "more than 32 nested parentheses"),
+        ("(".repeat(MAX_LEN), "more than 32 nested parentheses"),
         (indexes(MAX_PARTS / 2 + 1), "more than 48 commas and argument lists"),
         ("IDMap,".repeat(600), "more than 48 commas and argument lists"),
     ];
@@ -171,16 +170,16 @@ fn depth_and_length_are_limited() {
     for factory in ["(".repeat(1 << 20), ",".repeat(1 << 20), "\u{e4}".repeat(1 << 20)] {
         let error = Spec::parse(&factory, &registry).unwrap_err();
         assert!(error.what.starts_with("a factory string has at most 4096 bytes"), "{error}");
-        assert!(error.to_string().len() < 1000, "a picture of a long string is cut");
+        assert!(error.to_string().len() < 1000, "a long string is shortened");
     }
-    // The deepest tree needs a pair of parentheses a level, and still parses when printed.
+    // The deepest tree needs a pair of parentheses per level, and its printed form still parses.
     let deepest = (0..MAX_DEPTH).fold("Flat".to_owned(), |inner, level| match level % 2 {
         0 => format!("IDMap,({inner})"),
         _ => format!("({inner}),RFlat"),
     });
     let spec = Spec::parse(&deepest, &registry).unwrap();
     assert_eq!(Spec::parse(&spec.to_string(), &registry), Ok(spec));
-    // A canonical string needs parentheses where this order of wrappers does without.
+    // The canonical string needs parentheses that this order of wrappers does not need.
     let registry = layered_registry();
     let in_order = |n: usize| {
         (0..n).fold("Graph".to_owned(), |inner, _| format!("IVF4({inner}),Flat,IDMap2,IDMap,RFlat,Skin,Coat,Roof"))
@@ -188,10 +187,10 @@ fn depth_and_length_are_limited() {
     let spec = Spec::parse(&in_order(5), &registry).unwrap();
     assert_eq!(Spec::parse(&spec.to_string(), &registry), Ok(spec));
     let error = Spec::parse(&in_order(6), &registry).unwrap_err();
-    assert!(error.what.starts_with("written in full, it has more than 32 parentheses"), "{error}");
+    assert!(error.what.starts_with("in canonical form, it has more than 32 nested"), "{error}");
 }
 
-/// What could take time for each level is done once, for the outermost.
+/// Work that could repeat at each level is done once, for the outermost.
 #[test]
 fn faults_deep_in_arguments_take_no_time() {
     let registry = toy_registry();

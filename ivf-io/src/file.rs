@@ -1,23 +1,23 @@
-//! Opening a file to read it, and replacing a file so that nobody ever sees a part of the new one.
+//! Opening of files for reading, and atomic replacement of files.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
-/// Bytes kept back before a write: the lists of an index come in many small pieces.
+/// Size of the write buffer in bytes. The lists of an index arrive in many small pieces.
 const BUFFER: usize = 1 << 18;
 
-/// Opens a regular file; also gives its length.
+/// Opens a regular file. Returns it with its length in bytes.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
-    // Before opening: a named pipe would block there until somebody writes.
+    // This check comes before opening, which would block for a named pipe without a writer.
     regular(&fs::metadata(path)?)?;
     let file = File::open(path)?;
     let len = file.metadata()?.len();
     Ok((file, len))
 }
 
-/// Reads some bytes at a position, without moving the handle.
+/// Reads some bytes at an offset, independent of the cursor of the handle.
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_at(file, bytes, at);
@@ -25,25 +25,29 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usiz
     return std::os::windows::fs::FileExt::seek_read(file, bytes, at);
 }
 
-/// A file in the making. Until [`commit`](Self::commit) the old file stays as it is; dropped before, the new one is removed.
+/// A file that replaces an old one atomically. The old file stays unchanged until
+/// [`commit`](Self::commit). If this is dropped before, the new file is removed.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     out: BufWriter<File>,
-    /// The file's name for now; removed when this is dropped.
+    /// Temporary path of the new file, which is removed when this is dropped.
     temp: TempPath,
     target: PathBuf,
 }
 
 impl AtomicFile {
-    /// Starts a file that shall stand at `path`. A symbolic link there is followed, one to nothing is replaced; the mode of an old file is kept.
+    /// Starts a file that will appear at `path`. A symbolic link is followed, a dangling one is
+    /// replaced. The mode of an old file is kept.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let target = resolve(path)?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".ivf-").suffix(".tmp");
-        // Temporary files are private by default; a finished file is as open as the umask lets any new file be.
+        // Temporary files are private by default. The finished file should have the mode of any new
+        // file, which the umask limits.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        // An error with the name of a file that is gone again helps nobody.
+        // Only the kind of the error is kept: the name of a temporary file does not help the
+        // caller.
         let temp = builder.tempfile_in(folder_of(&target)).map_err(|error| error.kind())?;
         #[cfg(unix)]
         if let Ok(old) = fs::metadata(&target) {
@@ -60,17 +64,19 @@ impl AtomicFile {
         self.out.seek(SeekFrom::End(0)).map(drop)
     }
 
-    /// Puts the new file in the place of the old one. When this returns, it survives a crash of the machine.
+    /// Replaces the old file by the new one. After success, the new file survives a crash of the
+    /// machine.
     ///
-    /// If it fails, the old file is still there, with one exception: where the rename went well and only the folder could not
-    /// be synced, the new one is.
+    /// On failure the old file is still in place, with one exception: if the rename succeeded and
+    /// only the sync of the folder failed, the new file is in place.
     pub(crate) fn commit(self) -> io::Result<()> {
         crash::step()?;
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         crash::step()?;
         file.sync_all()?;
         crash::step()?;
-        // Without syncing the folder the rename itself may be lost. Opened early, so that this cannot fail too late.
+        // Without a sync of the folder the rename can be lost. The folder is opened before the
+        // rename, so that a failure to open it leaves the old file in place.
         #[cfg(unix)]
         let folder = File::open(folder_of(&self.target))?;
         self.temp.persist(&self.target).map_err(|failed| failed.error)?;
@@ -93,7 +99,8 @@ impl Write for AtomicFile {
     }
 }
 
-/// Where a save may be killed, or find the disk full: nowhere, but in tests of this crate.
+/// Hooks at which tests of this crate kill a save or simulate a full disk. Outside of tests they do
+/// nothing.
 #[cfg(not(test))]
 mod crash {
     use std::io;
@@ -107,14 +114,15 @@ mod crash {
     }
 }
 
-/// The process ends once so many bytes are written, or between two steps of a commit, if the environment says so; a thread that has
-/// asked for it finds the disk full there.
+/// Hooks for tests. Environment variables abort the process after a number of bytes written, or
+/// between two steps of a commit. `fill_disk` simulates a full disk at such a point, for one
+/// thread.
 #[cfg(test)]
 pub(crate) mod crash {
     use std::cell::Cell;
     use std::io::{self, Write};
 
-    /// How many bytes, and how many steps, the process lives.
+    /// Environment variables: number of bytes, and of commit steps, after which the process aborts.
     pub(crate) const BYTES: &str = "IVF_TEST_CRASH_BYTES";
     pub(crate) const STEPS: &str = "IVF_TEST_CRASH_STEPS";
 
@@ -124,7 +132,8 @@ pub(crate) mod crash {
         static FULL: Cell<(u64, u64)> = const { Cell::new((u64::MAX, u64::MAX)) };
     }
 
-    /// The disk is full once this thread has written so many bytes, or gone so many steps.
+    /// Simulates a full disk once this thread has written `bytes` bytes, or completed `steps`
+    /// steps.
     pub(crate) fn fill_disk(bytes: u64, steps: u64) {
         WRITTEN.set(0);
         STEPPED.set(0);
@@ -157,7 +166,8 @@ pub(crate) mod crash {
     }
 }
 
-/// The place that a rename shall hit. Only a regular file may be replaced: renaming over a device would delete it.
+/// Returns the path to rename to, with symbolic links resolved. Only a regular file may be
+/// replaced: a rename over a device would delete the device.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Ok(real) => {
@@ -174,7 +184,7 @@ fn regular(metadata: &Metadata) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     Ok(())
 }

@@ -1,18 +1,19 @@
-//! Bytes at rest for the ivf framework.
+//! File formats of the `ivf` framework: index files and vector files.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`container`] | the native index file: a tree of exported nodes, written whole, and read whole or where it lies |
-//! | [`mmap`] | a file mapped into memory |
-//! | [`vectors`] | fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin and npy files, read and written in blocks; HDF5 files, read (feature `hdf5`) |
+//! | [`container`] | the native index file: a tree of exported nodes, written whole, and read whole or on demand |
+//! | [`mmap`] | memory-mapped files |
+//! | [`vectors`] | fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin and npy files, read and written in blocks; HDF5 files, read only (feature `hdf5`) |
 //!
-//! This crate knows trees of nodes and matrices of numbers, not indexes: `ivf-factory` turns one into the other. Every file
-//! is replaced atomically, and every byte of an index file is covered by a checksum or compared with the one value that it
-//! may have.
+//! This crate handles trees of nodes and matrices of numbers, not indexes. `ivf-factory` converts
+//! between trees of nodes and indexes. Every file is replaced atomically. Every byte of an index
+//! file is covered by a checksum or compared with its only valid value.
 //!
-//! The text of an error names the file and says what this library found. What the system found, an
-//! [`io::Error`](std::io::Error), is the error's [source](std::error::Error::source) and not in the
-//! text. So print the chain: joined with `: `, it says each fact once.
+//! The text of an error names the file and states what this library found. The operating system's
+//! error, an [`io::Error`](std::io::Error), is the [source](std::error::Error::source) and is not
+//! repeated in the text. To report each fact exactly once, print the chain of sources, joined with
+//! `: `.
 //!
 //! ```
 //! use std::error::Error;

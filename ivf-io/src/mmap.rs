@@ -1,4 +1,4 @@
-//! Files mapped into memory: the only `unsafe` code of this crate.
+//! Memory-mapped files: the only `unsafe` code of this crate.
 
 use crate::file;
 use memmap2::{MapIfSafeError, Mmap, MmapOptions};
@@ -6,16 +6,17 @@ use std::io;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
-/// A file mapped into memory, to be read. It is at least as long as the map for as long as the map is there, and does not change:
-/// either the system says so, or the caller.
+/// A file mapped into memory for reading. While the map exists, the file must not change or shrink.
+/// Either the operating system ensures that, or the caller.
 ///
-/// | you know | take |
+/// | guarantee | use |
 /// |---|---|
-/// | the system makes the file immutable: fs-verity, a sealed memfd | [`Map::open_if_safe`] (a disk that fails under it ends the process) |
-/// | nobody writes to the file, or cuts it, while it is open | [`Map::open`], which is `unsafe` for that |
-/// | neither | [`Container::open`](crate::Container::open), which reads at positions instead |
+/// | the operating system makes the file immutable: fs-verity, a sealed memfd | [`Map::open_if_safe`] (a disk error in the map still ends the process) |
+/// | no process writes to the file or truncates it while it is mapped | [`Map::open`], which is `unsafe` for this reason |
+/// | neither | [`Container::open`](crate::Container::open), which reads at offsets instead |
 ///
-/// (Replacing a file by another one of its name, as every save of this library does, leaves a map of the old one as it is.)
+/// Replacing a file by another one of the same name, as every save of this library does, does not
+/// affect a map of the old file.
 ///
 /// ```no_run
 /// use ivf_io::{Container, Map};
@@ -31,7 +32,7 @@ pub struct Map {
     bytes: Mmap,
 }
 
-/// Why a file could not be mapped.
+/// An error of mapping a file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MapError {
@@ -44,23 +45,24 @@ pub enum MapError {
         #[source]
         why: io::Error,
     },
-    /// Nothing makes sure that the file stays as it is. See [`Map`] for what to do then.
-    #[error("cannot map {} safely: the system does not make it immutable", path.display())]
+    /// The operating system does not guarantee that the file stays unchanged. See [`Map`] for
+    /// alternatives.
+    #[error("cannot map {} safely: the operating system does not make it immutable", path.display())]
     Mutable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The reason.
         #[source]
         why: io::Error,
     },
 }
 
 impl Map {
-    /// Maps a file that the system makes immutable.
+    /// Maps a file that the operating system makes immutable.
     ///
     /// # Errors
-    /// [`MapError::Mutable`] for any other file, and where there are no such files at all (they exist on Linux, Android and
-    /// FreeBSD); [`MapError::Io`].
+    /// [`MapError::Mutable`] for any other file, and on systems without immutable files (Linux,
+    /// Android and FreeBSD have them). [`MapError::Io`] if the file cannot be opened or mapped.
     pub fn open_if_safe(path: impl AsRef<Path>) -> Result<Self, MapError> {
         let path = path.as_ref().to_owned();
         let (file, _) = file::open(&path).map_err(|why| MapError::Io { path: path.clone(), why })?;
@@ -77,8 +79,9 @@ impl Map {
     /// Maps a file.
     ///
     /// # Safety
-    /// Until the map is dropped nobody, in this process or another one, may write to the file or cut it: the bytes behind a shared
-    /// reference would change, and a page that is gone ends the process (`SIGBUS`).
+    /// Until the map is dropped, no code of this or another process may write to the file or
+    /// truncate it. A write would change bytes behind a shared reference. Access to a page that was
+    /// cut off ends the process (`SIGBUS`).
     ///
     /// # Errors
     /// [`MapError::Io`].
@@ -101,9 +104,11 @@ impl Map {
         &self.path
     }
 
-    /// Asks the system to read these bytes soon, where it takes such a hint.
+    /// Asks the operating system to read these bytes soon, where it supports such hints.
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "there are no hints"))]
     pub(crate) fn prefetch(&self, range: Range<u64>) {
-        // Without it every page of a list would be waited for; a hint that fails costs no more than that.
+        // Without the hint, a scan would wait for every page of a list. A failed hint costs no more
+        // than that.
         #[cfg(unix)]
         let _ = self.bytes.advise_range(
             memmap2::Advice::WillNeed,
@@ -147,7 +152,7 @@ mod tests {
         assert_eq!(&*node.section::<u8>("y").unwrap().part(2..5).unwrap(), [7; 3]);
         assert!(container.verify().unwrap().is_empty());
 
-        // The map is of the old file when a new one has taken its name.
+        // The map still shows the old file after a new one has taken its name.
         root.arrays[0].pieces[0].to_mut()[0] = 9;
         write_container(&path, &root).unwrap();
         assert_eq!(node.array::<u32>("x").unwrap()[0], 0);

@@ -1,4 +1,5 @@
-//! Containers over the public API: what is written is read, and a failed write changes nothing.
+//! Tests of containers through the public API: reading returns what was written, and a failed write
+//! changes nothing.
 
 use ivf_core::bytes::ALIGN;
 use ivf_core::field::{Fields, Scalar, Value};
@@ -27,12 +28,12 @@ struct Array {
     dtype: DType,
     shape: Vec<u64>,
     bytes: Vec<u8>,
-    /// Where the bytes are cut into pieces.
+    /// Offset at which the bytes are cut into pieces.
     cut: usize,
 }
 
 impl Array {
-    /// The array as number `i` of its node.
+    /// Returns the array as array `i` of its node.
     fn named(&self, i: usize) -> NamedArray<'_> {
         let (head, tail) = self.bytes.split_at(self.cut);
         NamedArray {
@@ -66,7 +67,7 @@ impl Tree {
         }
     }
 
-    /// Says that `stored` is this node, each of its arrays aligned.
+    /// Asserts that `stored` is this node and that each of its arrays is aligned.
     fn assert_stored_as(&self, stored: &StoredNode) {
         assert_eq!((&self.tag, self.version), (&stored.tag, stored.version));
         assert_eq!(stored.fields, StoredFields::Named(self.fields()));
@@ -86,7 +87,7 @@ impl Tree {
     }
 }
 
-/// Names of one node must differ.
+/// Makes a name unique within its node.
 fn unique(name: &str, i: usize) -> String {
     format!("{name}{i}")
 }

@@ -1,4 +1,4 @@
-//! Errors and their sources: a chain says each fact once, and hides none.
+//! Tests of errors and their sources: a chain states each fact exactly once.
 
 use ivf_core::Node;
 use ivf_core::node::NamedArray;
@@ -11,12 +11,13 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// The error and its sources, outermost first.
+/// Returns the error and its sources, outermost first.
 fn links<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source()).collect()
 }
 
-/// The texts of the error and its sources as a program prints them. No link repeats another.
+/// Returns the texts of the error and its sources, as a program prints them. Asserts that no text
+/// repeats another.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<String> = links(error).iter().map(ToString::to_string).collect();
     for (i, text) in texts.iter().enumerate() {
@@ -25,13 +26,13 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// Says that the error's text is `what` and the file, and that its one source is the system's error
-/// of that kind.
+/// Asserts that the error's text is `what` and the file, and that its only source is a system error
+/// of the given kind.
 fn assert_io(error: &(dyn Error + 'static), what: &str, path: &Path, kind: ErrorKind) {
     assert_eq!(error.to_string(), format!("{what} {}", path.display()));
     let links = links(error);
     let [_, source] = links[..] else { panic!("{links:?}") };
-    let source = source.downcast_ref::<io::Error>().expect("an error of the system");
+    let source = source.downcast_ref::<io::Error>().expect("an I/O error");
     assert_eq!(source.kind(), kind);
     assert_eq!(chain(error), format!("{what} {}: {source}", path.display()));
 }
@@ -120,7 +121,7 @@ fn a_stream_that_fails_and_a_tree_without_a_file_are_told_apart() {
 
     let mut unwritable = demo();
     unwritable.arrays[0].shape = vec![2];
-    let fault = "the array 'data' of 'demo' has 200 bytes, which its shape does not multiply to";
+    let fault = "the array 'data' of 'demo' has 200 bytes, which does not match its shape";
     assert_eq!(chain(&write_container_to(&mut Vec::new(), &unwritable).unwrap_err()), fault);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.ivf");

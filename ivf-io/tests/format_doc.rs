@@ -1,4 +1,4 @@
-//! The example and the table in docs/format.md are what the code does.
+//! Checks that the example and the table in docs/format.md match the code.
 
 use ivf_core::Node;
 use ivf_core::node::{DType, NamedArray};
@@ -6,7 +6,7 @@ use ivf_io::{FORMAT_VERSION, write_container_to};
 
 const DOC: &str = include_str!("../../docs/format.md");
 
-/// The text between a line and the end of the block of code that follows it.
+/// Returns the code block that follows a line.
 fn block_after(line: &str) -> &'static str {
     let (_, rest) = DOC.split_once(line).unwrap();
     rest.split("```").nth(1).unwrap()
@@ -31,7 +31,7 @@ fn the_example_is_the_file_that_is_written() {
     assert_eq!(documented, dump, "docs/format.md shows another file");
 }
 
-/// A line of the dump without the note after it.
+/// Returns a line of the dump without the note after it.
 fn without_note(line: &str) -> String {
     line.split_once('|').map_or(line, |(bytes, _)| bytes).trim_end().to_owned()
 }

@@ -1,4 +1,4 @@
-//! HDF5 files, written by h5py (`data/make_hdf5.py`), and what happens to them on the way.
+//! Tests of HDF5 files, intact and damaged, that h5py wrote (`data/make_hdf5.py`).
 
 use ivf_io::vectors::file_of;
 use ivf_io::{VectorFileError, VectorReader, VectorWriter, read_vectors};
@@ -14,7 +14,7 @@ fn such_files_are_only_read() {
     for name in ["a.hdf5", "a.hdf5:train", "a.H5", "a.h5:b/c"] {
         let error = VectorWriter::create(folder.path().join(name)).unwrap_err();
         assert!(matches!(error, VectorFileError::OnlyRead { .. }), "{error}");
-        assert!(error.to_string().ends_with("such files are only read; those to write end in .fvecs, .ivecs, .bvecs, .fbin, .ibin, .u8bin, .i8bin, .npy"), "{error}");
+        assert!(error.to_string().ends_with("this format can only be read; names of files to write end in .fvecs, .ivecs, .bvecs, .fbin, .ibin, .u8bin, .i8bin, .npy"), "{error}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -48,7 +48,7 @@ fn a_build_without_the_feature_says_so() {
     for name in ["ann.hdf5", "ann.hdf5:train"] {
         let error = VectorReader::open(data(name)).unwrap_err();
         assert!(matches!(error, VectorFileError::Feature { feature: "hdf5", .. }), "{error}");
-        assert!(error.to_string().ends_with("it was made without the feature `hdf5`"), "{error}");
+        assert!(error.to_string().ends_with("it lacks the feature `hdf5`"), "{error}");
     }
 }
 
@@ -131,7 +131,8 @@ mod with_the_feature {
 
     const F4: &[u8] = &[0x11, 0x20, 0x1f, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0];
 
-    /// A type of a type of a type ...: 8 bytes of the file are a level of whoever parses it, and a stack has its end.
+    /// Types that are nested very deeply: a parser may descend one level for each 8 bytes of the
+    /// file, and its stack is finite.
     #[test]
     fn types_nested_without_end_are_an_error() {
         const SEQUENCE: [u8; 8] = [0x19, 0, 0, 0, 16, 0, 0, 0];
@@ -145,11 +146,11 @@ mod with_the_feature {
         }
     }
 
-    /// The file of ann-benchmarks with vectors of another type.
+    /// Returns `ann.hdf5` with another type of vectors.
     fn with_type(datatype: &[u8]) -> Vec<u8> {
         let mut bytes = std::fs::read(data("ann.hdf5")).unwrap();
         let more = [&[3, 0][..], &(datatype.len() as u16).to_le_bytes(), &[0; 4], datatype].concat();
-        // In the place of a message that is the type, one that says where more of the header stands.
+        // Replaces the type message by a continuation message, which points to more of the header.
         let message = [(bytes.len() as u64).to_le_bytes(), (more.len() as u64).to_le_bytes()].concat();
         let places: Vec<usize> = (8..bytes.len() - F4.len()).filter(|&at| bytes[at..].starts_with(F4)).collect();
         assert_eq!(places.len(), 3);
@@ -162,7 +163,7 @@ mod with_the_feature {
         bytes
     }
 
-    /// Reads all the sets that a file of these bytes may have.
+    /// Writes `bytes` to a file and returns how many of the possible datasets can be read.
     fn read(path: &std::path::Path, bytes: &[u8]) -> usize {
         std::fs::write(path, bytes).unwrap();
         let named = |dataset: &str| format!("{}:{dataset}", path.display());
@@ -181,7 +182,7 @@ mod with_the_feature {
         };
         for name in ["ann.hdf5", "others.hdf5"] {
             let bytes = std::fs::read(data(name)).unwrap();
-            // The tables: zeros lie between them.
+            // The metadata: zeros lie between its parts.
             let used: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
             let mut refused = 0;
             for _ in 0..700 {

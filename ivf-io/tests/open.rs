@@ -1,4 +1,4 @@
-//! Containers that stay in their files: read in parts, verified, damaged.
+//! Tests of open containers: reading in parts, verification, damage.
 
 use ivf_core::Node;
 use ivf_core::bytes::ALIGN;
@@ -8,7 +8,7 @@ use ivf_core::node::{NamedArray, StoredFields};
 use ivf_io::container::MAX_DEPTH;
 use ivf_io::{Container, FORMAT_VERSION, decode_container, write_container, write_container_to};
 
-/// A container whose arrays are of several lengths, the last of some pages.
+/// Returns a container whose arrays have different lengths. The last one spans several pages.
 fn three_arrays() -> Vec<u8> {
     let mut root = Node::new("root", 0);
     root.push(NamedArray::owned("few", &[3], vec![1_u32, 2, 3]));
@@ -21,8 +21,8 @@ fn three_arrays() -> Vec<u8> {
     bytes
 }
 
-/// A file that version 1.0 of the format was documented with: the tag `demo` of version 1, with the
-/// field `7_u32` and an array `x` of the numbers 1 and 2. What is not zero.
+/// The file that documented version 1.0 of the format: the tag `demo` of version 1, the field
+/// `7_u32`, and an array `x` of the numbers 1 and 2. Only the nonzero bytes, by offset.
 const VERSION_1: [(usize, &[u8]); 6] = [
     (0x00, b"\x89IVF\r\n\x1a\n\x01\0\0\0\x6e\x33\x86\xa6\x41\0\0\0\0\0\0\0\xc8"),
     (0x3c, b"\xbf\x6e\xd1\xfb\x04\0demo\x01\0\x04\0\0\0\x07\0\0\0\x01\0\0\0\x01\0x\0\x01\x02"),

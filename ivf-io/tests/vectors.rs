@@ -1,4 +1,4 @@
-//! Vector files over the public API: round trips, and each way in which a file may be malformed.
+//! Tests of vector files through the public API: round trips and malformed files.
 
 use half::f16;
 use ivf_core::Rows;
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A folder, and a file in it made of 32-bit words and some bytes after them.
+/// Returns a folder and a file in it, made of 32-bit words and some bytes after them.
 fn file_of(words: &[i32], rest: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.ivecs");
@@ -162,12 +162,12 @@ fn a_file_that_is_not_finished_never_appears() {
     unchanged();
 }
 
-/// Numbers that every type holds.
+/// Returns numbers that fit every type.
 fn small<T: VectorElement>(len: usize) -> Vec<T> {
     (0..len as i64).map(|i| T::from_number(ivf_io::vectors::Number::Int(i * 7 % 101)).unwrap()).collect()
 }
 
-/// Writes as `T` in two blocks, reads in blocks after some that are skipped.
+/// Writes vectors of `T` in two blocks, then reads them in blocks and skips some.
 fn check_format<T: VectorElement + PartialEq>(extension: &str) {
     const DIM: usize = 5;
     let folder = tempfile::tempdir().unwrap();
@@ -188,11 +188,12 @@ fn check_format<T: VectorElement + PartialEq>(extension: &str) {
     assert_eq!(block, data[5 * DIM..], "{extension}");
     reader.skip(9).unwrap();
     assert_eq!((reader.read_block(9, &mut block).unwrap(), reader.left()), (0, 0));
-    // As any other type.
+    // Read as other types.
     assert_eq!(read_vectors::<f32>(&path).unwrap().into_data(), small::<f32>(9 * DIM));
     assert_eq!(read_vectors::<i64>(&path).unwrap().into_data(), small::<i64>(9 * DIM));
     assert_eq!(read_vectors::<u8>(&path).unwrap().into_data(), small::<u8>(9 * DIM));
-    // Cut at every length: an error each, or (between two records of a format without a count) fewer vectors.
+    // Truncated at every length: an error, or fewer vectors if the cut is between two records of a
+    // format without a count.
     let bytes = fs::read(&path).unwrap();
     for len in 0..bytes.len() {
         fs::write(&path, &bytes[..len]).unwrap();
@@ -221,7 +222,7 @@ fn numbers_that_do_not_fit_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.u8bin");
     let error = write_vectors(&path, Rows::new(&[1.0_f32, 2.0, 3.0, 2.5], 2).unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), format!("{}: vector 1, dimension 1: 2.5 is no u8", path.display()));
+    assert_eq!(error.to_string(), format!("{}: vector 1, dimension 1: 2.5 does not fit u8", path.display()));
     assert!(!path.exists());
     let path = folder.path().join("A.FVECS");
     write_vectors(&path, Rows::new(&[1.0_f32, -2.0], 2).unwrap()).unwrap();
@@ -229,12 +230,12 @@ fn numbers_that_do_not_fit_are_named() {
     assert!(matches!(error, VectorFileError::Number { record: 0, column: 1, element: VectorType::U8, .. }), "{error}");
     let error = VectorWriter::create(folder.path().join("a.hdf")).unwrap_err();
     assert!(
-        error.to_string().ends_with("it should end in .fvecs, .ivecs, .bvecs, .fbin, .ibin, .u8bin, .i8bin, .npy"),
+        error.to_string().ends_with("should end in .fvecs, .ivecs, .bvecs, .fbin, .ibin, .u8bin, .i8bin, .npy"),
         "{error}"
     );
 }
 
-/// A NumPy file with this dictionary.
+/// Returns a NumPy file with this dictionary.
 fn npy(version: u8, dictionary: &str, data: &[u8]) -> Vec<u8> {
     let len = dictionary.len();
     let len = if version == 1 { (len as u16).to_le_bytes().to_vec() } else { (len as u32).to_le_bytes().to_vec() };
@@ -274,9 +275,9 @@ fn numpy_files_of_any_writer_are_read_and_others_say_why_not() {
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 99999999999), }", "dimension 99999999999"),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (18446744073709551615, 1000000), }", "cut short"),
         ("{'descr': '<f4', 'shape': (1, 1), }", "no 'fortran_order'"),
-        ("'descr': '<f4'", "no dictionary"),
-        ("{:}", "no dictionary"),
-        ("", "no dictionary"),
+        ("'descr': '<f4'", "not a dictionary"),
+        ("{:}", "not a dictionary"),
+        ("", "not a dictionary"),
     ] {
         let error = read(&npy(1, dictionary, &ones)).unwrap_err();
         assert!(
@@ -288,7 +289,7 @@ fn numpy_files_of_any_writer_are_read_and_others_say_why_not() {
     assert!(error.contains("version 4.0"), "{error}");
     assert!(read(b"\xff\xd8\xff\xe0 a picture").unwrap_err().contains("does not begin"));
     let long = npy(2, &" ".repeat(70_000), &[]);
-    assert!(read(&long).unwrap_err().contains("a head of 70000 bytes"));
+    assert!(read(&long).unwrap_err().contains("the header has 70000 bytes"));
 }
 
 #[test]

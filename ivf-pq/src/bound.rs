@@ -1,10 +1,10 @@
-//! Product-quantised codes of the lists of an index.
+//! The product quantizer codec, bound to the centroids of an index.
 
 use crate::codec::PqCodec;
 use crate::l2::L2Scanner;
+use crate::list_tables::{ListTables, TASK_LISTS};
 use crate::per_query::PerQueryScanner;
 use crate::product::CENTROIDS;
-use crate::terms::{TASK_LISTS, Terms};
 use ivf_core::error::{BindError, Cancelled};
 use ivf_core::executor::map_items;
 use ivf_core::{Binding, BoundCodec, Centroids, Codec, InvertedListScanner, ListNo, Metric, Settings};
@@ -12,33 +12,36 @@ use ivf_cpu::executor_or_global;
 use ivf_cpu::simd::{Kernel, Level, Simd};
 use std::sync::Arc;
 
-/// Bytes that the first-pass tables of a block of queries may take, so that they stay in a cache.
-/// (Whole tables that are made once for a query, four times as much, lie beside them, and are
-/// seldom looked at.)
+/// Maximum size, in bytes, of the first-pass tables of a block of queries, so that they stay in a
+/// cache. (The whole tables of these queries, if any, take four times as much. They are in memory
+/// too, but are seldom read.)
 const BLOCK_BYTES: usize = 1 << 22;
 
-/// A query's tables for a first pass are as many bytes as this many codes of a list. Twice as many codes, and reading the tables again
-/// for each list takes less time than reading the codes for each query.
+/// Number of codes of a list that take as many bytes as a query's first-pass tables. From twice
+/// this number on, reading the tables again for each list takes less time than reading the codes
+/// for each query.
 const TABLE_CODES: usize = CENTROIDS;
 
-/// A codec, and for L2 and codes of residuals what is made for each list:
+/// Codec that is bound to the centroids of an index. For L2 and codes of residuals, it also holds
+/// tables for each list:
 ///
 /// ```text
-/// table              bytes of a list    beyond the budget
-/// rows               4 * dim            a list's centroid is fetched whenever a scanner comes to it
-/// terms              256 * parts        a scanner makes whole tables for each query and list
+/// table    bytes for each list    beyond the budget
+/// rows     4 * dim                a scanner fetches the centroid of a list each time it visits it
+/// terms    256 * subquantizers    a scanner makes whole tables for each query and list
 /// ```
 ///
-/// The budget, [`Binding::table_memory`], holds for each of the two. Neither changes a distance.
+/// The budget, [`Binding::table_memory`], applies to each of the two tables separately. Neither
+/// changes a distance.
 #[derive(Debug)]
 pub(crate) struct BoundPq {
     pub(crate) codec: Arc<PqCodec>,
     pub(crate) by_residual: bool,
     centroids: Arc<dyn Centroids>,
-    /// The centroids of the lists with the quantizer's mean added, row after row.
+    /// Centroids of the lists with the quantizer's mean added, row after row.
     rows: Option<Vec<f32>>,
-    pub(crate) terms: Option<Terms>,
-    /// True where a first pass is faster than exact distances.
+    pub(crate) terms: Option<ListTables>,
+    /// True if a first pass is faster than exact distances.
     looks_up: bool,
 }
 
@@ -46,7 +49,7 @@ impl BoundPq {
     pub(crate) fn new(codec: Arc<PqCodec>, to: &Binding<'_>) -> Result<Self, BindError> {
         let (dim, found) = (codec.dim(), to.centroids.dim());
         if found != dim {
-            let (kind, what) = (codec.spec().to_string(), format!("centroids of {found} dimensions: it codes {dim}"));
+            let (kind, what) = (codec.spec().to_string(), format!("centroids of {found} dimensions (expected {dim})"));
             return Err(BindError::Unsupported { kind, what });
         }
         to.check_cancel()?;
@@ -59,14 +62,14 @@ impl BoundPq {
         if bound.needs_lists() && bytes.is_some_and(|bytes| bytes <= to.table_memory) {
             let rows = bound.make_rows(to)?;
             if looks_up {
-                bound.terms = Terms::new(bound.codec.quantizer(), &rows, level, to)?;
+                bound.terms = ListTables::new(bound.codec.quantizer(), &rows, level, to)?;
             }
             bound.rows = Some(rows);
         }
         Ok(bound)
     }
 
-    /// Whether a distance depends on the list beyond the coarse distance.
+    /// Returns whether a distance depends on the list beyond the coarse distance.
     fn needs_lists(&self) -> bool {
         self.by_residual && self.codec.metric() == Metric::L2
     }
@@ -91,8 +94,8 @@ impl BoundPq {
         }
     }
 
-    /// What residuals of a list are coded relative to: its centroid with the quantizer's mean
-    /// added. `room` has `dim` places.
+    /// Returns the vector that the residuals of a list are relative to: the list's centroid with
+    /// the quantizer's mean added. `room` is a buffer of `dim` numbers.
     ///
     /// # Panics
     /// If there is no such list.
@@ -134,18 +137,18 @@ impl BoundCodec for BoundPq {
     }
 
     fn shares_lists(&self, len: usize) -> bool {
-        // Elsewhere it is not memory that a scan waits for.
+        // Without lookups, a scan does not wait for memory.
         self.looks_up && len >= 2 * TABLE_CODES
     }
 
     fn queries_at_once(&self) -> usize {
-        // At least one, however many parts there are.
-        (BLOCK_BYTES / (TABLE_CODES * self.codec.quantizer().parts().len())).max(1)
+        // At least one, however many subquantizers there are.
+        (BLOCK_BYTES / (TABLE_CODES * self.codec.quantizer().subquantizers().len())).max(1)
     }
 
     fn memory(&self) -> usize {
         let rows = self.rows.as_ref().map_or(0, |rows| rows.capacity() * size_of::<f32>());
-        self.codec.memory() + rows + self.terms.as_ref().map_or(0, Terms::memory)
+        self.codec.memory() + rows + self.terms.as_ref().map_or(0, ListTables::memory)
     }
 
     fn scanner(&self, _settings: &Settings) -> Box<dyn InvertedListScanner + '_> {

@@ -15,15 +15,15 @@ use ivf_cpu::train_parts_memory;
 use std::fmt;
 use std::sync::Arc;
 
-/// The row of this codec.
+/// Registry row of this codec.
 pub(crate) const ROW: CodecRow =
     CodecRow::new("pq", "PQ<M>[x8][np]", parse, |node, _registry| Ok(Arc::new(PqCodec::read(node)?)))
-        .about("product quantisation: M parts, a byte each")
+        .about("product quantisation: M subquantizers, one byte each")
         .samples(&["PQ8", "PQ16x8"]);
 
 const SCHEMA: &Schema = &[Field::new("metric", FieldType::Metric)];
 
-/// Points for each centroid that training uses.
+/// Default maximum number of training points for each centroid.
 const POINTS: usize = 256;
 
 fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
@@ -33,23 +33,25 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
     let (m, bits) = rest.split_at(digits);
     let fault = |span: std::ops::Range<usize>, what: &str| Some(Err(TokenError::new(span, what)));
     if m.is_empty() {
-        return fault(0..token.len(), "PQ wants the number of parts, as in PQ16");
+        return fault(0..token.len(), "PQ needs the number of subquantizers, as in PQ16");
     }
-    let parts = match m.parse::<usize>() {
-        Ok(parts) if (1..=MAX_DIM).contains(&parts) => parts,
-        _ => return fault(2..2 + digits, &format!("the number of parts must be from 1 to {MAX_DIM}")),
+    let subquantizers = match m.parse::<usize>() {
+        Ok(subquantizers) if (1..=MAX_DIM).contains(&subquantizers) => subquantizers,
+        _ => return fault(2..2 + digits, &format!("the number of subquantizers must be from 1 to {MAX_DIM}")),
     };
     match bits {
-        // Faiss's "np" turns something off that is never on here: the reordering of centroids for Hamming distances.
-        "" | "x8" | "np" | "x8np" => Some(Ok(Arc::new(PqSpec { parts }))),
+        // Faiss's "np" disables the reordering of centroids for Hamming distances, which does not
+        // exist here.
+        "" | "x8" | "np" | "x8np" => Some(Ok(Arc::new(PqSpec { subquantizers }))),
         _ => fault(
             2 + digits..token.len(),
-            "after the number of parts stands x8 (other sizes are not known), np or x8np, or nothing",
+            "only x8 (other sizes are not supported), np or x8np may follow the number of subquantizers",
         ),
     }
 }
 
-/// Refuses metrics that sums over parts cannot give. (Cosine is a transform and the inner product.)
+/// Rejects metrics that are not sums over subquantizers. (Cosine is a transform followed by the
+/// inner product.)
 fn check_metric(spec: &PqSpec, metric: Metric) -> Result<(), BuildError> {
     match metric {
         Metric::L2 | Metric::InnerProduct => Ok(()),
@@ -57,24 +59,24 @@ fn check_metric(spec: &PqSpec, metric: Metric) -> Result<(), BuildError> {
     }
 }
 
-/// `PQ<M>`: `M` parts, 8 bits each.
+/// `PQ<M>`: `M` subquantizers, 8 bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PqSpec {
-    /// Parts of a vector, and bytes of a code.
-    pub parts: usize,
+    /// Number of subquantizers, and of bytes in a code.
+    pub subquantizers: usize,
 }
 
 impl fmt::Display for PqSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PQ{}", self.parts)
+        write!(f, "PQ{}", self.subquantizers)
     }
 }
 
 impl CodecSpec for PqSpec {
     fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
         check_metric(self, context.metric)?;
-        if !context.dim.is_multiple_of(self.parts) {
-            let why = format!("the number of parts, {}, must divide it", self.parts);
+        if !context.dim.is_multiple_of(self.subquantizers) {
+            let why = format!("the number of subquantizers, {}, must divide it", self.subquantizers);
             return Err(BuildError::Dim { kind: self.to_string(), dim: context.dim, why });
         }
         Ok(())
@@ -89,25 +91,27 @@ impl CodecSpec for PqSpec {
     }
 
     fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize {
-        train_parts_memory(context.dim, self.parts, points, CENTROIDS, options)
+        train_parts_memory(context.dim, self.subquantizers, points, CENTROIDS, options)
     }
 
     fn code_size(&self, _context: &CodecContext) -> usize {
-        self.parts
+        self.subquantizers
     }
 
     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
         let (rows, metric) = (input.rows, input.context.metric);
-        // An index that was read with parts of its own may be trained again.
+        // An index that was read may have subquantizers of different lengths, and may be trained
+        // again.
         self.check(&CodecContext::new(rows.dim(), metric))
             .map_err(|error| TrainError::Unsupported { kind: self.to_string(), what: error.to_string() })?;
-        let parts = equal_parts(rows.dim(), self.parts);
-        let (quantizer, report) = ProductQuantizer::train(rows, parts, false, input.options)?;
+        let subquantizers = equal_parts(rows.dim(), self.subquantizers);
+        let (quantizer, report) = ProductQuantizer::train(rows, subquantizers, false, input.options)?;
         Ok((Arc::new(PqCodec::new(quantizer, metric)), report))
     }
 }
 
-/// A product quantizer as a list codec. Codes lie in blocks of 64, part after part.
+/// Product quantizer as a list codec. Codes are stored in blocks of 64, subquantizer after
+/// subquantizer.
 #[derive(Clone, Debug)]
 pub struct PqCodec {
     quantizer: ProductQuantizer,
@@ -116,27 +120,28 @@ pub struct PqCodec {
 }
 
 impl PqCodec {
-    /// The codec of a trained quantizer, for L2 or inner product.
+    /// Creates the codec of a trained quantizer, for L2 or inner product.
     ///
     /// # Panics
-    /// For another metric: [`from_parts`](Self::from_parts) is for a metric that is not known.
+    /// For another metric. If the metric is not known in advance, use
+    /// [`from_parts`](Self::from_parts).
     pub fn new(quantizer: ProductQuantizer, metric: Metric) -> Self {
         Self::from_parts(quantizer, metric).expect("L2 or inner product")
     }
 
-    /// The codec of a trained quantizer, with every check that reading a file does (those of
-    /// [`ProductQuantizer::new`] among them).
+    /// Creates the codec of a trained quantizer, with every check that reading a file does
+    /// (including the checks of [`ProductQuantizer::new`]).
     ///
     /// # Errors
     /// [`PartsError::Build`] for a metric other than L2 and inner product.
     pub fn from_parts(quantizer: ProductQuantizer, metric: Metric) -> Result<Self, PartsError> {
-        let parts = quantizer.parts().len();
-        check_metric(&PqSpec { parts }, metric)?;
-        let layout = CodeLayout::interleaved(1, parts, BLOCK).of_codec(ROW.tag);
+        let subquantizers = quantizer.subquantizers().len();
+        check_metric(&PqSpec { subquantizers }, metric)?;
+        let layout = CodeLayout::interleaved(1, subquantizers, BLOCK).of_codec(ROW.tag);
         Ok(Self { quantizer, metric, layout })
     }
 
-    /// The quantizer, with its codebooks.
+    /// Returns the quantizer with its codebooks.
     pub fn quantizer(&self) -> &ProductQuantizer {
         &self.quantizer
     }
@@ -147,28 +152,29 @@ impl PqCodec {
         let metric = node.fields(SCHEMA)?.get::<Metric>("metric")?;
         let (ends, codebooks, mean) =
             (node.array::<u32>("ends")?, node.array::<f32>("codebooks")?, node.array::<f32>("mean")?);
-        let (mut parts, mut books, mut start, mut left) = (Vec::new(), Vec::new(), 0, codebooks);
+        let (mut subquantizers, mut books, mut start, mut left) = (Vec::new(), Vec::new(), 0, codebooks);
         for end in ends.iter().map(|&end| end as usize) {
             let numbers = end.checked_sub(start).and_then(|len| len.checked_mul(CENTROIDS));
             let Some((book, rest)) = numbers.and_then(|numbers| left.split_at_checked(numbers)) else {
-                return Err(fault(format!("a part from {start} to {end}, and {} numbers for it", left.len())));
+                return Err(fault(format!("a subquantizer {start}..{end} with {} codebook numbers left", left.len())));
             };
-            parts.push(start..end);
+            subquantizers.push(start..end);
             books.push(book.to_vec());
             (start, left) = (end, rest);
         }
         if !left.is_empty() {
-            return Err(fault(format!("{} numbers in codebooks that belong to no part", left.len())));
+            return Err(fault(format!("{} codebook numbers that belong to no subquantizer", left.len())));
         }
         let mean = Some(mean.to_vec()).filter(|mean| !mean.is_empty());
-        let codec = ProductQuantizer::new(parts, books, mean).and_then(|quantizer| Self::from_parts(quantizer, metric));
+        let codec =
+            ProductQuantizer::new(subquantizers, books, mean).and_then(|quantizer| Self::from_parts(quantizer, metric));
         codec.map_err(|error| fault(error.to_string()))
     }
 }
 
 impl Codec for PqCodec {
     fn spec(&self) -> Arc<dyn CodecSpec> {
-        Arc::new(PqSpec { parts: self.quantizer.parts().len() })
+        Arc::new(PqSpec { subquantizers: self.quantizer.subquantizers().len() })
     }
 
     fn tag(&self) -> &str {
@@ -201,10 +207,10 @@ impl Codec for PqCodec {
 
     fn export(&self) -> Node<'_> {
         let mut node = Node::new(ROW.tag, 0).with("metric", self.metric);
-        let parts = self.quantizer.parts();
-        let ends: Vec<u32> = parts.iter().map(|part| part.end as u32).collect();
+        let subquantizers = self.quantizer.subquantizers();
+        let ends: Vec<u32> = subquantizers.iter().map(|part| part.end as u32).collect();
         node.push(NamedArray::owned("ends", &[ends.len() as u64], ends));
-        let books = (0..parts.len()).map(|m| self.quantizer.codebook(m).as_slice());
+        let books = (0..subquantizers.len()).map(|m| self.quantizer.codebook(m).as_slice());
         node.push(NamedArray::pieces("codebooks", books));
         node.push(NamedArray::pieces("mean", self.quantizer.mean()));
         node

@@ -1,61 +1,65 @@
-//! Scanning for L2 and codes of residuals: a first pass by bytes of the list and bytes of the
-//! query, exact distances part by part.
+//! Scanner for L2 and codes of residuals. The first pass uses the bytes of the list and of the
+//! query. Exact distances are computed subquantizer by subquantizer.
 
 use crate::bound::BoundPq;
+use crate::list_tables::{ListTables, OfQuery, SetQuery};
 use crate::per_query::Sums;
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
 use crate::scan::{Exact, Scan};
 use crate::tables::{ByteTables, Whole};
-use crate::terms::{OfQuery, SetQuery, Terms};
 use ivf_core::plan::PlannedProbe;
-use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_core::{InvertedListScanner, ListNo, Rows, Sink};
 use ivf_cpu::kernels::{Distance, L2};
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 
-/// The most codes of a list whose distances are computed from the centroids; for more, tables are
-/// made.
+/// Maximum number of codes of a list whose distances are computed from the centroids. For more
+/// codes, tables are made.
 const SINGLES: usize = 24;
 
-/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for, a distance is the sum of the parts
-/// of `|z - y|^2`, where `z = q - (c + m)`. (The coarse distance is not needed: it is rounded, and a caller may have made it up.)
+/// Scanner for L2 and codes of residuals.
+///
+/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` the centroids that a
+/// code selects, let `z = q - (c + m)`. A distance is the sum of `|z - y|^2` over the
+/// subquantizers. (The coarse distance is not needed: it is rounded, and a caller may have made it
+/// up.)
 pub(crate) struct L2Scanner<'a> {
     bound: &'a BoundPq,
     level: Level,
     query: Query,
     block: Vec<Query>,
     list: List<'a>,
-    /// Those of a query and a list.
+    /// Bytes of the current query and list.
     bytes: ByteTables,
-    /// Room for the products of a query.
+    /// Buffer for the products of a query.
     products: Vec<Table>,
 }
 
-/// What is made once for a query.
+/// Data that is made once for each query.
 #[derive(Clone, Debug)]
 struct Query {
     vector: Vec<f32>,
     terms: Option<OfQuery>,
 }
 
-/// What is made for a query and a list.
+/// Data that is made for each query and list.
 struct List<'a> {
     pq: &'a ProductQuantizer,
-    /// Room for what the list's codes are relative to, see [`BoundPq::row`].
+    /// Buffer for the vector that the list's codes are relative to, see [`BoundPq::row`].
     row: Vec<f32>,
     z: Vec<f32>,
     /// `|z|^2`.
     start: f64,
     tables: Vec<Table>,
-    /// True if the tables are those of `z`.
+    /// True if the tables have been made for `z`.
     made: bool,
-    /// Codes whose distances were computed without tables.
+    /// Number of codes whose distances were computed without tables.
     singles: usize,
 }
 
 impl Query {
     fn new(bound: &BoundPq) -> Self {
-        let terms = bound.terms.as_ref().map(Terms::of_query);
+        let terms = bound.terms.as_ref().map(ListTables::of_query);
         Self { vector: vec![0.0; bound.codec.quantizer().dim()], terms }
     }
 
@@ -75,7 +79,7 @@ impl List<'_> {
         self.singles = 0;
     }
 
-    /// The sum of the entries of the tables, each computed on its own.
+    /// Returns the sum of the entries of the tables, each computed on its own.
     #[inline(always)]
     fn single(&self, code: impl Iterator<Item = u8>) -> f32 {
         let mut sum = 0.0;
@@ -95,7 +99,7 @@ impl List<'_> {
     }
 }
 
-/// The query less the centroid; gives its squared norm.
+/// Subtracts the centroid from the query, and returns the squared norm of the difference.
 struct Subtract<'a>(&'a [f32], &'a [f32], &'a mut [f32]);
 
 impl Kernel for Subtract<'_> {
@@ -115,7 +119,7 @@ impl Kernel for Subtract<'_> {
     }
 }
 
-/// Makes the tables now.
+/// Makes the tables, if they are not made yet.
 struct Make<'a, 'b>(&'a mut List<'b>);
 
 impl Kernel for Make<'_, '_> {
@@ -127,12 +131,13 @@ impl Kernel for Make<'_, '_> {
     }
 }
 
-/// Distances computed from the centroids, and once there are too many from tables.
+/// Exact distances: from the centroids for the first [`SINGLES`] codes, and from tables for all
+/// others.
 struct Lazy<'a, 'b>(&'a mut List<'b>);
 
 impl Exact for Lazy<'_, '_> {
     #[inline(always)]
-    fn parts(&self) -> usize {
+    fn subquantizers(&self) -> usize {
         self.0.tables.len()
     }
 
@@ -151,7 +156,7 @@ impl Exact for Lazy<'_, '_> {
 impl<'a> L2Scanner<'a> {
     pub(crate) fn new(bound: &'a BoundPq) -> Self {
         let pq = bound.codec.quantizer();
-        let tables = vec![[0.0; CENTROIDS]; pq.parts().len()];
+        let tables = vec![[0.0; CENTROIDS]; pq.subquantizers().len()];
         let (row, z) = (vec![0.0; pq.dim()], vec![0.0; pq.dim()]);
         let list = List { pq, row, z, start: 0.0, tables: tables.clone(), made: false, singles: 0 };
         Self {
@@ -166,26 +171,26 @@ impl<'a> L2Scanner<'a> {
     }
 }
 
-/// Scans a piece of the list that is set.
+/// Scans a range of the current list.
 fn scan(
     (bound, level): (&BoundPq, Level),
     query: &Query,
     list: &mut List<'_>,
     bytes: &mut ByteTables,
-    piece: &Piece<'_>,
+    scan_range: &ScanRange<'_>,
     sink: &mut Sink,
 ) {
     if let (Some(terms), Some(of_query)) = (&bound.terms, &query.terms) {
-        let (start, source) = (list.start, Some(terms.source(piece.list(), of_query)));
-        level.run(Scan { exact: Lazy(list), start, source, bytes, piece, sink });
-    } else if piece.selected_len() > SINGLES {
+        let (start, source) = (list.start, Some(terms.source(scan_range.list(), of_query)));
+        level.run(Scan { exact: Lazy(list), start, source, bytes, scan_range, sink });
+    } else if scan_range.selected_len() > SINGLES {
         level.run(Make(list));
         let tables = &list.tables;
         let exact = Sums { start: 0.0, tables };
-        level.run(Scan { exact, start: 0.0, source: Some(Whole(tables)), bytes, piece, sink });
+        level.run(Scan { exact, start: 0.0, source: Some(Whole(tables)), bytes, scan_range, sink });
     } else {
         let source: Option<Whole<'_>> = None;
-        level.run(Scan { exact: Lazy(list), start: 0.0, source, bytes, piece, sink });
+        level.run(Scan { exact: Lazy(list), start: 0.0, source, bytes, scan_range, sink });
     }
 }
 
@@ -204,25 +209,25 @@ impl InvertedListScanner for L2Scanner<'_> {
         self.list.single(code.iter().copied())
     }
 
-    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        scan((self.bound, self.level), &self.query, &mut self.list, &mut self.bytes, piece, sink);
+    fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
+        scan((self.bound, self.level), &self.query, &mut self.list, &mut self.bytes, scan_range, sink);
     }
 
     fn set_queries(&mut self, queries: Rows<'_, f32>, probes: &[&[PlannedProbe]]) {
-        assert_eq!(probes.len(), queries.len(), "a row of probes a query");
+        assert_eq!(probes.len(), queries.len(), "one row of probes for each query");
         self.block.resize_with(queries.len(), || Query::new(self.bound));
         for (slot, query) in self.block.iter_mut().zip(queries.iter()) {
             slot.set(self.bound, self.level, query, &mut self.products);
         }
     }
 
-    fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
+    fn scan_batch(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {
         for query in queries {
             let slot = &self.block[query.number];
-            self.list.set(self.bound, self.level, &slot.vector, piece.list());
+            self.list.set(self.bound, self.level, &slot.vector, scan_range.list());
             self.bytes.forget();
-            let piece = piece.clone().within(0..query.limit).masked(query.mask);
-            scan((self.bound, self.level), slot, &mut self.list, &mut self.bytes, &piece, query.sink);
+            let scan_range = scan_range.clone().within(0..query.limit).masked(query.mask);
+            scan((self.bound, self.level), slot, &mut self.list, &mut self.bytes, &scan_range, query.sink);
         }
     }
 }

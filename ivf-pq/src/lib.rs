@@ -7,11 +7,11 @@
 mod bound;
 mod codec;
 mod l2;
+mod list_tables;
 mod per_query;
 mod product;
 mod scan;
 mod tables;
-mod terms;
 #[cfg(test)]
 mod tests;
 

@@ -1,17 +1,17 @@
-//! Scanning where a query has one set of tables for all lists: for the inner product, and for L2 if
-//! codes are of the vectors themselves.
+//! Scanner with one set of tables of a query for all lists. It serves the inner product, and L2 if
+//! the codes are of the vectors themselves.
 
 use crate::bound::BoundPq;
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
 use crate::scan::{Exact, Scan};
 use crate::tables::{ByteTables, Whole};
 use ivf_core::plan::PlannedProbe;
-use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_core::{Codec, InvertedListScanner, ListNo, Metric, Rows, Sink};
 use ivf_cpu::kernels::{Distance, InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, Level, Simd};
 
-/// A start, and for each part an entry of its table.
+/// Start value of a distance, and one table for each subquantizer.
 pub(crate) struct Sums<'a> {
     pub(crate) start: f32,
     pub(crate) tables: &'a [Table],
@@ -26,7 +26,7 @@ impl Sums<'_> {
 
 impl Exact for Sums<'_> {
     #[inline(always)]
-    fn parts(&self) -> usize {
+    fn subquantizers(&self) -> usize {
         self.tables.len()
     }
 
@@ -36,8 +36,10 @@ impl Exact for Sums<'_> {
     }
 }
 
-/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` what a code stands for,
-/// a distance is a start and a sum of entries, one for each part:
+/// Scanner with one set of tables for each query.
+///
+/// With `c` the centroid of the list, `m` the mean of the quantizer and `y` the centroids that a
+/// code selects, a distance is a start value plus a sum of entries, one for each subquantizer:
 ///
 /// ```text
 /// codes of               distance             start        sum of entries
@@ -53,19 +55,20 @@ pub(crate) struct PerQueryScanner<'a> {
     block: Vec<Query>,
 }
 
-/// What is made once for a query.
+/// Data that is made once for each query.
 struct Query {
     tables: Vec<Table>,
     bytes: ByteTables,
-    /// What a distance starts from, whatever the list.
+    /// Start value of a distance, without the term that depends on the list.
     start: f32,
 }
 
-/// Makes the tables.
+/// Makes the tables of a query.
 struct MakeTables<'a, D>(D, &'a ProductQuantizer, &'a [f32], &'a mut [Table]);
 
 impl<D: Distance> Kernel for MakeTables<'_, D> {
     type Output = ();
+    const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -75,7 +78,7 @@ impl<D: Distance> Kernel for MakeTables<'_, D> {
 
 impl Query {
     fn new(bound: &BoundPq) -> Self {
-        let tables = vec![[0.0; CENTROIDS]; bound.codec.quantizer().parts().len()];
+        let tables = vec![[0.0; CENTROIDS]; bound.codec.quantizer().subquantizers().len()];
         Self { tables, bytes: ByteTables::default(), start: 0.0 }
     }
 
@@ -100,11 +103,11 @@ impl Query {
         Sums { start: coarse_distance + self.start, tables: &self.tables }
     }
 
-    fn scan(&mut self, level: Level, coarse_distance: f32, piece: &Piece<'_>, sink: &mut Sink) {
+    fn scan(&mut self, level: Level, coarse_distance: f32, scan_range: &ScanRange<'_>, sink: &mut Sink) {
         let Self { tables, bytes, start } = self;
         let exact = Sums { start: coarse_distance + *start, tables };
         let (start, source) = (f64::from(exact.start), Some(Whole(tables)));
-        level.run(Scan { exact, start, source, bytes, piece, sink });
+        level.run(Scan { exact, start, source, bytes, scan_range, sink });
     }
 }
 
@@ -115,7 +118,7 @@ impl<'a> PerQueryScanner<'a> {
     }
 }
 
-/// The coarse distance, if codes are relative to what it is the distance to.
+/// Returns the coarse distance if codes are of residuals, else 0.
 fn of_list(bound: &BoundPq, coarse_distance: f32) -> f32 {
     if bound.by_residual { coarse_distance } else { 0.0 }
 }
@@ -134,21 +137,21 @@ impl InvertedListScanner for PerQueryScanner<'_> {
         self.query.sums(self.coarse_distance).of(code.iter().copied())
     }
 
-    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        self.query.scan(self.level, self.coarse_distance, piece, sink);
+    fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
+        self.query.scan(self.level, self.coarse_distance, scan_range, sink);
     }
 
     fn set_queries(&mut self, queries: Rows<'_, f32>, probes: &[&[PlannedProbe]]) {
-        assert_eq!(probes.len(), queries.len(), "a row of probes a query");
+        assert_eq!(probes.len(), queries.len(), "one row of probes for each query");
         self.block.resize_with(queries.len(), || Query::new(self.bound));
         self.block.iter_mut().zip(queries.iter()).for_each(|(slot, query)| slot.set(self.bound, self.level, query));
     }
 
-    fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
+    fn scan_batch(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {
         for query in queries {
-            let piece = piece.clone().within(0..query.limit).masked(query.mask);
+            let scan_range = scan_range.clone().within(0..query.limit).masked(query.mask);
             let coarse_distance = of_list(self.bound, query.coarse_distance);
-            self.block[query.number].scan(self.level, coarse_distance, &piece, query.sink);
+            self.block[query.number].scan(self.level, coarse_distance, &scan_range, query.sink);
         }
     }
 }

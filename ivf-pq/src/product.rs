@@ -1,4 +1,5 @@
-//! The product quantizer: a vector is cut into parts, and each part is coded by the nearest of 256 centroids.
+//! The product quantizer: it cuts a vector into subvectors, and codes each by the nearest of 256
+//! centroids.
 
 use ivf_core::error::{PartsError, TrainError};
 use ivf_core::{AnyRows, MAX_DIM, Rows, TrainOptions, TrainReport};
@@ -7,17 +8,18 @@ use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 use ivf_cpu::{column_means, train_parts};
 use std::ops::Range;
 
-/// Centroids of each part: a code has one byte for each.
+/// Number of centroids of each subquantizer. A code has one byte for each subquantizer.
 pub const CENTROIDS: usize = 256;
 
-/// For each centroid of a part what it adds to a distance.
+/// Term that each centroid of a subquantizer adds to a distance.
 pub(crate) type Table = [f32; CENTROIDS];
 
-/// A trained product quantizer (Jégou, Douze, Schmid, "Product quantization for nearest neighbor search", PAMI 2011).
+/// Trained product quantizer (Jégou, Douze, Schmid, "Product quantization for nearest neighbor
+/// search", PAMI 2011).
 ///
 /// ```text
-/// dim 6, parts 0..2 2..4 4..6      | x0 x1 | x2 x3 | x4 x5 |
-/// the nearest of 256 centroids     |  17   |  203  |   4   |     = 3 bytes
+/// dim 6, subquantizers 0..2 2..4 4..6   | x0 x1 | x2 x3 | x4 x5 |
+/// the nearest of 256 centroids          |  17   |  203  |   4   |     = 3 bytes
 /// ```
 ///
 /// ```
@@ -33,45 +35,52 @@ pub(crate) type Table = [f32; CENTROIDS];
 /// ```
 #[derive(Clone, Debug)]
 pub struct ProductQuantizer {
-    parts: Vec<Range<usize>>,
-    /// For each part its centroids, row after row.
+    subquantizers: Vec<Range<usize>>,
+    /// Centroids of each subquantizer, row after row.
     codebooks: Vec<Vec<f32>>,
-    /// The same without the origin, to encode with, and packed, to make tables with.
+    /// The centroids of each subquantizer: relative to their mean, for encoding, and packed, for
+    /// making tables.
     made: Vec<(LaneCentroids, PackedRows)>,
-    /// What vectors are moved by before they are compared with centroids: the middle of those, so that little cancels.
+    /// Vector that is subtracted from vectors before they are compared with centroids, so that
+    /// little cancels. It is the mean of the centroids plus the quantizer's mean.
     origin: Vec<f32>,
     mean: Option<Vec<f32>>,
 }
 
-/// The parts of `dim` dimensions, `m` of them of the same length.
+/// Returns the dimensions of `m` subquantizers of the same length for vectors of `dim` dimensions.
 ///
 /// # Panics
 /// If `m` does not divide `dim`, or is zero.
 pub fn equal_parts(dim: usize, m: usize) -> Vec<Range<usize>> {
-    assert!(m > 0 && dim.is_multiple_of(m), "parts of the same length");
+    assert!(m > 0 && dim.is_multiple_of(m), "subquantizers of the same length");
     (0..m).map(|part| part * (dim / m)..(part + 1) * (dim / m)).collect()
 }
 
 impl ProductQuantizer {
-    /// Learns the codebooks of these parts, which follow one another and cover all dimensions; with `centred`, after the mean was
-    /// taken away. 25 rounds of k-means, all parts at once.
+    /// Trains the codebooks of these subquantizers, which follow one another and cover all
+    /// dimensions. With `centred`, the mean is subtracted first. Training runs 25 rounds of k-means
+    /// unless the options set another number, for all subquantizers at once.
     ///
     /// # Errors
-    /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Input`] for rows that are not finite,
-    /// [`TrainError::Unsupported`] for such large ones that their differences are not, [`TrainError::Cancelled`].
+    /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Input`] for rows that are not
+    /// finite, [`TrainError::Unsupported`] for rows so large that their differences are not finite,
+    /// [`TrainError::Cancelled`].
     ///
     /// # Panics
-    /// If the parts do not cover the dimensions, or one is empty.
+    /// If the subquantizers do not cover the dimensions, or one is empty.
     pub fn train(
         rows: Rows<'_, f32>,
-        parts: Vec<Range<usize>>,
+        subquantizers: Vec<Range<usize>>,
         centred: bool,
         options: &TrainOptions<'_>,
     ) -> Result<(Self, TrainReport), TrainError> {
         let dim = rows.dim();
-        let ends = std::iter::once(0).chain(parts.iter().map(|part| part.end));
-        let follow = parts.iter().zip(ends).all(|(part, start)| part.start == start && !part.is_empty());
-        assert!(follow && parts.last().is_some_and(|last| last.end == dim), "parts that cover all dimensions");
+        let ends = std::iter::once(0).chain(subquantizers.iter().map(|part| part.end));
+        let follow = subquantizers.iter().zip(ends).all(|(part, start)| part.start == start && !part.is_empty());
+        assert!(
+            follow && subquantizers.last().is_some_and(|last| last.end == dim),
+            "subquantizers that cover all dimensions"
+        );
         if rows.len() < CENTROIDS {
             return Err(TrainError::TooFew { needed: CENTROIDS, found: rows.len() });
         }
@@ -84,35 +93,42 @@ impl ProductQuantizer {
         } else {
             (None, rows)
         };
-        let (codebooks, report) = train_parts(rows, &parts, CENTROIDS, options)?;
-        // Only numbers near the end of what floats can be overflow here.
-        let kind = format!("PQ{}", parts.len());
-        let quantizer = Self::new(parts, codebooks, mean)
+        let (codebooks, report) = train_parts(rows, &subquantizers, CENTROIDS, options)?;
+        // Only numbers near the limits of `f32` overflow here.
+        let kind = format!("PQ{}", subquantizers.len());
+        let quantizer = Self::new(subquantizers, codebooks, mean)
             .map_err(|error| TrainError::Unsupported { kind, what: error.to_string() })?;
         Ok((quantizer, report))
     }
 
-    /// The quantizer of these codebooks: for each part 256 centroids, row after row.
+    /// Creates a quantizer from codebooks: 256 centroids for each subquantizer, row after row.
     ///
     /// # Errors
-    /// [`PartsError::Mismatch`] if parts do not follow one another, a codebook or the mean has
-    /// another length, a number is not finite, or there are more than [`MAX_DIM`] dimensions.
-    pub fn new(parts: Vec<Range<usize>>, codebooks: Vec<Vec<f32>>, mean: Option<Vec<f32>>) -> Result<Self, PartsError> {
+    /// [`PartsError::Mismatch`] if the subquantizers do not follow one another, a codebook or the
+    /// mean has the wrong length, a number is not finite, or there are more than [`MAX_DIM`]
+    /// dimensions.
+    pub fn new(
+        subquantizers: Vec<Range<usize>>,
+        codebooks: Vec<Vec<f32>>,
+        mean: Option<Vec<f32>>,
+    ) -> Result<Self, PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
-        let dim = parts.last().map_or(0, |last| last.end);
-        let mut ends = std::iter::once(0).chain(parts.iter().map(|part| part.end));
-        if parts.is_empty() || parts.iter().any(|part| part.is_empty() || ends.next() != Some(part.start)) {
-            return fault("parts that do not follow one another".to_owned());
+        let dim = subquantizers.last().map_or(0, |last| last.end);
+        let mut ends = std::iter::once(0).chain(subquantizers.iter().map(|part| part.end));
+        if subquantizers.is_empty()
+            || subquantizers.iter().any(|part| part.is_empty() || ends.next() != Some(part.start))
+        {
+            return fault("subquantizers that do not follow one another".to_owned());
         }
         if dim > MAX_DIM {
-            return fault(format!("{dim} dimensions: at most {MAX_DIM} are possible"));
+            return fault(format!("{dim} dimensions: at most {MAX_DIM} are supported"));
         }
-        if codebooks.len() != parts.len() {
-            return fault(format!("{} codebooks for {} parts", codebooks.len(), parts.len()));
+        if codebooks.len() != subquantizers.len() {
+            return fault(format!("{} codebooks for {} subquantizers", codebooks.len(), subquantizers.len()));
         }
-        for (part, book) in parts.iter().zip(&codebooks) {
+        for (part, book) in subquantizers.iter().zip(&codebooks) {
             if book.len() != CENTROIDS * part.len() {
-                return fault(format!("a codebook of {} numbers for a part of {} dimensions", book.len(), part.len()));
+                return fault(format!("a codebook of {} numbers for {} dimensions", book.len(), part.len()));
             }
         }
         if let Some(mean) = mean.as_ref().filter(|mean| mean.len() != dim) {
@@ -130,68 +146,69 @@ impl ProductQuantizer {
             origin.extend(middle);
             (LaneCentroids::new(moved, part.len()), packed)
         };
-        let made = parts.iter().zip(&codebooks).map(pair).collect();
+        let made = subquantizers.iter().zip(&codebooks).map(pair).collect();
         if let Some(mean) = &mean {
             origin.iter_mut().zip(mean).for_each(|(origin, mean)| *origin += mean);
         }
-        Ok(Self { parts, codebooks, made, origin, mean })
+        Ok(Self { subquantizers, codebooks, made, origin, mean })
     }
 
-    /// Dimension of the vectors.
+    /// Returns the dimension of the vectors.
     pub fn dim(&self) -> usize {
-        self.parts.last().expect("at least one part").end
+        self.subquantizers.last().expect("at least one subquantizer").end
     }
 
-    /// The dimensions of each part. A code has a byte for each.
-    pub fn parts(&self) -> &[Range<usize>] {
-        &self.parts
+    /// Returns the dimensions of each subquantizer. A code has one byte for each subquantizer.
+    pub fn subquantizers(&self) -> &[Range<usize>] {
+        &self.subquantizers
     }
 
-    /// The 256 centroids of part `m`, row after row.
+    /// Returns the 256 centroids of subquantizer `m`, row after row.
     ///
     /// # Panics
-    /// If there is no such part.
+    /// If there is no such subquantizer.
     pub fn codebook(&self, m: usize) -> Rows<'_, f32> {
-        Rows::new(&self.codebooks[m], self.parts[m].len()).expect("256 rows")
+        Rows::new(&self.codebooks[m], self.subquantizers[m].len()).expect("256 rows")
     }
 
-    /// The dimensions of part `m`, and one of its centroids.
+    /// Returns the dimensions of subquantizer `m`, and one of its centroids.
     #[inline(always)]
     pub(crate) fn centroid(&self, m: usize, number: u8) -> (Range<usize>, &[f32]) {
-        let part = self.parts[m].clone();
+        let part = self.subquantizers[m].clone();
         let centroid = &self.codebooks[m][usize::from(number) * part.len()..][..part.len()];
         (part, centroid)
     }
 
-    /// What is taken away from a vector before it is cut, if anything.
+    /// Returns the mean that is subtracted from a vector before it is cut, if there is one.
     pub fn mean(&self) -> Option<&[f32]> {
         self.mean.as_deref()
     }
 
-    /// Bytes of memory.
+    /// Returns the memory in bytes.
     pub fn memory(&self) -> usize {
-        // The centroids three times: as they are, moved and with their norms, and packed.
+        // The centroids three times: as they are, relative to their mean with the norms, and
+        // packed.
         let made = self.made.iter().map(|(lanes, packed)| 2 * size_of_val(lanes.rows()) + packed.memory());
         let moves = self.origin.capacity() + self.mean.as_ref().map_or(0, Vec::capacity);
-        made.sum::<usize>() + (self.parts.len() * CENTROIDS + moves) * size_of::<f32>()
+        made.sum::<usize>() + (self.subquantizers.len() * CENTROIDS + moves) * size_of::<f32>()
     }
 
-    /// Codes vectors: a byte a part and row, row after row.
+    /// Encodes vectors: writes one byte for each row and subquantizer, row after row.
     ///
     /// # Panics
-    /// If the dimension is another one, or `codes` is not as long as the codes.
+    /// If the dimension of the rows or the length of `codes` is wrong.
     pub fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
-        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * self.parts.len()), "a code a vector");
+        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * self.subquantizers.len()), "wrong lengths");
         Level::get().run(Encode { pq: self, rows, codes });
     }
 
-    /// The vector that a code stands for.
+    /// Decodes a code into `vector`.
     ///
     /// # Panics
-    /// If a length is another one.
+    /// If the length of `code` or of `vector` is wrong.
     pub fn decode(&self, code: &[u8], vector: &mut [f32]) {
-        assert_eq!((code.len(), vector.len()), (self.parts.len(), self.dim()), "a place a dimension");
-        for ((m, part), &number) in self.parts.iter().enumerate().zip(code) {
+        assert_eq!((code.len(), vector.len()), (self.subquantizers.len(), self.dim()), "wrong lengths");
+        for ((m, part), &number) in self.subquantizers.iter().enumerate().zip(code) {
             vector[part.clone()].copy_from_slice(self.codebook(m).row(number.into()));
         }
         if let Some(mean) = &self.mean {
@@ -199,10 +216,11 @@ impl ProductQuantizer {
         }
     }
 
-    /// For each part the distances between the query's part and its centroids. (The mean is the caller's matter.)
+    /// Computes for each subquantizer the distances between the query's subvector and the
+    /// centroids. (The caller must account for the mean.)
     #[inline(always)]
     pub(crate) fn distances<S: Simd, D: Distance>(&self, simd: S, distance: D, query: &[f32], tables: &mut [Table]) {
-        for ((part, (_, packed)), table) in self.parts.iter().zip(&self.made).zip(tables) {
+        for ((part, (_, packed)), table) in self.subquantizers.iter().zip(&self.made).zip(tables) {
             let query = &query[part.clone()];
             let lanes = table.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0;
             for (block, [low, high]) in packed.columns().chunks_exact(query.len()).zip(lanes) {
@@ -226,7 +244,7 @@ impl Kernel for Encode<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { pq, rows, codes } = self;
-        let (dim, size) = (pq.dim(), pq.parts.len());
+        let (dim, size) = (pq.dim(), pq.subquantizers.len());
         let mut block = vec![[0.0; BLOCK]; dim];
         let (mut numbers, mut values) = ([0; BLOCK], [0.0; BLOCK]);
         for (chunk, codes) in rows.as_slice().chunks(BLOCK * dim).zip(codes.chunks_mut(BLOCK * size)) {
@@ -234,7 +252,7 @@ impl Kernel for Encode<'_> {
                 let moved = row.iter().zip(&pq.origin).map(|(x, origin)| x - origin);
                 block.iter_mut().zip(moved).for_each(|(column, x)| column[lane] = x);
             }
-            for (m, (part, (centroids, _))) in pq.parts.iter().zip(&pq.made).enumerate() {
+            for (m, (part, (centroids, _))) in pq.subquantizers.iter().zip(&pq.made).enumerate() {
                 centroids.nearest(simd, &block[part.clone()], &mut numbers, &mut values);
                 for (code, number) in codes.chunks_exact_mut(size).zip(numbers) {
                     code[m] = number as u8;

@@ -1,44 +1,46 @@
-//! The scan of a list of codes: bytes first, 64 codes at a time, and exact distances for what is left.
+//! Scan of a list of codes: a first pass in bytes, 64 codes at a time, then exact distances for the
+//! codes that it leaves.
 
-use crate::tables::{ByteTables, Near, Source};
+use crate::tables::{ByteTables, Source, SumLimit};
 use ivf_core::Sink;
-use ivf_core::scanner::Piece;
+use ivf_core::scanner::ScanRange;
 use ivf_cpu::simd::{Kernel, Simd};
 use std::ops::Range;
 
-/// Codes in a block.
+/// Number of codes in a block.
 pub(crate) const BLOCK: usize = 64;
 
-/// A filter that leaves at most so many codes of a list leaves too few for a first pass.
+/// Maximum number of codes that a filter may leave of a list for the scan to omit the first pass.
 const FEW: usize = 8;
 
-/// Distances of codes.
+/// Exact distances of codes.
 pub(crate) trait Exact {
-    /// Parts of a code.
-    fn parts(&self) -> usize;
+    /// Returns the number of subquantizers.
+    fn subquantizers(&self) -> usize;
 
-    /// The distance of a code: a fold over its parts, in order.
+    /// Returns the distance of a code: a fold over its subquantizers, in order.
     fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u8>) -> f32;
 }
 
-/// One query against a piece of a list.
+/// Scan of a range of a list for one query.
 ///
 /// ```text
-/// a block of 64 codes, 3 parts:  | first bytes of all 64 | second bytes | third bytes |
+/// a block of 64 codes, 3 subquantizers:  | first bytes of all 64 | second bytes | third bytes |
 /// ```
 ///
-/// A lookup of 64 codes at once is a permutation of the table's bytes in registers; the sums of 64 codes are compared with the
-/// sink's threshold, and only for those that may be near the exact distance is computed, one after the other: what comes out is what
-/// exact distances give for every code.
+/// A lookup of 64 codes at once is a permutation of the table's bytes in registers. The sums of 64
+/// codes are compared with the sink's threshold. Exact distances are computed only for codes that
+/// may be near, one after the other. The hits are the same as with exact distances for every code.
 pub(crate) struct Scan<'a, 's, F, E> {
     pub(crate) exact: E,
-    /// What all codes have in their distances, for the first pass.
+    /// Term that the distances of all codes have in common, for the first pass.
     pub(crate) start: f64,
-    /// The first pass; without one, or where the instruction set has none, all distances are exact ones.
+    /// Source of the first pass. Without it, or if the instruction set has no lookups, all
+    /// distances are computed exactly.
     pub(crate) source: Option<F>,
-    /// What is made of the source, or bytes that have been told to forget.
+    /// Bytes made from `source`, or bytes for which [`ByteTables::forget`] was called.
     pub(crate) bytes: &'a mut ByteTables,
-    pub(crate) piece: &'a Piece<'a>,
+    pub(crate) scan_range: &'a ScanRange<'a>,
     pub(crate) sink: &'s mut Sink,
 }
 
@@ -47,21 +49,21 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let columns = bytemuck::cast_slice::<u8, [u8; BLOCK]>(self.piece.segment().plane(0));
-        let mut left = self.piece.blocks();
-        if !self.piece.is_masked() {
+        let columns = bytemuck::cast_slice::<u8, [u8; BLOCK]>(self.scan_range.segment().plane(0));
+        let mut left = self.scan_range.blocks();
+        if !self.scan_range.is_masked() {
             return self.run_of_blocks(simd, columns, left);
         }
-        if self.piece.selected_len() <= FEW {
+        if self.scan_range.selected_len() <= FEW {
             for block in left {
-                let selected = self.piece.selected(block * BLOCK, BLOCK);
+                let selected = self.scan_range.selected(block * BLOCK, BLOCK);
                 self.exact_distances(simd, columns, block, selected);
             }
             return;
         }
-        // Runs of blocks of which something is wanted: what a filter leaves out costs nothing.
-        let piece = self.piece;
-        let wanted = |block: usize| piece.selected(block * BLOCK, BLOCK) != 0;
+        // Scans runs of blocks with selected codes: blocks that the filter leaves out cost nothing.
+        let scan_range = self.scan_range;
+        let wanted = |block: usize| scan_range.selected(block * BLOCK, BLOCK) != 0;
         while let Some(first) = left.find(|&block| wanted(block)) {
             let end = left.find(|&block| !wanted(block)).unwrap_or(left.end);
             self.run_of_blocks(simd, columns, first..end);
@@ -70,11 +72,11 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
 }
 
 impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
-    /// Blocks one after the other.
+    /// Scans blocks one after the other.
     #[inline(always)]
     fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut left: Range<usize>) {
         while !left.is_empty() {
-            // The fewer are looked at before there is a threshold, the better.
+            // The fewer codes are scanned before there is a threshold, the better.
             let together = if self.sink.threshold() < f32::MAX { left.len() } else { 1 };
             left.start += match together {
                 8.. => self.blocks::<S, 8>(simd, columns, left.start),
@@ -89,39 +91,41 @@ impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
         }
     }
 
-    /// Blocks `first..first + B`. Gives `B`.
+    /// Scans blocks `first..first + B`. Returns `B`.
     #[inline(always)]
     fn blocks<S: Simd, const B: usize>(&mut self, simd: S, columns: &[[u8; BLOCK]], first: usize) -> usize {
-        let parts = self.exact.parts();
-        let blocks: [&[[u8; BLOCK]]; B] = std::array::from_fn(|b| &columns[(first + b) * parts..][..parts]);
+        let subquantizers = self.exact.subquantizers();
+        let blocks: [&[[u8; BLOCK]]; B] =
+            std::array::from_fn(|b| &columns[(first + b) * subquantizers..][..subquantizers]);
         let near = match self.source {
-            Some(source) if S::HAS_LOOKUP => self.bytes.near(source, parts, self.start, self.sink.threshold()),
-            _ => Near::All,
+            Some(source) if S::HAS_LOOKUP => self.bytes.near(source, subquantizers, self.start, self.sink.threshold()),
+            _ => SumLimit::All,
         };
         let near = match near {
-            Near::All => [u64::MAX; B],
-            Near::AtMost(limit) => simd.lookups_at_most(&self.bytes.bytes, blocks, limit),
-            Near::None => return B,
+            SumLimit::All => [u64::MAX; B],
+            SumLimit::AtMost(limit) => simd.lookups_at_most(&self.bytes.bytes, blocks, limit),
+            SumLimit::None => return B,
         };
         for (b, near) in near.into_iter().enumerate() {
             let block = first + b;
-            let selected = if near == 0 { 0 } else { near & self.piece.selected(block * BLOCK, BLOCK) };
+            let selected = if near == 0 { 0 } else { near & self.scan_range.selected(block * BLOCK, BLOCK) };
             self.exact_distances(simd, columns, block, selected);
         }
         B
     }
 
-    /// The distances of some codes of a block, a bit each.
+    /// Computes the exact distances of the codes of a block whose bits are set in `left`. Pushes
+    /// the near ones to the sink.
     #[inline(always)]
     fn exact_distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], block: usize, mut left: u64) {
-        let parts = self.exact.parts();
-        let block_columns = &columns[block * parts..][..parts];
+        let subquantizers = self.exact.subquantizers();
+        let block_columns = &columns[block * subquantizers..][..subquantizers];
         while left != 0 {
             let lane = left.trailing_zeros() as usize;
             left &= left - 1;
             let distance = self.exact.distance(simd, block_columns.iter().map(|column| column[lane]));
             if distance <= self.sink.threshold() {
-                self.sink.push(self.piece.neighbor(block * BLOCK + lane, distance));
+                self.sink.push(self.scan_range.neighbor(block * BLOCK + lane, distance));
             }
         }
     }

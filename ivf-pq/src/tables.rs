@@ -1,58 +1,60 @@
-//! Tables of bytes for a first pass: sums of them are never above what the whole tables' sums come to.
+//! Tables of bytes for a first pass. Their sums are never above the sums of the whole tables.
 
 use crate::product::{CENTROIDS, Table};
 use ivf_cpu::simd::LANES;
 
-/// A table in bytes.
+/// Table quantised to bytes.
 pub(crate) type Bytes = [u8; CENTROIDS];
 
-/// Sums of so many bytes fit 16 bits.
+/// Maximum number of bytes whose sum fits 16 bits.
 pub(crate) const MOST_PARTS: usize = 257;
 
-/// More than a byte can be too high by, in steps: the roundings of one multiplication and three additions.
+/// Upper bound of the rounding error of one quantised table entry, in quantisation steps: the
+/// roundings of one multiplication and three additions.
 const ROUNDING: f64 = 1e-3;
 
-/// Where the bytes of a first pass come from.
+/// Source of the bytes of a first pass.
 pub(crate) trait Source: Copy {
-    /// How far the entries go.
+    /// Returns the range of the entries.
     fn ends(self) -> Ends;
 
-    /// Writes for each part `(entry - least) / step`, rounded down, at most 255. Gives the step, which need not be the one asked for.
+    /// Writes `(entry - least) / step` for each subquantizer, rounded down and at most 255. Returns
+    /// the step, which may differ from the requested one.
     fn fill(self, step: f64, bytes: &mut [Bytes]) -> f64;
 }
 
-/// Of all tables together.
+/// Range of the entries of all tables together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ends {
-    /// The sum of the least entries.
+    /// Sum of the least entries.
     pub(crate) low: f64,
-    /// At least what a sum of entries can come to, whatever their signs; not finite if it can overflow. (NaN entries count for nothing:
-    /// a distance that has one is no hit.)
+    /// Upper bound of the size of a sum of entries, whatever their signs. It is not finite if the
+    /// sum can overflow. (NaN entries are ignored: a distance that has one is no hit.)
     pub(crate) size: f64,
-    /// By how much a sum in `f32` can be below the true one.
+    /// Upper bound of the amount by which a sum in `f32` can be below the true one.
     pub(crate) slack: f64,
-    /// How far the widest goes; 0 if the step is not to be chosen.
+    /// Width of the range of the widest table; 0 if the source sets the step itself.
     pub(crate) width: f64,
 }
 
-/// Which codes need the whole tables.
+/// Codes that need the whole tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Near {
-    /// All: bytes say nothing.
+pub(crate) enum SumLimit {
+    /// All codes: the bytes exclude none.
     All,
-    /// Those whose bytes come to at most so much.
+    /// Codes whose bytes add up to at most this.
     AtMost(u16),
-    /// None.
+    /// No codes.
     None,
 }
 
-/// The bytes of a first pass, and what they bound.
+/// Bytes of a first pass, with the numbers that their bound needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ByteTables {
     pub(crate) bytes: Vec<Bytes>,
     ends: Ends,
     step: f64,
-    /// What the step was chosen for.
+    /// Distance above the least entry that the bytes cover with the current step.
     reach: f64,
     state: State,
 }
@@ -61,57 +63,59 @@ pub(crate) struct ByteTables {
 enum State {
     #[default]
     Unknown,
-    /// There are none: too many tables, or numbers that are not finite.
+    /// No bytes are possible: too many tables, or numbers that are not finite.
     Impossible,
-    /// The ends are known.
+    /// The range of the entries is known.
     Measured,
     Made,
 }
 
 impl ByteTables {
-    /// Tells them that the tables have changed.
+    /// Discards the bytes, because the tables have changed.
     pub(crate) fn forget(&mut self) {
         self.state = State::Unknown;
     }
 
-    /// What can come to at most `threshold` from `start` on. The bytes are made when they are needed, and anew where the threshold
-    /// has come so close that finer ones rule out more.
+    /// Returns which codes can have a distance of at most `threshold`, where `start` is added to
+    /// the sums. The bytes are made when they are needed. They are made again when the threshold
+    /// has become so close that finer steps exclude more codes.
     #[inline(always)]
-    pub(crate) fn near(&mut self, source: impl Source, parts: usize, start: f64, threshold: f32) -> Near {
+    pub(crate) fn near(&mut self, source: impl Source, subquantizers: usize, start: f64, threshold: f32) -> SumLimit {
         if self.state == State::Unknown {
             self.ends = source.ends();
             let finite = (self.ends.low + self.ends.size + self.ends.slack + self.ends.width).is_finite();
-            self.state = if finite && parts <= MOST_PARTS { State::Measured } else { State::Impossible };
+            self.state = if finite && subquantizers <= MOST_PARTS { State::Measured } else { State::Impossible };
         }
         let Ends { low, size, slack, width } = self.ends;
-        // Where a sum could overflow on its way, a bound says nothing.
+        // If a sum can overflow on its way, the bound means nothing.
         let fits = size + start.abs() < f64::from(f32::MAX) / 2.0;
         if self.state == State::Impossible || threshold == f32::INFINITY || !fits {
-            return Near::All;
+            return SumLimit::All;
         }
-        let slack = slack + start.abs() * rounding(parts);
+        let slack = slack + start.abs() * rounding(subquantizers);
         let above = f64::from(threshold) - start - low + slack;
         if above < 0.0 {
-            return Near::None;
+            return SumLimit::None;
         }
-        // Entries beyond the reach rule a code out whatever the others are: they may all be 255.
+        // An entry beyond the reach excludes a code on its own, so all such entries may be 255.
         let reach = above.clamp(width / 16.0, width);
         if self.state == State::Measured || reach < self.reach / 2.0 {
-            self.bytes.resize(parts, [0; CENTROIDS]);
+            self.bytes.resize(subquantizers, [0; CENTROIDS]);
             self.step = source.fill((reach / 255.0).max(1e-30), &mut self.bytes);
             (self.reach, self.state) = (reach, State::Made);
         }
-        let steps = above / self.step + ROUNDING * parts as f64;
-        Near::AtMost(steps.min(f64::from(u16::MAX)) as u16)
+        let steps = above / self.step + ROUNDING * subquantizers as f64;
+        SumLimit::AtMost(steps.min(f64::from(u16::MAX)) as u16)
     }
 }
 
-/// More than a sum of so many numbers in `f32` is off by, as a share of their sizes.
+/// Returns an upper bound of the rounding error of a sum of `numbers` numbers in `f32`, relative to
+/// the sum of their absolute values.
 pub(crate) fn rounding(numbers: usize) -> f64 {
     (numbers + 4) as f64 * f64::from(f32::EPSILON)
 }
 
-/// Tables of floats.
+/// Tables of floats, as a source of bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Whole<'a>(pub(crate) &'a [Table]);
 
@@ -138,18 +142,19 @@ impl Source for Whole<'_> {
     }
 }
 
-/// Writes `(factor * entry - low) / step`, rounded down, from 0 to `most`.
+/// Writes `(factor * entry - low) / step`, rounded down and clamped to `0..=most`.
 #[inline(always)]
 pub(crate) fn round_down(table: &Table, factor: f32, low: f32, step: f64, most: u8, bytes: &mut Bytes) {
     let (scale, most) = ((1.0 / step) as f32, f32::from(most));
     for i in 0..CENTROIDS {
-        // Rounded to the nearest of what is half a step less, by way of a number whose last place is 1.
+        // Subtracts half a step and rounds to nearest. The rounding adds a number (2^23) whose last
+        // place is 1.
         let steps = ((factor * table[i] - low) * scale - 0.5).clamp(0.0, most);
         bytes[i] = (steps + 8_388_608.0).to_bits() as u8;
     }
 }
 
-/// The least and the greatest entry.
+/// Returns the least and the greatest entry.
 #[inline(always)]
 pub(crate) fn least_and_most(table: &Table) -> (f32, f32) {
     let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
@@ -159,7 +164,7 @@ pub(crate) fn least_and_most(table: &Table) -> (f32, f32) {
             high[i] = if lanes[i] > high[i] { lanes[i] } else { high[i] };
         }
     }
-    // Halves onto halves.
+    // Combines halves of the lanes until one lane is left.
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {

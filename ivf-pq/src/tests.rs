@@ -1,26 +1,27 @@
-//! Scans against exact distances, over tables and codebooks that are random, flat, steep, huge and broken.
+//! Compares scans with exact distances, over tables and codebooks that are random, flat, steep,
+//! huge and broken.
 
 mod binding;
 mod parts;
 
+use crate::list_tables::{ListTables, SetQuery};
 use crate::per_query::Sums;
 use crate::product::{CENTROIDS, Table};
 use crate::scan::{BLOCK, Scan};
-use crate::tables::{ByteTables, Near, Source, Whole};
-use crate::terms::{SetQuery, Terms};
+use crate::tables::{ByteTables, Source, SumLimit, Whole};
 use crate::{PqCodec, PqSpec, ProductQuantizer, equal_parts};
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::TrainError;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
-use ivf_core::scanner::Piece;
+use ivf_core::scanner::ScanRange;
 use ivf_core::{
     Binding, Centroids, CodeLayout, Codec, CodecSpec, Id, Ids, ListNo, Metric, Rows, Settings, Sink, TrainOptions,
 };
 use ivf_cpu::simd::Level;
 use std::sync::Arc;
 
-/// Numbers that look random, the same on every run.
+/// Pseudorandom numbers, the same on every run.
 struct Noise(u64);
 
 impl Noise {
@@ -34,17 +35,17 @@ impl Noise {
     }
 }
 
-/// So many kinds.
+/// Number of kinds of tables.
 const KINDS: usize = 11;
 
-/// Every kind of table that has a trap of its own.
-fn tables(parts: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
-    (0..parts)
+/// Returns tables of one kind. Each kind covers a special case.
+fn tables(subquantizers: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
+    (0..subquantizers)
         .map(|m| {
             std::array::from_fn(|i| match kind {
                 0 => noise.float(),
                 1 => 0.25,
-                // One part decides, the others hardly differ.
+                // One subquantizer decides, and the others hardly differ.
                 2 if m == 0 => noise.float() * 1e6,
                 2 => noise.float() * 1e-6,
                 3 => noise.float() * 1e37,
@@ -54,7 +55,7 @@ fn tables(parts: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
                 6 => (i % 3) as f32,
                 7 if i % 50 == 0 => [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][i / 50 % 3],
                 7 => noise.float(),
-                // Sums that overflow on their way and would come back.
+                // Sums that overflow on their way, although their final values are finite.
                 9 => [-3e38, -3e38, 3.3e38, 3.3e38][m % 4],
                 // Steps of exactly a byte.
                 8 => i as f32,
@@ -64,10 +65,11 @@ fn tables(parts: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
         .collect()
 }
 
-/// The lengths of lists: none, less and more than a block, than eight, and than what is scanned without tables.
+/// Lengths of lists: less and more than a block, than eight blocks, and than the number of codes
+/// that are scanned without tables.
 const LENGTHS: [usize; 9] = [1, 24, 25, 63, 64, 65, 200, 577, 1100];
 
-/// A list of codes, one piece.
+/// List of codes in one range.
 struct List {
     layout: CodeLayout,
     codes: Vec<u8>,
@@ -76,11 +78,11 @@ struct List {
 }
 
 impl List {
-    fn new(parts: usize, len: usize, noise: &mut Noise) -> Self {
-        let layout = CodeLayout::interleaved(1, parts, BLOCK);
-        let codes: Vec<u8> = (0..len * parts).map(|_| noise.next() as u8).collect();
+    fn new(subquantizers: usize, len: usize, noise: &mut Noise) -> Self {
+        let layout = CodeLayout::interleaved(1, subquantizers, BLOCK);
+        let codes: Vec<u8> = (0..len * subquantizers).map(|_| noise.next() as u8).collect();
         let mut plane = AlignedBytes::zeroed(layout.plane_bytes(0, len));
-        for (slot, code) in codes.chunks_exact(parts).enumerate() {
+        for (slot, code) in codes.chunks_exact(subquantizers).enumerate() {
             layout.put(&mut [&mut plane], slot, code);
         }
         Self { layout, codes, plane, len }
@@ -97,7 +99,7 @@ impl List {
     }
 }
 
-/// Sinks that keep few, many, all within a distance.
+/// Returns sinks that keep few codes, many codes, and all codes within a distance.
 fn sinks(distances: &[f32]) -> Vec<Sink> {
     let mut sorted: Vec<f32> = distances.iter().copied().filter(|distance| distance.is_finite()).collect();
     sorted.sort_by(f32::total_cmp);
@@ -113,44 +115,45 @@ fn ranges_of(sorted: &[f32], ranks: &[usize]) -> Vec<Sink> {
 #[test]
 fn the_scan_finds_what_the_whole_tables_find() {
     let mut noise = Noise(7);
-    for parts in [1, 2, 3, 8, 16, 20, 25, 64, 257, 300] {
+    for subquantizers in [1, 2, 3, 8, 16, 20, 25, 64, 257, 300] {
         for (at, len) in LENGTHS.into_iter().enumerate() {
-            let list = List::new(parts, len, &mut noise);
+            let list = List::new(subquantizers, len, &mut noise);
             let entries = list.entries();
             let mask = Mask::from_fn(len, |slot| slot % 7 != 3);
-            // Every kind with every length, over all numbers of parts.
-            for kind in (0..KINDS).filter(|kind| len < 300 || (kind + at + parts).is_multiple_of(3)) {
-                let tables = tables(parts, kind, &mut noise);
+            // Each kind occurs with each length, over all numbers of subquantizers.
+            for kind in (0..KINDS).filter(|kind| len < 300 || (kind + at + subquantizers).is_multiple_of(3)) {
+                let tables = tables(subquantizers, kind, &mut noise);
                 for level in Level::available() {
-                    // The bytes of a query serve all its lists, whatever their starts.
+                    // The bytes of a query serve all its lists, whatever their start values are.
                     let mut bytes = ByteTables::default();
                     for (start, mask) in [(0.0, None), (-3.5, Some(&mask)), (1e6, None), (-1e3, None)] {
-                        let piece = Piece::of_list(ListNo(0), &entries, &list.layout, 0..len).next().unwrap();
-                        let piece = piece.masked(mask);
+                        let scan_range = ScanRange::of_list(ListNo(0), &entries, &list.layout, 0..len).next().unwrap();
+                        let scan_range = scan_range.masked(mask);
                         let sums = Sums { start, tables: &tables };
                         let distances: Vec<f32> =
-                            piece.slots().map(|slot| sums.of(list.code(slot).iter().copied())).collect();
+                            scan_range.slots().map(|slot| sums.of(list.code(slot).iter().copied())).collect();
                         for sink in sinks(&distances) {
                             let mut expected = sink.fork();
-                            for (slot, &distance) in piece.slots().zip(&distances) {
-                                expected.push(piece.neighbor(slot, distance));
+                            for (slot, &distance) in scan_range.slots().zip(&distances) {
+                                expected.push(scan_range.neighbor(slot, distance));
                             }
                             let expected = expected.into_sorted();
                             let mut scan = |sink: &mut Sink| {
                                 let (exact, source) = (Sums { start, tables: &tables }, Some(Whole(&tables)));
                                 let (start, bytes) = (f64::from(start), &mut bytes);
-                                level.run(Scan { exact, start, source, bytes, piece: &piece, sink });
+                                level.run(Scan { exact, start, source, bytes, scan_range: &scan_range, sink });
                             };
                             let mut found = sink.fork();
                             scan(&mut found);
-                            // The second time, the threshold is there from the first code on.
+                            // In the second scan, the sink has its threshold from the first code
+                            // on.
                             let mut again = found.fork();
                             scan(&mut again);
                             for found in [found, again] {
                                 let found = found.into_sorted();
                                 assert_eq!(
                                     found, expected,
-                                    "{level}, {parts} parts, {len} codes, tables {kind}, from {start}"
+                                    "{level}, {subquantizers} subquantizers, {len} codes, tables {kind}, from {start}"
                                 );
                             }
                         }
@@ -161,20 +164,27 @@ fn the_scan_finds_what_the_whole_tables_find() {
     }
 }
 
-/// Asserts that a first pass leaves every code whose distance is at most the threshold, for many thresholds. (No instructions
-/// needed: this is what those of any machine rely on.)
-fn assert_keeps(source: impl Source, parts: usize, start: f64, found: &[(&[u8], f32)], context: impl Fn() -> String) {
+/// Asserts that a first pass keeps every code whose distance is at most the threshold, for many
+/// thresholds. (It needs no special instructions. The scans of all instruction sets rely on this
+/// property.)
+fn assert_keeps(
+    source: impl Source,
+    subquantizers: usize,
+    start: f64,
+    found: &[(&[u8], f32)],
+    context: impl Fn() -> String,
+) {
     let mut bytes = ByteTables::default();
     let mut thresholds: Vec<f32> = found.iter().map(|&(_, distance)| distance).filter(|t| !t.is_nan()).collect();
     thresholds.sort_by(|a, b| b.total_cmp(a));
     for threshold in thresholds.into_iter().step_by(3) {
-        let near = bytes.near(source, parts, start, threshold);
+        let near = bytes.near(source, subquantizers, start, threshold);
         for &(code, distance) in found {
             let sum = || code.iter().zip(&bytes.bytes).map(|(&c, table)| u32::from(table[usize::from(c)])).sum::<u32>();
             let kept = match near {
-                Near::All => true,
-                Near::AtMost(limit) => sum() <= u32::from(limit),
-                Near::None => false,
+                SumLimit::All => true,
+                SumLimit::AtMost(limit) => sum() <= u32::from(limit),
+                SumLimit::None => false,
             };
             assert!(
                 kept || distance > threshold || distance.is_nan(),
@@ -188,22 +198,22 @@ fn assert_keeps(source: impl Source, parts: usize, start: f64, found: &[(&[u8], 
 #[test]
 fn a_first_pass_over_any_tables_keeps_what_is_near() {
     let mut noise = Noise(11);
-    for parts in [1, 2, 5, 16, 64, 257] {
+    for subquantizers in [1, 2, 5, 16, 64, 257] {
         for kind in 0..KINDS {
-            let list = List::new(parts, 120, &mut noise);
-            let tables = tables(parts, kind, &mut noise);
+            let list = List::new(subquantizers, 120, &mut noise);
+            let tables = tables(subquantizers, kind, &mut noise);
             for start in [0.0, 1e4, -1e-3] {
                 let sums = Sums { start, tables: &tables };
                 let found: Vec<_> =
                     (0..list.len).map(|slot| (list.code(slot), sums.of(list.code(slot).iter().copied()))).collect();
-                let context = || format!("{parts} parts, tables {kind}, from {start}");
-                assert_keeps(Whole(&tables), parts, start.into(), &found, context);
+                let context = || format!("{subquantizers} subquantizers, tables {kind}, from {start}");
+                assert_keeps(Whole(&tables), subquantizers, start.into(), &found, context);
             }
         }
     }
 }
 
-/// Centroids of so many dimensions, row after row.
+/// Centroids, row after row, and their dimension.
 #[derive(Clone, Debug)]
 struct Fixed(Vec<f32>, usize);
 
@@ -227,8 +237,8 @@ impl Centroids for Fixed {
     }
 }
 
-/// Codebooks, centroids of lists and queries that have traps of their own: `(codebooks, centroids, queries)` as a function of a
-/// random number each.
+/// Returns the functions that make codebooks, centroids of lists, and queries from one random
+/// number each. Each kind covers a special case.
 fn scales(kind: usize) -> [fn(f32, usize) -> f32; 3] {
     match kind {
         0 => [|x, _| x, |x, _| x, |x, _| x],
@@ -236,7 +246,7 @@ fn scales(kind: usize) -> [fn(f32, usize) -> f32; 3] {
         1 => [|x, _| x, |x, _| x + 1e3, |x, _| x + 1e3],
         // One list far away from all others.
         2 => [|x, _| x, |x, list| if list == 1 { 1e6 } else { x }, |x, _| x],
-        // Codes that hardly differ; and codes that are all that differs.
+        // Codes that hardly differ; then lists that do not differ at all.
         3 => [|x, _| x * 1e-6, |x, _| x, |x, _| x],
         4 => [|x, _| x, |_, _| 0.0, |x, _| x],
         // Queries far away.
@@ -253,7 +263,7 @@ fn scales(kind: usize) -> [fn(f32, usize) -> f32; 3] {
 #[test]
 fn l2_scans_find_what_each_distance_says() {
     let mut noise = Noise(5);
-    for (kind, parts, nlist) in (0..11).flat_map(|kind| {
+    for (kind, subquantizers, nlist) in (0..11).flat_map(|kind| {
         [
             (kind, equal_parts(12, 3), 5),
             (kind, vec![0..1, 1..7, 7..33], 2),
@@ -263,15 +273,15 @@ fn l2_scans_find_what_each_distance_says() {
         ]
     }) {
         let [of_codebook, of_list, of_query] = scales(kind);
-        let dim = parts.last().unwrap().end;
-        let codebooks: Vec<Vec<f32>> = parts
+        let dim = subquantizers.last().unwrap().end;
+        let codebooks: Vec<Vec<f32>> = subquantizers
             .iter()
             .map(|part| (0..CENTROIDS * part.len()).map(|i| of_codebook(noise.float(), i)).collect())
             .collect();
         let centroids: Vec<f32> = (0..nlist * dim).map(|i| of_list(noise.float(), i / dim)).collect();
         let queries: Vec<f32> = (0..3 * dim).map(|i| of_query(noise.float(), i)).collect();
         let mean = (kind % 2 == 1).then(|| (0..dim).map(|_| noise.float()).collect());
-        let pq = ProductQuantizer::new(parts.clone(), codebooks, mean).unwrap();
+        let pq = ProductQuantizer::new(subquantizers.clone(), codebooks, mean).unwrap();
         let codec = Arc::new(PqCodec::new(pq, Metric::L2));
         let rows = Fixed(centroids, dim);
         let binding = Binding::new(Arc::new(rows.clone())).by_residual(true);
@@ -281,36 +291,36 @@ fn l2_scans_find_what_each_distance_says() {
                 row.iter().enumerate().map(|(d, c)| c + codec.quantizer().mean().map_or(0.0, |mean| mean[d]))
             });
             let moved: Vec<f32> = moved.collect();
-            (level, Terms::new(codec.quantizer(), &moved, level, &binding).unwrap())
+            (level, ListTables::new(codec.quantizer(), &moved, level, &binding).unwrap())
         });
         let terms: Vec<_> = terms.collect();
         let mut scanner = bound.scanner(&Settings::new());
         for (query, len) in Rows::new(&queries, dim).unwrap().iter().zip([20, 65, 700]) {
-            let list = List::new(parts.len(), len, &mut noise);
+            let list = List::new(subquantizers.len(), len, &mut noise);
             let entries = list.entries();
             scanner.set_query(query);
             for no in [0, nlist - 1].map(|no| ListNo(no as u32)) {
-                let piece = Piece::of_list(no, &entries, &list.layout, 0..len).next().unwrap();
-                // A coarse distance that is not true changes nothing.
+                let scan_range = ScanRange::of_list(no, &entries, &list.layout, 0..len).next().unwrap();
+                // A wrong coarse distance changes nothing.
                 scanner.set_list(no, 7.0);
                 let found: Vec<_> = (0..len).map(|slot| (list.code(slot), scanner.distance(list.code(slot)))).collect();
                 let distances: Vec<f32> = found.iter().map(|found| found.1).collect();
                 for sink in sinks(&distances) {
                     let mut expected = sink.fork();
-                    (0..len).for_each(|slot| expected.push(piece.neighbor(slot, distances[slot])));
+                    (0..len).for_each(|slot| expected.push(scan_range.neighbor(slot, distances[slot])));
                     let mut found = sink.fork();
                     scanner.set_list(no, 7.0);
-                    scanner.scan(&piece, &mut found);
+                    scanner.scan(&scan_range, &mut found);
                     let mut again = found.fork();
-                    scanner.scan(&piece, &mut again);
+                    scanner.scan(&scan_range, &mut again);
                     let expected = expected.into_sorted();
-                    assert_eq!(found.into_sorted(), expected, "kind {kind}, {parts:?}, {len} codes");
-                    assert_eq!(again.into_sorted(), expected, "kind {kind}, {parts:?}, {len} codes");
+                    assert_eq!(found.into_sorted(), expected, "kind {kind}, {subquantizers:?}, {len} codes");
+                    assert_eq!(again.into_sorted(), expected, "kind {kind}, {subquantizers:?}, {len} codes");
                 }
                 for (level, terms) in &terms {
                     assert_eq!(terms.is_some(), nlist > 1);
                     let Some(terms) = terms else { continue };
-                    let (mut of_query, mut tables) = (terms.of_query(), vec![[0.0; CENTROIDS]; parts.len()]);
+                    let (mut of_query, mut tables) = (terms.of_query(), vec![[0.0; CENTROIDS]; subquantizers.len()]);
                     level.run(SetQuery {
                         pq: codec.quantizer(),
                         terms,
@@ -324,8 +334,8 @@ fn l2_scans_find_what_each_distance_says() {
                             f64::from(q - c).powi(2)
                         })
                         .sum();
-                    assert_keeps(terms.source(no, &of_query), parts.len(), z, &found, || {
-                        format!("kind {kind}, {parts:?}, {level}")
+                    assert_keeps(terms.source(no, &of_query), subquantizers.len(), z, &found, || {
+                        format!("kind {kind}, {subquantizers:?}, {level}")
                     });
                 }
             }
@@ -338,24 +348,25 @@ fn codes_are_the_nearest_centroids_and_training_does_not_depend_on_threads() {
     let mut noise = Noise(3);
     let data: Vec<f32> = (0..3000 * 12).map(|_| noise.float()).collect();
     let far: Vec<f32> = data.iter().map(|x| x + 1e4).collect();
-    for (data, parts, centred) in
+    for (data, subquantizers, centred) in
         [(&data, equal_parts(12, 3), false), (&far, equal_parts(12, 3), false), (&far, vec![0..1, 1..7, 7..12], true)]
     {
         let rows = Rows::new(data, 12).unwrap();
         let pool = ivf_cpu::RayonPool::new(3).unwrap();
         let options = TrainOptions::new().iterations(4);
-        let (pq, report) = ProductQuantizer::train(rows, parts.clone(), centred, &options).unwrap();
-        let (other, _) = ProductQuantizer::train(rows, parts.clone(), centred, &options.executor(&pool)).unwrap();
+        let (pq, report) = ProductQuantizer::train(rows, subquantizers.clone(), centred, &options).unwrap();
+        let (other, _) =
+            ProductQuantizer::train(rows, subquantizers.clone(), centred, &options.executor(&pool)).unwrap();
         let objectives = &report.objectives[0];
         assert!(objectives.windows(2).all(|pair| 0.0 <= pair[1] && pair[1] <= pair[0] * 1.000_001), "{objectives:?}");
-        let mut codes = vec![0; rows.len() * parts.len()];
+        let mut codes = vec![0; rows.len() * subquantizers.len()];
         pq.encode(rows, &mut codes);
         let zero = vec![0.0; 12];
         let mean = pq.mean().unwrap_or(&zero);
         assert_eq!(pq.mean().is_some(), centred);
-        for (m, part) in parts.iter().enumerate() {
+        for (m, part) in subquantizers.iter().enumerate() {
             assert_eq!(pq.codebook(m).as_slice(), other.codebook(m).as_slice());
-            for (row, code) in rows.iter().zip(codes.chunks_exact(parts.len())) {
+            for (row, code) in rows.iter().zip(codes.chunks_exact(subquantizers.len())) {
                 let off = |c: &[f32]| -> f64 {
                     part.clone().zip(c).map(|(d, &c)| (f64::from(row[d] - mean[d]) - f64::from(c)).powi(2)).sum()
                 };
@@ -364,7 +375,7 @@ fn codes_are_the_nearest_centroids_and_training_does_not_depend_on_threads() {
             }
         }
         let mut vector = vec![0.0; 12];
-        pq.decode(&codes[..parts.len()], &mut vector);
+        pq.decode(&codes[..subquantizers.len()], &mut vector);
         assert_eq!(vector[0], pq.codebook(0).row(codes[0].into())[0] + mean[0]);
     }
 }
@@ -396,6 +407,6 @@ fn training_takes_as_many_points_as_the_options_say() {
         let options = TrainOptions::new().max_points_per_centroid(most).iterations(2);
         let (_, report) = ProductQuantizer::train(rows, equal_parts(2, 1), false, &options).unwrap();
         assert_eq!(report.points, points);
-        assert_eq!(PqSpec { parts: 1 }.training_points(&options), 256 * most.max(1));
+        assert_eq!(PqSpec { subquantizers: 1 }.training_points(&options), 256 * most.max(1));
     }
 }

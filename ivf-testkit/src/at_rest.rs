@@ -1,4 +1,5 @@
-//! Stored nodes whose bytes are not in memory, or not for the reader to count: as in an open file, and as in a mapped one.
+//! Stored nodes whose bytes are not in memory, or not for the reader to count: as in an open file,
+//! and as in a mapped one.
 
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::{DecodeError, StoreError};

@@ -69,7 +69,8 @@ pub fn uniform(seed: u64, n: usize, dim: usize) -> Vectors {
     Vectors { data: (0..n * dim).map(|_| random.random_range(-1.0..1.0)).collect(), dim }
 }
 
-/// `n` vectors around `clusters` centres: nearly Gaussian with a deviation of 0.2, the centres uniform in -1..1.
+/// `n` vectors around `clusters` centres: nearly Gaussian with a deviation of 0.2, the centres
+/// uniform in -1..1.
 ///
 /// # Panics
 /// If `clusters` is 0.
@@ -79,14 +80,15 @@ pub fn clusters(seed: u64, n: usize, dim: usize, clusters: usize) -> Vectors {
     let mut data = Vec::with_capacity(n * dim);
     for _ in 0..n {
         let centre = centres.rows().row(random.random_range(0..clusters));
-        // A sum of 12 uniform numbers is normal enough, and has the same bits everywhere, which `ln` and `cos` do not promise.
+        // A sum of 12 uniform numbers is normal enough, and has the same bits everywhere, which
+        // `ln` and `cos` do not promise.
         data.extend(centre.iter().map(|c| c + 0.2 * ((0..12).map(|_| random.random::<f32>()).sum::<f32>() - 6.0)));
     }
     Vectors { data, dim }
 }
 
-/// `n` vectors of the integers `0..below`, none of them all zero: many exact ties, and values that every element type holds
-/// (for `below <= 128`).
+/// `n` vectors of the integers `0..below`, none of them all zero: many exact ties, and values that
+/// every element type holds (for `below <= 128`).
 ///
 /// # Panics
 /// If `below < 2`.
@@ -130,7 +132,8 @@ pub fn any_ids(seed: u64, n: usize) -> Vec<Id> {
         .collect()
 }
 
-/// `n` ids drawn from `-(distinct / 2)..distinct - distinct / 2`, so that many of them stand several times.
+/// `n` ids drawn from `-(distinct / 2)..distinct - distinct / 2`, so that many of them stand
+/// several times.
 ///
 /// # Panics
 /// If `distinct` is 0.

@@ -5,8 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Runs turns on as many new threads as it says, each taking the next turn when it is free: the order is different every time,
-/// and no result may show it.
+/// Runs turns on as many new threads as it says, each taking the next turn when it is free: the
+/// order is different every time, and no result may show it.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads(pub usize);
 

@@ -1,8 +1,10 @@
-//! Conformance suites, oracles and data generators: what a new kind runs through before anybody trusts it.
+//! Conformance suites, oracles and data generators: what a new kind runs through before anybody
+//! trusts it.
 //!
-//! Each suite is one function over the contracts of `ivf-core`, so it takes a codec, a store or an index from any crate. It is
-//! called from a `tests/` folder and fails as tests do: it panics, and the message says what was asked, what came and what was
-//! expected. All suites together take a few seconds at `opt-level = 2`.
+//! Each suite is one function over the contracts of `ivf-core`, so it takes a codec, a store or an
+//! index from any crate. It is called from a `tests/` folder and fails as tests do: it panics, and
+//! the message says what was asked, what came and what was expected. All suites together take a few
+//! seconds at `opt-level = 2`.
 //!
 //! | you wrote | call |
 //! |---|---|

@@ -1,7 +1,8 @@
 //! The naive truth: every metric as its definition reads, and search by comparing everything.
 //!
-//! A plain loop over the dimensions in order, each step of a sum one fused multiply-add where there is a product. The library's
-//! kernels keep to the same order, so their results are compared with these bit for bit.
+//! A plain loop over the dimensions in order, each step of a sum one fused multiply-add where there
+//! is a product. The library's kernels keep to the same order, so their results are compared with
+//! these bit for bit.
 
 use ivf_core::{Id, Metric, Rows};
 
@@ -47,14 +48,16 @@ pub fn distance(metric: Metric, query: &[f32], vector: &[f32]) -> f32 {
     }
 }
 
-/// The vector divided by its length, computed in `f64`: what the metric `Cosine` compares. NaN if the length is zero.
+/// The vector divided by its length, computed in `f64`: what the metric `Cosine` compares. NaN if
+/// the length is zero.
 pub fn unit(vector: &[f32]) -> Vec<f32> {
     let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
     vector.iter().map(|&x| (f64::from(x) / norm) as f32).collect()
 }
 
-/// For each query its true neighbours, nearest first, ties by id, with distances as the caller sees them: of the base vectors
-/// whose ids are to be kept, those strictly within `radius` (a caller's value too), and of these the nearest `k`.
+/// For each query its true neighbours, nearest first, ties by id, with distances as the caller sees
+/// them: of the base vectors whose ids are to be kept, those strictly within `radius` (a caller's
+/// value too), and of these the nearest `k`.
 ///
 /// # Panics
 /// If there is not one id a base vector, or the dimensions differ.
@@ -68,7 +71,7 @@ pub fn exact(
     keep: impl Fn(Id) -> bool,
 ) -> Vec<Vec<(Id, f32)>> {
     assert_eq!(base.len(), ids.len(), "an id a vector");
-    let within = |d: f32| !d.is_nan() && radius.is_none_or(|radius| d < metric.public(radius));
+    let within = |d: f32| !d.is_nan() && radius.is_none_or(|radius| d < metric.to_user_distance(radius));
     let nearest = |query: &[f32]| {
         let mut all: Vec<(f32, Id)> = base
             .iter()
@@ -79,7 +82,7 @@ pub fn exact(
             .collect();
         all.sort_by(|a, b| a.0.partial_cmp(&b.0).expect("no NaN").then(a.1.cmp(&b.1)));
         all.truncate(k.unwrap_or(usize::MAX));
-        all.into_iter().map(|(d, id)| (id, metric.public(d))).collect()
+        all.into_iter().map(|(d, id)| (id, metric.to_user_distance(d))).collect()
     };
     queries.iter().map(nearest).collect()
 }

@@ -4,8 +4,9 @@
 const PREAMBLE: usize = 64;
 const SECTION: usize = 20;
 
-/// Gives the sections, the header and the preamble of a container the checksums of the bytes they have now. `sections` is the number
-/// of sections that it had before it was damaged. What does not lie in the file is left alone.
+/// Gives the sections, the header and the preamble of a container the checksums of the bytes they
+/// have now. `sections` is the number of sections that it had before it was damaged. What does not
+/// lie in the file is left alone.
 pub fn reseal(file: &mut [u8], sections: usize) {
     let Some(header_len) = number(file, 16).and_then(|len| usize::try_from(len).ok()) else { return };
     let Some(header_end) = header_len.checked_add(PREAMBLE).filter(|end| *end <= file.len()) else { return };

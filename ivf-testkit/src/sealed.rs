@@ -1,4 +1,5 @@
-//! Files in memory that nobody can change any more: the system vouches for it, so that they can be mapped safely.
+//! Files in memory that nobody can change any more: the system vouches for it, so that they can be
+//! mapped safely.
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;

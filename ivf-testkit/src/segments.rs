@@ -1,4 +1,5 @@
-//! A naive store whose lists have many segments, of uneven lengths: rows of ids and codes, cut and laid out anew for every reader.
+//! A naive store whose lists have many segments, of uneven lengths: rows of ids and codes, cut and
+//! laid out anew for every reader.
 //!
 //! ```text
 //! list of 44 entries:   | 3 | 1 | 37 | 3 |      segments of 3, 1, 37, 8, 3, 1, 37, ... entries, each with its own partial last block
@@ -178,7 +179,7 @@ impl InvertedListsMut for SegmentedLists {
         let len = list.len();
         let entry = list.get_mut(at.offset.index()).ok_or(StoreError::NoSuchEntry { at, len })?;
         if code.len() != size {
-            return Err(StoreError::Segment { len: 1, what: "a code is not as long as the layout says" });
+            return Err(StoreError::Segment { len: 1, what: "the code has the wrong length" });
         }
         *entry = (id, code.to_vec());
         Ok(())
@@ -202,7 +203,7 @@ impl InvertedListsMut for SegmentedLists {
     fn replace(&mut self, list: ListNo, ids: &[Id], codes: &[u8]) -> Result<(), StoreError> {
         let size = self.layout.code_size();
         if codes.len() != ids.len() * size {
-            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code an id" });
+            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code per id" });
         }
         *self.get_mut(list)? = ids.iter().copied().zip(codes.chunks_exact(size).map(<[u8]>::to_vec)).collect();
         Ok(())

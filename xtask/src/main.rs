@@ -2,27 +2,32 @@
 //!
 //! | chore | what it runs |
 //! |---|---|
-//! | `test` | every test: units, integration, examples, doctests; those of optional features |
-//! | `levels` | the same on each instruction set of an x86-64 machine with AVX-512 |
+//! | `test` | every test: unit and integration tests, examples, doctests, and tests of optional features |
+//! | `levels` | the tests of the workspace on each instruction set of an x86-64 machine with AVX-512 |
 //! | `neon` | the tests of ivf-cpu for 64-bit ARM, under qemu (needs the target, `gcc-aarch64-linux-gnu`, `qemu-user`) |
+//! | `cross` | compiles everything for Windows, macOS and 64-bit ARM (needs the three targets of rustup) |
 //! | `lint` | rustfmt, clippy and rustdoc, warnings as errors |
 //! | `deny` | licences, duplicates and sources of the dependencies (needs cargo-deny) |
 //! | `bless` | rewrites the tables and texts that tests compare with, and the seeds of the fuzz targets |
 //! | `fuzz` | each fuzz target for ten minutes, or `IVF_FUZZ_SECONDS` (needs a nightly toolchain and cargo-fuzz) |
 
+use std::fmt;
 use std::fs;
-use std::io;
-use std::process::{Command, ExitCode};
+use std::io::{self, BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
-/// A command to run: program arguments after `cargo`, and variables for it.
+/// A command to run: the arguments of `cargo`, and environment variables.
 type Step = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
 const TEST: &[Step] = &[
-    (&["test", "--workspace"], &[]),
-    // What the feature changes: readers of vectors, the program, the targets of the fuzzers.
+    (&["test", "--workspace", "--no-fail-fast"], &[]),
+    // The crates that the feature `hdf5` changes: readers of vectors, the program, the fuzz
+    // targets.
     (
         &[
             "test",
+            "--no-fail-fast",
             "--package",
             "ivf-io",
             "--package",
@@ -42,9 +47,9 @@ const TEST: &[Step] = &[
 ];
 
 const LEVELS: &[Step] = &[
-    (&["test", "--workspace"], &[("IVF_SIMD", "scalar")]),
-    (&["test", "--workspace"], &[("IVF_SIMD", "avx2")]),
-    (&["test", "--workspace"], &[("IVF_SIMD", "avx512")]),
+    (&["test", "--workspace", "--no-fail-fast"], &[("IVF_SIMD", "scalar")]),
+    (&["test", "--workspace", "--no-fail-fast"], &[("IVF_SIMD", "avx2")]),
+    (&["test", "--workspace", "--no-fail-fast"], &[("IVF_SIMD", "avx512")]),
 ];
 
 const NEON: &[Step] = &[(
@@ -62,6 +67,16 @@ const LINT: &[Step] = &[
     (&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")]),
 ];
 
+/// Warnings are errors.
+const WARNINGS: &[(&str, &str)] = &[("RUSTFLAGS", "-D warnings")];
+
+/// Operating systems and processors that the tests do not run on here.
+const CROSS: &[Step] = &[
+    (&["check", "--workspace", "--target", "x86_64-pc-windows-gnu"], WARNINGS),
+    (&["check", "--workspace", "--target", "aarch64-apple-darwin"], WARNINGS),
+    (&["check", "--workspace", "--target", "aarch64-unknown-linux-gnu"], WARNINGS),
+];
+
 const DENY: &[Step] = &[(&["deny", "check", "licenses", "bans", "sources"], &[])];
 
 const BLESS: &[Step] = &[
@@ -70,13 +85,14 @@ const BLESS: &[Step] = &[
     (&["test", "--package", "ivf-index", "--test", "fuzz_inputs"], &[("IVF_BLESS", "1")]),
 ];
 
-/// A chore: its name, and what it does; whether all went well.
+/// A chore: its name, and the function that runs it and returns whether it succeeded.
 type Chore = (&'static str, fn() -> bool);
 
 const CHORES: &[Chore] = &[
-    ("test", || TEST.iter().all(run)),
-    ("levels", || LEVELS.iter().all(run)),
-    ("neon", || NEON.iter().all(run)),
+    ("test", || tests(TEST)),
+    ("levels", || tests(LEVELS)),
+    ("neon", || tests(NEON)),
+    ("cross", || CROSS.iter().all(run)),
     ("lint", || LINT.iter().all(run)),
     ("deny", || DENY.iter().all(run)),
     ("bless", || BLESS.iter().all(run)),
@@ -99,7 +115,7 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Runs every target that has seeds; its corpus grows in a folder that git ignores.
+/// Runs every fuzz target that has seeds. Each corpus grows in a folder that git ignores.
 fn fuzz() -> bool {
     let targets = || -> io::Result<Vec<String>> {
         let names = fs::read_dir("fuzz/seeds")?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -128,15 +144,99 @@ fn run((arguments, variables): &Step) -> bool {
     cargo(arguments, variables)
 }
 
-fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> bool {
-    eprintln!("$ cargo {}", arguments.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(arguments).envs(variables.iter().copied()).status();
-    match status {
-        Ok(status) => status.success(),
-        Err(error) => {
-            eprintln!("error: cargo does not start: {error}");
-            false
+/// Runs every step, even after one that fails, and prints how many tests passed in all.
+fn tests(steps: &[Step]) -> bool {
+    let start = Instant::now();
+    let mut total = Total::default();
+    let failed_steps = steps.iter().filter(|(arguments, variables)| !counted(arguments, variables, &mut total)).count();
+    println!("{total}, in {} s", start.elapsed().as_secs());
+    failed_steps == 0 && total.failed == 0
+}
+
+/// Numbers of tests, summed over test binaries.
+#[derive(Default)]
+struct Total {
+    passed: u64,
+    failed: u64,
+}
+
+impl Total {
+    /// Adds the numbers in a line such as `test result: ok. 12 passed; 0 failed; ...`. Ignores all
+    /// other lines.
+    fn add(&mut self, line: &str) {
+        let Some((_, numbers)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
+            return;
+        };
+        for part in numbers.split("; ") {
+            let Some((number, what)) = part.split_once(' ') else { continue };
+            let number = number.parse().unwrap_or(0);
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                _ => {}
+            }
         }
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tests passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Runs cargo, passes its output on, and adds up the results of the tests in it.
+fn counted(arguments: &[&str], variables: &[(&str, &str)], total: &mut Total) -> bool {
+    let mut cargo = command(arguments, variables);
+    let mut done = || -> io::Result<bool> {
+        let mut running = cargo.stdout(Stdio::piped()).spawn()?;
+        let output = running.stdout.take().ok_or_else(|| io::Error::other("no output of cargo"))?;
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            total.add(&line);
+        }
+        Ok(running.wait()?.success())
+    };
+    said(done())
+}
+
+fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> bool {
+    said(command(arguments, variables).status().map(|status| status.success()))
+}
+
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let variables_text: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    eprintln!("$ {variables_text}cargo {}", arguments.join(" "));
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments).envs(variables.iter().copied());
+    cargo
+}
+
+/// Whether a command succeeded. Prints why it did not start.
+fn said(done: io::Result<bool>) -> bool {
+    done.unwrap_or_else(|error| {
+        eprintln!("error: cargo did not run: {error}");
+        false
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Total;
+
+    #[test]
+    fn results_of_test_binaries_add_up() {
+        let mut total = Total::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: no numbers",
+        ] {
+            total.add(line);
+        }
+        assert_eq!(total.to_string(), "4 tests passed, 2 failed");
     }
 }

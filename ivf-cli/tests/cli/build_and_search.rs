@@ -1,4 +1,4 @@
-//! From vector files to an index file to results.
+//! Tests of building an index file from vector files, and of searching it.
 
 use crate::files::{Folder, nearest, read_vecs, vectors};
 use crate::program::ivf;
@@ -83,9 +83,9 @@ fn fewer_probes_scan_fewer_codes() {
 fn what_the_caller_should_know_is_a_warning() {
     let folder = folder();
     let few = build(&folder, "IVF64,Flat", "l2", &[]).ok();
-    assert!(few.stderr.contains("warning: 300 training points for 64 centroids are few"), "{}", few.stderr);
+    assert!(few.stderr.contains("warning: 300 training points are few for 64 centroids"), "{}", few.stderr);
     let unread = build(&folder, "Flat", "l2", &["--learn", "nowhere.fvecs"]).ok();
-    assert!(unread.stderr.contains("warning: Flat learns nothing: nowhere.fvecs is not read"), "{}", unread.stderr);
+    assert!(unread.stderr.contains("warning: Flat needs no training: nowhere.fvecs is not read"), "{}", unread.stderr);
 }
 
 #[test]
@@ -143,9 +143,9 @@ fn an_evaluation_has_one_row_a_setting() {
     assert!(std::fs::read_to_string(&svg).unwrap().starts_with("<svg"));
     let shown = eval(&[]).ok().stdout;
     assert!(shown.contains("recall@10") && shown.contains("codes per query"), "{shown}");
-    // The plot may not take the place of what it is made from.
+    // The plot must not overwrite an input.
     eval(&["--plot", &index]).failed(2);
-    // Rows of eight true ids do not tell recall@10.
+    // Rows of eight true ids are too short for recall@10.
     ivf(["eval", &index, "--queries", &queries, "--ground-truth", &folder.arg("truth.ivecs")]).failed(1);
 }
 
@@ -164,7 +164,7 @@ fn more_candidates_are_ranked_again_and_a_factor_that_cannot_be_is_an_error() {
             serde_json::from_str(&ivf(args.into_iter().chain(["--json"])).ok().stdout).unwrap();
         rows[0]["recall_at_10"].as_f64().unwrap()
     });
-    // All vectors are candidates in the end.
+    // With a factor of 40, all vectors are candidates.
     assert!(recall("1") < recall("40"));
     assert_eq!(recall("40"), 1.0);
     let message = ivf(["search", &index, "--queries", &queries, "--k-factor", "0.5"]).failed(1);

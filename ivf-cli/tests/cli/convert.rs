@@ -1,4 +1,4 @@
-//! `ivf convert`, and other formats than fvecs in the other commands.
+//! Tests of `ivf convert`, and of formats other than fvecs in the other commands.
 
 use crate::files::{Folder, read_vecs};
 use crate::program::ivf;
@@ -32,7 +32,7 @@ fn an_index_is_built_from_bytes_and_answers_into_numpy_files() {
     ivf(["convert", &ids, &folder.arg("ids.ivecs")]).ok();
     let found: Vec<i32> = read_vecs(&folder.path("ids.ivecs")).concat().into_iter().map(i32::from_le_bytes).collect();
     assert_eq!(found, (0..40).collect::<Vec<_>>());
-    // The ids are a truth for the same queries.
+    // The ids are valid ground truth for the same queries.
     ivf(["search", &index, "--queries", &base, "-k", "1", "--ground-truth", &ids]).ok();
 }
 
@@ -41,9 +41,9 @@ fn what_cannot_be_converted_is_an_error_and_leaves_no_file() {
     let folder = Folder::new();
     let halves = folder.fvecs("halves.fvecs", 2, &[1.0, 2.0, 0.5, 3.0]);
     let message = ivf(["convert", &halves, &folder.arg("a.u8bin")]).failed(1);
-    assert!(message.contains("vector 1, dimension 0: 0.5 is no u8"), "{message}");
+    assert!(message.contains("vector 1, dimension 0: 0.5 does not fit u8"), "{message}");
     let message = ivf(["convert", &halves, &folder.arg("a.txt")]).failed(1);
-    assert!(message.contains("it should end in .fvecs"), "{message}");
+    assert!(message.contains("the file name should end in .fvecs"), "{message}");
     let message = ivf(["convert", &halves, &halves]).failed(2);
     assert!(message.contains("cannot be written"), "{message}");
     let message = ivf(["convert", &halves, &folder.arg("none.npy"), "--skip", "2"]).failed(1);

@@ -1,4 +1,4 @@
-//! The demo, from the first line to the last.
+//! Test of the whole demo.
 
 use crate::program::ivf;
 

@@ -10,27 +10,27 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// The path of a file in it, there or not.
+    /// Returns the path of a file in it, which may not exist.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// The same as an argument.
+    /// Returns the path of a file in it as an argument.
     pub(crate) fn arg(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// An fvecs file of `vectors` of `dim`.
+    /// Writes an fvecs file of vectors of dimension `dim`.
     pub(crate) fn fvecs(&self, name: &str, dim: usize, vectors: &[f32]) -> String {
         self.vecs(name, dim, vectors.iter().map(|v| v.to_le_bytes()))
     }
 
-    /// An ivecs file of rows of `dim`.
+    /// Writes an ivecs file of rows of length `dim`.
     pub(crate) fn ivecs(&self, name: &str, dim: usize, ids: &[i32]) -> String {
         self.vecs(name, dim, ids.iter().map(|id| id.to_le_bytes()))
     }
 
-    /// A file of anything.
+    /// Writes a file of any bytes.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> String {
         std::fs::write(self.path(name), bytes).unwrap();
         self.arg(name)
@@ -48,7 +48,7 @@ impl Folder {
     }
 }
 
-/// The rows of an fvecs or ivecs file, as raw elements.
+/// Returns the rows of an fvecs or ivecs file, as raw elements.
 pub(crate) fn read_vecs(path: &Path) -> Vec<Vec<[u8; 4]>> {
     let bytes = std::fs::read(path).unwrap();
     let mut words = bytes.chunks_exact(4).map(|word| <[u8; 4]>::try_from(word).unwrap());
@@ -59,7 +59,7 @@ pub(crate) fn read_vecs(path: &Path) -> Vec<Vec<[u8; 4]>> {
     rows
 }
 
-/// Vectors of numbers in -1..1 that differ, from a small generator.
+/// Returns different vectors of pseudorandom numbers in -1..1.
 pub(crate) fn vectors(n: usize, dim: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -69,7 +69,7 @@ pub(crate) fn vectors(n: usize, dim: usize, seed: u64) -> Vec<f32> {
     (0..n * dim).map(|_| next()).collect()
 }
 
-/// The `k` nearest base vectors of each query by squared distance, found naively.
+/// Returns the `k` nearest base vectors of each query by squared distance, found by brute force.
 pub(crate) fn nearest(base: &[f32], queries: &[f32], dim: usize, k: usize) -> Vec<i32> {
     let mut all = Vec::new();
     for query in queries.chunks(dim) {

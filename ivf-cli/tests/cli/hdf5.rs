@@ -1,10 +1,10 @@
-//! Every command that reads vectors takes them from an HDF5 file, if it was built so.
+//! Tests of commands that read vectors from an HDF5 file, with and without the feature.
 
 use crate::files::Folder;
 use crate::program::ivf;
 use std::path::Path;
 
-/// A copy of the file that ivf-io's tests read, as ann-benchmarks makes them.
+/// Copies the file that ivf-io's tests read, which is like those of ann-benchmarks.
 fn ann(folder: &Folder) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ivf-io/tests/data/ann.hdf5");
     folder.write("ann.hdf5", &std::fs::read(file).unwrap())
@@ -45,7 +45,7 @@ fn a_name_without_a_dataset_lists_those_there_are() {
 fn a_program_without_the_feature_says_so() {
     let folder = Folder::new();
     let message = ivf(["convert", &format!("{}:train", ann(&folder)), &folder.arg("a.npy")]).failed(1);
-    assert!(message.contains("made without the feature `hdf5`"), "{message}");
+    assert!(message.contains("it lacks the feature `hdf5`"), "{message}");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn such_a_file_is_never_written() {
     let some = folder.fvecs("a.fvecs", 2, &[1.0, 2.0]);
     for name in [ann.clone(), format!("{ann}:more")] {
         let message = ivf(["convert", &some, &name]).failed(1);
-        assert!(message.contains("such files are only read"), "{message}");
+        assert!(message.contains("this format can only be read"), "{message}");
     }
     assert!(std::fs::read(&ann).unwrap() == before);
     assert_eq!(std::fs::read_dir(folder.path(".")).unwrap().count(), 2);

@@ -1,4 +1,4 @@
-//! `ivf info` of good files and of bad ones.
+//! Tests of `ivf info` with intact and damaged files.
 
 use crate::files::{Folder, vectors};
 use crate::program::ivf;
@@ -35,7 +35,7 @@ fn a_good_file_is_described() {
     assert_eq!(paths, ["", "quantizer", "codec", "lists"]);
 }
 
-/// A file of the repository that a library of version 1 wrote.
+/// Returns the path of a file in the repository, written by a library of version 1.
 fn golden(name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name);
     file.to_str().unwrap().to_owned()
@@ -75,7 +75,7 @@ fn knobs_and_parts_of_what_stands_inside_have_their_paths() {
 fn a_damaged_section_is_named() {
     let folder = Folder::new();
     let mut bytes = std::fs::read(built(&folder)).unwrap();
-    // The last byte is one of the last list's codes: a search would not see it.
+    // The last byte belongs to the codes of the last list. Only `--verify` detects the damage.
     *bytes.last_mut().unwrap() ^= 1;
     let index = folder.write("flipped.ivf", &bytes);
     ivf(["info", &index]).ok();
@@ -84,7 +84,7 @@ fn a_damaged_section_is_named() {
     assert_eq!(ran.stdout.matches("DAMAGED").count(), 1, "{}", ran.stdout);
     assert!(ran.stderr.contains("flipped.ivf is damaged: lists/plane1"), "{}", ran.stderr);
 
-    // One of the centroids, without which there is no index.
+    // Also damages a centroid. Without the centroids, the index cannot be opened.
     let at = 8 + bytes.windows(9).position(|window| window == b"centroids").unwrap();
     let centroids = bytes[at..].iter().position(|&byte| byte == 0x3f || byte == 0xbf).unwrap() + at;
     bytes[centroids] ^= 1;

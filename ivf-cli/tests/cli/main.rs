@@ -1,4 +1,4 @@
-//! The program as its users see it: what it prints, the files it writes, its exit codes.
+//! Tests of the program as its users see it: its output, the files that it writes, its exit codes.
 
 mod build_and_search;
 mod convert;

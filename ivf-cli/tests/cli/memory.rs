@@ -1,14 +1,15 @@
-//! `ivf build` within a memory limit.
+//! Tests of `ivf build` with a memory limit.
 
 use crate::files::{Folder, vectors};
 use crate::program::{Ran, ivf};
 
 const DIM: usize = 512;
 
-/// More than the program takes in itself; less than the training vectors of 16 lists, 8 MB.
+/// A limit above the memory of the program alone, but too small for training on all 8 MB of vectors
+/// that 16 lists use.
 const SMALL: &str = "48M";
 
-/// A folder with more vectors than 16 lists train on.
+/// Returns a folder with more vectors than the training of 16 lists uses.
 fn folder() -> Folder {
     let folder = Folder::new();
     folder.fvecs("base.fvecs", DIM, &vectors(5000, DIM, 1));
@@ -43,7 +44,7 @@ fn a_small_limit_trains_on_fewer_vectors_and_says_so() {
     assert!(rest.starts_with("of the 5000 vectors that training can use\n"), "{}", ran.stderr);
     assert!((500..2500).contains(&room.parse().expect("a number")), "{room}");
     assert!(ran.stdout.starts_with("IVF16,PQ8: 5000 vectors, "), "{}", ran.stdout);
-    // The sample is the same for the same seed, and another for another.
+    // The same seed draws the same sample, and another seed another one.
     build(&folder, "IVF16,PQ8", "b.ivf", &limit).ok();
     assert!(bytes("a.ivf") == bytes("b.ivf"));
     build(&folder, "IVF16,PQ8", "b.ivf", &["--memory-limit", SMALL, "--seed", "4"]).ok();
@@ -91,7 +92,8 @@ fn an_index_that_outgrows_the_limit_is_an_error_and_the_old_file_stays() {
     folder.fvecs("base.fvecs", 64, &vectors(300, 64, 1));
     build(&folder, "Flat", "a.ivf", &[]).ok();
     let before = std::fs::read(folder.path("a.ivf")).expect("written");
-    // As many lists as vectors, almost: each takes a whole block of 64 codes, where half of one is reckoned.
+    // There are almost as many lists as vectors. Each list takes a whole block of 64 codes, where
+    // the estimate has half a block.
     let message = build(&folder, "IVF256,PQ64", "a.ivf", &["--memory-limit", "37M"]).failed_after_warnings(1);
     assert!(message.contains("stopped after 300 of 300 vectors: IVF256,PQ64 takes up to 3"), "{message}");
     assert!(message.contains("the memory limit is 37.00 MiB; no index is written"), "{message}");
@@ -101,7 +103,7 @@ fn an_index_that_outgrows_the_limit_is_an_error_and_the_old_file_stays() {
 #[test]
 fn a_bad_vector_in_a_sample_is_named_by_its_number_in_the_file() {
     let folder = Folder::new();
-    // 4096 of the vectors are drawn, and of the last two thousand more than one.
+    // 4096 of the vectors are drawn, and more than one of the last 2000.
     let mut base = vectors(6000, 8, 1);
     base[4000 * 8..].fill(f32::NAN);
     folder.fvecs("base.fvecs", 8, &base);

@@ -1,9 +1,9 @@
-//! What the program says to mistakes.
+//! Tests of the program's messages for mistakes.
 
 use crate::files::{Folder, vectors};
 use crate::program::{ivf, ran};
 
-/// The factory strings that can mean nothing.
+/// Invalid factory strings.
 const FACTORY_MISTAKES: [&str; 13] = [
     "",
     "IVF0,Flat",
@@ -29,7 +29,7 @@ fn build(folder: &Folder, factory: &str, metric: &str, base: &str) -> crate::pro
 fn a_bad_factory_string_is_a_usage_error_with_a_caret() {
     let folder = Folder::new();
     for factory in FACTORY_MISTAKES {
-        // The base is not there: the string is looked at first.
+        // The base file does not exist: the string is checked first.
         let message = build(&folder, factory, "l2", &folder.arg("no.fvecs")).failed(2);
         assert!(message.contains('^'), "'{factory}': {message}");
         assert!(!message.contains("no.fvecs"), "'{factory}': {message}");
@@ -40,7 +40,7 @@ fn a_bad_factory_string_is_a_usage_error_with_a_caret() {
 fn an_index_that_cannot_be_is_a_usage_error_with_a_caret() {
     let folder = Folder::new();
     let base = folder.fvecs("base.fvecs", 10, &vectors(20, 10, 1));
-    // The token that refuses, with the bytes before it.
+    // The expected text, with carets under the token that caused the error.
     for (factory, metric, caret) in [
         ("IVF4,PQ3", "l2", "\n  IVF4,PQ3\n       ^^^\n"),
         ("IDMap2,(L2norm,IVF4,PQ3),RFlat", "ip", "\n  IDMap2,(L2norm,IVF4,PQ3),RFlat\n                      ^^^\n"),
@@ -70,7 +70,7 @@ fn a_metric_has_one_name_in_any_spelling() {
 fn an_unknown_metric_is_a_usage_error() {
     let folder = Folder::new();
     let message = build(&folder, "Flat", "euclid", &folder.arg("no.fvecs")).failed(2);
-    assert!(message.contains("no metric is named 'euclid'; there are l2, ip, cosine"), "{message}");
+    assert!(message.contains("unknown metric 'euclid'; expected one of l2, ip, cosine"), "{message}");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_missing_file_is_named() {
     let message = ivf(["search", &folder.arg("no.ivf"), "--queries", &missing]).failed(1);
     assert!(message.starts_with(&format!("error: cannot read {}: ", folder.arg("no.ivf"))), "{message}");
     assert_eq!(message.matches("os error").count(), 1, "{message}");
-    // A folder that is not there cannot be written to.
+    // A missing folder cannot be written to.
     let base = folder.fvecs("base.fvecs", 2, &vectors(3, 2, 1));
     let out = folder.arg("nowhere/a.ivf");
     let message = ivf(["build", "--factory", "Flat", "--metric", "l2", "--base", &base, "--out", &out]).failed(1);

@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
 
-/// The program with arguments, its output caught.
+/// Returns a command that runs the program with arguments and captures its output.
 pub(crate) fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ivf"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// What a run ended with.
+/// Result of a run.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
@@ -30,14 +30,15 @@ pub(crate) fn ran(command: &mut Command) -> Ran {
 }
 
 impl Ran {
-    /// The same, if all went well.
+    /// Asserts that the run succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self
     }
 
-    /// The last line of a run that ended with `code`, printed nothing and did not panic, after lines that warn.
+    /// Asserts that the run failed with `code` after warnings only, and as in
+    /// [`failed`](Self::failed). Returns the error message.
     #[track_caller]
     pub(crate) fn failed_after_warnings(mut self, code: i32) -> String {
         let error = self.stderr.find("error: ").unwrap_or(0);
@@ -46,7 +47,8 @@ impl Ran {
         self.failed(code)
     }
 
-    /// The message of a run that ended with `code`, printed nothing and did not panic.
+    /// Asserts that the run ended with `code`, printed nothing to standard output and did not
+    /// panic. Returns the error message.
     #[track_caller]
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);

@@ -1,9 +1,11 @@
-//! Lists in memory, each in one growing array a plane; those of a file stay where they are until they are written to.
+//! The store in memory: each list has one growing array per plane. Lists of an opened file stay in
+//! the file until they are modified.
 
 use super::stored::{StoredLists, VERSION};
 use super::table::ListTable;
 use super::{
-    Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves,
+    Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, StoreRow,
+    closing_moves,
 };
 use crate::bytes::{ALIGN, AlignedBytes};
 use crate::error::{DecodeError, StoreError};
@@ -11,29 +13,29 @@ use crate::executor::{Executor, map_items};
 use crate::id::{Id, Ids, ListNo, ListOffset, Location};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::{NamedArray, Node, StoredNode};
-use crate::registry::StoreRow;
 use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 
-/// The store in memory: for each list its ids, and one 64-byte aligned array a plane.
+/// The store in memory. Each list has its ids and one 64-byte aligned array per plane.
 ///
-/// Ids that count up by one are not stored (see [`Ids::Run`]). Lists that were read stay in the bytes they were read into, or in the
-/// mapped or opened file, until something is written to them: then they are copied, and what they came from is as it was.
+/// Consecutive ids are not stored (see [`Ids::Run`]). Lists of a file stay in the bytes that the
+/// file was read into, or in the mapped or opened file, until they are modified. A modification
+/// copies them and leaves the original unchanged.
 ///
-/// A clone, and a [snapshot](InvertedLists::snapshot), shares all lists and takes a pointer for
-/// every 256 of them. Whoever writes to a list afterwards gets a copy of that list. A list without
+/// A clone, or a [snapshot](InvertedLists::snapshot), shares all lists and takes one pointer per
+/// 256 lists. A later write to a list, on either side, copies that list first. A list without
 /// entries takes no memory.
 ///
 /// ```text
-/// own     -      -      list 2     -          written to
-/// stored  list 0 list 1 (list 2)   list 3     where the file has them
+/// own     -      -      list 2     -          modified, in memory of its own
+/// stored  list 0 list 1 (list 2)   list 3     in the file
 /// ```
 #[derive(Clone, Debug)]
 pub struct ArrayLists {
     layout: CodeLayout,
     nlist: usize,
-    /// The lists that lie in memory of their own. The others are in `stored`, or empty.
+    /// The lists that have memory of their own. The others are in `stored`, or empty.
     own: ListTable<ArrayList>,
     stored: Option<StoredLists>,
 }
@@ -41,11 +43,11 @@ pub struct ArrayLists {
 #[derive(Clone, Debug, Default)]
 struct ArrayList {
     ids: IdColumn,
-    /// None while the list is empty; else as many as the layout says.
+    /// No planes while the list is empty, else one for each plane of the layout.
     planes: Planes<AlignedBytes>,
 }
 
-/// Where a list is.
+/// The storage of a list.
 enum Place<'a> {
     Own(&'a ArrayList),
     Stored(&'a StoredLists),
@@ -53,7 +55,7 @@ enum Place<'a> {
 }
 
 impl ArrayLists {
-    /// The row of this store, the default one.
+    /// The registry row of this store, which is the default store.
     pub const ROW: StoreRow = StoreRow::new(
         "array",
         |nlist, layout| {
@@ -66,15 +68,16 @@ impl ArrayLists {
     )
     .about("lists in memory");
 
-    /// `nlist` empty lists.
+    /// Creates a store of `nlist` empty lists.
     pub fn new(nlist: usize, layout: CodeLayout) -> Self {
         Self { layout, nlist, own: ListTable::new(), stored: None }
     }
 
-    /// The store that a node exported by [`InvertedLists::export`] holds. The lists stay in the node's sections.
+    /// Opens the store in a node that [`InvertedLists::export`] returned. The lists stay in the
+    /// node's sections.
     ///
     /// # Errors
-    /// [`DecodeError`] for whatever does not fit together.
+    /// [`DecodeError`] if the node is inconsistent or does not match `layout`.
     pub fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         let stored = StoredLists::read(node, layout)?;
         Ok(Self { layout: layout.clone(), nlist: stored.nlist(), own: ListTable::new(), stored: Some(stored) })
@@ -91,14 +94,15 @@ impl ArrayLists {
         })
     }
 
-    /// The list, in memory of its own from now on.
+    /// Returns a list for modification, after copying it into memory of its own if needed.
     fn get_mut(&mut self, list: ListNo) -> Result<&mut ArrayList, StoreError> {
         self.own([list])?;
         Ok(self.own.get_mut(list.index()))
     }
 
-    /// Copies lists that the file has into memory of their own. Where the file was read into memory, all of them are copied at the
-    /// first write: it would stay there for the sake of a few.
+    /// Copies stored lists into memory of their own. If the file was read into memory, the first
+    /// write copies all lists. Otherwise the whole file would stay in memory for the sake of a few
+    /// lists.
     fn own(&mut self, lists: impl IntoIterator<Item = ListNo>) -> Result<(), StoreError> {
         let mut wanted = Vec::new();
         for list in lists {
@@ -122,16 +126,19 @@ impl ArrayLists {
         Ok(())
     }
 
-    /// Gives back what a list that became empty takes.
+    /// Releases the memory of a list that became empty.
     fn let_go(&mut self, list: ListNo) {
         if self.own.get(list.index()).is_some_and(|own| own.ids.len() == 0) {
-            // Where a file has the list, its own one says that it is empty now.
+            // If a file has the list, an empty list replaces it. Without it, the list of the file
+            // would show again.
             let empty = self.stored.is_some().then(ArrayList::default);
             self.own.set(list.index(), empty);
         }
     }
 
-    /// The lists that are not empty, if they are so few that a file names them; else all.
+    /// Returns the lists to export, and whether these are only the non-empty ones. If fewer than
+    /// half of the lists have entries, a file stores the numbers of these lists; otherwise it
+    /// stores all lists.
     fn exported(&self) -> (Vec<ListNo>, bool) {
         let stored = self.stored.iter().flat_map(StoredLists::filled);
         let stored = stored.filter(|list| self.own.get(list.index()).is_none());
@@ -145,7 +152,8 @@ impl ArrayLists {
     }
 }
 
-/// Zero bytes between the lists of a section, so that each list starts aligned.
+/// Returns the number of zero bytes that follow a list of `bytes` bytes in a section, so that the
+/// next list starts aligned.
 fn padding(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGN) - bytes
 }
@@ -295,7 +303,7 @@ impl InvertedListsMut for ArrayLists {
             return Err(StoreError::NoSuchEntry { at, len });
         }
         if code.len() != self.layout.code_size() {
-            return Err(StoreError::Segment { len: 1, what: "a code is not as long as the layout says" });
+            return Err(StoreError::Segment { len: 1, what: "the code has the wrong length" });
         }
         let layout = self.layout.clone();
         let list = self.get_mut(at.list)?;
@@ -335,7 +343,7 @@ impl InvertedListsMut for ArrayLists {
             return Err(StoreError::ListFull { list });
         }
         if codes.len() != ids.len() * self.layout.code_size() {
-            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code an id" });
+            return Err(StoreError::Segment { len: ids.len(), what: "there is not one code per id" });
         }
         let mut own = ArrayList::default();
         own.extend(&self.layout, ids.iter().copied(), |planes, layout| layout.pack(planes, 0, codes));
@@ -351,10 +359,10 @@ impl InvertedListsMut for ArrayLists {
 }
 
 impl ArrayList {
-    /// A copy of a list that a file has.
+    /// Copies a list out of a file.
     fn copy_of(stored: &StoredLists, list: ListNo, layout: &CodeLayout) -> Result<Self, StoreError> {
         let entries = stored.list(list, layout)?;
-        // What was read for the ids is at hand: a file is not read twice.
+        // The ids were read together with the segment, so that the file is not read twice.
         let Some(segment) = entries.segments().next() else { return Ok(Self::default()) };
         let ids = match stored.run(list) {
             Some(first) => IdColumn::Run { first, len: entries.len() },
@@ -362,7 +370,7 @@ impl ArrayList {
         };
         let plane = |p| AlignedBytes::copy_of(segment.plane(p));
         let mut own = Self { ids, planes: (0..layout.plane_count()).map(plane).collect() };
-        // In a file anything may stand there.
+        // A file may hold arbitrary bytes in these slots.
         own.clear_tail(layout, usize::MAX);
         Ok(own)
     }
@@ -375,7 +383,7 @@ impl ArrayList {
         self.planes.iter_mut().map(|plane| &mut **plane).collect()
     }
 
-    /// Appends ids, and has `pack` write their codes.
+    /// Appends ids, and calls `pack` to write their codes.
     fn extend(
         &mut self,
         layout: &CodeLayout,
@@ -401,8 +409,8 @@ impl ArrayList {
                 }
                 return;
             }
-            // Codes that go to one list are not neighbours in the batch: they are gathered block by
-            // block, then packed.
+            // The codes of one list are not contiguous in the batch. They are gathered block by
+            // block and then packed.
             let (mut rows, mut slot) = (Vec::new(), start);
             let mut codes = group.codes();
             while codes.len() > 0 {
@@ -427,7 +435,8 @@ impl ArrayList {
         self.clear_tail(layout, before);
     }
 
-    /// Zeroes the slots past the end in the last block, as the layout's contract says, up to slot `end`.
+    /// Zeroes the slots from the end of the list up to slot `end`, but not past the last block. The
+    /// contract of the layout requires this.
     fn clear_tail(&mut self, layout: &CodeLayout, end: usize) {
         let len = self.ids.len();
         let end = end.min(layout.blocks(len) * layout.block_len());
@@ -438,17 +447,18 @@ impl ArrayList {
     }
 }
 
-/// Fewer codes are put down one by one.
+/// Minimum number of codes for which packing whole blocks pays; fewer codes are written one by one.
 const PACKED: usize = 4;
 
-/// Ids of a list: not stored while they count up by one.
+/// The ids of a list. Consecutive ids are not stored.
 #[derive(Clone, Debug)]
 enum IdColumn {
     Run {
         first: Id,
         len: usize,
     },
-    /// `ascending`: known to be in order, so that a range is found by bisection.
+    /// `ascending` is true if the ids are known to be sorted, so that a range of ids is found by
+    /// bisection.
     Listed {
         ids: Vec<Id>,
         ascending: bool,
@@ -486,7 +496,7 @@ impl IdColumn {
         }
     }
 
-    /// The first of ids that count up; `None` for others, or if there is none.
+    /// Returns the first of consecutive ids. Returns `None` for other ids and for an empty list.
     fn run(&self) -> Option<Id> {
         match self {
             Self::Run { first, len } if *len > 0 => Some(*first),
@@ -494,7 +504,7 @@ impl IdColumn {
         }
     }
 
-    /// The bytes of ids that do not count up.
+    /// Returns the bytes of ids that are not consecutive, or an empty slice.
     fn listed_bytes(&self) -> &[u8] {
         match self {
             Self::Run { .. } => &[],
@@ -511,7 +521,7 @@ impl IdColumn {
                     let (ids, ascending) = self.listed();
                     let (needed, capacity) = (ids.len() + 1 + new.len(), ids.capacity());
                     if needed > capacity {
-                        // By half, as the planes grow.
+                        // Grow by half, as the planes do.
                         ids.reserve_exact(needed.max(capacity + capacity / 2) - ids.len());
                     }
                     for id in std::iter::once(id).chain(new) {
@@ -542,6 +552,7 @@ impl IdColumn {
         }
     }
 
+    /// Returns the ids as a vector, after converting a run to one, and whether they are sorted.
     fn listed(&mut self) -> (&mut Vec<Id>, &mut bool) {
         if let Self::Run { .. } = self {
             let column = mem::take(self);
@@ -549,7 +560,7 @@ impl IdColumn {
         }
         match self {
             Self::Listed { ids, ascending } => (ids, ascending),
-            Self::Run { .. } => unreachable!("listed just above"),
+            Self::Run { .. } => unreachable!("the run was converted above"),
         }
     }
 }
@@ -599,7 +610,7 @@ mod tests {
             let held: Vec<i64> = snapshot.list(ListNo(list)).unwrap().ids().map(|id| id.0).collect();
             assert_eq!(held, [1, 9, 4], "{list}");
         }
-        // Few of many lists: they stand in a file by their numbers.
+        // Few of many lists have entries, so the file stores their numbers.
         let node = snapshot.export().unwrap();
         assert_eq!(node.array("numbers").map(|array| array.byte_len()), Some(3 * 4));
         let mut back = ArrayLists::read(&node.to_stored(), &CodeLayout::rows(1)).unwrap();

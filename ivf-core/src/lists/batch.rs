@@ -1,11 +1,13 @@
-//! What a writer hands to a store: entries grouped by list.
+//! The input of a write to a store: entries grouped by list.
 
 use crate::id::{Id, ListNo};
 
-/// One write: codes as rows with their ids, grouped by list, so that a store can fill its lists in parallel.
+/// The entries of one write: codes as rows, with their ids. They are grouped by list, so that a
+/// store can fill its lists in parallel.
 ///
-/// Within a list the entries keep the order they came in: the store appends them in that order, so the writer knows every
-/// entry's offset beforehand (list length + rank in the group).
+/// Within a list the entries keep their order in the batch, and the store appends them in that
+/// order. The writer therefore knows the offset of every entry in advance: list length + rank in
+/// the group.
 ///
 /// ```
 /// use ivf_core::{Id, ListNo, lists::ListBatch};
@@ -19,21 +21,22 @@ pub struct ListBatch<'a> {
     ids: &'a [Id],
     codes: &'a [u8],
     code_size: usize,
-    /// Entry numbers, sorted by list and then by number.
+    /// Indices of the entries in the batch, sorted by list and then by index.
     order: Vec<u32>,
-    /// (list, end of its run in `order`), lists ascending.
+    /// For each list, in ascending order: the list and the end of its run in `order`.
     runs: Vec<(ListNo, u32)>,
 }
 
 impl<'a> ListBatch<'a> {
-    /// Groups `n` entries: entry `i` goes to `lists[i]` with `ids[i]` and `codes[i * code_size..][..code_size]`.
+    /// Groups `n` entries by list. Entry `i` goes to list `lists[i]` and has the id `ids[i]`. Its
+    /// code is `codes[i * code_size..][..code_size]`.
     ///
     /// # Panics
-    /// If the three slices disagree about `n`, or `n > u32::MAX`.
+    /// If the three slices differ in their number of entries, or if there are more than `u32::MAX`.
     pub fn group(lists: &[ListNo], ids: &'a [Id], codes: &'a [u8], code_size: usize) -> Self {
-        let n = u32::try_from(lists.len()).expect("a batch of at most 2^32 - 1 entries");
-        assert_eq!(ids.len(), lists.len(), "an id an entry");
-        assert_eq!(codes.len(), lists.len() * code_size, "a code an entry");
+        let n = u32::try_from(lists.len()).expect("a batch has at most 2^32 - 1 entries");
+        assert_eq!(ids.len(), lists.len(), "there must be one id per entry");
+        assert_eq!(codes.len(), lists.len() * code_size, "there must be one code per entry");
         let mut order: Vec<u32> = (0..n).collect();
         order.sort_by_key(|&i| lists[i as usize]);
         let mut runs: Vec<(ListNo, u32)> = Vec::new();
@@ -46,22 +49,22 @@ impl<'a> ListBatch<'a> {
         Self { ids, codes, code_size, order, runs }
     }
 
-    /// Number of entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// True if there is no entry.
+    /// Returns true if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    /// Bytes of a code.
+    /// Returns the size of a code in bytes.
     pub fn code_size(&self) -> usize {
         self.code_size
     }
 
-    /// The lists that get something, ascending, each with its entries.
+    /// Iterates over the lists that receive entries, in ascending order, each with its entries.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = Group<'_>> {
         (0..self.runs.len()).map(|r| {
             let start = if r == 0 { 0 } else { self.runs[r - 1].1 };
@@ -76,29 +79,29 @@ impl<'a> ListBatch<'a> {
 pub struct Group<'a> {
     /// The list.
     pub list: ListNo,
-    /// Their numbers in the batch, ascending; never empty.
+    /// Indices of the entries in the batch, ascending; never empty.
     pub entries: &'a [u32],
     batch: &'a ListBatch<'a>,
 }
 
 impl<'a> Group<'a> {
-    /// How many entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// True if there is no entry (never, in a group of a batch).
+    /// Returns true if there are no entries, which never happens for a group of a batch.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Their ids.
+    /// Returns the ids of the entries.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = Id> + use<'a> {
         let batch = self.batch;
         self.entries.iter().map(move |&i| batch.ids[i as usize])
     }
 
-    /// Their codes.
+    /// Returns the codes of the entries.
     pub fn codes(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let batch = self.batch;
         self.entries.iter().map(move |&i| &batch.codes[i as usize * batch.code_size..][..batch.code_size])

@@ -1,16 +1,19 @@
-//! Inverted lists: where the codes are kept.
+//! Inverted lists: the stores of codes.
 //!
-//! [`InvertedLists`] is the read half, [`InvertedListsMut`] the write half; [`ArrayLists`] is the store in memory. A store
-//! moves blocks as the codec's [`CodeLayout`] says and never looks inside them.
+//! [`InvertedLists`] is the read half of a store, [`InvertedListsMut`] the write half.
+//! [`ArrayLists`] is the store in memory. A store handles codes only through the codec's
+//! [`CodeLayout`] and does not interpret the content of blocks.
 
 mod array;
 mod batch;
+mod row;
 mod segment;
 mod stored;
 mod table;
 
 pub use array::ArrayLists;
 pub use batch::{Group, ListBatch};
+pub use row::{CreateLists, ReadLists, StoreRow};
 pub use segment::{ListRef, PlaneBytes, Segment, SegmentIds};
 
 use crate::error::StoreError;
@@ -22,44 +25,51 @@ use std::fmt;
 
 /// The read half of a store: `nlist` lists, each a sequence of segments.
 ///
-/// Both sides may rely on: reads may run from many threads at once; a [`ListRef`] stays as it is while it is borrowed; list
-/// lengths do not exceed 2^32 - 1; every segment is laid out as [`layout`](Self::layout).
+/// Implementations and callers rely on this contract:
+///
+/// * Many threads may read at the same time.
+/// * A [`ListRef`] does not change while it is borrowed.
+/// * The length of a list is at most 2^32 - 1.
+/// * Every segment has the layout that [`layout`](Self::layout) returns.
 ///
 /// # Errors
-/// Reading is fallible (a list may stand on a disk). Asking for a list past the end is [`StoreError::NoSuchList`].
+/// Reading may fail, since a list may be on a disk. A list number past the end is
+/// [`StoreError::NoSuchList`].
 pub trait InvertedLists: Send + Sync + fmt::Debug {
-    /// The tag of the store's row, and of [`export`](Self::export)'s node.
+    /// Returns the tag of the store's registry row, which is also the tag of the node of
+    /// [`export`](Self::export).
     fn tag(&self) -> &str;
 
-    /// How many lists: list numbers are `0..nlist`.
+    /// Returns the number of lists. List numbers are `0..nlist`.
     fn nlist(&self) -> usize;
 
-    /// How codes lie in the segments.
+    /// Returns the layout of the codes in the segments.
     fn layout(&self) -> &CodeLayout;
 
-    /// The length of a list, without reading it.
+    /// Returns the length of a list, without reading the list.
     fn list_len(&self, list: ListNo) -> Result<usize, StoreError>;
 
-    /// A list, ready to scan.
+    /// Returns a list for reading.
     fn list(&self, list: ListNo) -> Result<ListRef<'_>, StoreError>;
 
-    /// These lists are about to be read, in this order: a hint, which a store on a disk uses. Unknown numbers are ignored.
+    /// Gives the hint that these lists will be read soon, in this order. It is useful to a store on
+    /// a disk. Unknown list numbers are ignored.
     fn prefetch(&self, _lists: &[ListNo]) {}
 
-    /// Bytes of memory that the lists take, as near as the store knows.
+    /// Returns the memory that the lists take, in bytes, as exactly as the store knows it.
     fn memory(&self) -> usize;
 
-    /// The store for a file or another reader of its insides.
+    /// Exports the contents of the store, for a file or another reader.
     fn export(&self) -> Result<Node<'_>, StoreError>;
 
-    /// The lists as they are now: what is written to either of the two afterwards does not show in
-    /// the other. A store in memory shares what neither changes.
+    /// Returns a copy of the lists as they are now. Later writes to one of the two stores do not
+    /// affect the other. A store in memory shares the lists that neither side has modified.
     ///
     /// # Errors
-    /// [`StoreError::NoSnapshot`] for a store that cannot be copied.
+    /// [`StoreError::NoSnapshot`] if the store cannot be copied.
     fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError>;
 
-    /// The write half, if the store has one.
+    /// Returns the write half, or `None` for a read-only store.
     fn writer(&mut self) -> Option<&mut dyn InvertedListsMut> {
         None
     }
@@ -67,11 +77,12 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
 
 /// The write half of a store.
 ///
-/// A write that fails may leave part of a batch behind; the caller, who knows the lengths from before, cuts it off with
-/// [`truncate`](Self::truncate). No other call runs beside a write (`&mut self` says so).
+/// A write that fails may leave part of a batch behind. The caller, which knows the previous
+/// lengths, removes it with [`truncate`](Self::truncate). No other call runs during a write,
+/// because it borrows the store mutably.
 pub trait InvertedListsMut: InvertedLists {
-    /// These lists are about to be written to. What can fail of that because of where they are now (in a file, which has to be read
-    /// first) fails here, before anything is changed. Unknown numbers are ignored.
+    /// Prepares lists for writing. A store whose lists are in a file reads them here. An error of
+    /// that read then occurs before anything is modified. Unknown list numbers are ignored.
     fn prepare(&mut self, _lists: &[ListNo]) -> Result<(), StoreError> {
         Ok(())
     }
@@ -79,95 +90,101 @@ pub trait InvertedListsMut: InvertedLists {
     /// Appends each group of the batch to its list, in the group's order.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchList`] and [`StoreError::Layout`] before anything is written; [`StoreError::ListFull`] or the
-    /// backend's trouble.
+    /// [`StoreError::NoSuchList`] or [`StoreError::Layout`], before anything is written.
+    /// [`StoreError::ListFull`], or an error of the backend.
     fn append(&mut self, batch: &ListBatch<'_>, executor: &dyn Executor) -> Result<(), StoreError>;
 
-    /// Cuts a list to its first `len` entries; a shorter one stays as it is.
+    /// Shortens a list to its first `len` entries. A list that is not longer stays as it is.
     fn truncate(&mut self, list: ListNo, len: usize) -> Result<(), StoreError>;
 
-    /// Overwrites an entry.
+    /// Overwrites the id and the code of an entry.
     ///
     /// # Errors
     /// [`StoreError::NoSuchEntry`] past the end of the list, [`StoreError::Segment`] for a code of
     /// another length.
     fn put(&mut self, at: Location, id: Id, code: &[u8]) -> Result<(), StoreError>;
 
-    /// Removes the entries at `offsets` (ascending, each once) and closes the gaps from the end of the list.
+    /// Removes the entries at `offsets` (strictly ascending) and fills the gaps with entries from
+    /// the end of the list.
     ///
-    /// The order afterwards is the same for every store: with `m` entries left, the gaps below `m`, in ascending order, are
-    /// filled by the survivors from `m` on, in ascending order. The moves are returned; there are at most as many as
-    /// removed entries.
+    /// The resulting order is the same for every store. With `m` entries left, the remaining
+    /// entries from offset `m` on, in ascending order, fill the gaps below `m`, in ascending order.
+    /// Returns these moves. There are at most as many moves as removed entries.
     ///
     /// ```text
-    /// a b c d e f, remove 1 and 3:   m = 4, gaps 1 3, survivors from 4 on: e f   ->   a e c f,  moves 4->1, 5->3
+    /// a b c d e f, remove 1 and 3:   m = 4, gaps 1 3, remaining from 4 on: e f   ->   a e c f,  moves 4->1, 5->3
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::NoSuchEntry`] past the end, before anything is removed.
+    /// [`StoreError::NoSuchEntry`] for an offset past the end, before anything is removed.
     ///
     /// # Panics
-    /// May panic if the offsets are not ascending.
+    /// May panic if the offsets are not strictly ascending.
     fn remove(&mut self, list: ListNo, offsets: &[ListOffset]) -> Result<Vec<Moved>, StoreError>;
 
-    /// Replaces a whole list: `ids` with `codes` (rows of `code_size` bytes).
+    /// Replaces the entries of a list by `ids` and `codes` (rows of `code_size` bytes).
     ///
     /// # Errors
-    /// [`StoreError::NoSuchList`], [`StoreError::ListFull`], and [`StoreError::Segment`] if there
-    /// is not one code an id; nothing is replaced then.
+    /// [`StoreError::NoSuchList`], [`StoreError::ListFull`], or [`StoreError::Segment`] if there is
+    /// not one code per id. In these cases the list stays as it is.
     fn replace(&mut self, list: ListNo, ids: &[Id], codes: &[u8]) -> Result<(), StoreError>;
 
     /// Empties every list.
     fn clear(&mut self) -> Result<(), StoreError>;
 }
 
-/// An entry that changed its place when others were removed.
+/// An entry whose offset changed when others were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// Its id.
+    /// Id of the entry.
     pub id: Id,
-    /// Where it stood.
+    /// Old offset.
     pub from: ListOffset,
-    /// Where it stands.
+    /// New offset.
     pub to: ListOffset,
 }
 
-/// The moves that close the gaps at `offsets` in a list of `len`, as [`InvertedListsMut::remove`] promises: pairs (from, to).
+/// Returns the moves, as pairs (from, to), that fill the gaps at `offsets` in a list of length
+/// `len`. [`InvertedListsMut::remove`] describes their order.
 ///
 /// # Panics
-/// If the offsets are not ascending or pass `len`.
+/// If the offsets are not strictly ascending or not below `len`.
 pub fn closing_moves(len: usize, offsets: &[ListOffset]) -> Vec<(ListOffset, ListOffset)> {
-    assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]), "offsets ascend");
-    assert!(offsets.last().is_none_or(|last| last.index() < len), "offsets lie in the list");
+    assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]), "offsets must be strictly ascending");
+    assert!(offsets.last().is_none_or(|last| last.index() < len), "offsets must lie in the list");
     let left = len - offsets.len();
     let (gaps, gone) = offsets.split_at(offsets.partition_point(|o| o.index() < left));
     let survivors = (left..len).map(|o| ListOffset(o as u32)).filter(|o| gone.binary_search(o).is_err());
     survivors.zip(gaps.iter().copied()).collect()
 }
 
-/// How to make an empty store once the layout is known (a codec is trained before its lists exist).
+/// The specification of a store, which creates an empty store once the layout is known. (A codec is
+/// trained before its lists exist.)
 ///
-/// A [`StoreRow`](crate::registry::StoreRow) is one; a store that needs more than its row knows, a folder say, has its own.
+/// A [`StoreRow`] is a specification. A store that needs further data,
+/// such as the path of a folder, implements its own.
 pub trait StoreSpec: Send + Sync + fmt::Debug {
-    /// The tag of the store's row: an index that travels without lists (untrained) finds its store again by it.
+    /// Returns the tag of the store's registry row. An untrained index, which is saved without
+    /// lists, finds its store by this tag.
     fn tag(&self) -> &str;
 
-    /// `nlist` empty lists.
+    /// Creates a store of `nlist` empty lists.
     fn create(&self, nlist: usize, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError>;
 }
 
 impl dyn InvertedLists + '_ {
-    /// Reads the codes at some places, one after the other (`places.len() x code_size` bytes), and gives the ids that stand there. A list
-    /// of which several are read is read once.
+    /// Reads the codes at the locations `places` into `codes` (`places.len() x code_size` bytes),
+    /// and returns the ids. Each list is read only once.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchEntry`] for a place past the end of its list, or the list cannot be read.
+    /// [`StoreError::NoSuchEntry`] for a location past the end of its list, or an error of reading
+    /// a list.
     ///
     /// # Panics
     /// If `codes` has another length.
     pub fn codes_at(&self, places: &[Location], codes: &mut [u8]) -> Result<Vec<Id>, StoreError> {
         let size = self.layout().code_size();
-        assert_eq!(codes.len(), places.len() * size, "room for a code a place");
+        assert_eq!(codes.len(), places.len() * size, "`codes` must hold one code per location");
         let mut ids = vec![Id(0); places.len()];
         let mut order: Vec<usize> = (0..places.len()).collect();
         order.sort_by_key(|&i| places[i]);
@@ -181,12 +198,13 @@ impl dyn InvertedLists + '_ {
         Ok(ids)
     }
 
-    /// Entries in all lists.
+    /// Returns the number of entries in all lists.
     pub fn total_len(&self) -> Result<usize, StoreError> {
         (0..self.nlist()).map(|no| self.list_len(ListNo(no as u32))).sum()
     }
 
-    /// How uneven the lists are, as Faiss counts: `nlist x sum len^2 / (sum len)^2`; 1 is even, 0 means no entries.
+    /// Returns the imbalance factor, defined as in Faiss: `nlist x sum len^2 / (sum len)^2`. It is
+    /// 1 if all lists have the same length, and 0 if there are no entries.
     pub fn imbalance_factor(&self) -> Result<f64, StoreError> {
         let (mut sum, mut squares) = (0.0, 0.0);
         for no in 0..self.nlist() {

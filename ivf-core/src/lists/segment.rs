@@ -1,55 +1,27 @@
-//! What a reader of a list gets: segments of ids and blocks of codes.
+//! The read view of a list: segments of ids and of blocks of codes.
 
-use crate::bytes::{ALIGN, SharedBytes};
+use crate::bytes::ALIGN;
+pub use crate::bytes::PlaneBytes;
 use crate::error::StoreError;
 use crate::id::{Id, Ids, ListOffset};
 use crate::layout::{CodeLayout, Planes};
-use std::borrow::Cow;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// The bytes of one plane of a segment: the store's own, or shared (read from a disk, or a snapshot's).
-#[derive(Clone, Debug)]
-pub enum PlaneBytes<'a> {
-    /// Borrowed from the store.
-    Borrowed(&'a [u8]),
-    /// Kept alive by the segment itself.
-    Shared(SharedBytes),
-}
-
-impl Deref for PlaneBytes<'_> {
-    type Target = [u8];
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-}
-
-impl<'a> From<PlaneBytes<'a>> for Cow<'a, [u8]> {
-    fn from(bytes: PlaneBytes<'a>) -> Self {
-        match bytes {
-            PlaneBytes::Borrowed(bytes) => Self::Borrowed(bytes),
-            PlaneBytes::Shared(bytes) => Self::Owned(bytes.to_vec()),
-        }
-    }
-}
-
-/// The ids of a segment: the store's own, or shared.
+/// The ids of a segment: borrowed from the store, or shared.
 #[derive(Clone, Debug)]
 pub enum SegmentIds<'a> {
     /// Borrowed from the store.
     Borrowed(Ids<'a>),
-    /// Kept alive by the segment itself.
+    /// Shared, and kept alive by the segment itself.
     Shared(Arc<[Id]>),
 }
 
-/// A stretch of a list: its ids, its planes, and its own partly filled last block.
+/// A run of consecutive entries of a list, with its ids and its planes. The last block of each
+/// segment may be partly filled.
 ///
-/// Made only by [`Segment::new`], so whoever holds one may rely on: every plane has exactly
-/// [`CodeLayout::plane_bytes`]`(plane, len)` bytes and starts on a 64-byte boundary; there are `len` ids.
+/// [`Segment::new`], the only constructor, checks the shape. Every plane has exactly
+/// [`CodeLayout::plane_bytes`]`(plane, len)` bytes and starts on a 64-byte boundary.
 #[derive(Clone, Debug)]
 pub struct Segment<'a> {
     ids: SegmentIds<'a>,
@@ -57,20 +29,21 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// A segment of codes laid out as `layout`.
+    /// Creates a segment of codes in the layout `layout`.
     ///
     /// # Errors
-    /// [`StoreError::Segment`] if a plane has the wrong length or start.
+    /// [`StoreError::Segment`] if the number of planes, or the length or alignment of a plane, is
+    /// wrong.
     pub fn new(layout: &CodeLayout, ids: SegmentIds<'a>, planes: Planes<PlaneBytes<'a>>) -> Result<Self, StoreError> {
         let segment = Self { ids, planes };
         let len = segment.len();
         let fault = |what| Err(StoreError::Segment { len, what });
         if segment.planes.len() != layout.plane_count() {
-            return fault("it has another number of planes than the layout");
+            return fault("the number of planes differs from the layout");
         }
         for (p, plane) in segment.planes.iter().enumerate() {
             if plane.len() != layout.plane_bytes(p, len) {
-                return fault("a plane is not as long as its blocks");
+                return fault("the length of a plane does not match its number of blocks");
             }
             if !plane.is_empty() && !(plane.as_ptr() as usize).is_multiple_of(ALIGN) {
                 return fault("a plane does not start on a 64-byte boundary");
@@ -79,17 +52,17 @@ impl<'a> Segment<'a> {
         Ok(segment)
     }
 
-    /// Number of entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.ids().len()
     }
 
-    /// True if there is no entry.
+    /// Returns true if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The ids.
+    /// Returns the ids.
     #[inline]
     pub fn ids(&self) -> Ids<'_> {
         match &self.ids {
@@ -98,7 +71,7 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// The blocks of plane `p`.
+    /// Returns the blocks of plane `p`.
     ///
     /// # Panics
     /// If the layout has no plane `p`.
@@ -107,42 +80,44 @@ impl<'a> Segment<'a> {
         &self.planes[p]
     }
 
-    /// Reads the code of entry `slot`.
+    /// Reads the code of entry `slot` (its index in the segment) into `code`.
     ///
     /// # Panics
-    /// If `slot >= len`, or `layout` is another one than the segment was made with.
+    /// If `slot >= len`, or if `layout` is not the layout of the segment.
     pub fn code(&self, layout: &CodeLayout, slot: usize, code: &mut [u8]) {
-        assert!(slot < self.len(), "entry {slot} of {}", self.len());
+        assert!(slot < self.len(), "entry {slot} of a segment of {} entries", self.len());
         let planes: Planes<&[u8]> = self.planes.iter().map(|p| &**p).collect();
         layout.get(&planes, slot, code);
     }
 }
 
 impl Segment<'_> {
-    /// Reads the codes of some entries, one after the other: a call of the packer a block.
+    /// Reads the codes of a range of entries into `codes`, one after the other. It calls the packer
+    /// once per block.
     ///
     /// # Panics
-    /// If the entries pass `len`, `codes` has another length, or `layout` is another one than the
-    /// segment was made with.
+    /// If `entries` ends past `len`, `codes` has another length, or `layout` is not the layout of
+    /// the segment.
     pub fn unpack(&self, layout: &CodeLayout, entries: Range<usize>, codes: &mut [u8]) {
-        assert!(entries.end <= self.len(), "entries {entries:?} of {}", self.len());
-        assert_eq!(codes.len(), entries.len() * layout.code_size(), "room for a code an entry");
+        assert!(entries.end <= self.len(), "entries {entries:?} of a segment of {} entries", self.len());
+        assert_eq!(codes.len(), entries.len() * layout.code_size(), "`codes` must hold one code per entry");
         let planes: Planes<&[u8]> = self.planes.iter().map(|p| &**p).collect();
         layout.unpack(&planes, entries.start, codes);
     }
 }
 
-/// A list as a reader sees it: its segments in order.
+/// The read view of a list: its segments in order.
 #[derive(Clone, Debug, Default)]
 pub struct ListRef<'a> {
-    /// Most lists have one segment: it stands here, so that reading such a list takes no heap.
+    /// The first segment, stored inline. Most lists have only one, and reading such a list then
+    /// needs no heap allocation.
     first: Option<Segment<'a>>,
     rest: Vec<Segment<'a>>,
     len: usize,
 }
 
 impl<'a> ListRef<'a> {
-    /// A list of these segments. Empty ones are dropped.
+    /// Creates a list from segments. Empty segments are dropped.
     pub fn new(segments: impl IntoIterator<Item = Segment<'a>>) -> Self {
         let mut segments = segments.into_iter().filter(|segment| !segment.is_empty());
         let (first, rest) = (segments.next(), segments.collect::<Vec<_>>());
@@ -150,22 +125,22 @@ impl<'a> ListRef<'a> {
         Self { first, rest, len }
     }
 
-    /// Number of entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// True if there is no entry.
+    /// Returns true if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The segments, none of them empty.
+    /// Iterates over the segments, none of which is empty.
     pub fn segments(&self) -> impl Iterator<Item = &Segment<'a>> {
         self.first.iter().chain(&self.rest)
     }
 
-    /// The segments with the list offset of their first entries.
+    /// Iterates over the segments, each with the offset in the list of its first entry.
     pub fn placed(&self) -> impl Iterator<Item = (usize, &Segment<'a>)> {
         self.segments().scan(0, |start, segment| {
             let first = *start;
@@ -174,12 +149,12 @@ impl<'a> ListRef<'a> {
         })
     }
 
-    /// The ids in order.
+    /// Iterates over the ids in order.
     pub fn ids(&self) -> impl Iterator<Item = Id> {
         self.segments().flat_map(|segment| segment.ids().iter())
     }
 
-    /// The id of the entry at `offset`; `None` past the end.
+    /// Returns the id of the entry at `offset`, or `None` past the end.
     pub fn id(&self, offset: ListOffset) -> Option<Id> {
         self.placed().find_map(|(first, segment)| {
             let slot = offset.index().checked_sub(first).filter(|&slot| slot < segment.len())?;
@@ -187,7 +162,8 @@ impl<'a> ListRef<'a> {
         })
     }
 
-    /// The id of the entry at `offset`, its code written to `code`; `None` past the end.
+    /// Returns the id of the entry at `offset` and writes its code to `code`. Returns `None` past
+    /// the end.
     pub fn entry(&self, layout: &CodeLayout, offset: ListOffset, code: &mut [u8]) -> Option<Id> {
         self.placed().find_map(|(first, segment)| {
             let slot = offset.index().checked_sub(first).filter(|&slot| slot < segment.len())?;
@@ -196,7 +172,7 @@ impl<'a> ListRef<'a> {
         })
     }
 
-    /// The entries in order: each id with its code.
+    /// Iterates over the entries in order, each as its id and its code.
     pub fn entries(&self, layout: &CodeLayout) -> impl Iterator<Item = (Id, Vec<u8>)> {
         self.segments().flat_map(move |segment| {
             (0..segment.len()).map(move |slot| {
@@ -207,7 +183,7 @@ impl<'a> ListRef<'a> {
         })
     }
 
-    /// All codes as rows, `len x code_size` bytes, in order.
+    /// Returns all codes as rows, in order (`len x code_size` bytes).
     pub fn unpack(&self, layout: &CodeLayout) -> Vec<u8> {
         let mut codes = vec![0; self.len * layout.code_size()];
         let mut rest = &mut codes[..];

@@ -1,4 +1,5 @@
-//! Lists where a stored node has them: nothing is copied, and nothing but the lengths is read before a list is asked for.
+//! Lists that stay in a stored node. Nothing is copied. Before the first access to a list, only the
+//! lengths and positions of the lists are read.
 
 use super::{ListRef, PlaneBytes, Segment, SegmentIds};
 use crate::bytes::ALIGN;
@@ -12,10 +13,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The version of an exported node.
+/// Version of the exported node.
 pub(super) const VERSION: u16 = 0;
 
-/// The shape of the lists, which a reader compares with the codec's layout.
+/// The fields of the node. A reader compares them with the codec's layout.
 const SCHEMA: &Schema = &[
     Field::new("nlist", FieldType::UInt),
     Field::new("layout", FieldType::Text),
@@ -27,44 +28,48 @@ const SCHEMA: &Schema = &[
 /// The lists of an exported [`ArrayLists`](super::ArrayLists).
 ///
 /// ```text
-/// numbers  (none)                          or, where most lists are empty, the numbers of the others: 0 1 3
+/// numbers  (none)                          or, if most lists are empty, the numbers of the others: 0 1 3
 /// lens     3        2     0    40          numbers, lens and runs are read and checked when the lists are opened
 /// runs     1 100    0 0   0 0  0 0
-/// ids      (none)   7 9        40 ids      the others where they lie: a list begins where the ones before it end,
-/// plane0   | list 0 | list 1 | list 3 |    in a plane at the next multiple of 64
+/// ids      (none)   7 9        40 ids      ids and planes are read on demand: a list begins at the end of the
+/// plane0   | list 0 | list 1 | list 3 |    list before it, in a plane at the next multiple of 64
 /// ```
 #[derive(Clone, Debug)]
 pub(super) struct StoredLists {
     nlist: usize,
-    /// The numbers of the lists in `lists`, ascending; `None` if those are all.
+    /// The numbers of the lists in `lists`, ascending; `None` if `lists` has all lists.
     numbers: Option<Arc<[ListNo]>>,
     lists: Arc<[Place]>,
     ids: Arc<dyn Section>,
     planes: Planes<Arc<dyn Section>>,
-    /// For each list, whether it was asked for before: the hint, some system calls, is given once.
+    /// For each list, whether `prefetch` was called before. The hint costs some system calls and is
+    /// given only once.
     asked: Arc<[AtomicBool]>,
-    /// For each list of a file that was read, whether its ids are in order, once that is known.
+    /// For each list, whether its ids are sorted, once that is known. Empty unless the file was
+    /// read into memory.
     order: Arc<[OnceLock<bool>]>,
 }
 
-/// Where a list lies.
+/// The position of a list in the sections.
 #[derive(Clone, Debug)]
 struct Place {
     len: u32,
     ids: IdPlace,
-    /// Where its blocks begin, in each plane.
+    /// Start of the blocks of the list in each plane, in bytes.
     planes: Planes<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum IdPlace {
+    /// Consecutive ids from this one on; they are not stored.
     Run(Id),
-    /// Where they begin among the ids.
+    /// Start of the ids of the list in the ids section, in bytes.
     Listed(u64),
 }
 
 impl StoredLists {
-    /// The lists of a node. What it says of their places is checked here; their ids and codes may be any.
+    /// Opens the lists of a node. The lengths and positions of the lists are checked here. The ids
+    /// and codes are not, and may hold any value.
     pub(super) fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         node.expect_version(VERSION)?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
@@ -76,7 +81,7 @@ impl StoredLists {
             let shown = |text: &str| text.chars().take(60).flat_map(char::escape_debug).collect::<String>();
             let codec = codec.map(|codec| format!(" of {}", shown(&codec))).unwrap_or_default();
             return Err(fault(format!(
-                "the codes are laid out as {} ({} bytes, blocks of {}){codec}, the codec's as {layout}",
+                "the codes have the layout {} ({} bytes, blocks of {}){codec}, the codec has {layout}",
                 shown(&name),
                 sizes.0,
                 sizes.1
@@ -89,7 +94,7 @@ impl StoredLists {
             let numbers: Vec<ListNo> = node.array::<u32>("numbers")?.iter().copied().map(ListNo).collect();
             let is_ascending = numbers.windows(2).all(|pair| pair[0] < pair[1]);
             if !is_ascending || numbers.last().is_some_and(|last| last.index() >= nlist) {
-                return Err(fault("numbers of lists that do not ascend, or pass the last list".to_owned()));
+                return Err(fault("the list numbers do not ascend, or pass the last list".to_owned()));
             }
             Some(numbers)
         } else {
@@ -115,7 +120,7 @@ impl StoredLists {
             let ids = match run {
                 [1, first] if len > 0 && first.checked_add(i64::from(len) - 1).is_some() => IdPlace::Run(Id(*first)),
                 [0, 0] => IdPlace::Listed(ids.next(id_bytes(len))?),
-                _ => return Err(fault("a run of ids that cannot be".into())),
+                _ => return Err(fault("an invalid run of ids".into())),
             };
             let place = |(p, plane): (usize, &mut Claim<'_>)| {
                 let bytes = layout.plane_bytes(p, len as usize);
@@ -126,7 +131,8 @@ impl StoredLists {
         }
         let asked = lists.iter().map(|_| AtomicBool::new(false)).collect();
         let ids = ids.finish()?;
-        // To look through the ids of a file that is only open would read them.
+        // A check of the order would read the ids of a file that is only open, so it is made only
+        // in memory.
         let known = if ids.memory() > 0 { lists.len() } else { 0 };
         Ok(Self {
             order: (0..known).map(|_| OnceLock::new()).collect(),
@@ -139,19 +145,19 @@ impl StoredLists {
         })
     }
 
-    /// How many lists.
+    /// Returns the number of lists.
     pub(super) fn nlist(&self) -> usize {
         self.nlist
     }
 
-    /// The lists that are not empty, ascending.
+    /// Iterates over the lists that are not empty, in ascending order.
     pub(super) fn filled(&self) -> impl Iterator<Item = ListNo> {
         let number = |at: usize| self.numbers.as_ref().map_or(ListNo(at as u32), |numbers| numbers[at]);
         let filled = self.lists.iter().enumerate().filter(|(_, place)| place.len > 0);
         filled.map(move |(at, _)| number(at))
     }
 
-    /// Which of the places is that of a list; `None` for one that is empty and not among them.
+    /// Returns the index of a list in `lists`, or `None` for an empty list that is not among them.
     fn find(&self, list: ListNo) -> Option<usize> {
         match &self.numbers {
             None => Some(list.index()),
@@ -159,15 +165,15 @@ impl StoredLists {
         }
     }
 
-    /// The length of a list.
+    /// Returns the length of a list.
     ///
     /// # Panics
-    /// If there is no such list; so for the others.
+    /// If there is no such list. The same holds for the methods below.
     pub(super) fn len(&self, list: ListNo) -> usize {
         self.find(list).map_or(0, |at| self.lists[at].len as usize)
     }
 
-    /// The first id of a list, if its ids count up by one.
+    /// Returns the first id of a list, if its ids are consecutive.
     pub(super) fn run(&self, list: ListNo) -> Option<Id> {
         match self.lists[self.find(list)?].ids {
             IdPlace::Run(first) => Some(first),
@@ -175,7 +181,7 @@ impl StoredLists {
         }
     }
 
-    /// The bytes of the ids of a list whose ids do not count up.
+    /// Returns the bytes of the ids of a list, or no bytes if the ids are consecutive.
     pub(super) fn listed_ids(&self, list: ListNo) -> Result<PlaneBytes<'_>, StoreError> {
         match self.find(list).map(|at| &self.lists[at]) {
             Some(Place { len, ids: IdPlace::Listed(start), .. }) if *len > 0 => {
@@ -185,7 +191,7 @@ impl StoredLists {
         }
     }
 
-    /// The blocks of a list in a plane.
+    /// Returns the blocks of a list in a plane.
     pub(super) fn plane(&self, list: ListNo, p: usize, layout: &CodeLayout) -> Result<PlaneBytes<'_>, StoreError> {
         let Some(at) = self.find(list) else { return Ok(PlaneBytes::Borrowed(&[])) };
         let place = &self.lists[at];
@@ -198,7 +204,7 @@ impl StoredLists {
         if len == 0 {
             return Ok(ListRef::default());
         }
-        let misplaced = |_| StoreError::Segment { len, what: "its ids do not start where an id may" };
+        let misplaced = |_| StoreError::Segment { len, what: "its ids are misaligned" };
         let ids = match self.run(list) {
             Some(first) => SegmentIds::Borrowed(Ids::Run { first, len }),
             None => match self.listed_ids(list)? {
@@ -217,7 +223,7 @@ impl StoredLists {
         Ok(ListRef::new([Segment::new(layout, ids, planes)?]))
     }
 
-    /// The list is about to be read.
+    /// Gives the hint that the list will be read soon.
     pub(super) fn prefetch(&self, list: ListNo, layout: &CodeLayout) {
         let Some(at) = self.find(list) else { return };
         let (place, asked) = (&self.lists[at], &self.asked[at]);
@@ -233,7 +239,7 @@ impl StoredLists {
         }
     }
 
-    /// Bytes of memory that the lists take: none for what lies in a file.
+    /// Returns the memory that the lists take, in bytes. Bytes in a file do not count.
     pub(super) fn memory(&self) -> usize {
         let sections = self.planes.iter().chain([&self.ids]).map(|section| section.memory());
         self.lists.len() * (size_of::<Place>() + size_of::<AtomicBool>())
@@ -242,7 +248,8 @@ impl StoredLists {
             + sections.sum::<usize>()
     }
 
-    /// Whether the lists lie in memory of the process's own, which a copy of them all would free.
+    /// Returns true if the lists lie in the process's own memory, which is freed once all lists are
+    /// copied.
     pub(super) fn in_memory(&self) -> bool {
         self.planes.iter().chain([&self.ids]).any(|section| section.memory() > 0)
     }
@@ -252,7 +259,7 @@ fn id_bytes(len: u32) -> u64 {
     u64::from(len) * size_of::<Id>() as u64
 }
 
-/// Hands out a section piece by piece, never past its end.
+/// Divides a section into consecutive pieces, never past its end.
 struct Claim<'a> {
     what: &'static str,
     section: &'a Arc<dyn Section>,
@@ -264,7 +271,7 @@ impl<'a> Claim<'a> {
         Self { what, section, next: 0 }
     }
 
-    /// Where the next piece of so many bytes begins.
+    /// Claims the next piece of `bytes` bytes and returns its start.
     fn next(&mut self, bytes: u64) -> Result<u64, DecodeError> {
         let left = self.section.len() - self.next;
         if bytes > left {

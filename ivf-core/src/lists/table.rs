@@ -1,33 +1,33 @@
-//! A table with a slot for each list, of which snapshots share what neither has changed.
+//! A table of lists whose clones share all unmodified lists.
 
 use std::sync::Arc;
 
-/// Slots of a chunk.
+/// Number of table entries per chunk.
 const CHUNK: usize = 256;
 
 type Chunk<T> = [Option<Arc<T>>; CHUNK];
 
-/// A slot for each list, most of them empty perhaps: chunks without a list take 8 bytes, those past
-/// the last list nothing.
+/// A table with one entry per list, in chunks. Most entries may be empty: a chunk without a list
+/// takes 8 bytes, and chunks past the last list take none.
 ///
-/// A clone shares the chunks, and each chunk its lists. Whoever changes a list gets a copy of it
-/// and of its chunk if somebody else has them too.
+/// A clone shares the chunks, and a copied chunk shares its lists. A modification of a list copies
+/// the list and its chunk if they are shared.
 ///
 /// ```text
 /// chunks      0       1      2                        a clone: 3 pointers
 ///             |       -      |
-/// slots   | A | B | -...   | C | - | ...              C changed in the clone: chunk 2 and C are copied there
+/// entries | A | B | -...   | C | - | ...              C modified in the clone: chunk 2 and C are copied
 /// ```
 #[derive(Clone, Debug)]
 pub(super) struct ListTable<T>(Vec<Option<Arc<Chunk<T>>>>);
 
 impl<T: Clone> ListTable<T> {
-    /// All slots empty.
+    /// Creates an empty table.
     pub(super) const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// The list in a slot.
+    /// Returns the list with number `slot`, if there is one.
     #[inline]
     pub(super) fn get(&self, slot: usize) -> Option<&T> {
         self.0.get(slot / CHUNK)?.as_ref()?[slot % CHUNK].as_deref()
@@ -41,14 +41,15 @@ impl<T: Clone> ListTable<T> {
         Arc::make_mut(chunk.get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None))))
     }
 
-    /// Puts a list into a slot, or takes it out.
+    /// Sets or removes the list with number `slot`.
     pub(super) fn set(&mut self, slot: usize, list: Option<T>) {
         if list.is_some() || self.get(slot).is_some() {
             self.chunk_mut(slot / CHUNK)[slot % CHUNK] = list.map(Arc::new);
         }
     }
 
-    /// The list in a slot, its own from now on; a default one if there was none.
+    /// Returns the list with number `slot` for modification, after copying it if it is shared.
+    /// Inserts a default list if there is none.
     pub(super) fn get_mut(&mut self, slot: usize) -> &mut T
     where
         T: Default,
@@ -56,8 +57,9 @@ impl<T: Clone> ListTable<T> {
         Arc::make_mut(self.chunk_mut(slot / CHUNK)[slot % CHUNK].get_or_insert_with(Arc::default))
     }
 
-    /// The lists in some slots, ascending, each once; [`Arc::make_mut`] makes one its own. Default
-    /// ones where there was none.
+    /// Returns the lists with the numbers `slots`, which are strictly ascending. Inserts default
+    /// lists where there are none. The chunks are copied if they are shared. The caller copies the
+    /// lists, by [`Arc::make_mut`].
     pub(super) fn many_mut(&mut self, slots: impl ExactSizeIterator<Item = usize> + Clone) -> Vec<&mut Arc<T>>
     where
         T: Default,
@@ -71,19 +73,19 @@ impl<T: Clone> ListTable<T> {
         for slot in slots {
             let (chunk, slot) = (slot / CHUNK, slot % CHUNK);
             if chunk >= next_chunk {
-                let place = chunks.nth(chunk - next_chunk).expect("as many chunks as the last slot needs");
+                let place = chunks.nth(chunk - next_chunk).expect("the table has a chunk for the last slot");
                 let place = place.get_or_insert_with(|| Arc::new(std::array::from_fn(|_| None)));
                 in_chunk = Arc::make_mut(place).iter_mut();
                 (next_chunk, next_slot) = (chunk + 1, 0);
             }
-            let place = in_chunk.nth(slot - next_slot).expect("slots ascend");
+            let place = in_chunk.nth(slot - next_slot).expect("slots are strictly ascending");
             next_slot = slot + 1;
             found.push(place.get_or_insert_with(Arc::default));
         }
         found
     }
 
-    /// The lists that there are, each with its slot.
+    /// Iterates over the lists, each with its number.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         let chunks = self.0.iter().enumerate().filter_map(|(at, chunk)| Some((at, chunk.as_ref()?)));
         chunks.flat_map(|(at, chunk)| {
@@ -92,7 +94,7 @@ impl<T: Clone> ListTable<T> {
         })
     }
 
-    /// Bytes of memory of the table, without what its lists point to.
+    /// Returns the memory of the table in bytes, without the memory that its lists point to.
     pub(super) fn memory(&self) -> usize {
         let lists = self.iter().count() * (size_of::<T>() + 2 * size_of::<usize>());
         let chunks = self.0.iter().flatten().count() * (size_of::<Chunk<T>>() + 2 * size_of::<usize>());

@@ -1,4 +1,4 @@
-//! What a caller may ask of one call.
+//! Parameters and options of single calls.
 
 use crate::error::{KnobError, SearchError};
 use crate::executor::Executor;
@@ -7,7 +7,7 @@ use crate::selector::IdSelector;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A setter for each field: `Some` of its argument.
+/// Generates a setter for each field, which sets it to `Some` of its argument.
 macro_rules! setters {
     ($($name:ident: $type:ty),* $(,)?) => {$(
         #[doc = concat!("Sets [`", stringify!($name), "`](field@Self::", stringify!($name), ").")]
@@ -25,24 +25,26 @@ mod takes;
 pub use options::{AddOptions, Cancel, DEFAULT_SEED, KMeansStart, NonFinite, Progress, TrainOptions};
 pub use takes::Takes;
 
-/// The one declaration of search parameters: each gives a field, a setter, a name, its
-/// documentation and a member of [`SearchParam`]. Those of the first block are values, which a
-/// config file and [`SearchParams::set`] can give; those of the second borrow something of the
-/// caller's.
+/// Declares the search parameters. Each declaration generates a field, a setter, a name, a
+/// documentation text and a variant of [`SearchParam`].
+///
+/// Parameters of the first block are plain values, which a config file and [`SearchParams::set`]
+/// can set. Parameters of the second block borrow data of the caller.
 macro_rules! search_params {
     (
         values { $($(#[doc = $doc:literal])+ $value:ident: $type:ty = $Value:ident, $range:expr;)* }
         borrowed { $($(#[doc = $borrowed_doc:literal])+ $borrowed:ident: $borrowed_type:ty = $Borrowed:ident;)* }
     ) => {
-        /// What one search asks for. Every field is optional and means "as the index is set" when
-        /// absent, so setting one never resets another.
+        /// The parameters of one search. Every field is optional. An absent field means the setting
+        /// of the index, so setting one field never resets another.
         ///
-        /// A parameter that the index cannot honour is [`SearchError::UnsupportedParam`], never
-        /// ignored; [`Index::takes`](crate::Index::takes) says which it takes. Wrappers pass
+        /// A parameter that the index does not support is an error,
+        /// [`SearchError::UnsupportedParam`]; it is never ignored.
+        /// [`Index::takes`](crate::Index::takes) returns the supported ones. Wrappers pass
         /// parameters on to the index they wrap. Codecs, quantizers and wrappers have parameters of
-        /// their own, set by name with [`set`](Self::set).
+        /// their own, which are set by name with [`set`](Self::set).
         ///
-        /// In a config file (serde) it is a map of names and values; what the caller owns
+        /// In a config file (serde) the parameters are a map of names and values. Borrowed data
         /// (selectors, executors) is not part of it.
         ///
         /// ```
@@ -62,36 +64,46 @@ macro_rules! search_params {
             $($(#[doc = $borrowed_doc])+
             #[serde(skip)]
             pub $borrowed: Option<$borrowed_type>,)*
-            /// Who runs the loops; rayon's global pool by default.
+            /// Executor of the parallel loops; rayon's global pool by default.
             #[serde(skip)]
             pub executor: Option<&'a dyn Executor>,
             /// Ends the search early with [`SearchError::Cancelled`].
             #[serde(skip)]
             pub cancel: Option<&'a Cancel>,
-            /// Parameters that a codec, a quantizer or a wrapper declares, by name. Those of the
-            /// coarse quantizer have names that begin with `quantizer_`.
+            /// Values of the parameters that a codec, a quantizer or a wrapper declares, by name.
+            /// The names for the coarse quantizer begin with `quantizer_`.
             #[serde(flatten)]
             pub own: Settings,
         }
 
         impl<'a> SearchParams<'a> {
+            $(
+                #[doc = concat!("Sets [`", stringify!($value), "`](field@Self::", stringify!($value), ").")]
+                #[must_use]
+                pub fn $value(mut self, $value: $type) -> Self {
+                    // Replaces a bad value that `set` kept.
+                    self.own.remove(stringify!($value));
+                    self.$value = Some($value);
+                    self
+                }
+            )*
+
             setters! {
-                $($value: $type,)*
                 $($borrowed: $borrowed_type,)*
                 executor: &'a dyn Executor,
                 cancel: &'a Cancel,
             }
 
-            /// Sets a parameter by name: one of the fields that are plain values, or one that a
-            /// component of the index declares. A value that the field cannot have is an error of
-            /// the search.
+            /// Sets a parameter by name: a field that is a plain value, or a parameter that a
+            /// component of the index declares. An invalid value is reported as an error by the
+            /// search.
             #[must_use]
             pub fn set(mut self, name: &str, value: impl Into<KnobValue>) -> Self {
                 let value = value.into();
                 match name {
                     $(stringify!($value) => match FromKnob::from_knob(&value) {
-                        Some(value) => self.$value = Some(value),
-                        // Kept under its name: the search says what is wrong.
+                        Some(value) => return self.$value(value),
+                        // Kept under its name, so that the search reports the error.
                         None => self.own.set(name, value),
                     },)*
                     _ => self.own.set(name, value),
@@ -99,8 +111,8 @@ macro_rules! search_params {
                 self
             }
 
-            /// The parameters that are set; those that a single query sets too. `executor` and
-            /// `cancel`, which every index takes, are not among them.
+            /// Iterates over the parameters that are set, including those set only for single
+            /// queries. `executor` and `cancel`, which every index supports, are not included.
             pub fn asked(&self) -> impl Iterator<Item = SearchParam> {
                 let of_queries = |param: SearchParam| {
                     self.per_query.is_some_and(|all| all.iter().any(|one| one.asked().any(|asked| asked == param)))
@@ -114,7 +126,7 @@ macro_rules! search_params {
                 .map(|(param, _)| param)
             }
 
-            /// The same without a parameter.
+            /// Returns the parameters with one of them unset.
             #[must_use]
             pub fn without(mut self, param: SearchParam) -> Self {
                 match param {
@@ -144,10 +156,10 @@ macro_rules! search_params {
         }
 
         impl SearchParam {
-            /// All of them, in the order of their declaration.
+            /// All search parameters, in the order of their declaration.
             pub const ALL: &'static [SearchParam] = &[$(Self::$Value,)* $(Self::$Borrowed,)*];
 
-            /// The name of the field.
+            /// Returns the name of the field.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$Value => stringify!($value),)*
@@ -155,7 +167,7 @@ macro_rules! search_params {
                 }
             }
 
-            /// What the field does.
+            /// Returns a description of the field.
             pub const fn about(self) -> &'static str {
                 match self {
                     $(Self::$Value => concat!($($doc),+),)*
@@ -163,7 +175,7 @@ macro_rules! search_params {
                 }
             }
 
-            /// What the value may be; `None` for what is no plain value.
+            /// Returns the range of the value, or `None` for a parameter that borrows data.
             pub fn range(self) -> Option<ParamRange> {
                 match self {
                     $(Self::$Value => Some($range),)*
@@ -176,42 +188,42 @@ macro_rules! search_params {
 
 search_params! {
     values {
-        /// Lists to probe for each query, at least 1; more than there are means all.
+        /// Number of lists to probe per query, at least 1. A number above nlist means all lists.
         nprobe: usize = Nprobe, ParamRange::at_least(1);
-        /// At most this many codes are scanned for each query, counted in probe order and before
-        /// the filter; 0 means no limit.
+        /// Maximum number of codes to scan per query, counted in probe order and before the filter;
+        /// 0 means no limit.
         max_codes: usize = MaxCodes, ParamRange::at_least(0);
-        /// At most this many lists are scanned for each query, counted in probe order (those
-        /// without codes do not count); 0 means no limit.
+        /// Maximum number of lists to scan per query, counted in probe order; 0 means no limit.
+        /// Empty lists do not count.
         max_lists: usize = MaxLists, ParamRange::at_least(0);
-        /// Probe more lists, in rounds, for the queries that found fewer than k, until all lists
-        /// are probed, or as many as [`max_lists`](SearchParams::max_lists) or codes as
-        /// [`max_codes`](SearchParams::max_codes) allow.
+        /// Whether queries that found fewer than k results probe more lists, in rounds. The rounds
+        /// end when all lists are probed, or at the limit of [`max_lists`](SearchParams::max_lists)
+        /// or [`max_codes`](SearchParams::max_codes).
         ensure_k: bool = EnsureK, ParamRange::Bool;
-        /// A range search keeps at most this many results for each query, the nearest; 0 means no
-        /// limit.
+        /// Maximum number of results per query of a range search, which keeps the nearest ones; 0
+        /// means no limit.
         max_results: usize = MaxResults, ParamRange::at_least(0);
-        /// A range search ends for a query once this many lists in a row, in probe order, had no
-        /// result (those without codes do not count); 0 means that it scans all it probes. (Faiss's
+        /// Number of consecutive lists without a result, in probe order, after which a range search
+        /// ends for a query. Empty lists do not count; 0 means no limit. (Faiss's
         /// `max_empty_result_buckets`.)
         max_empty_lists: usize = MaxEmptyLists, ParamRange::at_least(0);
-        /// How the work is cut up. Results are the same in every mode.
+        /// How the work is divided over the threads. Results are the same in every mode.
         mode: ParallelMode = Mode, ParamRange::Word(ParallelMode::NAMES);
-        /// Candidates for each result that a refining index re-scores, at least 1. (At 1, refining
-        /// changes only the order of results.)
+        /// Number of candidates per result that a refining index re-scores, at least 1. (At 1,
+        /// refining changes only the order of the results.)
         k_factor_rf: f32 = KFactorRf, ParamRange::Number { least: 1.0 };
-        /// Give the place of each result in the lists too.
+        /// Whether to return the location of each result (its list and offset) too.
         locations: bool = Locations, ParamRange::Bool;
     }
     borrowed {
-        /// Only these ids may be found.
+        /// The ids that the search may return.
         selector: &'a IdSelector<'a> = Selector;
-        /// What single queries ask for otherwise than the call, one item a query.
+        /// Parameters of single queries that differ from those of the call, one item per query.
         per_query: &'a [QueryParams<'a>] = PerQuery;
     }
 }
 
-/// A field out of a value.
+/// Conversion of a [`KnobValue`] to the type of a field.
 trait FromKnob: Sized {
     fn from_knob(value: &KnobValue) -> Option<Self>;
 }
@@ -243,21 +255,21 @@ impl FromKnob for ParallelMode {
     }
 }
 
-/// The prefix of the names of parameters of the coarse quantizer.
+/// Prefix of the names of the coarse quantizer's parameters.
 pub const QUANTIZER_PREFIX: &str = "quantizer_";
 
 impl<'a> SearchParams<'a> {
-    /// Nothing asked for: everything as the index is set.
+    /// Creates empty parameters, with which a search uses the settings of the index.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Refuses what an index of kind `index` does not take.
+    /// Checks that an index of kind `index`, which supports the parameters `takes`, supports all
+    /// parameters that are set.
     ///
     /// # Errors
-    /// [`SearchError::UnsupportedParam`] for the first parameter set that is not in `takes`;
-    /// [`SearchError::InvalidParam`] for a value that [`set`](Self::set) was given and the
-    /// parameter cannot have.
+    /// [`SearchError::UnsupportedParam`] for the first parameter that is set but not in `takes`.
+    /// [`SearchError::InvalidParam`] for an invalid value that was passed to [`set`](Self::set).
     pub fn only(&self, index: &'static str, takes: &Takes) -> Result<(), SearchError> {
         let unsupported = |param: Cow<'static, str>| Err(SearchError::UnsupportedParam { param, index });
         if let Some(param) = self.asked().find(|param| !takes.contains(*param)) {
@@ -276,8 +288,8 @@ impl<'a> SearchParams<'a> {
         Ok(())
     }
 
-    /// Leaves out what is not in `takes`, and gives the names of what it left out: one config
-    /// serves indexes of different kinds.
+    /// Removes the parameters that are not in `takes`, and returns their names. One config can thus
+    /// serve indexes of different kinds.
     ///
     /// ```
     /// use ivf_core::params::{SearchParam, Takes};
@@ -293,15 +305,32 @@ impl<'a> SearchParams<'a> {
             *self = std::mem::take(self).without(param);
         }
         let own: Vec<String> = self.own.iter().map(|(name, _)| name.to_owned()).collect();
-        for name in own.into_iter().filter(|name| !takes.contains_own(name)) {
+        // A bad value of a parameter that the index takes stays, and is an error of the search.
+        let is_taken = |name: &str| {
+            takes.contains_own(name) || takes.fields().any(|param| param.name() == name && param.range().is_some())
+        };
+        for name in own.into_iter().filter(|name| !is_taken(name)) {
             self.own.remove(&name);
             left_out.push(name);
         }
         left_out
     }
 
-    /// The parameters of the search for lists: those whose names begin with [`QUANTIZER_PREFIX`],
-    /// without it, else those that `settings` of the index say; the call's executor and cancel.
+    /// Returns these parameters, with the values in `settings` for those that are not set.
+    #[must_use]
+    pub fn or(mut self, settings: &Settings) -> Self {
+        for (name, value) in settings.iter() {
+            let is_set = self.own.get(name).is_some() || self.asked().any(|param| param.name() == name);
+            if !is_set {
+                self = self.set(name, value.clone());
+            }
+        }
+        self
+    }
+
+    /// Returns the parameters of the coarse search. These are the parameters whose names begin with
+    /// [`QUANTIZER_PREFIX`], without the prefix. Values of the call take precedence over those in
+    /// `settings`, the settings of the index. The executor and `cancel` are those of the call.
     pub fn for_quantizer(&self, settings: &Settings) -> SearchParams<'a> {
         let mut params = SearchParams { executor: self.executor, cancel: self.cancel, ..SearchParams::default() };
         for settings in [settings, &self.own] {
@@ -314,11 +343,11 @@ impl<'a> SearchParams<'a> {
         params
     }
 
-    /// For each of these parameters its value: the call's, else the one in `settings`, else its
-    /// default.
+    /// Returns a value for each of `params`: the one of the call, else the one in `settings`, else
+    /// the default.
     ///
     /// # Errors
-    /// [`SearchError::InvalidParam`] for one out of range.
+    /// [`SearchError::InvalidParam`] if a value is out of range.
     pub fn resolved(&self, params: &[Param], settings: &Settings) -> Result<Settings, SearchError> {
         self.own.resolved(params, settings).map_err(|error| match error {
             KnobError::Value { name, must, found } => SearchError::invalid(name, must, found),
@@ -326,7 +355,8 @@ impl<'a> SearchParams<'a> {
         })
     }
 
-    /// What query `i` asks for: its own fields, and the call's where it has none.
+    /// Returns the parameters of query `i`: its own fields, and the call's fields where it has
+    /// none.
     pub fn of_query(&self, i: usize) -> QueryParams<'a> {
         let own = self.per_query.and_then(|all| all.get(i)).copied().unwrap_or_default();
         QueryParams {
@@ -337,10 +367,10 @@ impl<'a> SearchParams<'a> {
         }
     }
 
-    /// Refuses another number of [`per_query`](field@Self::per_query) than of queries.
+    /// Checks that [`per_query`](field@Self::per_query), if set, has one item per query.
     ///
     /// # Errors
-    /// [`SearchError::Count`].
+    /// [`SearchError::Count`] if it does not.
     pub fn check_per_query(&self, queries: usize) -> Result<(), SearchError> {
         match self.per_query {
             Some(all) if all.len() != queries => {
@@ -350,10 +380,10 @@ impl<'a> SearchParams<'a> {
         }
     }
 
-    /// Says whether the caller has cancelled.
+    /// Checks that the caller has not cancelled.
     ///
     /// # Errors
-    /// [`SearchError::Cancelled`].
+    /// [`SearchError::Cancelled`] if the caller has.
     pub fn check_cancel(&self) -> Result<(), SearchError> {
         match self.cancel {
             Some(cancel) if cancel.is_cancelled() => Err(SearchError::Cancelled),
@@ -362,8 +392,8 @@ impl<'a> SearchParams<'a> {
     }
 }
 
-/// What one query of a call asks for; absent fields mean what the call asks for, and then as the
-/// index is set.
+/// The parameters of one query of a call. An absent field means the parameter of the call, and then
+/// the setting of the index.
 ///
 /// ```
 /// use ivf_core::{IdSelector, QueryParams, SearchParams};
@@ -387,7 +417,7 @@ pub struct QueryParams<'a> {
 }
 
 impl<'a> QueryParams<'a> {
-    /// Nothing asked for.
+    /// Creates empty parameters.
     pub fn new() -> Self {
         Self::default()
     }
@@ -410,29 +440,31 @@ impl<'a> QueryParams<'a> {
     }
 }
 
-/// How the work of a search is cut up. The results are the same in every mode and for every number
-/// of threads.
+/// How the work of a search is divided over the threads. The results are the same in every mode and
+/// for every number of threads.
 ///
-/// The first four are Faiss's `parallel_mode` 0 to 3. Its flag 1024, "accumulate into the caller's
-/// results", is [`IndexIvf::search_preassigned_into`](crate::IndexIvf::search_preassigned_into)
-/// here. In text (knobs, config files) a mode is a word: `auto`, `queries`, `probes`,
+/// The variants from `Queries` to `FineQueries` are Faiss's `parallel_mode` 0 to 3. Its flag 1024,
+/// "accumulate into the caller's results", is
+/// [`IndexIvf::search_preassigned_into`](crate::IndexIvf::search_preassigned_into) here. In text
+/// (knobs, config files), a mode is one of the words `auto`, `queries`, `probes`,
 /// `queries_and_probes`, `fine_queries`, `list_major`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ParallelMode {
     /// The library chooses.
     #[default]
     Auto,
-    /// One run of queries for each thread, coarse search included (0).
+    /// Each thread searches one contiguous range of queries, including the coarse search (0).
     Queries,
-    /// Query after query, the probes of each split over the threads (1).
+    /// Queries are searched one after the other, and the probes of each are split over the threads
+    /// (1).
     Probes,
-    /// Every (query, probe) pair is a piece of work (2).
+    /// Every (query, probe) pair is a task (2).
     QueriesAndProbes,
-    /// Every query is a piece of work, after one coarse search for all (3).
+    /// Every query is a task, after one coarse search for all queries (3).
     FineQueries,
-    /// List after list: each is scanned once for all the queries of a block that probe it.
+    /// List-major: each list is scanned once for all queries of a block that probe it.
     ListMajor,
 }
 
@@ -441,11 +473,11 @@ impl ParallelMode {
     pub const ALL: [ParallelMode; 6] =
         [Self::Auto, Self::Queries, Self::Probes, Self::QueriesAndProbes, Self::FineQueries, Self::ListMajor];
 
-    /// Their names, in the order of [`ALL`](Self::ALL).
+    /// The names of the modes, in the order of [`ALL`](Self::ALL).
     pub const NAMES: &'static [&'static str] =
         &["auto", "queries", "probes", "queries_and_probes", "fine_queries", "list_major"];
 
-    /// The name.
+    /// Returns the name.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
@@ -454,6 +486,14 @@ impl ParallelMode {
 impl fmt::Display for ParallelMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Deserializes a mode from its name, in any case.
+impl<'de> serde::Deserialize<'de> for ParallelMode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a training or an add may ask for, and how a long call is watched and ended.
+//! Options of training and adding, progress reports, and cancellation.
 
 use crate::error::{Cancelled, TrainError};
 use crate::executor::Executor;
@@ -6,45 +6,47 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The seed of everything random unless the caller names one (Faiss's).
+/// Default seed of all random numbers (the same as in Faiss).
 pub const DEFAULT_SEED: u64 = 1234;
 
-/// What one training asks for; absent fields mean the kind's own defaults. In a config file (serde)
-/// it is a map of names and values.
+/// The options of one training. An absent field means the default of the component that is trained.
+/// In a config file (serde) the options are a map of names and values.
 #[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TrainOptions<'a> {
-    /// Rounds of k-means (10 for coarse centroids, 25 for codebooks).
+    /// Number of iterations of k-means. The default is 10 for coarse centroids and 25 for
+    /// codebooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iterations: Option<usize>,
-    /// Points of each round of k-means, drawn anew for each: mini-batch k-means, for more points
-    /// than whole rounds have time for. Every round uses all points by default, and always for the
-    /// codebooks of parts of vectors.
+    /// Number of points per iteration of mini-batch k-means, sampled anew in each iteration. It is
+    /// for training sets so large that iterations over all points take too long. By default, every
+    /// iteration uses all points. The codebooks of subquantizers always do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mini_batch: Option<usize>,
-    /// At most this many training points for each centroid, the rest is left out by sampling (256).
+    /// Maximum number of training points per centroid. If given more, training samples this many.
+    /// The default is 256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_points_per_centroid: Option<usize>,
-    /// The seed of everything random ([`DEFAULT_SEED`]).
+    /// Seed of all random numbers. The default is [`DEFAULT_SEED`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// How k-means starts. (Codebooks of parts of vectors start from random points.)
+    /// Initialization of k-means. (Codebooks of subquantizers always start from random points.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<KMeansStart>,
-    /// Who runs the loops; rayon's global pool by default.
+    /// Executor of the parallel loops; rayon's global pool by default.
     #[serde(skip)]
     pub executor: Option<&'a dyn Executor>,
-    /// Told about the rounds.
+    /// Receives the progress of the iterations.
     #[serde(skip)]
     pub progress: Option<&'a dyn Progress>,
-    /// Ends the training early.
+    /// Cancels the training.
     #[serde(skip)]
     pub cancel: Option<&'a Cancel>,
 }
 
 impl<'a> TrainOptions<'a> {
-    /// The defaults.
+    /// Creates options in which every field has its default.
     pub fn new() -> Self {
         Self::default()
     }
@@ -60,17 +62,17 @@ impl<'a> TrainOptions<'a> {
         cancel: &'a Cancel,
     }
 
-    /// The seed: the caller's, else [`DEFAULT_SEED`].
+    /// Returns the caller's seed, or [`DEFAULT_SEED`] if it is absent.
     pub fn seed_or_default(&self) -> u64 {
         self.seed.unwrap_or(DEFAULT_SEED)
     }
 }
 
 impl TrainOptions<'_> {
-    /// Says whether the caller has cancelled.
+    /// Checks that the caller has not cancelled.
     ///
     /// # Errors
-    /// [`TrainError::Cancelled`].
+    /// [`TrainError::Cancelled`] if the caller has.
     pub fn check_cancel(&self) -> Result<(), TrainError> {
         match self.cancel {
             Some(cancel) if cancel.is_cancelled() => Err(TrainError::Cancelled),
@@ -91,40 +93,40 @@ impl fmt::Debug for TrainOptions<'_> {
     }
 }
 
-/// How k-means chooses its first centroids.
+/// The choice of the initial centroids of k-means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KMeansStart {
-    /// Training points drawn at random, each at most once.
+    /// Training points sampled at random, without replacement.
     #[default]
     Random,
-    /// Training points drawn one after the other, far ones more likely (k-means++, Arthur and
-    /// Vassilvitskii, SODA 2007).
+    /// Training points sampled one after the other, with a higher probability for points far from
+    /// the chosen ones (k-means++, Arthur and Vassilvitskii, SODA 2007).
     PlusPlus,
 }
 
-/// What one add asks for; absent fields mean the defaults. In a config file (serde) it is a map of
-/// names and values.
+/// The options of one add. An absent field means the default. In a config file (serde) the options
+/// are a map of names and values.
 #[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AddOptions<'a> {
-    /// What to do with a vector that holds a NaN or an infinity.
+    /// Treatment of vectors that hold a NaN or an infinity.
     pub non_finite: NonFinite,
-    /// Who runs the loops; rayon's global pool by default.
+    /// Executor of the parallel loops; rayon's global pool by default.
     #[serde(skip)]
     pub executor: Option<&'a dyn Executor>,
-    /// Told about the vectors added.
+    /// Receives the progress of the add.
     #[serde(skip)]
     pub progress: Option<&'a dyn Progress>,
-    /// Ends the add early; the index is then as before it.
+    /// Cancels the add. The index is then as it was before.
     #[serde(skip)]
     pub cancel: Option<&'a Cancel>,
 }
 
 impl<'a> AddOptions<'a> {
-    /// The defaults.
+    /// Creates options in which every field has its default.
     pub fn new() -> Self {
         Self::default()
     }
@@ -149,41 +151,42 @@ impl fmt::Debug for AddOptions<'_> {
     }
 }
 
-/// What `add` does with a vector that holds a NaN or an infinity.
+/// The treatment, in `add`, of vectors that hold a NaN or an infinity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinite {
-    /// The whole call is an error that names the row.
+    /// The whole call fails with an error that contains the row number.
     #[default]
     Reject,
-    /// The row is left out: it uses up its implicit id, is not counted, and stands in the report.
+    /// The row is skipped. Its implicit id stays unused, it is not counted as added, and the report
+    /// lists it.
     SkipRow,
 }
 
-/// Tells a call on another thread to stop. Clones stop the same call.
+/// A flag with which another thread stops a call. All clones share one flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Not cancelled.
+    /// Creates a flag that is not set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for an early end.
+    /// Asks the call to stop.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody did.
+    /// Returns true if [`cancel`](Self::cancel) was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Says whether somebody did, if there is somebody who could.
+    /// Checks that an optional flag is not set.
     ///
     /// # Errors
-    /// [`Cancelled`], which becomes the error of each verb.
+    /// [`Cancelled`] if it is. Each operation converts it to its own error type.
     pub fn check(cancel: Option<&Cancel>) -> Result<(), Cancelled> {
         match cancel {
             Some(cancel) if cancel.is_cancelled() => Err(Cancelled),
@@ -192,8 +195,9 @@ impl Cancel {
     }
 }
 
-/// Hears how far a long call has come. May be called from the thread of the call only.
+/// A receiver of progress reports of a long call. Reports come only from the thread that made the
+/// call.
 pub trait Progress: Sync {
-    /// `done` of `total` steps of `stage` ("k-means", "add", ...) are done.
+    /// Reports that `done` of `total` steps of `stage` ("k-means", "add", ...) are done.
     fn step(&self, stage: &'static str, done: u64, total: u64);
 }

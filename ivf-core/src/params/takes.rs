@@ -3,7 +3,7 @@
 use super::SearchParam;
 use std::borrow::Cow;
 
-/// The search parameters that an index takes.
+/// The set of search parameters that an index supports.
 ///
 /// ```
 /// use ivf_core::params::{SearchParam, Takes};
@@ -14,13 +14,13 @@ use std::borrow::Cow;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takes {
-    /// A bit for each [`SearchParam`].
+    /// One bit per [`SearchParam`].
     fields: u64,
     own: Vec<Cow<'static, str>>,
 }
 
 impl Takes {
-    /// These fields of [`SearchParams`](super::SearchParams).
+    /// Creates a set of fields of [`SearchParams`](super::SearchParams).
     pub const fn of(params: &[SearchParam]) -> Self {
         let (mut fields, mut i) = (0, 0);
         while i < params.len() {
@@ -30,48 +30,48 @@ impl Takes {
         Self { fields, own: Vec::new() }
     }
 
-    /// These, and a field.
+    /// Returns the set with a field added.
     #[must_use]
     pub const fn with(mut self, param: SearchParam) -> Self {
         self.fields |= 1 << param as u64;
         self
     }
 
-    /// These without a field.
+    /// Returns the set with a field removed.
     #[must_use]
     pub const fn without(mut self, param: SearchParam) -> Self {
         self.fields &= !(1 << param as u64);
         self
     }
 
-    /// These, and parameters that components declare.
+    /// Returns the set with parameters added that components declare.
     #[must_use]
     pub fn with_own(mut self, names: impl IntoIterator<Item = Cow<'static, str>>) -> Self {
         self.own.extend(names);
         self
     }
 
-    /// Whether a field is among them.
+    /// Returns true if the set contains a field.
     pub const fn contains(&self, param: SearchParam) -> bool {
         self.fields >> param as u64 & 1 == 1
     }
 
-    /// Whether a parameter that a component declares is among them.
+    /// Returns true if the set contains a parameter that a component declares.
     pub fn contains_own(&self, name: &str) -> bool {
         self.own.iter().any(|own| own == name)
     }
 
-    /// The fields among them.
+    /// Iterates over the fields in the set.
     pub fn fields(&self) -> impl Iterator<Item = SearchParam> {
         SearchParam::ALL.iter().copied().filter(|param| self.contains(*param))
     }
 
-    /// The parameters of components among them.
+    /// Returns the names of the components' parameters in the set.
     pub fn own(&self) -> &[Cow<'static, str>] {
         &self.own
     }
 
-    /// The names of all.
+    /// Returns the names of all parameters in the set.
     pub fn names(&self) -> Vec<&str> {
         let own = self.own.iter().map(|name| &**name);
         self.fields().map(|param| param.name()).chain(own).collect()

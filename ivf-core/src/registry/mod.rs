@@ -1,12 +1,12 @@
-//! One row makes a kind.
+//! The registry: one row describes one kind of component.
 //!
-//! Everything the library knows about a kind of codec, quantizer, transform, wrapper, store or
-//! index, beyond the traits it implements, stands in one row beside it: its factory token, how to
-//! parse it, the tag it has in files, how to read it, and samples that tests, docs and benchmarks
-//! run over. Each crate exports its rows in a const slice; `ivf-factory` fills the default
-//! [`Registry`] from them; a user's crate adds its own.
+//! A kind of codec, quantizer, transform, wrapper, store or index is described by the traits that
+//! it implements and by one row, which is declared next to it. The row has the factory token and
+//! its parser, the tag in files and the reader, and samples for tests, docs and benchmarks. Each
+//! crate exports its rows in a const slice. `ivf-factory` fills the default [`Registry`] from these
+//! slices, and a user's crate adds its own rows.
 //!
-//! A row is made by its builder, so that a column more breaks nobody:
+//! Rows are built with a builder, so that a new column does not break existing code:
 //!
 //! ```
 //! use ivf_core::registry::StoreRow;
@@ -20,15 +20,16 @@
 //! assert_eq!(ROW.tag, "mine");
 //! ```
 //!
-//! Tokens nest: [`Token`] gives a row the arguments of its token, and the [`Registry`] parses them,
-//! as a codec, a quantizer, a transform or a whole index.
+//! Tokens nest. [`Token`] provides the arguments of a token, and the [`Registry`] parses them as a
+//! codec, a quantizer, a transform or a whole index.
 
 mod token;
 
+pub use crate::lists::{CreateLists, ReadLists, StoreRow};
 pub use token::{Token, TokenError};
 
 use crate::codec::{Codec, CodecSpec};
-use crate::error::{BuildError, DecodeError, StoreError};
+use crate::error::{BuildError, DecodeError};
 use crate::index::Index;
 use crate::layout::CodeLayout;
 use crate::lists::{InvertedLists, StoreSpec};
@@ -39,42 +40,44 @@ use crate::transform::{Transform, TransformSpec};
 use std::fmt;
 use std::sync::Arc;
 
-/// The answer of a row to a token: `None` if the token is not its own.
+/// The result of parsing a token with a row: `None` if the token is not one of the row's kind.
 pub type Parsed<T> = Option<Result<Arc<T>, TokenError>>;
 
-/// What a reader of exported nodes answers.
+/// The result of reading an exported node.
 pub type Decoded<T> = Result<T, DecodeError>;
 
-/// Parses a token, whose arguments the registry knows.
+/// A function that parses a token. It parses the arguments with the registry.
 pub type ParseToken<T> = fn(&Token<'_>, &Registry) -> Parsed<T>;
 
-/// Reads an exported node, whose components the registry reads.
+/// A function that reads an exported node. It reads the child components with the registry.
 pub type ReadNode<T> = fn(&StoredNode, &Registry) -> Decoded<T>;
 
-/// An index as a factory string, or a part of one, names it. Displayed as that string.
+/// The specification of an index, parsed from a factory string or a part of one. Displayed as that
+/// string.
 pub trait IndexSpec: Send + Sync + fmt::Debug + fmt::Display {
-    /// The index for vectors of `dim`: untrained, empty.
+    /// Builds the untrained, empty index for vectors of dimension `dim`.
     ///
     /// # Errors
-    /// [`BuildError`] if a part does not work with the dimension, the metric or what it wraps.
+    /// [`BuildError`] if a component does not support the dimension, the metric or the index that
+    /// it wraps.
     fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError>;
 }
 
-/// An index around an index, as a factory string names it. Displayed as its token.
+/// The specification of a wrapper: an index around another index. Displayed as its token.
 pub trait WrapperSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// Wraps an empty index.
     ///
     /// # Errors
-    /// [`BuildError`] if it cannot live around that one.
+    /// [`BuildError`] if the wrapper does not support that index.
     fn wrap(&self, inner: Box<dyn Index>) -> Result<Box<dyn Index>, BuildError>;
 }
 
-/// Where a wrapper's token may stand.
+/// The position of a wrapper's token relative to the wrapped index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Before or after what it wraps: `IDMap,Flat` and `Flat,IDMap`.
+    /// Before or after the wrapped index: `IDMap,Flat` and `Flat,IDMap`.
     Both,
-    /// After what it wraps: `Flat,RFlat`.
+    /// After the wrapped index: `Flat,RFlat`.
     After,
 }
 
@@ -86,22 +89,24 @@ macro_rules! rows {
         pub struct $row {
             /// The tag in files.
             pub tag: &'static str,
-            /// The token's form, for docs and hints: `PQ<M>[x<bits>]`. Empty for a kind without a
-            /// token.
+            /// The syntax of the token, for docs and hints: `PQ<M>[x<bits>]`. Empty for a kind
+            /// without a token.
             pub grammar: &'static str,
-            /// What it is, in a sentence.
+            /// A one-sentence description.
             pub about: &'static str,
-            /// Tokens to test and measure, for vectors whose dimension 16 divides.
+            /// Sample tokens for tests and benchmarks. They support every dimension that is a
+            /// multiple of 16.
             pub samples: &'static [&'static str],
             $($(#[$column_doc])* pub $column: $column_type,)*
-            /// Parses a token.
+            /// The parser of the token.
             pub parse: ParseToken<$spec>,
-            /// Reads an exported node.
+            /// The reader of an exported node.
             pub read: ReadNode<$read>,
         }
 
         impl $row {
-            /// A row of the kind with this tag in files and this form of token.
+            /// Creates a row from the tag in files, the syntax of the token, the parser and the
+            /// reader.
             pub const fn new(
                 tag: &'static str,
                 grammar: &'static str,
@@ -111,13 +116,14 @@ macro_rules! rows {
                 Self { tag, grammar, about: "", samples: &[], $($column: $default,)* parse, read }
             }
 
-            /// What the kind is, in a sentence.
+            /// Sets the one-sentence description.
             #[must_use]
             pub const fn about(self, about: &'static str) -> Self {
                 Self { about, ..self }
             }
 
-            /// Tokens to test and measure, for vectors whose dimension 16 divides.
+            /// Sets the sample tokens for tests and benchmarks. They must support every dimension
+            /// that is a multiple of 16.
             #[must_use]
             pub const fn samples(self, samples: &'static [&'static str]) -> Self {
                 Self { samples, ..self }
@@ -133,83 +139,44 @@ macro_rules! rows {
 }
 
 rows! {
-    /// How one kind of codec is named, parsed and read.
+    /// The row of one kind of codec: its names, parser and reader.
     CodecRow: dyn CodecSpec => Arc<dyn Codec> {}
-    /// How one kind of coarse quantizer is named, parsed and read. Samples have few lists.
+    /// The row of one kind of coarse quantizer: its names, parser and reader. Its samples have few
+    /// lists.
     QuantizerRow: dyn QuantizerSpec => Arc<dyn Level1Quantizer> {}
-    /// How one kind of transform is named, parsed and read.
+    /// The row of one kind of transform: its names, parser and reader.
     TransformRow: dyn TransformSpec => Arc<dyn Transform> {}
-    /// How one kind of wrapper is named, parsed and read.
+    /// The row of one kind of wrapper: its names, parser and reader.
     WrapperRow: dyn WrapperSpec => Box<dyn Index> {
-        /// How loosely the token binds, below [`SpecText::TRANSFORM`](crate::SpecText::TRANSFORM):
-        /// of several tokens that could be outermost, the one with the lowest number is. (Faiss
-        /// tries `IDMap2`, then `IDMap`, then `RFlat`, then transforms.)
+        /// The binding level of the token, below
+        /// [`SpecText::TRANSFORM`](crate::SpecText::TRANSFORM). If several tokens could be
+        /// outermost, the one with the lowest level is. (Faiss tries `IDMap2`, then `IDMap`, then
+        /// `RFlat`, then transforms.)
         level: u8 = 128,
-        /// Where the token may stand.
+        /// The position of the token relative to the wrapped index.
         side: Side = Side::Both,
     }
-    /// How one kind of index is read and, if it has a token of its own (a graph: `HNSW32`), parsed.
+    /// The row of one kind of index: its tag and reader, and the parser if it has a token of its
+    /// own (a graph: `HNSW32`).
     IndexRow: dyn IndexSpec => Box<dyn Index> {
-        /// Whether a codec may follow the token after a comma (`HNSW32,SQ8`): [`Token::codec`]
-        /// then.
+        /// Whether a codec may follow the token after a comma (`HNSW32,SQ8`). [`Token::codec`]
+        /// returns it.
         takes_codec: bool = false,
     }
 }
 
 impl IndexRow {
-    /// A row of an index without a token: the factory composes it, or somebody makes it by hand.
+    /// Creates the row of an index without a token. The factory composes such an index, or a caller
+    /// constructs it directly.
     pub const fn without_token(tag: &'static str, read: ReadNode<Box<dyn Index>>) -> Self {
         Self::new(tag, "", |_, _| None, read)
     }
 }
 
-/// Makes that many empty lists of codes that lie as the layout says.
-pub type CreateLists = fn(usize, &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError>;
-
-/// Reads exported lists of codes that lie as the layout says.
-pub type ReadLists = fn(&StoredNode, &CodeLayout) -> Decoded<Box<dyn InvertedLists>>;
-
-/// How one kind of store is made and read.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct StoreRow {
-    /// The tag in files.
-    pub tag: &'static str,
-    /// What it is, in a sentence.
-    pub about: &'static str,
-    /// Makes empty lists; an error if that needs more than the row knows.
-    pub create: CreateLists,
-    /// Reads exported lists.
-    pub read: ReadLists,
-}
-
-impl StoreRow {
-    /// A row.
-    pub const fn new(tag: &'static str, create: CreateLists, read: ReadLists) -> Self {
-        Self { tag, about: "", create, read }
-    }
-
-    /// What the store is, in a sentence.
-    #[must_use]
-    pub const fn about(self, about: &'static str) -> Self {
-        Self { about, ..self }
-    }
-}
-
-impl StoreSpec for StoreRow {
-    fn tag(&self) -> &str {
-        self.tag
-    }
-
-    fn create(&self, nlist: usize, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, StoreError> {
-        (self.create)(nlist, layout)
-    }
-}
-
-/// Parses a whole factory string with the kinds of a registry.
+/// A function that parses a whole factory string with the kinds of a registry.
 pub type ParseIndex = fn(&str, &Registry) -> Result<Arc<dyn IndexSpec>, TokenError>;
 
-/// The kinds there are.
+/// The set of all known kinds of components.
 ///
 /// ```
 /// use ivf_core::Registry;
@@ -229,20 +196,21 @@ pub struct Registry {
 
 macro_rules! tables {
     ($($row:ty, $add:ident, $table:ident, $what:literal;)*) => {$(
-        #[doc = concat!("Adds rows of ", $what, "s; returns the registry.")]
+        #[doc = concat!("Returns the registry with ", $what, " rows added.")]
         ///
         /// # Panics
-        /// If a tag is there already: two kinds of one name would read each other's files.
+        /// If the registry already has one of the tags, since two kinds with the same tag would
+        /// read each other's files.
         #[must_use]
         pub fn $add(mut self, rows: &[$row]) -> Self {
             for row in rows {
-                assert!(self.$table.iter().all(|known| known.tag != row.tag), "two kinds of {} '{}'", $what, row.tag);
+                assert!(self.$table.iter().all(|known| known.tag != row.tag), "duplicate {} tag '{}'", $what, row.tag);
                 self.$table.push(*row);
             }
             self
         }
 
-        #[doc = concat!("The rows of ", $what, "s.")]
+        #[doc = concat!("Returns the ", $what, " rows.")]
         pub fn $table(&self) -> &[$row] {
             &self.$table
         }
@@ -259,26 +227,26 @@ macro_rules! by_tag {
     };
 }
 
-/// Reading and parsing components, by tag and by token.
+/// Generates the methods that read components by tag and parse them by token.
 macro_rules! components {
     ($($table:ident, $what:literal, $spec:ty, $value:ty, $read:ident, $parse:ident, $stored:ident;)*) => {$(
-        #[doc = concat!("The ", $what, " of an exported node.")]
+        #[doc = concat!("Reads the ", $what, " of an exported node.")]
         ///
         /// # Errors
-        /// [`DecodeError::UnknownTag`], or what the row's reader says.
+        /// [`DecodeError::UnknownTag`] if no row has the tag, or the error of the row's reader.
         pub fn $read(&self, node: &StoredNode) -> Result<$value, DecodeError> {
             (by_tag!(self.$table, $what, node.tag)?.read)(node, self)
         }
 
-        #[doc = concat!("The ", $what, " that a token names: the answer of the first row that knows it.")]
+        #[doc = concat!("Parses a token as a ", $what, ", with the first row that accepts it.")]
         pub fn $parse(&self, token: &Token<'_>) -> Parsed<$spec> {
             self.$table.iter().find_map(|row| (row.parse)(token, self))
         }
 
-        #[doc = concat!("The ", $what, " that a stored token names.")]
+        #[doc = concat!("Parses a stored token as a ", $what, ". The errors contain `tag`.")]
         ///
         /// # Errors
-        /// [`DecodeError::Value`] if no row knows it.
+        /// [`DecodeError::Value`] if no row accepts the token, or the token is malformed.
         pub fn $stored(&self, tag: &str, token: &str) -> Result<Arc<$spec>, DecodeError> {
             known(tag, token, Token::new(token).and_then(|token| match self.$parse(&token) {
                 Some(parsed) => parsed.map(Some),
@@ -289,7 +257,7 @@ macro_rules! components {
 }
 
 impl Registry {
-    /// A registry that knows nothing.
+    /// Creates an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
@@ -309,16 +277,17 @@ impl Registry {
         transforms, "transform", dyn TransformSpec, Arc<dyn Transform>, read_transform, parse_transform, transform_spec;
     }
 
-    /// Sets who parses whole factory strings; the factory's registry comes with one.
+    /// Sets the parser of whole factory strings. The registry of `ivf-factory` has one.
     #[must_use]
     pub fn with_index_parser(self, parse_index: ParseIndex) -> Self {
         Self { parse_index: Some(parse_index), ..self }
     }
 
-    /// The index that a factory string names: an argument of a token that takes any index.
+    /// Parses a factory string as the specification of an index. Used for arguments of tokens that
+    /// accept any index.
     ///
     /// # Errors
-    /// [`TokenError`], with the faulty bytes of the string.
+    /// [`TokenError`] with the range of the faulty bytes in the string.
     pub fn parse_index(&self, factory: &str) -> Result<Arc<dyn IndexSpec>, TokenError> {
         match self.parse_index {
             Some(parse) => parse(factory, self),
@@ -326,26 +295,27 @@ impl Registry {
         }
     }
 
-    /// The lists of an exported node.
+    /// Reads the lists of an exported node.
     ///
     /// # Errors
-    /// As [`read_codec`](Self::read_codec).
+    /// As for [`read_codec`](Self::read_codec).
     pub fn read_lists(&self, node: &StoredNode, layout: &CodeLayout) -> Result<Box<dyn InvertedLists>, DecodeError> {
         (by_tag!(self.stores, "store", node.tag)?.read)(node, layout)
     }
 
-    /// What makes empty stores of the kind with the tag.
+    /// Returns the specification that creates empty stores of the kind with this tag.
     ///
     /// # Errors
-    /// [`DecodeError::UnknownTag`].
+    /// [`DecodeError::UnknownTag`] if no row has the tag.
     pub fn store_spec(&self, tag: &str) -> Result<Arc<dyn StoreSpec>, DecodeError> {
         Ok(Arc::new(*by_tag!(self.stores, "store", tag)?))
     }
 
-    /// The index of an exported node: a wrapper's or an engine's.
+    /// Reads the index of an exported node, which may be a wrapper or an index without an inner
+    /// one.
     ///
     /// # Errors
-    /// As [`read_codec`](Self::read_codec).
+    /// As for [`read_codec`](Self::read_codec).
     pub fn read_index(&self, node: &StoredNode) -> Result<Box<dyn Index>, DecodeError> {
         match self.wrappers.iter().find(|row| row.tag == node.tag) {
             Some(row) => (row.read)(node, self),
@@ -355,7 +325,8 @@ impl Registry {
 }
 
 fn known<T: ?Sized>(tag: &str, token: &str, parsed: Result<Option<Arc<T>>, TokenError>) -> Result<Arc<T>, DecodeError> {
-    // It comes from a file: nothing of it may command a terminal, or fill one.
+    // The token comes from a file. Escape it and cut it, so that an error message contains no
+    // terminal control sequences and stays short.
     let token: String = token.chars().take(60).flat_map(char::escape_debug).collect();
     match parsed {
         Ok(Some(spec)) => Ok(spec),

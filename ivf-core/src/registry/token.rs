@@ -1,33 +1,33 @@
-//! A token of a factory string: its name and its arguments.
+//! Tokens of factory strings: names and arguments.
 
 use super::{Parsed, Registry};
 use crate::codec::CodecSpec;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What is wrong with a token that a row knows as its own.
+/// The error for a malformed token, or for invalid arguments of a token that a row accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenError {
-    /// The faulty bytes of the token.
+    /// The range of the faulty bytes in the token.
     pub span: Range<usize>,
-    /// What is wrong, in a few words: "a codec needs at least one bit".
+    /// A short description: "a codec needs at least one bit".
     pub what: String,
 }
 
 impl TokenError {
-    /// A fault at `span`.
+    /// Creates an error at `span`.
     pub fn new(span: Range<usize>, what: impl Into<String>) -> Self {
         Self { span, what: what.into() }
     }
 
-    /// The same fault of a token that stands `offset` bytes into another one.
+    /// Returns the error for a token that contains the faulty one from byte `offset` on.
     #[must_use]
     pub fn shifted(self, offset: usize) -> Self {
         Self { span: self.span.start.saturating_add(offset)..self.span.end.saturating_add(offset), ..self }
     }
 }
 
-/// A token of a factory string: a name, and perhaps arguments in parentheses.
+/// A token of a factory string: a name and optional arguments in parentheses.
 ///
 /// ```text
 /// IVF65536_HNSW32      name only
@@ -45,17 +45,17 @@ impl TokenError {
 #[derive(Clone, Debug)]
 pub struct Token<'a> {
     text: &'a str,
-    /// Where the argument list opens.
+    /// Index of the opening parenthesis of the argument list.
     open: Option<usize>,
     codec: Option<Arc<dyn CodecSpec>>,
 }
 
 impl<'a> Token<'a> {
-    /// The token that this text is: a name without parentheses, and perhaps one argument list that
-    /// ends it.
+    /// Parses a token. It consists of a name without parentheses and an optional argument list,
+    /// with which it ends.
     ///
     /// # Errors
-    /// [`TokenError`] if parentheses do not balance, or something follows the argument list.
+    /// [`TokenError`] if the parentheses do not balance, or if text follows the argument list.
     pub fn new(text: &'a str) -> Result<Self, TokenError> {
         let mut depth = 0_usize;
         for (at, c) in text.char_indices() {
@@ -78,67 +78,68 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// The same with a codec that follows it after a comma.
+    /// Returns the token with a codec that follows it after a comma.
     #[must_use]
     pub fn with_codec(self, codec: Option<Arc<dyn CodecSpec>>) -> Self {
         Self { codec, ..self }
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     pub fn text(&self) -> &'a str {
         self.text
     }
 
-    /// The text before the arguments.
+    /// Returns the text before the arguments.
     pub fn name(&self) -> &'a str {
         &self.text[..self.open.unwrap_or(self.text.len())]
     }
 
-    /// What stands between the parentheses; `None` without parentheses.
+    /// Returns the text between the parentheses, or `None` without parentheses.
     pub fn arguments(&self) -> Option<&'a str> {
         self.open.map(|open| &self.text[open + 1..self.text.len() - 1])
     }
 
-    /// The bytes of the token that its arguments take.
+    /// Returns the byte range of the arguments in the token.
     pub fn arguments_span(&self) -> Range<usize> {
         self.open.map_or(self.text.len()..self.text.len(), |open| open + 1..self.text.len() - 1)
     }
 
-    /// The codec that follows the token after a comma, for a kind that takes one
+    /// Returns the codec that follows the token after a comma, for a kind that accepts one
     /// ([`IndexRow::takes_codec`](super::IndexRow)).
     pub fn codec(&self) -> Option<&Arc<dyn CodecSpec>> {
         self.codec.as_ref()
     }
 
-    /// The whole text, if the token has no arguments: what a row that takes none compares with its
-    /// own name.
+    /// Returns the whole text if the token has no arguments. A row without arguments compares it
+    /// with its own name.
     pub fn plain(&self) -> Option<&'a str> {
         self.open.is_none().then_some(self.text)
     }
 
-    /// The argument as a codec of the registry.
+    /// Parses the argument as a codec with the registry.
     ///
     /// # Errors
-    /// [`TokenError`] with the faulty bytes of this token: no argument, or not the token of a
-    /// codec.
+    /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or
+    /// it is not the token of a codec.
     pub fn codec_argument(&self, registry: &Registry) -> Result<Arc<dyn CodecSpec>, TokenError> {
         self.argument("a codec", |token| registry.parse_codec(token))
     }
 
-    /// The argument as a whole index of the registry.
+    /// Parses the argument as a whole index with the registry.
     ///
     /// # Errors
-    /// [`TokenError`] with the faulty bytes of this token.
+    /// [`TokenError`] with the range of the faulty bytes in this token.
     pub fn index_argument(&self, registry: &Registry) -> Result<Arc<dyn super::IndexSpec>, TokenError> {
         let arguments = self.arguments().ok_or_else(|| self.missing("an index"))?;
         registry.parse_index(arguments).map_err(|error| error.shifted(self.arguments_span().start))
     }
 
-    /// The argument as what `parse` makes of one token; `what` names it in errors.
+    /// Parses the argument as one token with `parse`. `what` names the expected component in
+    /// errors.
     ///
     /// # Errors
-    /// [`TokenError`] with the faulty bytes of this token: no argument, or one that `parse` does
-    /// not know.
+    /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or
+    /// `parse` does not accept it.
     pub fn argument<T: ?Sized>(
         &self,
         what: &str,

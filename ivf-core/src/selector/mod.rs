@@ -1,4 +1,4 @@
-//! Which ids may be found, removed or copied.
+//! Selectors: sets of ids to find, remove or copy.
 
 mod prepared;
 
@@ -9,7 +9,7 @@ use roaring::RoaringTreemap;
 use std::collections::HashSet;
 use std::fmt;
 
-/// A set of ids: which may be found by a search, or are to be removed.
+/// A set of ids: the ids that a search may return, or the ids to remove.
 ///
 /// ```
 /// use ivf_core::{Id, IdSelector};
@@ -30,23 +30,25 @@ pub enum IdSelector<'a> {
         /// The id after the last.
         end: Id,
     },
-    /// The ids of a sorted list; made by [`IdSelector::sorted`].
+    /// The ids of a sorted list, which [`IdSelector::sorted`] creates.
     Sorted(SortedIds),
     /// The ids of a hash set.
     Set(HashSet<Id>),
-    /// Id `i` by bit `i % 8` of byte `i / 8` (as Faiss's `IDSelectorBitmap`); ids past the end and negative ones are out.
+    /// The ids of a bitmap: bit `i % 8` of byte `i / 8` is set for id `i` (as in Faiss's
+    /// `IDSelectorBitmap`). Ids past the end and negative ids are not in the set.
     Bitmap(Vec<u8>),
-    /// The ids of a compressed bitmap; negative ones are out.
+    /// The ids of a compressed bitmap. Negative ids are not in the set.
     Roaring(RoaringTreemap),
-    /// The ids not in the other.
+    /// The ids that are not in the inner set.
     Not(Box<IdSelector<'a>>),
-    /// The ids in both.
+    /// The ids in both sets.
     And(Box<IdSelector<'a>>, Box<IdSelector<'a>>),
-    /// The ids in either.
+    /// The ids in at least one of the two sets.
     Or(Box<IdSelector<'a>>, Box<IdSelector<'a>>),
-    /// The ids in exactly one.
+    /// The ids in exactly one of the two sets.
     Xor(Box<IdSelector<'a>>, Box<IdSelector<'a>>),
-    /// The ids for which the function says so. It may be called from several threads, for an id more than once.
+    /// The ids for which the function returns true. It may be called from several threads, and more
+    /// than once for the same id.
     Fn(&'a (dyn Fn(Id) -> bool + Sync)),
 }
 
@@ -55,31 +57,31 @@ pub enum IdSelector<'a> {
 pub struct SortedIds(Vec<Id>);
 
 impl SortedIds {
-    /// The ids.
+    /// Returns the ids.
     pub fn as_slice(&self) -> &[Id] {
         &self.0
     }
 }
 
 impl<'a> IdSelector<'a> {
-    /// `range.start <= id < range.end`.
+    /// Creates the set of ids with `range.start <= id < range.end`.
     pub fn range(range: std::ops::Range<i64>) -> Self {
         Self::Range { start: Id(range.start), end: Id(range.end) }
     }
 
-    /// The ids of a list, in any order.
+    /// Creates the set of the ids of a list, which may be in any order.
     pub fn sorted(mut ids: Vec<Id>) -> Self {
         ids.sort_unstable();
         ids.dedup();
         Self::Sorted(SortedIds(ids))
     }
 
-    /// The ids of a collection, as a hash set.
+    /// Creates a hash set of ids.
     pub fn set(ids: impl IntoIterator<Item = Id>) -> Self {
         Self::Set(ids.into_iter().collect())
     }
 
-    /// True if `id` is in the set.
+    /// Returns true if `id` is in the set.
     pub fn contains(&self, id: Id) -> bool {
         match self {
             Self::All => true,
@@ -98,11 +100,13 @@ impl<'a> IdSelector<'a> {
         }
     }
 
-    /// The ids of the set one by one, each once, in no order, if it is one that can list them, there are at most `most`,
-    /// and looking through it takes no longer than looking at so many.
+    /// Returns the ids of the set, each once and in no order, if there are at most `most`. Returns
+    /// `None` if there are more, if the selector cannot list its ids, or if that would take longer
+    /// than the work for `most` ids.
     ///
-    /// [`All`](Self::All), [`Fn`](Self::Fn) and [`Not`](Self::Not) cannot; [`And`](Self::And) can if one of its two can, the other
-    /// combinations if both can; the other kinds can.
+    /// [`All`](Self::All), [`Fn`](Self::Fn) and [`Not`](Self::Not) cannot list their ids.
+    /// [`And`](Self::And) can if one of its two operands can. [`Or`](Self::Or) and
+    /// [`Xor`](Self::Xor) can if both operands can. All other kinds can.
     pub fn listed(&self, most: usize) -> Option<Vec<Id>> {
         let few = |ids: Vec<Id>| (ids.len() <= most).then_some(ids);
         match self {
@@ -127,7 +131,7 @@ impl<'a> IdSelector<'a> {
                 Some(ids)
             }
             Self::Roaring(ids) => {
-                // Ids past `i64::MAX` are nobody's.
+                // Numbers above `i64::MAX` are not ids.
                 (ids.len() <= most as u64).then(|| ids.iter().map_while(|id| i64::try_from(id).ok()).map(Id).collect())
             }
             Self::And(a, b) => {
@@ -155,7 +159,8 @@ impl<'a> IdSelector<'a> {
         }
     }
 
-    /// The selector made ready to be asked about `tests` ids, about: for many, tables are made that for few do not pay.
+    /// Prepares the selector for about `tests` ids to test. For many tests it builds lookup tables,
+    /// which do not pay for few.
     pub fn prepare(&self, tests: usize) -> Prepared<'_> {
         Prepared::new(self, tests)
     }
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
     use crate::id::Ids;
 
-    /// Every kind, of these members.
+    /// Returns a selector of every kind, each with these members.
     fn kinds<'a>(members: &[i64], is_member: &'a (dyn Fn(Id) -> bool + Sync)) -> Vec<IdSelector<'a>> {
         let ids = || members.iter().copied().map(Id);
         let mut bitmap = vec![0u8; 88];
@@ -231,7 +236,7 @@ mod tests {
         ]
     }
 
-    /// The entries that a selection has.
+    /// Returns the selected entries.
     fn entries(selected: &Selected, len: usize) -> Vec<usize> {
         match selected {
             Selected::None => Vec::new(),
@@ -321,7 +326,7 @@ mod tests {
             let Some(mut ids) = kind.listed(20) else { continue };
             ids.sort_unstable();
             assert_eq!(ids, members.map(Id), "{kind:?}");
-            // (To put two sets together, each has to be listed.)
+            // Only `And` may list fewer ids than its operands have.
             assert!(kind.listed(3).is_none() || matches!(kind, IdSelector::And(..)), "{kind:?}");
         }
         let can = kinds(&members, &is_member).iter().filter(|kind| kind.listed(20).is_some()).count();

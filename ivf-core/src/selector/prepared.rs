@@ -1,4 +1,4 @@
-//! A selector at work: whole stretches of ids at a time.
+//! Prepared selectors, which test many ids at a time.
 
 use super::IdSelector;
 use crate::id::{Id, Ids};
@@ -7,26 +7,26 @@ use roaring::RoaringTreemap;
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// A selector made ready to be asked about many ids; made by [`IdSelector::prepare`].
+/// A selector that is prepared for many tests. [`IdSelector::prepare`] creates it.
 ///
 /// ```
 /// use ivf_core::{Id, IdSelector, Ids, selector::Selected};
 /// let selector = IdSelector::range(10..20);
 /// let prepared = selector.prepare(1);
-/// // Ids in order are bisected.
+/// // Sorted ids are bisected.
 /// assert_eq!(prepared.select(Ids::Ascending(&[Id(2), Id(11), Id(12), Id(40)])), Selected::Run(1..3));
 /// ```
 #[derive(Debug)]
 pub struct Prepared<'a>(Kind<'a>);
 
-/// Which entries of a stretch a selector chooses.
+/// The entries that a selector selects out of a sequence of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selected {
-    /// None of them.
+    /// No entries.
     None,
-    /// Those of a range, which is not empty.
+    /// The entries of a non-empty range.
     Run(Range<usize>),
-    /// Those with a bit, at least one and not all.
+    /// The entries whose bits are set: at least one, and not all.
     Some(Mask),
 }
 
@@ -51,21 +51,23 @@ enum Kind<'a> {
     And(Box<Kind<'a>>, Second<'a>),
     Or(Box<Kind<'a>>, Second<'a>),
     Xor(Box<Kind<'a>>, Box<Kind<'a>>),
-    /// A closure, or what else is asked one by one.
+    /// A closure, which is called for each id.
     Each(&'a IdSelector<'a>),
 }
 
-/// The second of two selectors, where the first may have decided already.
+/// The second operand of a combination. It is evaluated only for the ids that the first operand has
+/// not decided.
 #[derive(Debug)]
 struct Second<'a> {
     kind: Box<Kind<'a>>,
     selector: &'a IdSelector<'a>,
-    /// Whether there is a closure in it, which is not to hear of ids that the first has decided.
+    /// Whether the operand contains a closure. A closure must not be called for ids that the first
+    /// operand has decided.
     has_closure: bool,
 }
 
 impl Second<'_> {
-    /// What it chooses of the entries that `open` has.
+    /// Returns the selected entries among those in `open`.
     fn select_of(&self, ids: Ids<'_>, open: &Mask) -> Mask {
         if !self.has_closure {
             let mut mask = self.kind.select(ids).into_mask(ids.len());
@@ -83,14 +85,14 @@ impl<'a> Prepared<'a> {
         Self(Kind::new(selector, tests))
     }
 
-    /// Which of these entries the selector chooses.
+    /// Returns the entries whose ids are in the selector.
     pub fn select(&self, ids: Ids<'_>) -> Selected {
         if ids.is_empty() { Selected::None } else { self.0.select(ids) }
     }
 }
 
 impl Selected {
-    /// How many of the entries in `range` are chosen.
+    /// Returns the number of selected entries in `range`.
     pub fn count_in(&self, range: Range<usize>) -> usize {
         match self {
             Self::None => 0,
@@ -99,7 +101,8 @@ impl Selected {
         }
     }
 
-    /// The same entries of a longer stretch of `len`, in which they begin at `start`.
+    /// Converts the selection to one in a longer sequence of `len` entries, which contains this one
+    /// from `start` on.
     fn moved(self, start: usize, len: usize) -> Self {
         match self {
             Self::None => Self::None,
@@ -113,10 +116,10 @@ impl Selected {
         }
     }
 
-    /// The same as a bit for each of `len` entries.
+    /// Converts the selection to a mask of `len` bits.
     ///
     /// # Panics
-    /// If the entries are of a stretch of another length.
+    /// May panic if the selection is from a sequence of another length.
     pub fn into_mask(self, len: usize) -> Mask {
         match self {
             Self::None => Mask::of_range(len, 0..0),
@@ -129,7 +132,7 @@ impl Selected {
         if run.is_empty() { Self::None } else { Self::Run(run) }
     }
 
-    /// Those with a bit.
+    /// Creates a selection of the entries whose bits are set.
     pub fn of_mask(mask: Mask) -> Self {
         match mask.count() {
             0 => Self::None,
@@ -186,7 +189,7 @@ impl<'a> Kind<'a> {
                     Selected::of_mask(mask)
                 }
                 _ => of_any(ids, |id| {
-                    // A negative id is a place past the end.
+                    // A negative id is converted to an index past the end.
                     let byte = usize::try_from(id.0 as u64 / 8).ok().and_then(|byte| bytes.get(byte));
                     byte.is_some_and(|byte| byte >> (id.0 & 7) & 1 == 1)
                 }),
@@ -203,7 +206,8 @@ impl<'a> Kind<'a> {
                     Selected::of_mask(mask)
                 }
             },
-            // As `&&` and `||`: the second is asked about what the first leaves open.
+            // As for `&&` and `||`, the second operand is evaluated for the ids that the first
+            // leaves undecided.
             Self::And(a, b) => match a.select(ids) {
                 Selected::None => Selected::None,
                 Selected::Run(run) => b.kind.select(ids.slice(run.clone())).moved(run.start, len),
@@ -265,21 +269,23 @@ fn select_range(start: Id, end: Id, ids: Ids<'_>) -> Selected {
         _ if start >= end => Selected::None,
         Ids::Run { first, len } => {
             let place = |id: Id| usize::try_from(id.0.saturating_sub(first.0)).map_or(0, |place| place.min(len));
-            // A run up to the largest id of all ends before an id that there is not.
+            // In a run that ends at `i64::MAX`, the id after the last one does not exist.
             Selected::of_run(place(start)..place(end))
         }
         Ids::Ascending(ids) => {
             Selected::of_run(ids.partition_point(|id| *id < start)..ids.partition_point(|id| *id < end))
         }
         Ids::Listed(ids) => {
-            // One comparison: what is below the start wraps around.
+            // A single comparison suffices, since an id below the start wraps around to a large
+            // number.
             let width = end.0.wrapping_sub(start.0) as u64;
             each(ids, |id| (id.0.wrapping_sub(start.0) as u64) < width)
         }
     }
 }
 
-/// Ids in order among ids in order: the fewer look for their places among the others.
+/// Selects sorted ids by a sorted list. Each id of the shorter sequence is searched in the longer
+/// one.
 fn select_sorted(chosen: &[Id], ids: Ids<'_>) -> Selected {
     let len = ids.len();
     let (first, last) = (ids.get(0), ids.get(len - 1));
@@ -315,7 +321,8 @@ fn select_sorted(chosen: &[Id], ids: Ids<'_>) -> Selected {
     Selected::of_mask(mask)
 }
 
-/// How many at the front are `before`: found in steps that double, then by bisection, so that near places are found soon.
+/// Returns the number of leading ids for which `before` is true. The search doubles its step and
+/// then bisects, so that a near position is found in few steps.
 fn gallop(ids: &[Id], before: impl Fn(&Id) -> bool) -> usize {
     let mut step = 1;
     while step < ids.len() && before(&ids[step]) {
@@ -325,7 +332,7 @@ fn gallop(ids: &[Id], before: impl Fn(&Id) -> bool) -> usize {
     start + ids[start..ids.len().min(step + 1)].partition_point(before)
 }
 
-/// The 64 bits of a bitmap from bit `start` on.
+/// Returns the 64 bits of a bitmap from bit `start` on.
 fn bits_of(bytes: &[u8], start: usize) -> u64 {
     let word = |byte: usize| match bytes.get(byte..byte + 8) {
         Some(eight) => u64::from_le_bytes(eight.try_into().expect("eight bytes")),
@@ -339,7 +346,8 @@ fn bits_of(bytes: &[u8], start: usize) -> u64 {
     if shift == 0 { low } else { low | u64::from(bytes.get(byte + 8).copied().unwrap_or(0)) << (64 - shift) }
 }
 
-/// A bit for the hash of each id: says at once of most ids that are not in a set that they are not.
+/// A bitmap of the hashes of the ids of a set. It rejects most ids that are not in the set with one
+/// lookup.
 #[derive(Debug)]
 struct HashBits {
     words: Vec<u64>,
@@ -347,10 +355,12 @@ struct HashBits {
 }
 
 impl HashBits {
-    /// Bits for each id of a set: one in sixteen other ids passes for one of them.
+    /// Minimum number of bits per id of the set. With 16 bits, at most about one in 16 other ids is
+    /// not rejected.
     const BITS: usize = 16;
 
-    /// `None` if making it takes longer than the `tests` do.
+    /// Builds the bitmap for a set of `len` ids. Returns `None` if there are so few `tests` that
+    /// building it does not pay.
     fn new<'i>(ids: impl Iterator<Item = &'i Id>, len: usize, tests: usize) -> Option<Self> {
         if tests < len {
             return None;
@@ -369,6 +379,7 @@ impl HashBits {
         ((id.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
     }
 
+    /// Returns false only for ids that are not in the set.
     fn may_have(&self, id: Id) -> bool {
         let bit = self.bit(id);
         self.words[bit / 64] >> (bit % 64) & 1 == 1

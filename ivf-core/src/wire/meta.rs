@@ -1,23 +1,24 @@
-//! The fields of a node in a file: one list of (name, value), through bincode 2 with fixed-size
-//! integers, little-endian.
+//! The encoding of a node's fields in files: one list of (name, value), in the format of bincode 2
+//! with little-endian, fixed-size integers.
 //!
-//! The only module that names bincode (pinned at 2.0.1: version 3 is an empty tombstone).
+//! This is the only module that uses bincode. It is pinned at 2.0.1, because version 3 is an empty
+//! tombstone.
 
 use crate::error::DecodeError;
 use crate::field::{Fields, Scalar, Value};
 use crate::metric::Metric;
 
-/// No node's fields take more bytes; bulk data belongs in arrays.
+/// Maximum size of the encoded fields of a node, in bytes. Bulk data belongs in arrays.
 pub const MAX_META: usize = 1 << 20;
 
-/// Bytes of the name of a field, at most.
+/// Maximum length of the name of a field, in bytes.
 pub const MAX_FIELD_NAME: usize = 255;
 
 fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<MAX_META>()
 }
 
-/// A scalar as it is encoded: variants are numbered from 0 in this order.
+/// The encoded form of a scalar. The variants are numbered from 0 in this order.
 #[derive(serde::Serialize, serde::Deserialize)]
 enum WireScalar {
     Bool(bool),
@@ -25,11 +26,11 @@ enum WireScalar {
     Int(i64),
     Float(f64),
     Text(String),
-    /// By its name.
+    /// The name of the metric.
     Metric(String),
 }
 
-/// A value as it is encoded. Lists hold scalars only, so that no bytes nest deeply.
+/// The encoded form of a value. Lists hold only scalars, so that no input nests deeply.
 #[derive(serde::Serialize, serde::Deserialize)]
 enum WireValue {
     One(WireScalar),
@@ -58,10 +59,11 @@ impl WireScalar {
             Self::Float(value) => Scalar::Float(value),
             Self::Text(value) => Scalar::Text(value),
             Self::Metric(name) => {
-                let metric: Metric = name.parse().map_err(|_| "a metric that is not known".to_owned())?;
-                // One spelling each: what is read is written again byte for byte.
+                let metric: Metric = name.parse().map_err(|_| "unknown metric".to_owned())?;
+                // Only the canonical name is accepted, so that a file that is read is written again
+                // byte for byte.
                 if metric.to_string() != name {
-                    return Err("a metric that is not spelt as it is written".to_owned());
+                    return Err("the name of a metric is not in its canonical form".to_owned());
                 }
                 Scalar::Metric(metric)
             }
@@ -69,13 +71,13 @@ impl WireScalar {
     }
 }
 
-/// The bytes of fields.
+/// Encodes fields.
 ///
 /// # Errors
-/// How many bytes they take, if that is more than [`MAX_META`].
+/// The number of encoded bytes, if it is more than [`MAX_META`].
 ///
 /// # Panics
-/// Never: values of these types are always encoded.
+/// Never, since values of these types can always be encoded.
 pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
     let list: Vec<(&str, WireValue)> = fields
         .iter()
@@ -84,15 +86,15 @@ pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
             Value::List(scalars) => (name, WireValue::List(scalars.iter().map(WireScalar::from).collect())),
         })
         .collect();
-    let bytes = bincode::serde::encode_to_vec(&list, config()).expect("plain values are encoded");
+    let bytes = bincode::serde::encode_to_vec(&list, config()).expect("plain values can always be encoded");
     if bytes.len() > MAX_META { Err(bytes.len()) } else { Ok(bytes) }
 }
 
-/// The fields whose bytes these are, all of them.
+/// Decodes fields, which must take up all of `bytes`. `tag` is the tag of the node in errors.
 ///
 /// # Errors
-/// [`DecodeError::Meta`] for anything else: too short, too long, left over, no such variant, a name
-/// twice or with control characters.
+/// [`DecodeError::Meta`] if the bytes are too few or too many, or hold an unknown variant. Also if
+/// a name is too long, occurs twice, or has control characters.
 pub fn from_bytes(tag: &str, bytes: &[u8]) -> Result<Fields, DecodeError> {
     let fault = |why: String| DecodeError::Meta { tag: tag.to_owned(), why };
     let decoded: Result<(Vec<(String, WireValue)>, usize), _> = bincode::serde::decode_from_slice(bytes, config());
@@ -104,7 +106,7 @@ pub fn from_bytes(tag: &str, bytes: &[u8]) -> Result<Fields, DecodeError> {
     let mut names = std::collections::HashSet::new();
     for (name, value) in list {
         if name.len() > MAX_FIELD_NAME || name.chars().any(char::is_control) {
-            return Err(fault(format!("a name of more than {MAX_FIELD_NAME} bytes, or with control characters")));
+            return Err(fault(format!("a field name has more than {MAX_FIELD_NAME} bytes, or control characters")));
         }
         let value = match value {
             WireValue::One(scalar) => Value::One(scalar.scalar().map_err(&fault)?),

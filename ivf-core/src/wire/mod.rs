@@ -1,9 +1,12 @@
-//! Bytes from outside: a bounded reader, a writer, and the one module that knows bincode.
+//! Encoding and decoding of bytes: a bounded reader, a writer, and the only module that uses
+//! bincode.
 //!
-//! Whatever reads here answers every byte string with a value or a [`DecodeError`](crate::error::DecodeError): it never
-//! panics, and it takes no more memory than the bytes it was given justify.
+//! Readers return a value or a [`DecodeError`](crate::error::DecodeError) for every input. They
+//! never panic, and the memory that they allocate is bounded by the size of the input.
 
 pub mod meta;
 mod reader;
+mod version_1;
 
 pub use reader::{Bound, Reader, Writer};
+pub use version_1::decode_version_1;

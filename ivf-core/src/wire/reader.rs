@@ -1,8 +1,8 @@
-//! Reading and writing little-endian numbers within bounds.
+//! Bounded reading and writing of little-endian numbers.
 
 use crate::error::DecodeError;
 
-/// Reads little-endian numbers and byte runs from a slice, never past its end.
+/// A reader of little-endian numbers and byte strings from a slice. It never reads past the end.
 ///
 /// ```
 /// use ivf_core::wire::Reader;
@@ -19,29 +19,29 @@ pub struct Reader<'a> {
 
 macro_rules! numbers {
     ($($name:ident)*) => {$(
-        /// The next number of this type.
+        /// Reads the next number of this type.
         ///
         /// # Errors
-        /// [`DecodeError::Truncated`].
+        /// [`DecodeError::Truncated`] if too few bytes are left.
         pub fn $name(&mut self) -> Result<$name, DecodeError> {
             let bytes = self.bytes(size_of::<$name>())?;
-            Ok($name::from_le_bytes(bytes.try_into().expect("as many bytes as asked for")))
+            Ok($name::from_le_bytes(bytes.try_into().expect("the slice has the requested length")))
         }
     )*};
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of `bytes`; `what` names them in errors.
+    /// Creates a reader of `bytes`. `what` names them in errors.
     pub fn new(what: &'static str, bytes: &'a [u8]) -> Self {
         Self { what, bytes }
     }
 
     numbers!(u8 u16 u32 u64 i32 i64 f32);
 
-    /// The next `n` bytes.
+    /// Reads the next `n` bytes.
     ///
     /// # Errors
-    /// [`DecodeError::Truncated`].
+    /// [`DecodeError::Truncated`] if too few bytes are left.
     pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.bytes.split_at_checked(n).ok_or(DecodeError::Truncated {
             what: self.what,
@@ -52,21 +52,22 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// A string: a `u16` length and as many bytes of UTF-8.
+    /// Reads a string: a `u16` length, then that number of bytes of UTF-8.
     ///
     /// # Errors
-    /// [`DecodeError::Truncated`], or [`DecodeError::Value`] for bytes that are no UTF-8.
+    /// [`DecodeError::Truncated`] if too few bytes are left, or [`DecodeError::Value`] for bytes
+    /// that are not UTF-8.
     pub fn str(&mut self) -> Result<&'a str, DecodeError> {
         let len = self.u16()?;
         let bytes = self.bytes(len.into())?;
-        std::str::from_utf8(bytes).map_err(|_| DecodeError::value(self.what, "a name is no UTF-8"))
+        std::str::from_utf8(bytes).map_err(|_| DecodeError::value(self.what, "a name is not UTF-8"))
     }
 
-    /// A count of things that take at least `least` bytes each, checked against the bytes left, so that a caller may
-    /// allocate for it.
+    /// Reads a count (a `u32`) of items that take at least `least` bytes each. The count is checked
+    /// against the number of bytes left, so that the caller can safely allocate memory for it.
     ///
     /// # Errors
-    /// [`DecodeError::Truncated`].
+    /// [`DecodeError::Truncated`] if too few bytes are left for the count or for its items.
     pub fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
         let count = self.u32()? as usize;
         let needed = count as u64 * least as u64;
@@ -76,15 +77,15 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
-    /// Bytes not read yet.
+    /// Returns the number of bytes that are left.
     pub fn left(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Says that everything is read.
+    /// Checks that all bytes have been read.
     ///
     /// # Errors
-    /// [`DecodeError::Trailing`].
+    /// [`DecodeError::Trailing`] if bytes are left.
     pub fn finish(self) -> Result<(), DecodeError> {
         match self.bytes.len() {
             0 => Ok(()),
@@ -93,7 +94,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Hands out a typed slice piece by piece, never past its end: how the lists of a section are told apart.
+/// Divides a typed slice into consecutive pieces, never past its end. It separates the lists of a
+/// section.
 #[derive(Clone, Debug)]
 pub struct Bound<'a, T> {
     what: &'static str,
@@ -101,15 +103,15 @@ pub struct Bound<'a, T> {
 }
 
 impl<'a, T> Bound<'a, T> {
-    /// Hands out `all`; `what` names it in errors.
+    /// Creates a divider of `all`. `what` names it in errors.
     pub fn new(what: &'static str, all: &'a [T]) -> Self {
         Self { what, rest: all }
     }
 
-    /// The next `n` items.
+    /// Returns the next `n` items.
     ///
     /// # Errors
-    /// [`DecodeError::Truncated`].
+    /// [`DecodeError::Truncated`] if too few items are left.
     pub fn take(&mut self, n: usize) -> Result<&'a [T], DecodeError> {
         let (head, tail) = self.rest.split_at_checked(n).ok_or(DecodeError::Truncated {
             what: self.what,
@@ -120,10 +122,10 @@ impl<'a, T> Bound<'a, T> {
         Ok(head)
     }
 
-    /// Says that everything is taken.
+    /// Checks that all items have been taken.
     ///
     /// # Errors
-    /// [`DecodeError::Trailing`].
+    /// [`DecodeError::Trailing`] if items are left.
     pub fn finish(self) -> Result<(), DecodeError> {
         match self.rest.len() {
             0 => Ok(()),
@@ -132,7 +134,7 @@ impl<'a, T> Bound<'a, T> {
     }
 }
 
-/// Writes what [`Reader`] reads.
+/// A writer in the format of [`Reader`].
 #[derive(Clone, Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,
@@ -155,29 +157,29 @@ impl Writer {
 
     put_numbers!(u8 u16 u32 u64 i32 i64 f32);
 
-    /// Writes bytes as they are.
+    /// Writes bytes unchanged.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);
     }
 
-    /// Writes a string as [`Reader::str`] reads it.
+    /// Writes a string in the format of [`Reader::str`].
     ///
     /// # Panics
     /// If it is longer than 65,535 bytes.
     pub fn str(&mut self, text: &str) {
-        self.u16(text.len().try_into().expect("a short name"));
+        self.u16(text.len().try_into().expect("a string has at most 65,535 bytes"));
         self.bytes(text.as_bytes());
     }
 
-    /// Writes a count as [`Reader::count`] reads it.
+    /// Writes a count in the format of [`Reader::count`].
     ///
     /// # Panics
-    /// If it passes `u32::MAX`.
+    /// If it is above `u32::MAX`.
     pub fn count(&mut self, count: usize) {
-        self.u32(count.try_into().expect("a count of 32 bits"));
+        self.u32(count.try_into().expect("a count fits 32 bits"));
     }
 
-    /// What was written.
+    /// Returns the written bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! `IVF<n>`: the nearest of `n` centroids, found exactly.
+//! `IVF<n>`: exact search for the nearest of `n` centroids.
 
 use super::{check_assign, first_non_finite, nearest, nearest_many, parse_nlist, unsupported};
 use crate::executor::or_global;
@@ -17,26 +17,26 @@ use ivf_core::{
 use std::fmt;
 use std::sync::Arc;
 
-/// The row of this quantizer.
+/// The registry row of this quantizer.
 pub(super) const ROW: QuantizerRow = QuantizerRow::new(
     "flat",
     "IVF<n>[k|M]",
     |token, _| {
-        // `IVF4(...)` belongs to another row.
+        // `IVF4(...)` belongs to another registry row.
         let nlist = parse_nlist(token.plain()?)?;
         Some(nlist.map(|nlist| Arc::new(FlatQuantizerSpec { nlist }) as _))
     },
     |node, _| Ok(Arc::new(FlatQuantizer::read(node)?)),
 )
-.about("n lists around k-means centroids, searched exhaustively; k = 1024, M = 1024 x 1024")
+.about("n lists around k-means centroids, which are searched exhaustively; k = 1024, M = 1024 x 1024")
 .samples(&["IVF1", "IVF16", "IVF40"]);
 
 const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt), Field::new("metric", FieldType::Metric)];
 
-/// `IVF<n>`: `n` centroids learnt by k-means.
+/// The specification `IVF<n>`: `n` centroids learnt by k-means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlatQuantizerSpec {
-    /// How many lists, at least 1.
+    /// Number of lists, at least 1.
     pub nlist: usize,
 }
 
@@ -72,13 +72,13 @@ impl QuantizerSpec for FlatQuantizerSpec {
         let (centroids, report) = KMeans::new(self.nlist, metric).train(rows, options)?;
         let rows = Rows::new(&centroids, rows.dim()).expect("centroids are rows");
         let quantizer = FlatQuantizer::from_centroids(rows, metric);
-        // Only vectors near `f32::MAX` have such centroids.
+        // The centroids are not finite only if vectors are near `f32::MAX`.
         let quantizer = quantizer.map_err(|error| unsupported(self, format!("these vectors: {error}")))?;
         Ok((Arc::new(quantizer), report))
     }
 }
 
-/// The nearest of a set of centroids, found exactly.
+/// A quantizer that finds the nearest centroids exactly.
 #[derive(Clone, Debug)]
 pub struct FlatQuantizer {
     centroids: PackedRows,
@@ -86,11 +86,11 @@ pub struct FlatQuantizer {
 }
 
 impl FlatQuantizer {
-    /// A quantizer with these centroids, one a list.
+    /// Creates a quantizer with these centroids, one per list.
     ///
     /// # Errors
-    /// [`PartsError::Mismatch`]: no centroids, more than `u32::MAX`, or one with a NaN or an
-    /// infinity.
+    /// [`PartsError::Mismatch`] if there are no centroids or more than `u32::MAX`, or if one holds
+    /// a NaN or an infinity.
     pub fn from_centroids(centroids: Rows<'_, f32>, metric: Metric) -> Result<Self, PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         if !(1..=u32::MAX as usize).contains(&centroids.len()) {
@@ -111,7 +111,7 @@ impl FlatQuantizer {
         Self::from_centroids(rows, fields.get("metric")?).map_err(|error| fault(error.to_string()))
     }
 
-    /// All centroids, row after row.
+    /// Returns all centroids, row after row.
     fn rows(&self) -> Vec<f32> {
         let mut rows = vec![0.0; self.nlist() * self.dim()];
         self.centroids.rows(0, &mut rows);
@@ -186,7 +186,7 @@ impl Level1Quantizer for FlatQuantizer {
 
 impl Permute for FlatQuantizer {
     fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
-        assert_eq!(order_fault(self.nlist(), order), None, "every list once");
+        assert_eq!(order_fault(self.nlist(), order), None, "every list occurs once in the order");
         let mut centroids = vec![0.0; self.nlist() * self.dim()];
         for (list, centroid) in order.iter().zip(centroids.chunks_exact_mut(self.dim())) {
             self.centroids.row(list.index(), centroid);

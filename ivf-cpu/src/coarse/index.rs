@@ -1,8 +1,8 @@
-//! `IVF<n>(<index>)`: any index of the centroids names the lists.
+//! `IVF<n>(<index>)`: a coarse quantizer that searches an index of the centroids.
 //!
-//! An exhaustive search through a million centroids costs more than the search of the lists that it
-//! names. An index of the centroids is faster and misses some of the nearest: another IVF, a graph,
-//! compressed codes.
+//! An exhaustive search of a million centroids costs more than the search of the lists that it
+//! selects. An index of the centroids (another IVF, a graph, compressed codes) is faster, but
+//! misses some of the nearest.
 
 use super::{check_assign, first_non_finite, parse_nlist, unsupported};
 use crate::executor::or_global;
@@ -24,11 +24,11 @@ use ivf_core::{
 use std::fmt;
 use std::sync::Arc;
 
-/// The row of this quantizer.
+/// The registry row of this quantizer.
 pub(super) const ROW: QuantizerRow = QuantizerRow::new("index", "IVF<n>[k|M](<index>)", parse, |node, registry| {
     Ok(Arc::new(IndexQuantizer::read(node, registry)?))
 })
-.about("n lists around k-means centroids, found by an index of the centroids")
+.about("n lists around k-means centroids, which an index finds")
 .samples(&["IVF16(IVF4,Flat)"]);
 
 const SCHEMA: &Schema = &[
@@ -37,25 +37,25 @@ const SCHEMA: &Schema = &[
     Field::new("token", FieldType::Text),
 ];
 
-/// At most this many quantizers of this kind stand inside one another: each builds the index inside
-/// it several times to ask what it can do.
+/// Maximum nesting depth of quantizers of this kind. Each level builds its inner index several
+/// times to query its abilities.
 const MAX_DEPTH: usize = 4;
 
-/// Rows that one task of a parallel loop takes.
+/// Number of rows that one task of a parallel loop handles.
 const CHUNK: usize = 256;
 
 fn parse(token: &Token<'_>, registry: &Registry) -> Parsed<dyn QuantizerSpec> {
     let arguments = token.arguments()?;
     let nlist = parse_nlist(token.name())?;
     if parentheses(arguments) >= MAX_DEPTH {
-        let what = format!("more than {MAX_DEPTH} parentheses around one another in a coarse quantizer");
+        let what = format!("more than {MAX_DEPTH} nested parentheses in a coarse quantizer");
         return Some(Err(TokenError::new(token.arguments_span(), what)));
     }
     let spec = |nlist| Ok(Arc::new(IndexQuantizerSpec::new(nlist, token.index_argument(registry)?)) as _);
     Some(nlist.and_then(spec))
 }
 
-/// How many parentheses stand around one another.
+/// Returns the nesting depth of parentheses.
 fn parentheses(text: &str) -> usize {
     let (mut open, mut most) = (0_usize, 0);
     for byte in text.bytes() {
@@ -69,17 +69,18 @@ fn parentheses(text: &str) -> usize {
     most
 }
 
-/// `IVF<n>(<index>)`: `n` centroids learnt by k-means, in an index.
+/// The specification `IVF<n>(<index>)`: `n` centroids learnt by k-means, in an index.
 #[derive(Clone, Debug)]
 pub struct IndexQuantizerSpec {
     nlist: usize,
     index: Arc<dyn IndexSpec>,
-    /// The parameters of an index that is there already; its knobs may have been set.
+    /// The parameters of an existing index, whose knobs may have been set. `None` for a
+    /// specification from which no index was made.
     params: Option<Arc<[Param]>>,
 }
 
 impl IndexQuantizerSpec {
-    /// `nlist` lists, whose centroids such an index keeps.
+    /// Specifies `nlist` lists, whose centroids are stored in an index of the given kind.
     ///
     /// # Panics
     /// If `nlist` is zero or more than `u32::MAX`.
@@ -88,12 +89,12 @@ impl IndexQuantizerSpec {
         Self { nlist, index, params: None }
     }
 
-    /// The index of the centroids.
+    /// Returns the specification of the index of the centroids.
     pub fn index(&self) -> &Arc<dyn IndexSpec> {
         &self.index
     }
 
-    /// What makes training impossible, as the error of this quantizer.
+    /// Returns the error of this quantizer if it cannot be trained.
     fn untrainable(&self, what: impl fmt::Display) -> TrainError {
         unsupported(self, what)
     }
@@ -112,7 +113,7 @@ impl QuantizerSpec for IndexQuantizerSpec {
 
     fn check(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
         let kind = || self.to_string();
-        // Normalising is a transform before the index, which then has the inner product.
+        // For the cosine, a transform normalises before an inner-product index.
         if metric == Metric::Cosine {
             return Err(BuildError::Metric { kind: kind(), metric });
         }
@@ -138,7 +139,7 @@ impl QuantizerSpec for IndexQuantizerSpec {
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize {
         let kmeans = KMeans::new(self.nlist, metric).training_memory(dim, points, options);
         let Ok(mut index) = self.index.build(dim, metric) else { return kmeans };
-        // The centroids as they were learnt, and as the index gives them back.
+        // The centroids as learnt, and as reconstructed by the index.
         let centroids = self.nlist.saturating_mul(2 * dim * size_of::<f32>());
         let training = index.as_train().map_or(0, |train| train.training_memory(self.nlist, options));
         kmeans.max(centroids.saturating_add(training).saturating_add(index.memory_with(self.nlist)))
@@ -187,8 +188,8 @@ impl QuantizerSpec for IndexQuantizerSpec {
     }
 }
 
-/// The parameters that searches of an index take and that are knobs of its parts, each with the
-/// value it has now.
+/// Returns the search parameters of an index that are knobs of its parts, with the present value of
+/// each.
 fn declared(index: &dyn Index) -> Vec<Param> {
     let takes = index.takes();
     let mut params: Vec<Param> = Vec::new();
@@ -198,7 +199,7 @@ fn declared(index: &dyn Index) -> Vec<Param> {
             let prefix = if is_quantizer { QUANTIZER_PREFIX } else { "" };
             let name = format!("{prefix}{}", param.name);
             let is_taken = field(&name).map_or(takes.contains_own(&name), |field| takes.contains(field));
-            // Of several of one name the outermost.
+            // Of several knobs with one name, take the outermost.
             if is_taken && params.iter().all(|known| known.name != name) {
                 params.push(param.renamed(name).with_default(value));
             }
@@ -207,21 +208,21 @@ fn declared(index: &dyn Index) -> Vec<Param> {
     params
 }
 
-/// The plain value among the search parameters that has this name.
+/// Returns the search parameter of this name that takes a plain value.
 fn field(name: &str) -> Option<SearchParam> {
     SearchParam::ALL.iter().copied().find(|field| field.name() == name && field.range().is_some())
 }
 
-/// Lists whose centroids stand in an index: id `i` is the centroid of list `i`.
+/// A quantizer whose centroids are stored in an index: id `i` is the centroid of list `i`.
 ///
-/// The centroid of a list is what the index gives back for it: of an index that loses something,
-/// not the one that k-means found. Residuals and coarse distances are relative to it. Asking for a
-/// centroid cannot fail, so the quantizer keeps a copy of all (`nlist x dim` floats, which
-/// [`memory`](Level1Quantizer::memory) counts).
+/// The centroid of a list is the vector that the index reconstructs. If the index is lossy, it
+/// differs from the centroid that k-means found. Residuals and coarse distances are relative to the
+/// reconstructed centroid. Access to a centroid must not fail, so the quantizer keeps a copy of all
+/// centroids (`nlist x dim` floats, which [`memory`](Level1Quantizer::memory) includes).
 ///
-/// The index says which centroids are near; their distances are computed anew, exactly. If the
-/// index can widen a search that finds too little ([`SearchParams::ensure_k`]), it does: a vector
-/// without a list could not be added.
+/// The index selects the nearest centroids, and the quantizer recomputes their distances exactly.
+/// If the index can widen a search that finds too few results ([`SearchParams::ensure_k`]), it does
+/// so, because a vector without a list could not be added.
 #[derive(Debug)]
 pub struct IndexQuantizer {
     index: Box<dyn Index>,
@@ -232,19 +233,22 @@ pub struct IndexQuantizer {
 }
 
 impl IndexQuantizer {
-    /// The quantizer of an index that holds the centroids under the ids from 0 on, one a list.
-    /// `spec` is what makes such an index.
+    /// Creates a quantizer from an index that holds the centroids under consecutive ids from 0, one
+    /// per list. `spec` is the specification of such an index.
     ///
     /// # Errors
-    /// [`PartsError::Mismatch`]: `spec` makes another kind of index; the index is not trained, is
-    /// for [`Metric::Cosine`], has no vectors or more than `u32::MAX`, or lacks an id or the
-    /// ability to reconstruct; a centroid with a NaN or an infinity. [`PartsError::Store`] if the
-    /// index cannot be read.
+    /// [`PartsError::Mismatch`] if `spec` specifies another kind of index. Also if the index is not
+    /// trained, is for [`Metric::Cosine`], has no vectors or more than `u32::MAX`, lacks an id, or
+    /// cannot reconstruct vectors. Also if a centroid holds a NaN or an infinity.
+    /// [`PartsError::Store`] if the index cannot be read.
     pub fn from_index(spec: Arc<dyn IndexSpec>, index: Box<dyn Index>) -> Result<Self, PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         let nlist = index.len();
         if index.spec() != spec.to_string() {
             return fault(format!("the index of centroids is {}, not {spec}", index.spec()));
+        }
+        if parentheses(&spec.to_string()) >= MAX_DEPTH {
+            return fault(format!("more than {MAX_DEPTH} nested parentheses in a coarse quantizer"));
         }
         if !index.is_trained() || index.metric() == Metric::Cosine {
             let what = if index.is_trained() { "normalises vectors" } else { "is not trained" };
@@ -268,7 +272,7 @@ impl IndexQuantizer {
         Ok(Self { index, spec, centroids, takes, widens })
     }
 
-    /// The index of the centroids.
+    /// Returns the index of the centroids.
     pub fn index(&self) -> &dyn Index {
         &*self.index
     }
@@ -294,7 +298,7 @@ impl IndexQuantizer {
         Self::from_index(spec, index).map_err(|error| fault(error.to_string()))
     }
 
-    /// The lists of some rows, whose hits begin with those of row `first`.
+    /// Ranks the lists of some rows by exact distance. Row 0 has the hits at row `first` of `hits`.
     fn rank(
         &self,
         rows: Rows<'_, f32>,
@@ -309,7 +313,7 @@ impl IndexQuantizer {
             let start = found.len();
             for id in hits.row(first + row).ids {
                 let list = u32::try_from(id.0).ok().filter(|list| (*list as usize) < nlist).ok_or_else(|| {
-                    let what = format!("an index of {nlist} centroids finds one with id {id}");
+                    let what = format!("an index of {nlist} centroids returns the id {id}");
                     StoreError::Inconsistent(what)
                 })?;
                 found.push(list);
@@ -327,10 +331,11 @@ impl IndexQuantizer {
             ends.into_iter().zip(lists.chunks_exact_mut(nprobe).zip(distances.chunks_exact_mut(nprobe)))
         {
             ranked.clear();
-            // What overflows is as far as can be.
+            // A distance that overflows to NaN counts as infinite.
             let far = |distance: f32| if distance.is_nan() { f32::INFINITY } else { distance };
             ranked.extend(exact[start..end].iter().map(|&distance| far(distance)).zip(&found[start..end]));
-            // Lists are in order: of equal distances the lower one stays before the other.
+            // The lists ascend and the sort is stable: among equal distances the lower list comes
+            // first.
             ranked.sort_by(|(a, _), (b, _)| a.partial_cmp(b).expect("no NaN"));
             for ((&(distance, &list), place), to) in ranked.iter().zip(lists).zip(distances) {
                 (*place, *to) = (Some(ListNo(list)), distance);
@@ -341,7 +346,7 @@ impl IndexQuantizer {
     }
 }
 
-/// Moves the first of each run of equal numbers to the front, and says how many there are.
+/// Moves the first of each run of equal numbers to the front, and returns how many there are.
 fn dedup(numbers: &mut [u32]) -> usize {
     let mut kept = 0;
     for i in 0..numbers.len() {
@@ -353,20 +358,20 @@ fn dedup(numbers: &mut [u32]) -> usize {
     kept
 }
 
-/// The vectors of the ids from 0 on, as many as there are.
+/// Reconstructs all vectors, which must have consecutive ids from 0.
 fn all_centroids(index: &dyn Index) -> Result<Vec<f32>, PartsError> {
     let (nlist, dim) = (index.len(), index.dim());
     let fault = |what: String| PartsError::Mismatch(what);
     let reconstruct = index.as_reconstruct().ok_or_else(|| fault(index.unable("reconstruct").to_string()))?;
     let mut rows = Vec::new();
-    // A code of one byte may stand for many floats.
+    // A one-byte code may decode to many floats, so the vectors may not fit in memory.
     let len = nlist.checked_mul(dim).filter(|&len| rows.try_reserve_exact(len).is_ok());
-    rows.resize(len.ok_or_else(|| fault(format!("{nlist} centroids of {dim} dimensions do not fit memory")))?, 0.0);
+    rows.resize(len.ok_or_else(|| fault(format!("{nlist} centroids of {dim} dimensions do not fit in memory")))?, 0.0);
     let ids: Vec<Id> = (0..nlist as i64).map(Id).collect();
     match reconstruct.reconstruct_many(&ids, &mut rows) {
         Ok(()) => Ok(rows),
         Err(ReconstructError::Store(error)) => Err(error.into()),
-        Err(error) => Err(fault(format!("the index of centroids does not give them back: {error}"))),
+        Err(error) => Err(fault(format!("the index of centroids cannot reconstruct them: {error}"))),
     }
 }
 
@@ -390,6 +395,7 @@ struct WithDistance<'a, D> {
 
 impl<D: Distance> Kernel for WithDistance<'_, D> {
     type Output = ();
+    const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -432,7 +438,7 @@ impl Level1Quantizer for IndexQuantizer {
         }
         let hits = self.index.search_rows(rows.into(), nprobe, &params)?.hits;
         if hits.len() != rows.len() {
-            let what = format!("an index of centroids answers {} of {} rows", hits.len(), rows.len());
+            let what = format!("an index of centroids returns results for {} of {} rows", hits.len(), rows.len());
             return Err(StoreError::Inconsistent(what).into());
         }
         let places = rows.len() * nprobe;

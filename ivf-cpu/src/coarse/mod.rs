@@ -15,11 +15,12 @@ use ivf_core::registry::{QuantizerRow, TokenError};
 use ivf_core::{Centroids, Level1Quantizer, ListNo, QuantizerSpec, Rows, SearchParams};
 use std::fmt;
 
-/// The coarse quantizers of this crate. (`OneList` has no token: it is inside a codec's standalone index.)
+/// The coarse quantizers of this crate. ([`OneList`] has no token: it is part of a codec's
+/// standalone index.)
 pub const QUANTIZERS: &[QuantizerRow] = &[flat::ROW, index::ROW, one_list::ROW];
 
-/// The number of lists that `IVF<n>[k|M]` names: k = 1024, M = 1024 x 1024. `None` for the name of
-/// another kind, such as `IVF4_HNSW32`.
+/// Parses the number of lists from `IVF<n>[k|M]`: k = 1024, M = 1024 x 1024. Returns `None` for the
+/// name of another kind, such as `IVF4_HNSW32`.
 fn parse_nlist(name: &str) -> Option<Result<usize, TokenError>> {
     let number = name.strip_prefix("IVF")?;
     if number.contains('_') {
@@ -34,7 +35,7 @@ fn parse_nlist(name: &str) -> Option<Result<usize, TokenError>> {
         "" => 1,
         "k" => 1 << 10,
         "M" => 1 << 20,
-        _ => return fault(suffix, "after the number of lists stands k (x 1024), M (x 1048576) or nothing"),
+        _ => return fault(suffix, "the number of lists may be followed only by k (x 1024) or M (x 1048576)"),
     };
     match name[3..suffix].parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
         Some(0) => fault(3, "the number of lists must be at least 1"),
@@ -43,12 +44,12 @@ fn parse_nlist(name: &str) -> Option<Result<usize, TokenError>> {
     }
 }
 
-/// What makes the training of a quantizer impossible.
+/// Returns the error of a quantizer that cannot be trained.
 fn unsupported(spec: &dyn QuantizerSpec, what: impl fmt::Display) -> TrainError {
     TrainError::Unsupported { kind: spec.to_string(), what: what.to_string() }
 }
 
-/// What every quantizer checks before it assigns.
+/// Checks the arguments of an assignment, for every quantizer.
 fn check_assign(
     quantizer: &dyn Centroids,
     rows: Rows<'_, f32>,
@@ -65,12 +66,12 @@ fn check_assign(
     Ok(())
 }
 
-/// The first of the rows that holds a NaN or an infinity.
+/// Returns the first row that holds a NaN or an infinity.
 fn first_non_finite(rows: Rows<'_, f32>) -> Option<usize> {
     rows.iter().position(|row| !row.iter().all(|x| x.is_finite()))
 }
 
-/// The list of each row, where the quantizer names one.
+/// Returns the list of each row, or `None` where the quantizer finds none.
 pub(crate) fn nearest_lists(
     quantizer: &dyn Level1Quantizer,
     rows: Rows<'_, f32>,

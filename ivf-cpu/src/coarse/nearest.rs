@@ -1,18 +1,21 @@
-//! The nearest of a set of packed vectors, without writing the matrix of all distances.
+//! Exact search for the nearest of a set of packed vectors, without storing the matrix of all
+//! distances.
 
 use crate::kernels::{BLOCK, Distance, PackedRows, Visitor, scan, with_distance};
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::executor::{Executor, map_items};
 use ivf_core::{Metric, Rows};
 
-/// Rows that one turn of a parallel loop takes.
+/// Number of rows that one task of a parallel loop handles.
 const CHUNK: usize = 256;
 
-/// For each row the nearest of `packed` by the metric's inner distance, ties by number, with that
-/// distance. A row whose every distance is NaN (overflow) gets number 0.
+/// Finds, for each row, the nearest vector of `packed` by the inner distance of the metric. Writes
+/// its number and the distance. Of equally near vectors, the lowest number wins. A row whose
+/// distances are all NaN (overflow) gets number 0.
 ///
 /// # Panics
-/// If `packed` is empty, has another dimension, or the outputs are not as long as the rows.
+/// If `packed` is empty or has another dimension, or if the outputs do not have one element per
+/// row.
 pub fn nearest(
     rows: Rows<'_, f32>,
     packed: &PackedRows,
@@ -21,8 +24,8 @@ pub fn nearest(
     numbers: &mut [u32],
     distances: &mut [f32],
 ) {
-    assert!(!packed.is_empty() && packed.dim() == rows.dim(), "vectors to choose from, of the same dimension");
-    assert!(numbers.len() == rows.len() && distances.len() == rows.len(), "one answer a row");
+    assert!(!packed.is_empty() && packed.dim() == rows.dim(), "packed vectors of the rows' dimension");
+    assert!(numbers.len() == rows.len() && distances.len() == rows.len(), "one output per row");
     let jobs: Vec<_> = numbers.chunks_mut(CHUNK).zip(distances.chunks_mut(CHUNK)).collect();
     map_items(executor, jobs, |job, (numbers, distances)| {
         let rows = rows.slice(job * CHUNK..job * CHUNK + numbers.len());
@@ -30,12 +33,13 @@ pub fn nearest(
     });
 }
 
-/// For each row the `k` nearest of `packed`, nearest first, ties by number, each with its inner
-/// distance: `n x k`, in rows of `k`. Distances that are NaN (overflow) come last, as infinity, so
-/// that whoever asks for all gets all.
+/// Returns, for each row, the numbers of the `k` nearest vectors of `packed` and their inner
+/// distances, as `n x k` values in rows of `k`. The nearest is first; equally near vectors are
+/// ordered by number. NaN distances (overflow) come last, as infinity, so every row gets `k`
+/// results.
 ///
 /// # Panics
-/// If the dimensions differ, or `k` is zero or more than there are.
+/// If the dimensions differ, or if `k` is zero or more than the number of packed vectors.
 pub fn nearest_many(
     rows: Rows<'_, f32>,
     packed: &PackedRows,
@@ -43,7 +47,7 @@ pub fn nearest_many(
     k: usize,
     executor: &dyn Executor,
 ) -> (Vec<u32>, Vec<f32>) {
-    assert!((1..=packed.len()).contains(&k) && packed.dim() == rows.dim(), "as many vectors, of the same dimension");
+    assert!((1..=packed.len()).contains(&k) && packed.dim() == rows.dim(), "k packed vectors of the rows' dimension");
     let (mut numbers, mut distances) = (vec![0; rows.len() * k], vec![0.0; rows.len() * k]);
     let jobs: Vec<_> = numbers.chunks_mut(CHUNK * k).zip(distances.chunks_mut(CHUNK * k)).collect();
     map_items(executor, jobs, |job, (numbers, distances)| {
@@ -53,7 +57,7 @@ pub fn nearest_many(
     (numbers, distances)
 }
 
-/// What to do with rows, once the distance and the instruction set are known.
+/// Work on rows, generic over the distance and the instruction set.
 trait Work {
     fn run<S: Simd, D: Distance>(self, simd: S, distance: D, rows: &[&[f32]]);
 }
@@ -80,6 +84,7 @@ struct WithDistance<'a, D, W> {
 
 impl<D: Distance, W: Work> Kernel for WithDistance<'_, D, W> {
     type Output = ();
+    const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -87,7 +92,7 @@ impl<D: Distance, W: Work> Kernel for WithDistance<'_, D, W> {
     }
 }
 
-/// The lanes of block `b` that hold vectors.
+/// Returns the mask of the lanes of block `b` that hold vectors.
 #[inline(always)]
 fn valid(packed: &PackedRows, b: usize) -> u32 {
     let lanes = packed.len() - b * BLOCK;
@@ -110,7 +115,7 @@ impl Work for Nearest<'_> {
         scan(simd, distance, packed.dim(), rows, &mut thresholds, packed.columns(), |near| {
             let best = &mut distances[near.query];
             for (lane, distance) in near.hits(valid(packed, near.block)) {
-                // Numbers only rise: a strict comparison keeps the lowest of equals.
+                // Numbers ascend, so a strict comparison keeps the lowest of equals.
                 if distance < *best {
                     *best = distance;
                     numbers[near.query] = (near.block * BLOCK + lane) as u32;
@@ -158,7 +163,7 @@ impl Work for NearestMany<'_> {
     }
 }
 
-/// The `k` smallest of (distance, number) pairs, each one integer that sorts as the pair does.
+/// The `k` smallest (distance, number) pairs. Each is stored as one integer with the same order.
 #[derive(Clone)]
 struct Smallest {
     k: usize,
@@ -194,8 +199,9 @@ impl Smallest {
     }
 }
 
-/// A distance (no NaN) above a number, in an order-preserving form: a float's bits sort as an
-/// integer's once the negative ones are turned over. -0 and 0 are equal distances.
+/// Packs a distance (not NaN) into the upper half and a number into the lower half, preserving the
+/// order. The bits of floats sort like integers if all bits of negative values, and the sign bit of
+/// the others, are inverted. -0 and 0 are equal distances.
 #[inline(always)]
 fn key(distance: f32, number: u32) -> u64 {
     let bits = (distance + 0.0).to_bits();
@@ -203,7 +209,7 @@ fn key(distance: f32, number: u32) -> u64 {
     u64::from(ordered) << 32 | u64::from(number)
 }
 
-/// The distance and the number of a key.
+/// Unpacks the distance and the number of a key.
 #[inline(always)]
 fn split_key(key: u64) -> (f32, u32) {
     let ordered = (key >> 32) as u32;

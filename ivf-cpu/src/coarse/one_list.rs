@@ -1,4 +1,4 @@
-//! One list for everything: the quantizer of an index that has none.
+//! A single list for all vectors: the quantizer of a standalone index.
 
 use super::check_assign;
 use ivf_core::error::{BuildError, DecodeError, SearchError, StoreError, TrainError};
@@ -13,14 +13,15 @@ use ivf_core::{
 use std::fmt;
 use std::sync::Arc;
 
-/// The row of this quantizer: it has no token of its own.
+/// The registry row of this quantizer, which has no token of its own.
 pub(super) const ROW: QuantizerRow =
     QuantizerRow::new("one-list", "", |_, _| None, |node, _| Ok(Arc::new(OneList::read(node)?)))
         .about("one list for everything, inside a codec's standalone index");
 
 const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt)];
 
-/// One list for everything. Displayed as nothing: the token of a standalone index is its codec's.
+/// The specification of a single list for all vectors. It is displayed as an empty string, because
+/// the token of a standalone index is that of its codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OneListSpec;
 
@@ -57,12 +58,12 @@ impl QuantizerSpec for OneListSpec {
     }
 }
 
-/// One list around the origin, at distance 0 from everything.
+/// A quantizer with one list around the origin. Its distance from every vector is reported as 0.
 #[derive(Clone, Copy, Debug)]
 pub struct OneList(Origin);
 
 impl OneList {
-    /// One list of vectors of `dim`.
+    /// Creates the list for vectors of `dim` dimensions.
     ///
     /// # Panics
     /// If `dim` is zero.

@@ -1,16 +1,17 @@
-//! `Flat`: vectors as they are, 4 bytes a dimension.
+//! `Flat`: unchanged vectors, 4 bytes per dimension.
 //!
-//! A list is dimension-major blocks of 32 vectors, the upper and lower halves of their floats apart ([`Halves`] has the picture):
-//! one load serves 32 sums, each sum still runs over the dimensions in order, so that every way of scanning gives the same bits,
-//! and a single query reads little more than half of the bytes.
+//! A list consists of dimension-major blocks of 32 vectors. The upper and lower halves of their
+//! floats are stored in separate planes ([`SplitFloats`] shows the layout). One load serves 32
+//! sums. Each sum runs over the dimensions in order, so all ways of scanning give bit-identical
+//! distances. A search for a single query reads little more than half of the bytes.
 
 use super::rows::{RowsScanner, RowsSpec};
-use crate::kernels::{BLOCK, Distance, Halves, Visitor, scan_halves, with_distance};
+use crate::kernels::{BLOCK, Distance, SplitFloats, Visitor, scan_many, scan_one, with_distance};
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::error::{BindError, BuildError, DecodeError, TrainError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::registry::CodecRow;
-use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_core::{
     Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner,
     ListNo, Metric, Node, Residuals, Rows, Settings, Sink, StoredNode, TrainOptions, TrainReport,
@@ -18,20 +19,20 @@ use ivf_core::{
 use std::fmt;
 use std::sync::Arc;
 
-/// The row of this codec.
+/// The registry row of this codec.
 pub(super) const ROW: CodecRow = CodecRow::new(
     "flat",
     "Flat",
     |token, _| (token.plain()? == "Flat").then(|| Ok(Arc::new(FlatSpec) as _)),
     |node, _| Ok(Arc::new(FlatCodec::read(node)?)),
 )
-.about("vectors as they are: 4 bytes a dimension, exact")
+.about("full vectors, 4 bytes per dimension, exact")
 .samples(&["Flat"]);
 
 const SCHEMA: &Schema =
     &[Field::new("dim", FieldType::UInt), Field::new("metric", FieldType::Metric), Field::new("rows", FieldType::Bool)];
 
-/// `Flat`.
+/// The specification of the codec `Flat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlatSpec;
 
@@ -45,7 +46,7 @@ impl CodecSpec for FlatSpec {
     fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
         let metric = context.metric;
         match metric {
-            // Normalising is a transform before the index, which then has the inner product.
+            // For the cosine, a transform normalises before an inner-product index.
             Metric::Cosine => Err(BuildError::Metric { kind: self.to_string(), metric }),
             Metric::Lp(p) if !(p.is_finite() && p > 0.0) => Err(BuildError::Metric { kind: self.to_string(), metric }),
             _ => Ok(()),
@@ -73,26 +74,26 @@ impl CodecSpec for FlatSpec {
     }
 }
 
-/// Vectors as they are.
+/// A codec that stores vectors unchanged.
 #[derive(Clone, Debug)]
 pub struct FlatCodec {
     dim: usize,
     metric: Metric,
     layout: CodeLayout,
-    /// True if each vector lies in one piece, see [`RowsSpec`].
+    /// True if each vector is contiguous; see [`RowsSpec`].
     rows: bool,
 }
 
 impl FlatCodec {
-    /// The codec for vectors of `dim`.
+    /// Creates the codec for vectors of `dim` dimensions.
     ///
     /// # Panics
     /// If `dim` is zero.
     pub fn new(dim: usize, metric: Metric) -> Self {
-        Self { dim, metric, layout: Halves::layout(dim).of_codec(ROW.tag), rows: false }
+        Self { dim, metric, layout: SplitFloats::layout(dim).of_codec(ROW.tag), rows: false }
     }
 
-    /// The codec whose vectors lie in one piece each.
+    /// Creates the codec that stores each vector contiguously.
     pub(super) fn rows(dim: usize, metric: Metric) -> Self {
         let layout = CodeLayout::rows(dim * size_of::<f32>()).of_codec(ROW.tag);
         Self { dim, metric, layout, rows: true }
@@ -194,7 +195,7 @@ impl BoundCodec for BoundFlat {
     }
 }
 
-/// The distance of a code, wherever its bytes lie.
+/// Returns the distance of a code, which need not be aligned.
 pub(super) fn distance_of<D: Distance>(distance: D, query: &[f32], code: &[u8]) -> f32 {
     let (coordinates, rest) = code.as_chunks::<4>();
     assert!(rest.is_empty() && coordinates.len() == query.len(), "a code of the codec's size");
@@ -218,105 +219,80 @@ impl<D: Distance> InvertedListScanner for FlatScanner<D> {
         distance_of(self.distance, &self.query, code)
     }
 
-    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        let targets = &mut [One { piece, sink }];
-        self.level.run(Scan { distance: self.distance, queries: &[&self.query], piece, targets });
+    fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
+        let only = ScanQuery {
+            number: 0,
+            query: &self.query,
+            probes: &[],
+            coarse_distance: 0.0,
+            limit: usize::MAX,
+            mask: None,
+            sink,
+        };
+        self.level.run(ScanBlocks { distance: self.distance, scan_range, queries: &mut [only] });
     }
 
-    fn scan_batch(&mut self, piece: &Piece<'_>, queries: &mut [ScanQuery<'_>]) {
-        let rows: Vec<&[f32]> = queries.iter().map(|query| query.query).collect();
-        self.level.run(Scan { distance: self.distance, queries: &rows, piece, targets: queries });
-    }
-}
-
-/// Whose results a scan finds.
-trait Target {
-    /// Which of the 32 entries from `start` on it may see.
-    fn selected(&self, piece: &Piece<'_>, start: usize) -> u32;
-    /// Where they go.
-    fn sink(&mut self) -> &mut Sink;
-}
-
-/// The only query of a scan, which sees all of its piece.
-struct One<'a> {
-    piece: &'a Piece<'a>,
-    sink: &'a mut Sink,
-}
-
-impl Target for One<'_> {
-    #[inline(always)]
-    fn selected(&self, _piece: &Piece<'_>, start: usize) -> u32 {
-        self.piece.selected(start, BLOCK) as u32
-    }
-
-    #[inline(always)]
-    fn sink(&mut self) -> &mut Sink {
-        self.sink
+    fn scan_batch(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {
+        self.level.run(ScanBlocks { distance: self.distance, scan_range, queries });
     }
 }
 
-impl Target for ScanQuery<'_> {
-    #[inline(always)]
-    fn selected(&self, piece: &Piece<'_>, start: usize) -> u32 {
-        let below = self.limit.saturating_sub(start).min(BLOCK);
-        let bits = piece.selected(start, BLOCK) & ((1 << below) - 1);
-        self.mask.map_or(bits, |mask| bits & mask.bits(start, BLOCK)) as u32
-    }
-
-    #[inline(always)]
-    fn sink(&mut self) -> &mut Sink {
-        self.sink
-    }
+/// Returns a mask of the entries that a query may find, among the 32 from `start` on.
+#[inline(always)]
+fn selected(query: &ScanQuery<'_>, scan_range: &ScanRange<'_>, start: usize) -> u32 {
+    let below = query.limit.saturating_sub(start).min(BLOCK);
+    let bits = scan_range.selected(start, BLOCK) & ((1 << below) - 1);
+    query.mask.map_or(bits, |mask| bits & mask.bits(start, BLOCK)) as u32
 }
 
-struct Scan<'a, D, T> {
+/// Scans the blocks of a range for one query, or for a batch of them.
+struct ScanBlocks<'a, 'q, D> {
     distance: D,
-    queries: &'a [&'a [f32]],
-    piece: &'a Piece<'a>,
-    targets: &'a mut [T],
+    scan_range: &'a ScanRange<'a>,
+    queries: &'a mut [ScanQuery<'q>],
 }
 
-impl<D: Distance, T: Target> Kernel for Scan<'_, D, T> {
+impl<D: Distance> Kernel for ScanBlocks<'_, '_, D> {
     type Output = ();
+    const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { distance, queries, piece, targets } = self;
-        let Some(dim) = queries.first().map(|query| query.len()) else { return };
-        let blocks = Halves::new(piece.segment().plane(0), piece.segment().plane(1), dim);
-        let mut thresholds: Vec<f32> = targets.iter_mut().map(|target| target.sink().threshold()).collect();
-        let (mut left, mut columns) = (piece.blocks(), Vec::new());
-        if let [target] = &mut *targets {
-            let seen: Vec<u32> = left.clone().map(|b| target.selected(piece, b * BLOCK)).collect();
+        let Self { distance, scan_range, queries } = self;
+        let Some(dim) = queries.first().map(|query| query.query.len()) else { return };
+        let blocks = SplitFloats::new(scan_range.segment().plane(0), scan_range.segment().plane(1), dim);
+        let (mut left, mut columns) = (scan_range.blocks(), Vec::new());
+        if let [query] = &mut *queries {
+            let seen: Vec<u32> = left.clone().map(|b| selected(query, scan_range, b * BLOCK)).collect();
             let (first, seen) = (left.start, |b: usize| seen[b]);
-            let blocks = blocks.blocks(left);
-            return scan_halves(simd, distance, queries, &mut thresholds, blocks, &mut columns, seen, |near| {
+            let (blocks, mut threshold) = (blocks.blocks(left), query.sink.threshold());
+            return scan_one(simd, distance, query.query, &mut threshold, blocks, &mut columns, seen, |near| {
                 for (lane, distance) in near.hits(u32::MAX) {
-                    target.sink().push(piece.neighbor((first + near.block) * BLOCK + lane, distance));
+                    query.sink.push(scan_range.neighbor((first + near.block) * BLOCK + lane, distance));
                 }
-                target.sink().threshold()
+                query.sink.threshold()
             });
         }
-        // Runs of blocks of which somebody wants something: what a filter leaves out costs nothing.
-        while let Some(first) = left.find(|&b| wanted(piece, targets, b)) {
-            let end = left.find(|&b| !wanted(piece, targets, b)).unwrap_or(left.end);
+        let rows: Vec<&[f32]> = queries.iter().map(|query| query.query).collect();
+        let mut thresholds: Vec<f32> = queries.iter().map(|query| query.sink.threshold()).collect();
+        // Scan only runs of blocks from which some query may find an entry. Blocks that all filters
+        // exclude cost nothing.
+        let wanted = |b: usize, queries: &[ScanQuery<'_>]| {
+            queries.iter().any(|query| selected(query, scan_range, b * BLOCK) != 0)
+        };
+        while let Some(first) = left.find(|&b| wanted(b, queries)) {
+            let end = left.find(|&b| !wanted(b, queries)).unwrap_or(left.end);
             let blocks = blocks.blocks(first..end);
-            let all = |_| u32::MAX;
-            scan_halves(simd, distance, queries, &mut thresholds, blocks, &mut columns, all, |near| {
+            scan_many(simd, distance, &rows, &mut thresholds, blocks, &mut columns, |near| {
                 let start = (first + near.block) * BLOCK;
-                let target = &mut targets[near.query];
-                for (lane, distance) in near.hits(target.selected(piece, start)) {
-                    target.sink().push(piece.neighbor(start + lane, distance));
+                let query = &mut queries[near.query];
+                for (lane, distance) in near.hits(selected(query, scan_range, start)) {
+                    query.sink.push(scan_range.neighbor(start + lane, distance));
                 }
-                target.sink().threshold()
+                query.sink.threshold()
             });
         }
     }
-}
-
-#[inline(always)]
-fn wanted<T: Target>(piece: &Piece<'_>, targets: &[T], block: usize) -> bool {
-    targets.iter().any(|target| target.selected(piece, block * BLOCK) != 0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! `Flat` with each vector in one piece: for vectors that are read one by one, wherever they stand.
+//! `Flat` with each vector contiguous, for vectors that are read one at a time at arbitrary
+//! locations.
 //!
-//! A block of 32 vectors ([`Halves`](crate::kernels::Halves)) would cost such a reader two cache lines for every dimension.
+//! With a block of 32 vectors ([`SplitFloats`](crate::kernels::SplitFloats)), such a read would
+//! cost two cache lines per dimension.
 
 use super::flat::{FlatCodec, FlatSpec, distance_of};
 use crate::kernels::{Distance, distances_to_rows};
@@ -12,7 +14,7 @@ use ivf_core::{
 use std::fmt;
 use std::sync::Arc;
 
-/// `Flat`, laid out for an index that ranks candidates again.
+/// The specification of `Flat` with contiguous vectors, for an index that re-ranks candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowsSpec;
 
@@ -48,7 +50,8 @@ impl CodecSpec for RowsSpec {
     }
 }
 
-/// Computes distances of codes that are handed to it; the loops over lists are the provided ones.
+/// A scanner that computes distances of given codes. It scans lists with the provided methods of
+/// the trait.
 pub(super) struct RowsScanner<D> {
     pub(super) distance: D,
     pub(super) level: Level,
@@ -71,7 +74,7 @@ impl<D: Distance> InvertedListScanner for RowsScanner<D> {
         assert_eq!(codes.len(), distances.len() * size_of_val(&query[..]), "whole codes");
         match bytemuck::try_cast_slice(codes) {
             Ok(rows) => self.level.run(Pairs { distance: self.distance, query, rows, out: distances }),
-            // Bytes that do not lie where floats can.
+            // The bytes are not aligned for floats.
             Err(_) => {
                 for (code, distance) in codes.chunks_exact(size_of_val(&query[..])).zip(distances) {
                     *distance = self.distance(code);
@@ -90,6 +93,7 @@ struct Pairs<'a, D> {
 
 impl<D: Distance> Kernel for Pairs<'_, D> {
     type Output = ();
+    const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

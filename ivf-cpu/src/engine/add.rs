@@ -1,4 +1,5 @@
-//! Adding: check everything, then assign, encode and append block by block; undo all of it if a block fails.
+//! Adding vectors: check the input, then assign, encode and append block by block. If a block
+//! fails, all of them are undone.
 
 use super::entries::Write;
 use super::{IvfIndex, Trained};
@@ -9,7 +10,7 @@ use ivf_core::params::NonFinite;
 use ivf_core::{Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, Level1Quantizer, ListNo, Rows, SearchParams};
 use std::borrow::Cow;
 
-/// Vectors that are converted, assigned and encoded at a time (Faiss's).
+/// Number of vectors that are converted, assigned and encoded at a time (the same as in Faiss).
 const BLOCK: usize = 65536;
 
 impl Add for IvfIndex {
@@ -41,7 +42,7 @@ impl IvfIndex {
         self.add_to(rows, ids, None, options)
     }
 
-    /// Adds rows with one id each to their nearest lists, or to given ones.
+    /// Adds rows with one id each to the given lists, or to their nearest lists.
     pub(super) fn add_to(
         &mut self,
         rows: AnyRows<'_>,
@@ -75,7 +76,7 @@ impl IvfIndex {
 }
 
 impl IvfIndex {
-    /// The parameters of finding the lists of vectors: those that are set for the quantizer, as in
+    /// Returns the parameters for assigning vectors to lists: the settings of the quantizer, as in
     /// a search.
     pub(super) fn assign_params<'a>(&self, options: &AddOptions<'a>) -> SearchParams<'a> {
         let mut params = SearchParams::new().for_quantizer(&self.options.settings);
@@ -85,7 +86,7 @@ impl IvfIndex {
 }
 
 impl Trained {
-    /// Appends all finite rows that have a list; gives the numbers of the others.
+    /// Appends all finite rows that have a list. Returns the row numbers of the others.
     fn append_blocks(
         &mut self,
         write: &mut Write,
@@ -130,7 +131,7 @@ impl Trained {
     }
 }
 
-/// The list of each row; `first` is the number of row 0 for the caller.
+/// Returns the list of each row. `first` is the caller's number of row 0.
 pub(super) fn assign_all(
     quantizer: &dyn Level1Quantizer,
     rows: Rows<'_, f32>,

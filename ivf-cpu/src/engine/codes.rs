@@ -1,12 +1,11 @@
-//! A codec's standalone index: `Flat`, and later `PQ16`, `SQ8`, ... One list, every code of which is scanned.
+//! The standalone index of a codec (`Flat`, `PQ16`, ...). It has one list, and each search scans
+//! all of its codes.
 
 use super::entries::Mark;
 use super::{IvfIndex, IvfOptions};
+use crate::abilities::abilities;
 use crate::coarse::{OneList, OneListSpec};
-use ivf_core::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
-    Train, Update, Upsert,
-};
+use ivf_core::ability::{CopySubset, Merge, RangeSearch, Subset, Train};
 use ivf_core::error::{
     BuildError, DecodeError, EditError, KnobError, MergeError, PartsError, ReconstructError, SearchError, StoreError,
 };
@@ -20,39 +19,40 @@ use ivf_core::{
 use std::any::Any;
 use std::sync::Arc;
 
-/// The knobs that it shows of those of the engine.
+/// The knobs of the engine that this index exposes.
 const KNOBS: [&str; 2] = ["mode", "direct_map"];
 
-/// The row of this index.
+/// The registry row of this index.
 pub(crate) const ROW: IndexRow =
     IndexRow::without_token("codes", |node, registry| Ok(Box::new(CodesIndex::read(node, registry)?)))
         .about("a codec and one list, searched exhaustively");
 
-/// The parameters of a search, beside those of the codec.
+/// The search parameters, without those of the codec.
 const TAKES: Takes =
     Takes::of(&[SearchParam::Selector, SearchParam::Mode, SearchParam::Locations, SearchParam::PerQuery]);
 
-/// Those of a range search.
+/// The range-search parameters, without those of the codec.
 const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults);
 
-/// A codec's standalone index: every code is compared with every query. With the codec `Flat` the answers are exact.
+/// The standalone index of a codec: every code is compared with every query. With the codec `Flat`
+/// the results are exact.
 ///
-/// It is the IVF engine with one list. A codec that learns nothing (`Flat`) makes an index that is trained from the start. Ids
-/// that count up from 0 take no memory.
+/// It is the IVF engine with one list. With a codec that needs no training (`Flat`), the index is
+/// trained from the start. Consecutive ids from 0 take no memory.
 #[derive(Clone, Debug)]
 pub struct CodesIndex {
     inner: IvfIndex,
-    /// False for a codec that learns nothing.
+    /// True if the codec needs training.
     learns: bool,
 }
 
 index_as_ref!(CodesIndex);
 
 impl CodesIndex {
-    /// An empty index.
+    /// Creates an empty index.
     ///
     /// # Errors
-    /// [`BuildError`] if the codec cannot work with the dimension or the metric.
+    /// [`BuildError`] if the codec does not support the dimension or the metric.
     pub fn new(dim: usize, metric: Metric, codec: Arc<dyn CodecSpec>) -> Result<Self, BuildError> {
         let learns = codec.training_points(&TrainOptions::new()) > 0;
         let mut inner = IvfIndex::new(dim, metric, Arc::new(OneListSpec), codec.clone())?;
@@ -71,8 +71,7 @@ impl CodesIndex {
         Ok(Self { inner, learns })
     }
 
-    /// The index of a codec and its one list that somebody has already; see
-    /// [`IvfIndex::from_parts`].
+    /// Assembles an index from an existing codec and its one list; see [`IvfIndex::from_parts`].
     ///
     /// # Errors
     /// As [`IvfIndex::from_parts`].
@@ -84,14 +83,14 @@ impl CodesIndex {
         let quantizer = Arc::new(OneList::new(codec.dim()));
         let learns = codec.spec().training_points(&TrainOptions::new()) > 0;
         if options.max_codes != 0 {
-            return Err(PartsError::Mismatch("max_codes is for an index of many lists".to_owned()));
+            return Err(PartsError::Mismatch("max_codes does not apply to an index of one list".to_owned()));
         }
         let mut inner = IvfIndex::unchecked(codec.dim(), codec.metric(), Arc::new(OneListSpec), codec.spec(), options);
-        inner.assemble(quantizer, codec, lists)?;
+        inner.assemble_checked(quantizer, codec, lists)?;
         Ok(Self { inner, learns })
     }
 
-    /// Keeps a direct map of another kind; see [`IvfIndex::set_direct_map`].
+    /// Switches to another kind of direct map; see [`IvfIndex::set_direct_map`].
     ///
     /// # Errors
     /// As [`IvfIndex::set_direct_map`].
@@ -99,20 +98,22 @@ impl CodesIndex {
         self.inner.set_direct_map(kind)
     }
 
-    /// Which direct map it keeps.
+    /// Returns the kind of direct map.
     pub fn direct_map(&self) -> DirectMapKind {
         self.inner.direct_map()
     }
 
-    /// How work is cut up unless a call says otherwise.
+    /// Sets the default parallel mode, which the parameters of a search can override.
     pub fn set_parallel_mode(&mut self, mode: ParallelMode) {
         self.inner.set_parallel_mode(mode);
     }
 
-    /// The inner distances (smaller is closer) from a query to the vectors of `ids`, the same as a search gives.
+    /// Returns the inner distances (smaller is closer) from a query to the vectors of `ids`,
+    /// the same as a search returns.
     ///
     /// # Errors
-    /// [`ReconstructError`]: an id that is not there, not trained, or the lists cannot be read.
+    /// [`ReconstructError`] if an id is not in the index, the index is not trained, or the lists
+    /// cannot be read.
     ///
     /// # Panics
     /// If the query has another dimension.
@@ -120,17 +121,17 @@ impl CodesIndex {
         self.inner.distances(query, ids)
     }
 
-    /// The index as it is now; see [`Index::clone_index`].
+    /// Returns a copy of the index in its present state; see [`Index::clone_index`].
     pub(crate) fn snapshot(&self) -> Result<Self, StoreError> {
         Ok(Self { inner: self.inner.snapshot()?, learns: self.learns })
     }
 
-    /// The state that [`undo`](Self::undo) goes back to.
+    /// Returns a mark of the present state, to which [`undo`](Self::undo) can return.
     pub(crate) fn mark(&self) -> Result<Mark, StoreError> {
         self.inner.mark()
     }
 
-    /// Forgets what was added since the mark.
+    /// Removes the vectors added since the mark.
     pub(crate) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
         self.inner.undo(mark)
     }
@@ -144,10 +145,10 @@ impl CodesIndex {
             return Err(DecodeError::value(&node.tag, "it has a coarse quantizer"));
         }
         if inner.options.max_codes != 0 {
-            return Err(DecodeError::value(&node.tag, "max_codes is for an index of many lists"));
+            return Err(DecodeError::value(&node.tag, "max_codes does not apply to an index of one list"));
         }
         if !learns && !inner.is_trained() {
-            return Err(DecodeError::value(&node.tag, format!("an untrained {}, which learns nothing", inner.codec)));
+            return Err(DecodeError::value(&node.tag, format!("untrained, but {} needs no training", inner.codec)));
         }
         Ok(Self { inner, learns })
     }
@@ -226,52 +227,23 @@ impl Index for CodesIndex {
         if self.learns { self.inner.as_train() } else { None }
     }
 
-    fn as_add(&mut self) -> Option<&mut dyn Add> {
-        self.inner.as_add()
-    }
-
-    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
-        self.inner.as_add_with_ids()
-    }
-
-    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
-        self.inner.as_reset()
-    }
-
-    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
-        Some(self)
-    }
-
-    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
-        self.inner.as_remove()
-    }
-
-    fn as_update(&mut self) -> Option<&mut dyn Update> {
-        self.inner.as_update()
-    }
-
-    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
-        self.inner.as_upsert()
-    }
-
-    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
-        self.inner.as_reconstruct()
-    }
-
-    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
-        Some(self)
-    }
-
-    fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
-        Some(self)
-    }
-
-    fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
-        self.inner.as_standalone_codec()
-    }
-
-    fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
-        self.inner.as_add_codes()
+    abilities! {
+        own self {
+            shared as_range_search: RangeSearch,
+            mut as_merge: Merge,
+            shared as_copy_subset: CopySubset,
+        }
+        of inner {
+            mut as_add: Add,
+            mut as_add_with_ids: AddWithIds,
+            mut as_reset: Reset,
+            mut as_remove: Remove,
+            mut as_update: Update,
+            mut as_upsert: Upsert,
+            shared as_reconstruct: Reconstruct,
+            shared as_standalone_codec: StandaloneCodec,
+            mut as_add_codes: AddCodes,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The entries of an index: a bound codec, the lists it fills, and where each id stands.
+//! The entries of an index: a bound codec, the lists with its codes, and the location of each id.
 
 use super::options::IvfOptions;
 use super::{IvfIndex, Trained};
@@ -12,35 +12,37 @@ use ivf_core::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Vectors that one turn of a parallel encoding takes.
+/// Number of vectors that one task of a parallel encoding handles.
 const ENCODE_CHUNK: usize = 1024;
 
-/// An array map is made only if it has at most this many places for each entry, and some more.
+/// Maximum number of array elements per entry of an array map. The limit counts 1024 entries more
+/// than there are.
 const MAX_SPARSENESS: u64 = 4;
 
 #[derive(Clone, Debug)]
 pub(super) struct Entries {
     pub(super) codec: Arc<dyn Codec>,
     pub(super) bound: Arc<dyn BoundCodec>,
-    /// Shared with whoever asked for them: a write goes to a snapshot then.
+    /// May be shared with callers that requested them. A write then goes to a snapshot.
     pub(super) lists: Arc<dyn InvertedLists>,
     /// Shared between clones of an index until one of them writes.
     pub(super) map: Arc<DirectMap>,
-    /// One more than the largest id ever added: what `add` counts up from.
+    /// One more than the largest id ever added; the first id that `add` assigns.
     pub(super) next_id: u64,
     pub(super) len: usize,
 }
 
-/// A write under way.
+/// A write in progress.
 #[derive(Debug, Default)]
 pub(super) struct Write {
-    /// How long the lists that it has touched were before it: what an undone write goes back to.
+    /// Length, before the write, of each list that it has appended to. Undoing truncates the lists
+    /// to it.
     before: BTreeMap<ListNo, usize>,
-    /// Where its entries stand; noted only for an index with a direct map.
+    /// Locations of the appended entries; recorded only for an index with a direct map.
     places: Vec<(Id, Location)>,
 }
 
-/// A state between two adds, for a wrapper that has to undo one.
+/// A state between two adds, which lets a wrapper undo the second.
 pub(crate) struct Mark(Option<(Write, usize, u64)>);
 
 impl IvfIndex {
@@ -79,19 +81,19 @@ impl Entries {
         Ok(Self { codec, bound, lists: lists.into(), map: Arc::new(DirectMap::new(map)), next_id: 0, len: 0 })
     }
 
-    /// Binds the codec to other centroids.
+    /// Binds the codec to new centroids.
     pub(super) fn bind(&mut self, binding: Binding<'_>) -> Result<(), BindError> {
         self.bound = self.codec.clone().bind(&binding)?;
         Ok(())
     }
 
-    /// The ids that the next `n` vectors get if the caller names none.
+    /// Returns the ids of the next `n` vectors, for a caller that supplies none.
     pub(super) fn count_ids(&self, n: usize) -> Result<Vec<Id>, AddError> {
         let end = self.next_id.checked_add(n as u64).filter(|end| *end <= 1 << 63).ok_or(AddError::IdsExhausted)?;
         Ok((self.next_id..end).map(|id| Id(id as i64)).collect())
     }
 
-    /// Refuses ids of the caller's own that the direct map cannot hold.
+    /// Checks that the direct map can hold the caller's ids.
     pub(super) fn check_ids(&self, ids: impl Iterator<Item = Id>) -> Result<(), AddError> {
         if self.map.kind() == DirectMapKind::Array {
             for (expected, id) in (self.next_id..).map(|id| Id(id as i64)).zip(ids) {
@@ -107,7 +109,7 @@ impl Entries {
         self.bound.codec().layout()
     }
 
-    /// The lists, to write to. Whoever holds them keeps them as they are.
+    /// Returns the lists for writing. Other holders of the lists keep the old state.
     pub(super) fn writer(&mut self) -> Result<&mut dyn InvertedListsMut, StoreError> {
         if Arc::get_mut(&mut self.lists).is_none() {
             self.lists = self.lists.snapshot()?.into();
@@ -115,7 +117,7 @@ impl Entries {
         Arc::get_mut(&mut self.lists).and_then(|lists| lists.writer()).ok_or(StoreError::ReadOnly)
     }
 
-    /// The direct map, to change.
+    /// Returns the direct map for writing.
     pub(super) fn map_mut(&mut self) -> &mut DirectMap {
         Arc::make_mut(&mut self.map)
     }
@@ -124,7 +126,7 @@ impl Entries {
         (0..self.lists.nlist()).map(|no| ListNo(no as u32))
     }
 
-    /// The codes of vectors that belong to `lists`, one each.
+    /// Encodes vectors; `lists` names the list of each.
     pub(super) fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], executor: &dyn Executor) -> Vec<u8> {
         let code_size = self.layout().code_size();
         let mut codes = vec![0; rows.len() * code_size];
@@ -136,7 +138,7 @@ impl Entries {
         codes
     }
 
-    /// Appends entries to their lists; they count only once [`commit`](Self::commit) is called.
+    /// Appends entries to their lists. They do not count until [`commit`](Self::commit) is called.
     pub(super) fn append(
         &mut self,
         write: &mut Write,
@@ -158,7 +160,8 @@ impl Entries {
         self.writer()?.append(&batch, executor)
     }
 
-    /// Counts what a write has appended: `added` vectors, `largest` the largest id among them and among rows skipped.
+    /// Completes a write of `added` vectors. `largest` is the largest id among them and the skipped
+    /// rows.
     pub(super) fn commit(&mut self, write: Write, added: usize, largest: Option<Id>) {
         if !write.places.is_empty() {
             let map = self.map_mut();
@@ -170,12 +173,12 @@ impl Entries {
         }
     }
 
-    /// Cuts the lists back to what they were.
+    /// Truncates the lists to their lengths before the write.
     pub(super) fn roll_back(&mut self, write: &Write) -> Result<(), StoreError> {
         write.before.iter().try_for_each(|(&list, &len)| self.writer()?.truncate(list, len))
     }
 
-    /// The first place of an id, in list order.
+    /// Returns the first location of an id, in list order.
     pub(super) fn find(&self, id: Id) -> Result<Option<Location>, StoreError> {
         if self.map.kind() != DirectMapKind::None {
             return Ok(self.map.get(id));
@@ -190,13 +193,13 @@ impl Entries {
         Ok(None)
     }
 
-    /// Another kind of direct map over the entries there are.
+    /// Builds a direct map of the given kind over the present entries.
     pub(super) fn mapped(&self, kind: DirectMapKind) -> Result<DirectMap, EditError> {
         made_map(&*self.lists, kind, self.len, self.next_id)
     }
 }
 
-/// What the codec of an index is bound to.
+/// Returns the binding of the codec of an index.
 pub(super) fn binding(
     quantizer: &Arc<dyn Level1Quantizer>,
     by_residual: bool,
@@ -205,7 +208,7 @@ pub(super) fn binding(
     Binding::new(quantizer.clone()).by_residual(by_residual).table_memory(options.table_memory)
 }
 
-/// A direct map over the `len` entries of these lists, whose ids are below `next_id`.
+/// Builds a direct map over the `len` entries of these lists, whose ids are below `next_id`.
 pub(super) fn made_map(
     lists: &dyn InvertedLists,
     kind: DirectMapKind,
@@ -217,7 +220,7 @@ pub(super) fn made_map(
         return Ok(map);
     }
     let is_array = kind == DirectMapKind::Array;
-    // An array over all ids ever given out would be mostly empty.
+    // An array over all ids ever assigned would be mostly empty.
     if is_array && next_id > (len as u64 + 1024).saturating_mul(MAX_SPARSENESS) {
         return Err(EditError::NotForArray(Id(next_id.saturating_sub(1) as i64)));
     }

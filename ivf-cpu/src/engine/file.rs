@@ -1,4 +1,4 @@
-//! The index as a node, and back; and an index of parts.
+//! Exporting the index as a node, reading it back, and assembling it from parts.
 
 use super::entries::binding;
 use super::knobs::{DIRECT_MAP_NAMES, direct_map_name, direct_map_named};
@@ -14,7 +14,7 @@ use ivf_core::{
 };
 use std::sync::Arc;
 
-/// The row of this index.
+/// The registry row of this index.
 pub(crate) const ROW: IndexRow = IndexRow::without_token("ivf", |node, registry| {
     let index = IvfIndex::read(node, registry)?;
     if index.is_standalone() {
@@ -85,7 +85,7 @@ impl IvfIndex {
         let options = IvfOptions {
             nprobe: fields.get::<usize>("nprobe")?.max(1),
             max_codes: fields.get("max_codes")?,
-            mode: mode.parse().map_err(|_| fault(format!("the mode {mode}")))?,
+            mode: mode.parse().map_err(|_| fault(format!("unknown parallel mode {mode}")))?,
             direct_map: direct_map_named(&fields.get::<String>("direct_map")?),
             by_residual: fields.opt("by_residual")?,
             table_memory: fields.opt("table_memory")?.unwrap_or(Binding::TABLE_MEMORY),
@@ -95,8 +95,8 @@ impl IvfIndex {
         };
         let mut index = IvfIndex::unchecked(dim, metric, quantizer, codec, options);
         let Some(len) = fields.opt::<u64>("len")? else {
-            // A trained codec speaks for itself, and may have what its specification cannot say
-            // (parts of uneven lengths).
+            // Only an untrained codec is checked by its specification. A trained codec may have a
+            // shape that its specification cannot express (subvectors of uneven lengths).
             index.codec.check(&index.context()).map_err(|error| fault(error.to_string()))?;
             index.check_options().map_err(|error| fault(error.to_string()))?;
             return Ok(index);
@@ -107,12 +107,12 @@ impl IvfIndex {
         index.assemble(quantizer, codec, lists).map_err(|error| fault(error.to_string()))?;
         if ivf_core::Index::len(&index) as u64 != len {
             let found = ivf_core::Index::len(&index);
-            return Err(fault(format!("{found} entries in the lists, {len} said")));
+            return Err(fault(format!("the lists hold {found} entries, not {len}")));
         }
         Ok(index)
     }
 
-    /// Refuses options that the index cannot have, and brings settings into the form of their
+    /// Checks the options, and normalises the settings to the names and value types of their
     /// parameters.
     fn check_options(&mut self) -> Result<(), PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
@@ -126,8 +126,30 @@ impl IvfIndex {
         Ok(())
     }
 
-    /// Makes the index one that has learnt these parts, if they fit together and what the index
-    /// says of itself.
+    /// [`assemble`](Self::assemble) for parts that a caller chose. It also compares the next id
+    /// with the ids in the lists (for a file that is opened in place, this would read all lists),
+    /// and refuses a direct map that does not fit (a damaged file gets a map of another kind).
+    pub(super) fn assemble_checked(
+        &mut self,
+        quantizer: Arc<dyn Level1Quantizer>,
+        codec: Arc<dyn Codec>,
+        lists: Box<dyn InvertedLists>,
+    ) -> Result<(), PartsError> {
+        let (asked, after) = (self.options.direct_map, super::lists::after_largest(&*lists)?);
+        if let Some(next_id) = self.options.next_id.filter(|next_id| *next_id < after) {
+            let what = format!("the next id is {next_id}, and the lists hold the id {}", after - 1);
+            return Err(PartsError::Mismatch(what));
+        }
+        self.assemble(quantizer, codec, lists)?;
+        if self.options.direct_map != asked {
+            let asked = direct_map_name(asked);
+            return Err(PartsError::Mismatch(format!("ids in the lists that the direct map '{asked}' does not take")));
+        }
+        Ok(())
+    }
+
+    /// Makes the index trained with these parts, if they fit each other and the specification of
+    /// the index.
     pub(super) fn assemble(
         &mut self,
         quantizer: Arc<dyn Level1Quantizer>,
@@ -137,12 +159,12 @@ impl IvfIndex {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         simd::check().map_err(|error| PartsError::Mismatch(error.to_string()))?;
         if self.metric == Metric::Cosine {
-            return fault("cosine is no metric of codes: a transform before the index normalises".to_owned());
+            return fault("codes cannot use cosine: normalise with a transform before the index".to_owned());
         }
-        // What the quantizer says of itself now, not what it was made from.
+        // The specification of the quantizer as it is now, and not the one that it was made from.
         let spec = quantizer.spec();
         if spec.to_string() != self.quantizer.to_string() {
-            return fault(format!("a quantizer {spec} where {} should be", self.quantizer));
+            return fault(format!("the quantizer is {spec}, not {}", self.quantizer));
         }
         spec.check(self.dim, self.metric).map_err(|error| PartsError::Mismatch(error.to_string()))?;
         self.quantizer = spec;
@@ -158,25 +180,25 @@ impl IvfIndex {
             return fault(format!("the codec is for the metric {}, not {}", codec.metric(), self.metric));
         }
         if codec.spec().to_string() != self.codec.to_string() {
-            return fault(format!("a codec {} where {} should be", codec.spec(), self.codec));
+            return fault(format!("the codec is {}, not {}", codec.spec(), self.codec));
         }
         if lists.nlist() != quantizer.nlist() {
             return fault(format!("{} lists for {} centroids", lists.nlist(), quantizer.nlist()));
         }
         if *lists.layout() != *codec.layout() {
-            return fault(format!("lists of {} for codes of {}", lists.layout(), codec.layout()));
+            return fault(format!("the layout of the lists is {}, of the codec {}", lists.layout(), codec.layout()));
         }
         let len = lists.total_len()?;
         let next_id = match self.options.next_id.take() {
             Some(next_id) if next_id <= 1 << 63 => next_id,
-            Some(next_id) => return fault(format!("the next id is {next_id}")),
+            Some(next_id) => return fault(format!("the next id is {next_id}, above 2^63")),
             None => super::lists::after_largest(&*lists)?,
         };
         let binding = binding(&quantizer, self.by_residual, &self.options);
         let mut entries = Entries::new(codec, &binding, lists, DirectMapKind::None)?;
         (entries.len, entries.next_id) = (len, next_id);
-        // An array map over ids most of which are gone takes too much memory to believe a file, and damaged lists may have ids that
-        // are for no array: a table serves as well.
+        // If most ids are gone, an array map takes more memory than a file can justify. Damaged
+        // lists may also hold ids that no array can hold. A hash table serves as well.
         let map = match entries.mapped(self.options.direct_map) {
             Err(EditError::NotForArray(_)) => entries.mapped(DirectMapKind::Hash),
             made => made,

@@ -1,32 +1,33 @@
-//! Which entries a search may see: selectors at work, list by list.
+//! Filters of a search: selectors applied list by list.
 
 use super::entries::Entries;
 use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
+use ivf_core::scanner::ScanRange;
 use ivf_core::selector::{Prepared, Selected};
 use ivf_core::{DirectMapKind, IdSelector, ListNo, Location, SearchParams};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-/// The cost of one lookup in a direct map, with its place put in order, in tests of an id by a
-/// selector.
+/// Cost of one direct-map lookup, including the sorting of its location, measured in tests of an id
+/// by a selector.
 const LOOKUP: usize = 16;
 
-/// What a selector chooses of a list is kept if each list is asked for so many times, on average.
+/// Minimum average number of scans of each list for which the selected entries are cached.
 const AGAIN: usize = 2;
 
 /// The filters of a search.
 pub(super) enum Filters<'a> {
-    /// Everything may be found.
+    /// No filter: every entry may be found.
     None,
-    /// One for all queries.
+    /// One filter for all queries.
     Common(Filter<'a>),
-    /// One a query, if it has one: its number among the different ones.
-    Each(Vec<Option<usize>>, Vec<Filter<'a>>),
+    /// At most one filter per query, as an index into the distinct filters.
+    PerQuery(Vec<Option<usize>>, Vec<Filter<'a>>),
 }
 
 impl<'a> Filters<'a> {
-    /// The filters that `params` ask for, in a search of `queries` that scans about `lists` lists for each.
+    /// Prepares the filters in `params`, for `queries` queries that each scan about `lists` lists.
     pub(super) fn new(params: &SearchParams<'a>, entries: &'a Entries, queries: usize, lists: usize) -> Self {
         let passes = |queries: usize| {
             let lists = queries.saturating_mul(lists);
@@ -54,59 +55,62 @@ impl<'a> Filters<'a> {
         };
         let of_queries = (0..queries).map(number).collect();
         let made = different.into_iter().map(|(selector, queries)| Filter::new(selector, entries, passes(queries)));
-        Self::Each(of_queries, made.collect())
+        Self::PerQuery(of_queries, made.collect())
     }
 
-    /// The filter of a query.
+    /// Returns the filter of a query.
     pub(super) fn of(&self, query: usize) -> Option<&Filter<'a>> {
         match self {
             Self::None => None,
             Self::Common(filter) => Some(filter),
-            Self::Each(of_queries, filters) => of_queries[query].map(|number| &filters[number]),
+            Self::PerQuery(of_queries, filters) => of_queries[query].map(|number| &filters[number]),
         }
     }
 }
 
-/// A selector over the lists of an index.
+/// A selector applied to the lists of an index.
 ///
-/// What it chooses of a list comes from one of three: from the direct map, if the selector can name few ids; from the list's ids,
-/// kept for the whole call, if many queries come by; from the list's ids, made for a query and forgotten.
+/// The selected entries of a list come from one of three sources:
+/// - the direct map, if the selector can list its ids and they are few;
+/// - a scan of the list's ids, cached for the whole call, if many queries probe the list;
+/// - a scan of the list's ids for one query, not cached.
 pub(super) struct Filter<'a> {
     prepared: Prepared<'a>,
-    /// Where the chosen ids stand, ascending.
+    /// Locations of the selected ids, ascending; `None` if the direct map is not used.
     places: Option<Vec<Location>>,
-    /// What is chosen of each segment of each list; empty if that is not kept.
+    /// Cached selection of each segment of each list; empty if selections are not cached.
     known: Vec<OnceLock<Vec<Selected>>>,
 }
 
-/// What is chosen of the list that was asked for last: room for a [`Filter`] that keeps nothing.
+/// The selection of the most recently scanned list, for a [`Filter`] without a cache of its own.
 #[derive(Default)]
-pub(super) struct Last {
+pub(super) struct SelectionCache {
     list: Option<ListNo>,
     selected: Vec<Selected>,
 }
 
-impl Last {
-    /// Forgets the list: another filter is asked from now on.
+impl SelectionCache {
+    /// Forgets the list, because another filter is used from now on.
     pub(super) fn forget(&mut self) {
         self.list = None;
     }
 }
 
 impl<'a> Filter<'a> {
-    /// A filter for a search that passes over about `passes` codes, the same ones again and again perhaps.
+    /// Prepares a filter for a search that scans about `passes` codes, counting repeated scans.
     pub(super) fn new(selector: &'a IdSelector<'a>, entries: &Entries, passes: usize) -> Self {
         let tests = passes.min(entries.len);
         let places = entries.named_places(selector, tests / LOOKUP);
-        // Room for what is kept takes no more time than the scan: of many lists that are mostly
-        // empty, nothing is.
+        // Allocating the cache must not take longer than the scan: no cache for many lists that are
+        // mostly empty.
         let nlist = entries.lists.nlist();
         let keep = places.is_none() && passes > 0 && passes >= entries.len.saturating_mul(AGAIN).max(nlist);
         let lists = if keep { nlist } else { 0 };
         Self { prepared: selector.prepare(tests), places, known: (0..lists).map(|_| OnceLock::new()).collect() }
     }
 
-    /// False if nothing is chosen of a list, as far as that is known without reading it.
+    /// Returns false if no entry of the list is selected, as far as is known without reading the
+    /// list.
     pub(super) fn may_choose_of(&self, list: ListNo) -> bool {
         match &self.places {
             Some(places) => !of_list(places, list).is_empty(),
@@ -114,8 +118,13 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// What is chosen of each segment of a list.
-    pub(super) fn select<'s>(&'s self, list: ListNo, entries: &ListRef<'_>, last: &'s mut Last) -> &'s [Selected] {
+    /// Returns the selection of each segment of a list.
+    pub(super) fn select<'s>(
+        &'s self,
+        list: ListNo,
+        entries: &ListRef<'_>,
+        last: &'s mut SelectionCache,
+    ) -> &'s [Selected] {
         if let Some(known) = self.known.get(list.index()) {
             return known.get_or_init(|| self.make(list, entries));
         }
@@ -142,14 +151,25 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// The places in one list, of places in order.
+/// Restricts a range to the selected entries of its segment. Returns `None` if none is selected.
+pub(super) fn restricted<'a>(range: ScanRange<'a>, selected: Option<&'a Selected>) -> Option<ScanRange<'a>> {
+    match selected {
+        None => Some(range),
+        Some(Selected::None) => None,
+        Some(Selected::Run(run)) => Some(range.within(run.clone())),
+        Some(Selected::Some(mask)) => Some(range.masked(Some(mask))),
+    }
+}
+
+/// Returns the locations in one list. `places` must be sorted.
 fn of_list(places: &[Location], list: ListNo) -> &[Location] {
     let from = &places[places.partition_point(|place| place.list < list)..];
     &from[..from.partition_point(|place| place.list == list)]
 }
 
 impl Entries {
-    /// The places of the chosen ids, in order, if there is a map to find them in, and the selector names at most `most`.
+    /// Returns the sorted locations of the selected ids. Returns `None` without a direct map, or if
+    /// the selector cannot list its ids or lists more than `most`.
     fn named_places(&self, selector: &IdSelector<'_>, most: usize) -> Option<Vec<Location>> {
         if self.map.kind() == DirectMapKind::None {
             return None;

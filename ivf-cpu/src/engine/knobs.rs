@@ -1,4 +1,4 @@
-//! The parts of an index and what can be set on each.
+//! The parts of an index and their knobs.
 
 use super::{IvfIndex, Trained};
 use ivf_core::error::{KnobError, PartsError};
@@ -7,10 +7,10 @@ use ivf_core::params::QUANTIZER_PREFIX;
 use ivf_core::part::{unknown_knob, unknown_part};
 use ivf_core::{Binding, DirectMapKind, Knob, KnobValue, ParallelMode, Part, Residuals, Settings, Takes};
 
-/// The direct maps by the numbers that Faiss gives them.
+/// The direct maps in the order of their numbers in Faiss.
 const DIRECT_MAPS: [DirectMapKind; 3] = [DirectMapKind::None, DirectMapKind::Array, DirectMapKind::Hash];
 
-/// Their names, in the same order.
+/// Names of the direct maps, in the same order.
 pub(super) const DIRECT_MAP_NAMES: &[&str] = &["none", "array", "hash"];
 
 pub(super) fn direct_map_name(kind: DirectMapKind) -> &'static str {
@@ -35,24 +35,24 @@ const MAX_CODES: Param = Param::new(
     "codes scanned at most for each query; 0 means no limit",
 );
 const MODE: Param =
-    Param::new("mode", ParamRange::Word(ParallelMode::NAMES), word("auto"), "how the work of a search is cut up");
+    Param::new("mode", ParamRange::Word(ParallelMode::NAMES), word("auto"), "how the work of a search is divided");
 const DIRECT_MAP: Param = Param::new(
     "direct_map",
     ParamRange::Word(DIRECT_MAP_NAMES),
     word("none"),
-    "the map from ids to their places: none, array (ids count up from 0) or hash",
+    "map from ids to locations: none, array (ids count up from 0) or hash",
 );
 const BY_RESIDUAL: Param = Param::new(
     "by_residual",
     ParamRange::Bool,
     KnobValue::Bool(true),
-    "whether codes are of residuals; set it before training",
+    "whether codes encode residuals; set it before training",
 );
 const TABLE_MEMORY: Param = Param::new(
     "table_memory",
     ParamRange::at_least(0),
     KnobValue::Int(Binding::TABLE_MEMORY as i64),
-    "bytes that precomputed tables of the lists may take; without room for them searches are slower",
+    "maximum bytes of precomputed tables of the lists; without the tables, searches are slower",
 );
 
 /// The names of the parts.
@@ -84,7 +84,8 @@ impl IvfIndex {
         self.quantizer.params(self.dim, self.metric)
     }
 
-    /// A component and its knobs: parameters whose values are kept in the settings, under `prefix`.
+    /// Returns a component with a knob for each parameter. The settings store the values under
+    /// `prefix`.
     fn component(&self, path: &str, kind: &str, params: Vec<Param>, prefix: &str) -> Part {
         let knob = |param: Param| {
             let set = self.options.settings.get(&format!("{prefix}{}", param.name)).cloned();
@@ -126,7 +127,7 @@ impl IvfIndex {
         }
     }
 
-    /// Keeps the value of a parameter of a component.
+    /// Stores the value of a parameter of a component in the settings.
     fn set_param(
         &mut self,
         params: Vec<Param>,
@@ -139,8 +140,9 @@ impl IvfIndex {
             let parts: Vec<Part> = self.all_parts().into_iter().filter(|part| part.path == path).collect();
             return Err(unknown_knob(name, &parts));
         };
-        let value = param.range.check(name, value)?;
-        self.options.settings.set(&format!("{prefix}{}", param.name), value);
+        let full = format!("{prefix}{}", param.name);
+        let value = param.range.check(&full, value)?;
+        self.options.settings.set(&full, value);
         Ok(())
     }
 
@@ -174,7 +176,7 @@ impl IvfIndex {
         })
     }
 
-    /// What binding makes for the lists is made again, within this many bytes.
+    /// Rebuilds the per-list tables within a limit in bytes.
     fn set_table_memory(&mut self, bytes: usize) -> Result<(), KnobError> {
         let before = std::mem::replace(&mut self.options.table_memory, bytes);
         if bytes == before {
@@ -199,7 +201,8 @@ impl IvfIndex {
         Ok(())
     }
 
-    /// What is set for the codec and the quantizer, as their parameters have it.
+    /// Returns the settings of the codec and the quantizer, normalised to the names and
+    /// value types of their parameters.
     pub(super) fn normal_settings(&self) -> Result<Settings, PartsError> {
         let (codec, quantizer) = (self.codec_params(), self.quantizer_params());
         let mut settings = Settings::new();
@@ -208,30 +211,34 @@ impl IvfIndex {
                 Some(own) => (QUANTIZER_PREFIX, own, &quantizer),
                 None => ("", name, &codec),
             };
-            let fault = |what: String| PartsError::Mismatch(what.escape_debug().to_string());
+            let shown = name.escape_debug();
+            let fault = |what: String| PartsError::Mismatch(what);
             let param = params.iter().find(|param| param.is_named(own));
-            let param = param.ok_or_else(|| fault(format!("a setting '{name}' that nothing takes")))?;
-            let value = param.range.check(name, value).map_err(|error| fault(error.to_string()))?;
+            let param = param.ok_or_else(|| fault(format!("no component takes the setting '{shown}'")))?;
+            let value = param.range.normal(value).ok_or_else(|| {
+                fault(format!("{shown} must be {}, not {}", param.range, value.to_string().escape_debug()))
+            })?;
             settings.set(&format!("{prefix}{}", param.name), value);
         }
         Ok(settings)
     }
 
-    /// These parameters, and those that the quantizer and the codec declare.
+    /// Returns `takes` with the parameters that the quantizer and the codec declare.
     pub(super) fn with_own(&self, takes: &Takes) -> Takes {
         let quantizer =
             self.quantizer_params().into_iter().map(|param| format!("{QUANTIZER_PREFIX}{}", param.name).into());
         self.with_codec_params(takes).with_own(quantizer)
     }
 
-    /// These parameters, and those that the codec declares.
+    /// Returns `takes` with the parameters that the codec declares.
     pub(super) fn with_codec_params(&self, takes: &Takes) -> Takes {
         takes.clone().with_own(self.codec_params().into_iter().map(|param| param.name))
     }
 
-    /// Values for the parameters of the codec where no call says anything.
+    /// Returns the default values of the codec's parameters, which apply unless a search overrides
+    /// them.
     pub(super) fn codec_settings(&self) -> Settings {
-        // What is set was checked when it was.
+        // The settings were checked when they were stored.
         Settings::new().resolved(&self.codec_params(), &self.options.settings).unwrap_or_default()
     }
 }

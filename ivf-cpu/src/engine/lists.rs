@@ -1,4 +1,5 @@
-//! What a writer may do with the lists: give them other numbers, put others in their place, fill chosen ones.
+//! Changes to the lists: adding to chosen lists, replacing lists or the quantizer, renumbering, and
+//! sorting.
 
 use super::entries::{binding, made_map};
 use super::{IvfIndex, Trained};
@@ -157,8 +158,8 @@ impl IndexIvfMut for IvfIndex {
     }
 }
 
-/// Settings of the index, less those of a quantizer that are not among `params` or out of their
-/// ranges.
+/// Returns the settings of the index without the quantizer settings that `params` does not declare
+/// or whose values are out of range.
 fn kept_settings(settings: &Settings, params: &[Param]) -> Settings {
     let fits = |name: &str, value| params.iter().any(|param| param.name == name && param.range.normal(value).is_some());
     let mut kept = Settings::new();
@@ -170,10 +171,10 @@ fn kept_settings(settings: &Settings, params: &[Param]) -> Settings {
     kept
 }
 
-/// Centroids compared at a time.
+/// Number of centroids compared at a time.
 const TOGETHER: usize = 1024;
 
-/// The first list for which two rows of centroids are at odds.
+/// Returns the first list for which `odds` holds for some coordinate of the two centroids.
 fn first_at_odds(ours: &dyn Centroids, theirs: &dyn Centroids, odds: impl Fn(f32, f32) -> bool) -> Option<ListNo> {
     let (dim, nlist) = (ours.dim(), ours.nlist());
     let (mut our, mut their) = (vec![0.0; TOGETHER.min(nlist) * dim], vec![0.0; TOGETHER.min(nlist) * dim]);
@@ -188,17 +189,17 @@ fn first_at_odds(ours: &dyn Centroids, theirs: &dyn Centroids, odds: impl Fn(f32
     None
 }
 
-/// The first list around another centroid, bit for bit.
+/// Returns the first list whose two centroids are not bit-identical.
 fn other_centroid(ours: &dyn Centroids, theirs: &dyn Centroids) -> Option<ListNo> {
     first_at_odds(ours, theirs, |a, b| a.to_bits() != b.to_bits())
 }
 
-/// The first list whose centroid holds a NaN or an infinity.
+/// Returns the first list whose centroid holds a NaN or an infinity.
 pub(super) fn not_finite(centroids: &dyn Centroids) -> Option<ListNo> {
     first_at_odds(centroids, centroids, |a, _| !a.is_finite())
 }
 
-/// One more than the largest id in some lists; 0 if there is none of at least 0.
+/// Returns one more than the largest id in the lists, or 0 if no id is at least 0.
 pub(super) fn after_largest(lists: &dyn InvertedLists) -> Result<u64, StoreError> {
     let mut largest = None;
     for list in (0..lists.nlist()).map(|no| ListNo(no as u32)) {

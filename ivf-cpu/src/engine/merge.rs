@@ -1,7 +1,7 @@
-//! Taking over another index's entries, or some of them.
+//! Merging: moving all entries of another index, or copying a subset.
 
 use super::entries::{Entries, Write};
-use super::subset::{Chosen, Part};
+use super::subset::{ListSelection, Selection};
 use super::{IvfIndex, Trained};
 use crate::executor::or_global;
 use ivf_core::error::{AddError, MergeError};
@@ -38,9 +38,9 @@ impl IvfIndex {
     ) -> Result<(), MergeError> {
         self.check_fits(other)?;
         let (entries, theirs) = (self.entries_mut()?, other.entries()?);
-        let part = Part::all(theirs)?.shifted(shift)?;
+        let part = Selection::all(theirs)?.shifted(shift)?;
         let write = entries.append_part(theirs, &part, options)?;
-        // The other lets go first: if it cannot, both are as they were.
+        // Reset the other index before the commit: if that fails, both indexes are unchanged.
         if let Err(error) = other.reset() {
             entries.roll_back(&write)?;
             return Err(MergeError::Store(error));
@@ -57,7 +57,7 @@ impl IvfIndex {
     ) -> Result<usize, MergeError> {
         other.check_fits(self)?;
         let (entries, ours) = (other.entries_mut()?, self.entries()?);
-        let part = Part::of(ours, subset)?;
+        let part = Selection::of(ours, subset)?;
         let write = entries.append_part(ours, &part, options)?;
         entries.commit(write, part.len(), part.largest());
         Ok(part.len())
@@ -71,7 +71,7 @@ impl IvfIndex {
         Ok(&mut self.trained.as_mut().ok_or(UNTRAINED)?.entries)
     }
 
-    /// Refuses an index in which codes mean something else.
+    /// Checks that codes have the same meaning in the other index.
     fn check_fits(&self, other: &IvfIndex) -> Result<(), MergeError> {
         if (self.dim, self.spec()) != (other.dim, other.spec()) || self.metric != other.metric {
             return Err(MergeError::Incompatible("dimension, metric or kind"));
@@ -94,8 +94,13 @@ impl IvfIndex {
 const UNTRAINED: MergeError = MergeError::Incompatible("training: both must be trained");
 
 impl Entries {
-    /// Appends a part of another index's entries, list by list: all of it or nothing.
-    fn append_part(&mut self, other: &Entries, part: &Part, options: &AddOptions<'_>) -> Result<Write, MergeError> {
+    /// Appends selected entries of another index list by list, either all of them or none.
+    fn append_part(
+        &mut self,
+        other: &Entries,
+        part: &Selection,
+        options: &AddOptions<'_>,
+    ) -> Result<Write, MergeError> {
         if self.map.kind() == DirectMapKind::Array {
             let mut ids: Vec<Id> = part.ids().collect();
             ids.sort_unstable();
@@ -115,12 +120,12 @@ impl Entries {
         &mut self,
         write: &mut Write,
         other: &Entries,
-        part: &Part,
+        part: &Selection,
         options: &AddOptions<'_>,
     ) -> Result<(), MergeError> {
         let (executor, mut done) = (or_global(options.executor), 0);
         let size = other.layout().code_size();
-        for Chosen { list, entries, ids } in part.lists() {
+        for ListSelection { list, entries, ids } in part.lists() {
             Cancel::check(options.cancel).map_err(|_| AddError::Cancelled)?;
             let mut codes = other.lists.list(*list)?.unpack(other.layout());
             if entries.len() * size < codes.len() {

@@ -1,15 +1,16 @@
-//! The IVF engine: a coarse quantizer, a codec and lists make an index. One verb a file.
+//! The IVF engine: an index made of a coarse quantizer, a codec and lists. Each operation has its
+//! own file.
 
 mod add;
 mod codes;
 mod entries;
 mod file;
 mod filter;
+mod gathered;
 mod knobs;
 mod lists;
 mod merge;
 mod options;
-mod packed;
 mod preassigned;
 mod reconstruct;
 mod remove;
@@ -26,26 +27,24 @@ pub(crate) use codes::ROW as CODES;
 pub(crate) use file::ROW as IVF;
 pub use options::IvfOptions;
 
+use crate::abilities::abilities;
 use crate::coarse::OneListSpec;
 use crate::simd;
 use entries::Entries;
-use ivf_core::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train,
-    Update, Upsert,
-};
+use ivf_core::ability::Reset;
 use ivf_core::error::{BuildError, EditError, KnobError, PartsError, SearchError, StoreError};
 use ivf_core::lists::{ArrayLists, StoreSpec};
 use ivf_core::{
-    AnyRows, Codec, CodecContext, CodecSpec, DirectMapKind, Id, Index, IndexIvf, IndexIvfMut, InvertedLists, KnobValue,
-    Level1Quantizer, MAX_DIM, Metric, Node, ParallelMode, Part, QuantizerSpec, SearchParams, SearchResult, SpecText,
-    Takes, index_as_ref,
+    AnyRows, Codec, CodecContext, CodecSpec, DirectMapKind, Id, Index, InvertedLists, KnobValue, Level1Quantizer,
+    MAX_DIM, Metric, Node, ParallelMode, Part, QuantizerSpec, SearchParams, SearchResult, SpecText, Takes,
+    index_as_ref,
 };
 use std::sync::Arc;
 
 /// An inverted-file index: `IVF<n>,<codec>`. (Faiss's `IndexIVF`.)
 ///
-/// A vector goes to the list of its nearest centroid and is kept there as a code; a search looks into the `nprobe` lists whose
-/// centroids are nearest to the query.
+/// Each vector is stored as a code in the list of its nearest centroid. A search scans the `nprobe`
+/// lists whose centroids are nearest to the query.
 ///
 /// ```
 /// use ivf_core::{Index, Metric, Rows, SearchParams};
@@ -75,7 +74,7 @@ pub struct IvfIndex {
     trained: Option<Trained>,
 }
 
-/// What training made.
+/// The result of training.
 #[derive(Clone, Debug)]
 struct Trained {
     quantizer: Arc<dyn Level1Quantizer>,
@@ -85,11 +84,13 @@ struct Trained {
 index_as_ref!(IvfIndex);
 
 impl IvfIndex {
-    /// An untrained index with lists in memory and the default [`IvfOptions`]: `nprobe` is 1.
+    /// Creates an untrained index with lists in memory and the default [`IvfOptions`]: `nprobe` is
+    /// 1.
     ///
     /// # Errors
-    /// [`BuildError`] if the quantizer or the codec cannot work with the dimension or the metric. [`Metric::Cosine`] is one
-    /// that none can: wrap an inner product index in [`PreTransform::cosine`](crate::PreTransform::cosine).
+    /// [`BuildError`] if the quantizer or the codec does not support the dimension or the metric.
+    /// None supports [`Metric::Cosine`]: wrap an inner-product index in
+    /// [`PreTransform::cosine`](crate::PreTransform::cosine).
     pub fn new(
         dim: usize,
         metric: Metric,
@@ -107,9 +108,9 @@ impl IvfIndex {
         Ok(index)
     }
 
-    /// The index of parts that somebody has already: decoded from a foreign file, trained
-    /// elsewhere. They go through every check that reading a file of our own does; a direct map is
-    /// made of the ids in the lists.
+    /// Assembles an index from existing parts, such as parts decoded from a foreign file or trained
+    /// elsewhere. They pass the same checks as the parts in an index file. A direct map is built
+    /// from the ids in the lists.
     ///
     /// ```
     /// use ivf_core::lists::ArrayLists;
@@ -134,8 +135,8 @@ impl IvfIndex {
     /// ```
     ///
     /// # Errors
-    /// [`PartsError`] if they differ in dimension, metric, number of lists or layout, a centroid is
-    /// not finite, an option is out of range, or the lists cannot be read.
+    /// [`PartsError`] if the parts differ in dimension, metric, number of lists or layout, a
+    /// centroid is not finite, an option is out of range, or the lists cannot be read.
     pub fn from_parts(
         quantizer: Arc<dyn Level1Quantizer>,
         codec: Arc<dyn Codec>,
@@ -149,11 +150,11 @@ impl IvfIndex {
         if index.is_standalone() {
             return Err(PartsError::Mismatch("a quantizer without a factory token".to_owned()));
         }
-        index.assemble(quantizer, codec, lists)?;
+        index.assemble_checked(quantizer, codec, lists)?;
         Ok(index)
     }
 
-    /// An index of kinds that are known to take the dimension and the metric.
+    /// Creates an untrained index without checking the dimension and the metric.
     fn unchecked(
         dim: usize,
         metric: Metric,
@@ -164,25 +165,26 @@ impl IvfIndex {
         let store = options.store.clone().unwrap_or_else(|| Arc::new(ArrayLists::ROW));
         let by_residual = options.by_residual.unwrap_or_else(|| codec.residuals().default_choice());
         let mut index = Self { dim, metric, quantizer, codec, store, by_residual, options, trained: None };
-        // Around the origin a vector is its residual.
+        // In a standalone index the centroid is the origin, so a vector equals its residual.
         index.by_residual &= !index.is_standalone();
         index
     }
 
-    /// The index with lists of another kind. They are made when it is trained.
+    /// Selects another kind of lists. Training creates them.
     ///
     /// # Panics
     /// If the index is trained.
     #[must_use]
     pub fn with_store(self, store: Arc<dyn StoreSpec>) -> Self {
-        assert!(self.trained.is_none(), "the lists of a trained index are made already");
+        assert!(self.trained.is_none(), "a trained index already has its lists");
         Self { store, ..self }
     }
 
-    /// Keeps a direct map of another kind, from now on and over what is there.
+    /// Switches to another kind of direct map, and builds it over the present entries.
     ///
     /// # Errors
-    /// [`EditError`] if an id is not for an array, or the lists cannot be read. The map is as it was.
+    /// [`EditError`] if an array cannot hold the ids, or the lists cannot be read. The map is then
+    /// unchanged.
     pub fn set_direct_map(&mut self, kind: DirectMapKind) -> Result<(), EditError> {
         if kind == self.options.direct_map {
             return Ok(());
@@ -194,17 +196,17 @@ impl IvfIndex {
         Ok(())
     }
 
-    /// Which direct map it keeps.
+    /// Returns the kind of direct map.
     pub fn direct_map(&self) -> DirectMapKind {
         self.options.direct_map
     }
 
-    /// How work is cut up unless a call says otherwise.
+    /// Sets the default parallel mode, which the parameters of a search can override.
     pub fn set_parallel_mode(&mut self, mode: ParallelMode) {
         self.options.mode = mode;
     }
 
-    /// What the codec is for.
+    /// Returns the context in which the codec is used.
     fn context(&self) -> CodecContext {
         CodecContext::new(self.dim, self.metric).by_residual(self.by_residual)
     }
@@ -263,7 +265,7 @@ impl Index for IvfIndex {
     }
 
     fn memory_with(&self, vectors: usize) -> usize {
-        // The ids of one list for everything count up, and are not stored.
+        // A standalone index has consecutive ids, which are not stored.
         let id = if self.is_standalone() { 0 } else { size_of::<Id>() };
         let more = vectors.saturating_sub(self.len());
         let codes = more.saturating_mul(self.codec.code_size(&self.context()) + id);
@@ -284,73 +286,34 @@ impl Index for IvfIndex {
         Ok(Box::new(self.snapshot()?))
     }
 
-    fn as_train(&mut self) -> Option<&mut dyn Train> {
-        Some(self)
-    }
-
-    fn as_add(&mut self) -> Option<&mut dyn Add> {
-        Some(self)
-    }
-
-    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
-        Some(self)
-    }
-
-    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
-        Some(self)
-    }
-
-    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
-        Some(self)
-    }
-
-    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
-        Some(self)
-    }
-
-    fn as_update(&mut self) -> Option<&mut dyn Update> {
-        Some(self)
-    }
-
-    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
-        Some(self)
-    }
-
-    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
-        Some(self)
-    }
-
-    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
-        Some(self)
-    }
-
-    fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
-        Some(self)
-    }
-
-    fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
-        Some(self)
-    }
-
-    fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
-        Some(self)
-    }
-
-    fn as_ivf(&self) -> Option<&dyn IndexIvf> {
-        Some(self)
-    }
-
-    fn as_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
-        Some(self)
+    abilities! {
+        own self {
+            mut as_train: Train,
+            mut as_add: Add,
+            mut as_add_with_ids: AddWithIds,
+            mut as_reset: Reset,
+            shared as_range_search: RangeSearch,
+            mut as_remove: Remove,
+            mut as_update: Update,
+            mut as_upsert: Upsert,
+            shared as_reconstruct: Reconstruct,
+            mut as_merge: Merge,
+            shared as_copy_subset: CopySubset,
+            shared as_standalone_codec: StandaloneCodec,
+            mut as_add_codes: AddCodes,
+            shared as_ivf: IndexIvf,
+            mut as_ivf_mut: IndexIvfMut,
+        }
     }
 }
 
 impl IvfIndex {
-    /// The index as it is now: lists in memory are shared with this one.
+    /// Returns a copy of the index in its present state. Lists in memory are shared.
     fn snapshot(&self) -> Result<Self, StoreError> {
         let mut copy = self.clone();
         if let Some(Trained { entries, .. }) = &mut copy.trained {
-            // Also where the store gives no snapshots: said now, and not by the first write.
+            // If the store cannot make snapshots, the error appears here and not at the first
+            // write.
             entries.lists = entries.lists.snapshot()?.into();
         }
         Ok(copy)

@@ -1,10 +1,11 @@
-//! What can be set on an inverted-file index.
+//! Options of an inverted-file index.
 
 use ivf_core::lists::StoreSpec;
 use ivf_core::{Binding, DirectMapKind, ParallelMode, Settings};
 use std::sync::Arc;
 
-/// What can be set on an [`IvfIndex`](crate::IvfIndex) made of parts; each is a knob, too.
+/// Options of an [`IvfIndex`](crate::IvfIndex) that is assembled from parts. Most of them are also
+/// knobs.
 ///
 /// ```
 /// let mut options = ivf_cpu::IvfOptions::default();
@@ -14,23 +15,24 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct IvfOptions {
-    /// Lists probed for each query unless a call says otherwise, at least 1 (1).
+    /// Default number of lists probed for each query, at least 1. Initially 1.
     pub nprobe: usize,
-    /// Codes scanned at most for each query unless a call says otherwise; 0 means no limit (0).
+    /// Default maximum number of codes scanned for each query; 0 means no limit. Initially 0.
     pub max_codes: usize,
-    /// How work is cut up unless a call says otherwise.
+    /// Default parallel mode.
     pub mode: ParallelMode,
-    /// Which direct map is kept.
+    /// Kind of direct map.
     pub direct_map: DirectMapKind,
-    /// Whether codes are of residuals; the codec's own choice if absent.
+    /// Whether codes encode residuals; if absent, the codec's default applies.
     pub by_residual: Option<bool>,
-    /// Bytes that tables of the lists may take ([`Binding::TABLE_MEMORY`]).
+    /// Maximum memory of precomputed per-list tables, in bytes. Initially
+    /// [`Binding::TABLE_MEMORY`].
     pub table_memory: usize,
-    /// Parameters of the codec, and of the quantizer with the prefix `quantizer_`.
+    /// Parameters of the codec, and those of the quantizer with the prefix `quantizer_`.
     pub settings: Settings,
-    /// The id that `add` counts up from; one more than the largest in the lists if absent.
+    /// The first id that `add` assigns; if absent, one more than the largest in the lists.
     pub next_id: Option<u64>,
-    /// What makes the lists when the index is trained anew; lists in memory if absent.
+    /// Creates the lists when the index is trained again; if absent, the lists are in memory.
     pub store: Option<Arc<dyn StoreSpec>>,
 }
 

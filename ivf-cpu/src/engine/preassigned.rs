@@ -1,5 +1,7 @@
-//! What only an inverted file has: searches of given lists, and entries by their places.
+//! Abilities that only an inverted file has: searches of given lists, and access to entries by
+//! location.
 
+use super::filter::restricted;
 use super::rounds::{Batches, Rounds};
 use super::scan::{Batch, Scan};
 use super::search::plan;
@@ -8,8 +10,7 @@ use ivf_core::ability::check_output;
 use ivf_core::error::{ReconstructError, SearchError};
 use ivf_core::index_ivf::check_radius;
 use ivf_core::params::QUANTIZER_PREFIX;
-use ivf_core::scanner::Piece;
-use ivf_core::selector::Selected;
+use ivf_core::scanner::ScanRange;
 use ivf_core::{
     AnyRows, Codec, Collector, Hits, IndexIvf, InvertedLists, Level1Quantizer, Limits, Location, ParallelMode, Probes,
     SearchParam, SearchParams, SearchPlan, SearchResult, SearchStats, Sink, Takes,
@@ -17,7 +18,7 @@ use ivf_core::{
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The parameters of a search whose lists are given, beside those of the codec.
+/// The parameters of a search of given lists, without those of the codec.
 const TAKES: Takes = Takes::of(&[
     SearchParam::MaxCodes,
     SearchParam::MaxLists,
@@ -27,10 +28,11 @@ const TAKES: Takes = Takes::of(&[
     SearchParam::PerQuery,
 ]);
 
-/// Those of a range search.
+/// The parameters of a range search of given lists, without those of the codec.
 const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults).with(SearchParam::MaxEmptyLists);
 
-/// Those of a search for one query with a collector.
+/// The parameters of a search of given lists for one query with a collector, without those of the
+/// codec.
 const ONE_TAKES: Takes = Takes::of(&[SearchParam::MaxCodes, SearchParam::MaxLists, SearchParam::Selector]);
 
 /// Maximum number of codes scanned between two calls of a collector.
@@ -72,7 +74,8 @@ impl IndexIvf for IvfIndex {
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
         let trained = self.checked(queries, &SearchParams::new())?;
         let mut scratch = Vec::new();
-        trained.quantizer.assign(queries.to_f32(&mut scratch), nprobe.min(trained.quantizer.nlist()), params)
+        let params = params.clone().or(&self.options.settings.under(QUANTIZER_PREFIX));
+        trained.quantizer.assign(queries.to_f32(&mut scratch), nprobe.min(trained.quantizer.nlist()), &params)
     }
 
     fn search_preassigned_into(
@@ -100,7 +103,7 @@ impl IndexIvf for IvfIndex {
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
         params.only("a range search of given lists", &self.with_codec_params(&RANGE_TAKES))?;
-        let rounds = Rounds::new(self.metric.public(radius), params);
+        let rounds = Rounds::new(self.metric.to_user_distance(radius), params);
         let mut sinks = vec![rounds.sink(); queries.len()];
         let stats = self.scan_planned(queries, probes, params, |scan, batch, block, stats| {
             rounds.run(scan, batch, &mut sinks[block], stats)
@@ -134,17 +137,14 @@ impl IndexIvf for IvfIndex {
             let list = entries.lists.list(probe.list)?;
             scanner.set_list(probe.list, probe.coarse_distance);
             stats.lists += 1;
-            for piece in Piece::of_list(probe.list, &list, entries.layout(), 0..probe.prefix as usize) {
-                let selected = selector.as_ref().map(|selector| selector.select(piece.segment().ids()));
-                for start in piece.range().step_by(COLLECT_BATCH) {
-                    let stretch = piece.clone().within(start..start + COLLECT_BATCH);
+            for scan_range in ScanRange::of_list(probe.list, &list, entries.layout(), 0..probe.prefix as usize) {
+                let selected = selector.as_ref().map(|selector| selector.select(scan_range.segment().ids()));
+                for start in scan_range.range().step_by(COLLECT_BATCH) {
+                    let stretch = scan_range.clone().within(start..start + COLLECT_BATCH);
                     stats.codes += stretch.range().len() as u64;
                     let mut sink = Sink::within(collector.threshold());
-                    match &selected {
-                        None => scanner.scan(&stretch, &mut sink),
-                        Some(Selected::None) => {}
-                        Some(Selected::Run(run)) => scanner.scan(&stretch.within(run.clone()), &mut sink),
-                        Some(Selected::Some(mask)) => scanner.scan(&stretch.masked(Some(mask)), &mut sink),
+                    if let Some(stretch) = restricted(stretch, selected.as_ref()) {
+                        scanner.scan(&stretch, &mut sink);
                     }
                     stats.updates += sink.updates();
                     if !sink.is_empty() && collector.collect(sink.held()).is_break() {
@@ -185,7 +185,7 @@ impl IndexIvf for IvfIndex {
 }
 
 impl IvfIndex {
-    /// What queries with given probes scan.
+    /// Plans the scan of queries with given probes.
     fn planned(
         &self,
         queries: AnyRows<'_>,
@@ -200,7 +200,7 @@ impl IvfIndex {
         Ok((trained, plan(&*trained.entries.lists, probes, limits)?))
     }
 
-    /// Scans given lists, block of queries after block, each as `run` says.
+    /// Scans given lists by calling `run` for each block of queries.
     fn scan_planned(
         &self,
         queries: AnyRows<'_>,

@@ -1,4 +1,4 @@
-//! Giving vectors back, and their exact distances.
+//! Reconstructing vectors, and computing distances to given ids.
 
 use super::IvfIndex;
 use super::entries::Entries;
@@ -10,7 +10,7 @@ use ivf_core::{
 };
 use std::collections::HashMap;
 
-/// Codes copied out of the lists at a time.
+/// Number of codes copied out of the lists at a time.
 const TOGETHER: usize = 256;
 
 impl Reconstruct for IvfIndex {
@@ -46,12 +46,12 @@ impl Reconstruct for IvfIndex {
 }
 
 impl Entries {
-    /// The vectors that stand at some places, row after row.
+    /// Decodes the vectors at some locations, row after row.
     pub(super) fn decode_at(&self, places: &[Location], vectors: &mut [f32]) -> Result<(), StoreError> {
         let size = self.layout().code_size();
         let dim = self.bound.codec().dim();
         let mut codes = AlignedBytes::zeroed(places.len().min(TOGETHER) * size);
-        // In the order of the lists, each is read once or few times.
+        // In list order, each list is read only once or a few times.
         let mut order: Vec<usize> = (0..places.len()).collect();
         order.sort_by_key(|&i| places[i]);
         for order in order.chunks(TOGETHER) {
@@ -65,7 +65,7 @@ impl Entries {
         Ok(())
     }
 
-    /// The first place of each id, in list order.
+    /// Returns the first location of each id, in list order.
     fn find_all(&self, ids: &[Id]) -> Result<Vec<Location>, ReconstructError> {
         let mut found = HashMap::new();
         if self.map.kind() == DirectMapKind::None && ids.len() > 1 {
@@ -85,8 +85,8 @@ impl Entries {
 }
 
 impl IvfIndex {
-    /// The inner distances from a query to the vectors of `ids`, as a scan of their codes gives them. Only for an index of one
-    /// list, where no coarse distance comes in.
+    /// Returns the inner distances from a query to the vectors of `ids`, as a scan of their codes
+    /// computes them. Only for an index of one list, where the coarse distance is 0.
     pub(super) fn distances(&self, query: &[f32], ids: &[Id]) -> Result<Vec<f32>, ReconstructError> {
         let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
         let size = entries.layout().code_size();

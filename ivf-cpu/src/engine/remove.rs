@@ -14,12 +14,12 @@ impl Remove for IvfIndex {
     }
 }
 
-/// Entries of lists, by place: for each list its offsets, ascending.
+/// Locations of entries: for each list its offsets, ascending.
 pub(super) type Places = BTreeMap<ListNo, Vec<ListOffset>>;
 
 impl Entries {
-    /// The places of all entries whose ids are selected; `found` hears the id of each. With a direct map, and a selector that can
-    /// list its ids, nothing is scanned.
+    /// Returns the locations of all entries whose ids are selected, and calls `found` with the id
+    /// of each. With a direct map and a selector that can list its ids, nothing is scanned.
     pub(super) fn places(&self, selector: &IdSelector<'_>, mut found: impl FnMut(Id)) -> Result<Places, StoreError> {
         let mut places = Places::new();
         if self.map.kind() != DirectMapKind::None
@@ -44,13 +44,13 @@ impl Entries {
         Ok(places)
     }
 
-    /// Makes sure that a removal does not fail half way for a list that cannot be read.
+    /// Prepares the lists for a removal, so that an unreadable list makes it fail before it starts.
     pub(super) fn prepare(&mut self, places: &Places) -> Result<(), StoreError> {
         let lists: Vec<ListNo> = places.keys().copied().collect();
         self.writer()?.prepare(&lists)
     }
 
-    /// Removes entries by place and says how many.
+    /// Removes the entries at some locations and returns their number.
     pub(super) fn remove_at(&mut self, doomed: Places) -> Result<usize, StoreError> {
         self.prepare(&doomed)?;
         let mut removed = 0;

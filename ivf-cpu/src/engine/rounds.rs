@@ -1,4 +1,5 @@
-//! Searches in parts: blocks of queries, and, for range searches that may end early, rounds of lists.
+//! Splitting a search: into blocks of queries, and, for range searches that may end early, into
+//! rounds of lists.
 
 use super::scan::{Batch, Scan};
 use ivf_core::error::SearchError;
@@ -6,11 +7,12 @@ use ivf_core::executor::split;
 use ivf_core::{ListNo, SearchParams, SearchPlan, SearchStats, Sink};
 use std::ops::Range;
 
-/// Blocks of queries that are converted, assigned, planned and scanned at a time, all of about the same size: as many as have about
-/// a million probes, so that a search of all lists does not write down all pairs of queries and lists.
+/// Blocks of queries, of about the same size, that are converted, assigned, planned and scanned at
+/// a time. The maximum size is `2^20 / nprobe` queries, but at least 64 and at most 16384. So a
+/// search of all lists does not store every pair of query and list.
 pub(super) struct Batches(std::vec::IntoIter<Range<usize>>);
 
-/// One of them.
+/// A block of queries.
 pub(super) struct Block(Range<usize>, Vec<usize>);
 
 impl Batches {
@@ -33,21 +35,23 @@ impl Block {
         self.0.clone()
     }
 
-    /// The numbers of its queries in the call.
+    /// Returns the positions of the block's queries in the call.
     pub(super) fn numbers(&self) -> &[usize] {
         &self.1
     }
 }
 
-/// Queries of a capped range search that may end early, at a time.
+/// Number of queries processed at a time in a capped range search that may end early.
 const TOGETHER: usize = 64;
 
-/// How a range search goes through its lists.
+/// The limits of a range search, which decide whether it scans its lists in rounds.
 pub(super) struct Rounds {
-    /// An inner distance; results are strictly nearer.
+    /// Radius as an inner distance; results are strictly nearer.
     radius: f32,
+    /// Maximum number of results per query.
     most: usize,
-    /// So many lists in a row without a result end the search of a query; `None`: it scans all.
+    /// Number of consecutive lists without a result after which the search of a query ends. `None`
+    /// if all lists are scanned.
     empty: Option<usize>,
 }
 
@@ -57,12 +61,12 @@ impl Rounds {
         Self { radius, most: limit(params.max_results).unwrap_or(usize::MAX), empty: limit(params.max_empty_lists) }
     }
 
-    /// Where the results of a query go.
+    /// Creates the sink for the results of a query.
     pub(super) fn sink(&self) -> Sink {
         if self.most == usize::MAX { Sink::range(self.radius) } else { Sink::top_k_within(self.most, self.radius) }
     }
 
-    /// Scans for a batch.
+    /// Scans the lists of a batch.
     pub(super) fn run(
         &self,
         scan: &Scan<'_>,
@@ -71,7 +75,8 @@ impl Rounds {
         stats: &mut SearchStats,
     ) -> Result<(), SearchError> {
         let Some(most_empty) = self.empty else { return scan.run_counted(batch, sinks, stats) };
-        // What a round finds is held whole, also where few are to be kept: for few queries at a time.
+        // A round holds all of its results, even if the cap keeps only a few. So a capped search
+        // handles few queries at a time.
         let together = if self.most == usize::MAX { batch.queries.len().max(1) } else { TOGETHER };
         for start in (0..batch.queries.len()).step_by(together) {
             let range = start..batch.queries.len().min(start + together);
@@ -82,8 +87,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Scans for a batch. A query that may end early has in each round as many lists as it takes for that, all without a result: no
-    /// list is scanned that comes after its end.
+    /// Scans the lists of a batch in rounds. Each round scans, for each query, the number of empty
+    /// lists that would end its search. So no list after the end of a search is scanned.
     fn run_rounds(
         &self,
         scan: &Scan<'_>,
@@ -92,7 +97,8 @@ impl Rounds {
         sinks: &mut [Sink],
         stats: &mut SearchStats,
     ) -> Result<(), SearchError> {
-        // For each query, how many of its lists are scanned, and how many of the last of those had no result.
+        // For each query, the number of lists scanned, and the number of consecutive empty lists at
+        // their end.
         let mut done = vec![(0, 0); batch.queries.len()];
         loop {
             let rows = done.iter().enumerate().map(|(q, &(scanned, empty))| {
@@ -103,7 +109,7 @@ impl Rounds {
             if plan.probes().is_empty() {
                 return Ok(());
             }
-            // Without a cap: what is pushed out of a full sink was a result of its list all the same.
+            // No cap here: a result that a full sink would drop still makes its list non-empty.
             let mut found = vec![Sink::range(self.radius); batch.queries.len()];
             scan.run_counted(Batch { plan: &plan, first: 0, ..batch }, &mut found, stats)?;
             for (q, (found, (scanned, empty))) in found.into_iter().zip(&mut done).enumerate() {

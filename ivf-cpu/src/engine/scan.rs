@@ -1,16 +1,16 @@
-//! Scanning a plan: the parallel modes, which differ only in how they cut one row of tasks.
+//! Scanning a plan. The parallel modes differ only in how they split one sequence of tasks.
 
 use super::IvfIndex;
 use super::entries::Entries;
-use super::filter::{Filters, Last};
-use super::packed::{self, Packed};
+use super::filter::{Filters, SelectionCache, restricted};
+use super::gathered::{self, Gathered};
 use crate::executor::or_global;
 use ivf_core::error::SearchError;
 use ivf_core::executor::{map_items, split};
 use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
 use ivf_core::plan::PlannedProbe;
-use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_core::selector::Selected;
 use ivf_core::{
     BoundCodec, Cancel, Executor, InvertedListScanner, InvertedLists, ListNo, ParallelMode, Rows, SearchParams,
@@ -19,18 +19,19 @@ use ivf_core::{
 use std::ops::Range;
 use std::time::Instant;
 
-/// Longer lists are scanned in several tasks, so that one query over one list still feeds every thread.
+/// Maximum number of codes in a task. Longer lists are split into several tasks, so that one query
+/// over one list still uses every thread.
 const TASK_CODES: u32 = 1 << 15;
 
-/// Pieces of work for each thread where they differ in size.
+/// Number of parts per thread where parts differ in size.
 const PARTS_PER_THREAD: usize = 16;
 
-/// Minimum average number of queries per list and thread for which scanning list after list pays: a
-/// tile of four runs at four times the speed of a query alone, and the grouping costs little beside
-/// it.
+/// Minimum average number of queries per list and thread for which list-major scanning pays. A tile
+/// of four queries runs at four times the speed of a single query, and the grouping costs little in
+/// comparison.
 const MIN_QUERIES_PER_LIST: usize = 4;
 
-/// What a scan works on.
+/// The inputs of a scan that all queries share.
 pub(super) struct Scan<'a> {
     pub(super) bound: &'a dyn BoundCodec,
     pub(super) lists: &'a dyn InvertedLists,
@@ -38,11 +39,11 @@ pub(super) struct Scan<'a> {
     executor: &'a dyn Executor,
     cancel: Option<&'a Cancel>,
     mode: ParallelMode,
-    /// Of the codec's parameters.
+    /// Values of the codec's parameters.
     settings: Settings,
 }
 
-/// A stretch of a list to scan for a query.
+/// A range of a list to scan for a query.
 #[derive(Clone, Copy, Debug)]
 struct Task {
     query: u32,
@@ -52,20 +53,20 @@ struct Task {
     end: u32,
 }
 
-/// Queries to scan for.
+/// A batch of queries to scan for.
 #[derive(Clone, Copy)]
 pub(super) struct Batch<'b> {
     pub(super) queries: Rows<'b, f32>,
-    /// What each of them scans, a row a query.
+    /// The probes of each query, one row per query.
     pub(super) plan: &'b SearchPlan,
-    /// The first of the plan's rows that are theirs.
+    /// The plan row of the first query.
     pub(super) first: usize,
-    /// The number that each has in the call, by which its filter is found.
+    /// The position of each query in the call, which selects its filter.
     pub(super) numbers: &'b [usize],
 }
 
 impl<'a> Scan<'a> {
-    /// A scan in a search of `queries` that scans about `lists` lists for each.
+    /// Creates the scan of a search with `queries` queries that each scan about `lists` lists.
     pub(super) fn new(
         index: &IvfIndex,
         entries: &'a Entries,
@@ -84,7 +85,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// [`run`](Self::run), counted and timed.
+    /// Calls [`run`](Self::run), and adds its counts and time to `stats`.
     pub(super) fn run_counted(
         &self,
         batch: Batch<'_>,
@@ -105,7 +106,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Scans for a batch of queries into `sinks`, one each.
+    /// Scans for a batch of queries into `sinks`, one per query.
     fn run(&self, batch: Batch<'_>, sinks: &mut [Sink]) -> Result<(), SearchError> {
         let Batch { plan, first, .. } = batch;
         let mut tasks = Vec::new();
@@ -135,29 +136,32 @@ impl<'a> Scan<'a> {
             let tasks = &tasks[part];
             if list_major { self.by_list(batch, tasks, sinks) } else { self.by_query(batch, tasks, sinks) }
         });
-        // Parts end in any order, but are merged in this one; and a sink's content does not depend on it anyway.
+        // Parts finish in any order, but are merged in sequence. The content of a sink does not
+        // depend on the order anyway.
         for part in found.into_iter().collect::<Result<Vec<_>, _>>()? {
             part.into_iter().for_each(|(query, sink)| sinks[query as usize].merge(sink));
         }
         Ok(())
     }
 
-    /// The mode that the caller names, or list-major where that pays: enough queries share each list, of about `len` codes.
+    /// Returns the mode that the caller selects. In automatic mode, returns list-major if enough
+    /// queries share each list of about `len` codes.
     fn mode(&self, queries: usize, probes: usize, len: usize) -> ParallelMode {
-        // Filters of their own make a mask for each query and list anyway.
-        if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::Each(..)) {
+        // Per-query filters compute a mask for each query and list anyway.
+        if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::PerQuery(..)) {
             return self.mode;
         }
         let is_shared = is_shared(self.lists.nlist(), queries, probes, self.queries_at_once(queries));
         if is_shared && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
     }
 
-    /// The queries that one thread of a list-major search takes at a time.
+    /// Returns the number of queries that one thread of a list-major search handles at a time.
     fn queries_at_once(&self, queries: usize) -> usize {
         queries.div_ceil(self.executor.threads()).clamp(1, self.bound.queries_at_once().max(1))
     }
 
-    /// Cuts the tasks into the mode's parts; query `q` has the tasks `starts[q]..starts[q + 1]`.
+    /// Splits the tasks into the parts of the mode. Query `q` has the tasks
+    /// `starts[q]..starts[q + 1]`.
     fn cut(&self, mode: ParallelMode, starts: &[usize]) -> Vec<Range<usize>> {
         let threads = self.executor.threads();
         let queries = starts.len() - 1;
@@ -173,7 +177,8 @@ impl<'a> Scan<'a> {
                 .collect(),
             ParallelMode::QueriesAndProbes => split(starts[queries], threads * PARTS_PER_THREAD),
             ParallelMode::FineQueries => runs(threads * PARTS_PER_THREAD),
-            // Whole queries share a scanner and a threshold; only a few of them do not feed all threads.
+            // The tasks of a query share a scanner and a threshold, so parts of whole queries are
+            // best. A small number of queries is split instead, to use all threads.
             _ if threads == 1 || queries >= 4 * threads => runs(threads * PARTS_PER_THREAD),
             _ => split(starts[queries], threads),
         };
@@ -181,17 +186,17 @@ impl<'a> Scan<'a> {
         parts
     }
 
-    /// Query after query.
+    /// Scans query by query.
     fn by_query(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner(&self.settings);
-        let mut last = Last::default();
+        let mut last = SelectionCache::default();
         let mut found = Vec::new();
         let mut lists = Vec::new();
         for tasks in tasks.chunk_by(|a, b| a.query == b.query) {
             self.check_cancel()?;
             let query = tasks[0].query as usize;
             let filter = self.filters.of(batch.numbers[query]);
-            if let Filters::Each(..) = self.filters {
+            if let Filters::PerQuery(..) = self.filters {
                 last.forget();
             }
             let is_wanted = |list: ListNo| filter.is_none_or(|filter| filter.may_choose_of(list));
@@ -206,12 +211,10 @@ impl<'a> Scan<'a> {
                 scanner.set_list(task.list, task.coarse_distance);
                 let range = task.start as usize..task.end as usize;
                 let selected = filter.map(|filter| filter.select(task.list, &entries, &mut last));
-                for piece in Piece::of_list(task.list, &entries, self.lists.layout(), range) {
-                    match selected.map(|selected| &selected[piece.segment_number()]) {
-                        None => scanner.scan(&piece, &mut sink),
-                        Some(Selected::None) => {}
-                        Some(Selected::Run(run)) => scanner.scan(&piece.within(run.clone()), &mut sink),
-                        Some(Selected::Some(mask)) => scanner.scan(&piece.masked(Some(mask)), &mut sink),
+                for scan_range in ScanRange::of_list(task.list, &entries, self.lists.layout(), range) {
+                    let selected = selected.map(|selected| &selected[scan_range.segment_number()]);
+                    if let Some(scan_range) = restricted(scan_range, selected) {
+                        scanner.scan(&scan_range, &mut sink);
                     }
                 }
             }
@@ -220,10 +223,10 @@ impl<'a> Scan<'a> {
         Ok(found)
     }
 
-    /// List after list, each for all the queries that probe it.
+    /// Scans list by list, each for all queries that probe it.
     fn by_list(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner(&self.settings);
-        let (mut last, mut packed) = (Last::default(), Packed::default());
+        let (mut last, mut gathered) = (SelectionCache::default(), Gathered::default());
         let (Some(first), Some(end)) = (tasks.first(), tasks.last()) else { return Ok(Vec::new()) };
         let first = first.query;
         let mut found: Vec<(u32, Sink)> =
@@ -245,41 +248,42 @@ impl<'a> Scan<'a> {
             let end = tasks.iter().map(|task| task.end).max().expect("a group has tasks") as usize;
             let entries = self.lists.list(list)?;
             let selected = common.map(|filter| filter.select(list, &entries, &mut last));
-            // With filters of their own, what each query may see: for each task, of each segment.
+            // With per-query filters: for each task, the mask of each segment.
             let own: Vec<Vec<Option<Mask>>> = match &self.filters {
-                Filters::Each(..) => tasks.iter().map(|task| self.own_masks(batch, task, &entries)).collect(),
+                Filters::PerQuery(..) => tasks.iter().map(|task| self.own_masks(batch, task, &entries)).collect(),
                 _ => Vec::new(),
             };
-            for piece in Piece::of_list(list, &entries, self.lists.layout(), start..end) {
-                let limit = |task: &Task| (task.end as usize).saturating_sub(piece.first_offset());
+            for scan_range in ScanRange::of_list(list, &entries, self.lists.layout(), start..end) {
+                let limit = |task: &Task| (task.end as usize).saturating_sub(scan_range.first_offset());
                 let group = Group { batch, first, tasks };
-                match selected.map(|selected| &selected[piece.segment_number()]) {
+                match selected.map(|selected| &selected[scan_range.segment_number()]) {
                     Some(Selected::None) => {}
                     Some(Selected::Run(run)) => {
                         group.scan(
                             &mut *scanner,
-                            &piece.clone().within(run.clone()),
+                            &scan_range.clone().within(run.clone()),
                             |i| (limit(&tasks[i]), None),
                             &mut found,
                         );
                     }
                     Some(Selected::Some(mask)) => {
-                        let range = piece.range();
+                        let range = scan_range.range();
                         let chosen = mask.count_in(range.clone());
-                        if packed::pays(chosen, range.len(), tasks.len()) {
-                            packed.take_out(&piece, mask);
-                            let taken = packed.segment(self.lists.layout())?;
-                            let first = piece.first_offset();
-                            let taken = Piece::taken_out(list, &taken, self.lists.layout(), first, packed.slots());
-                            let below = |i: usize| (packed.below(limit(&tasks[i])), None);
+                        if gathered::pays(chosen, range.len(), tasks.len()) {
+                            gathered.take_out(&scan_range, mask);
+                            let taken = gathered.segment(self.lists.layout())?;
+                            let first = scan_range.first_offset();
+                            let taken =
+                                ScanRange::taken_out(list, &taken, self.lists.layout(), first, gathered.slots());
+                            let below = |i: usize| (gathered.below(limit(&tasks[i])), None);
                             group.scan(&mut *scanner, &taken, below, &mut found);
                         } else {
-                            group.scan(&mut *scanner, &piece, |i| (limit(&tasks[i]), Some(mask)), &mut found);
+                            group.scan(&mut *scanner, &scan_range, |i| (limit(&tasks[i]), Some(mask)), &mut found);
                         }
                     }
                     None => {
-                        let mask = |i: usize| own.get(i).and_then(|masks| masks[piece.segment_number()].as_ref());
-                        group.scan(&mut *scanner, &piece, |i| (limit(&tasks[i]), mask(i)), &mut found);
+                        let mask = |i: usize| own.get(i).and_then(|masks| masks[scan_range.segment_number()].as_ref());
+                        group.scan(&mut *scanner, &scan_range, |i| (limit(&tasks[i]), mask(i)), &mut found);
                     }
                 }
             }
@@ -287,12 +291,13 @@ impl<'a> Scan<'a> {
         Ok(found)
     }
 
-    /// What a query with a filter of its own may see of each segment of a list; `None` for everything.
+    /// Returns the mask of each segment of a list for a query with its own filter; `None` selects
+    /// all entries.
     fn own_masks(&self, batch: Batch<'_>, task: &Task, entries: &ListRef<'_>) -> Vec<Option<Mask>> {
         let Some(filter) = self.filters.of(batch.numbers[task.query as usize]) else {
             return vec![None; entries.segments().count()];
         };
-        let mut last = Last::default();
+        let mut last = SelectionCache::default();
         let selected = filter.select(task.list, entries, &mut last).iter().cloned();
         let masks = selected.zip(entries.segments()).map(|(selected, segment)| selected.into_mask(segment.len()));
         masks.map(Some).collect()
@@ -306,15 +311,15 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Whether lists have enough queries each to be scanned list after list, when `together` queries are
-/// scanned at once: a list then has `probes / nlist * together / queries` of them, on average.
-/// `probes` counts those of all queries.
+/// Returns whether list-major scanning pays when `together` queries are scanned at once. On
+/// average, `probes / nlist * together / queries` of them then share a list. `probes` is the total
+/// over all queries.
 fn is_shared(nlist: usize, queries: usize, probes: usize, together: usize) -> bool {
     probes as u128 * together as u128 >= MIN_QUERIES_PER_LIST as u128 * nlist as u128 * queries as u128
 }
 
-/// The first task of each query, and the others: a threshold that its nearest list gives spares much of what the others would find
-/// and forget.
+/// Returns the first task of each query, and then all others. The nearest list of a query gives it
+/// a threshold, which spares the other lists many candidates that would be dropped later.
 fn nearest_first(tasks: &[Task]) -> [Vec<Task>; 2] {
     let [mut first, mut others] = [Vec::new(), Vec::with_capacity(tasks.len())];
     for tasks in tasks.chunk_by(|a, b| a.query == b.query) {
@@ -324,11 +329,11 @@ fn nearest_first(tasks: &[Task]) -> [Vec<Task>; 2] {
     [first, others]
 }
 
-/// Lists for each task up to which sorting by counting, which looks at every list, is the faster
-/// way.
+/// Maximum number of lists per task for which a counting sort, which visits every list, is faster
+/// than a comparison sort.
 const COUNTED: usize = 16;
 
-/// The tasks by list, then by where they start, then by query, which is how they come.
+/// Returns the tasks sorted by list, then by start, then by query. The input is in query order.
 fn list_after_list(tasks: &[Task], nlist: usize) -> Vec<Task> {
     let Some(&any) = tasks.first() else { return Vec::new() };
     if nlist / COUNTED > tasks.len() {
@@ -353,7 +358,7 @@ fn list_after_list(tasks: &[Task], nlist: usize) -> Vec<Task> {
     sorted
 }
 
-/// The tasks of a list, in a batch whose part begins with query `first`.
+/// The tasks of a list, in a part of a batch that begins with query `first`.
 struct Group<'g> {
     batch: Batch<'g>,
     first: u32,
@@ -361,15 +366,16 @@ struct Group<'g> {
 }
 
 impl Group<'_> {
-    /// Scans a piece for the query of each task: task `i` sees, as `view(i)` says, so many of the entries, with a mask or without.
+    /// Scans a range for the query of each task. `view(i)` returns the number of leading entries
+    /// that task `i` scans, and its mask if it has one.
     fn scan<'m>(
         &self,
         scanner: &mut dyn InvertedListScanner,
-        piece: &Piece<'_>,
+        scan_range: &ScanRange<'_>,
         view: impl Fn(usize) -> (usize, Option<&'m Mask>),
         found: &mut [(u32, Sink)],
     ) {
-        // A caller's probes may name a list twice for a query: the second time is a round of its own.
+        // A caller's probes may name a list twice for a query. The second time needs another pass.
         let mut pending: Vec<usize> = (0..self.tasks.len()).collect();
         while !pending.is_empty() {
             let mut again = Vec::new();
@@ -395,7 +401,7 @@ impl Group<'_> {
                     sink,
                 });
             }
-            scanner.scan_batch(piece, &mut queries);
+            scanner.scan_batch(scan_range, &mut queries);
             pending = again;
         }
     }
@@ -407,10 +413,11 @@ mod tests {
 
     #[test]
     fn queries_of_a_list_are_counted_without_rounding() {
-        // 45 probes of 11 queries over 10 lists: 4.09 queries a list if 10 go together, 3.7 if 9 do.
+        // 45 probes of 11 queries over 10 lists: 4.09 queries per list if 10 are scanned together,
+        // 3.7 if 9 are.
         assert!(is_shared(10, 11, 45, 10));
         assert!(!is_shared(10, 11, 45, 9));
-        // As many as needed, exactly; and numbers whose product is past 64 bits.
+        // Exactly the minimum, and numbers whose product exceeds 64 bits.
         assert!(is_shared(1, 4, 4, 4) && !is_shared(1, 4, 4, 3));
         let most = u32::MAX as usize;
         assert!(is_shared(most, usize::MAX, usize::MAX, 1 << 40) && !is_shared(most, usize::MAX, usize::MAX, 1 << 30));

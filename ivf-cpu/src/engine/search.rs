@@ -1,4 +1,4 @@
-//! Searching: find the lists, plan, scan.
+//! Searching: assign the queries to lists, plan, and scan.
 
 use super::rounds::{Batches, Rounds};
 use super::scan::{Batch, Scan};
@@ -13,7 +13,7 @@ use ivf_core::{
 use std::mem;
 use std::time::Instant;
 
-/// The parameters of a search, beside those of the quantizer and the codec.
+/// The search parameters, without those of the quantizer and the codec.
 pub(super) const TAKES: Takes = Takes::of(&[
     SearchParam::Nprobe,
     SearchParam::MaxCodes,
@@ -25,7 +25,7 @@ pub(super) const TAKES: Takes = Takes::of(&[
     SearchParam::PerQuery,
 ]);
 
-/// Those of a range search.
+/// The range-search parameters, without those of the quantizer and the codec.
 const RANGE_TAKES: Takes =
     TAKES.without(SearchParam::EnsureK).with(SearchParam::MaxResults).with(SearchParam::MaxEmptyLists);
 
@@ -46,7 +46,7 @@ impl IvfIndex {
             if params.ensure_k == Some(true) {
                 let rows: Vec<(usize, &[PlannedProbe])> =
                     block.numbers().iter().enumerate().map(|(row, &q)| (q, plan.row(row))).collect();
-                // As few at a time as may come to probe all lists together.
+                // Widening may probe all lists, so the blocks are sized for that.
                 for part in Batches::new(rows.len(), search.trained.quantizer.nlist()) {
                     search.widen(queries, &rows[part.range()], k, &mut sinks)?;
                 }
@@ -55,7 +55,7 @@ impl IvfIndex {
         Ok(search.finish(sinks))
     }
 
-    /// The index, if it can answer these queries.
+    /// Returns the trained index, after checking that it can answer these queries.
     pub(super) fn checked(&self, queries: AnyRows<'_>, params: &SearchParams<'_>) -> Result<&Trained, SearchError> {
         let trained = self.trained.as_ref().ok_or(SearchError::NotTrained)?;
         queries.check(self.dim)?;
@@ -63,14 +63,14 @@ impl IvfIndex {
         Ok(trained)
     }
 
-    /// How much of its probes query `i` of a call scans.
+    /// Returns the limits on what query `i` of a call scans.
     pub(super) fn limits(&self, params: &SearchParams<'_>, i: usize) -> Limits {
         let asked = params.of_query(i);
         let limit = |asked: Option<usize>| asked.filter(|&most| most > 0).unwrap_or(usize::MAX);
         Limits {
             nprobe: asked.nprobe.unwrap_or(self.options.nprobe),
-            lists: limit(asked.max_lists),
-            codes: limit(Some(asked.max_codes.unwrap_or(self.options.max_codes))),
+            max_lists: limit(asked.max_lists),
+            max_codes: limit(Some(asked.max_codes.unwrap_or(self.options.max_codes))),
         }
     }
 }
@@ -89,7 +89,7 @@ impl RangeSearch for IvfIndex {
         check_radius(radius)?;
         params.only("a range search of an IVF index", &self.range_takes())?;
         let mut search = Search::new(self, queries, params)?;
-        let rounds = Rounds::new(self.metric.public(radius), params);
+        let rounds = Rounds::new(self.metric.to_user_distance(radius), params);
         let mut sinks = vec![rounds.sink(); queries.len()];
         for block in Batches::new(queries.len(), search.nprobe) {
             let mut scratch = Vec::new();
@@ -110,14 +110,14 @@ pub(super) fn plan(
     SearchPlan::new(probes, lists.nlist(), limits, |list| Ok(lists.list_len(list)?))
 }
 
-/// A search under way.
+/// A search in progress.
 struct Search<'a> {
     index: &'a IvfIndex,
     trained: &'a Trained,
     scan: Scan<'a>,
     params: SearchParams<'a>,
     quantizer_params: SearchParams<'a>,
-    /// The most that a query probes.
+    /// Maximum number of lists that a query probes.
     nprobe: usize,
     stats: SearchStats,
 }
@@ -142,7 +142,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// What the queries with these numbers scan.
+    /// Plans the scan of the queries at these positions in the call.
     fn plan(&mut self, rows: Rows<'_, f32>, numbers: &[usize]) -> Result<SearchPlan, SearchError> {
         let (index, params) = (self.index, self.params.clone());
         self.plan_within(rows, |i| index.limits(&params, numbers[i]))
@@ -161,8 +161,9 @@ impl<'a> Search<'a> {
         plan(self.scan.lists, &probes, limits)
     }
 
-    /// The probes of each row, as many as it asks for: rows that ask for another number are other questions to a quantizer, whose first
-    /// lists may depend on it, so that an answer never depends on who else is in the batch.
+    /// Returns the probes of each row, `nprobes[row]` of them. Rows with different numbers are
+    /// assigned separately, because the first lists that a quantizer returns may depend on the
+    /// number. So the result of a query never depends on the other queries of the batch.
     fn assign(&self, rows: Rows<'_, f32>, nprobes: &[usize]) -> Result<Probes, SearchError> {
         let quantizer = &*self.trained.quantizer;
         let most = nprobes.iter().copied().max().unwrap_or(1);
@@ -185,7 +186,7 @@ impl<'a> Search<'a> {
         Probes::new(most, lists, distances)
     }
 
-    /// Plans and scans for the queries with these numbers.
+    /// Plans and scans for the queries at these positions in the call.
     fn run(&mut self, rows: AnyRows<'_>, numbers: &[usize], sinks: &mut [Sink]) -> Result<SearchPlan, SearchError> {
         let mut scratch = Vec::new();
         let queries = rows.to_f32(&mut scratch);
@@ -194,8 +195,9 @@ impl<'a> Search<'a> {
         Ok(plan)
     }
 
-    /// Doubles the probes of those of the queries that have found fewer than `k`, until they have, or all lists are probed, or a limit of
-    /// theirs is reached. Where a quantizer names the same lists first again, only the others are scanned.
+    /// Doubles the probes of each query that has found fewer than `k` results. It stops when the
+    /// query has `k`, has probed all lists, or has reached one of its limits. If the quantizer
+    /// returns the same first lists again, only the new lists are scanned.
     fn widen(
         &mut self,
         queries: AnyRows<'_>,
@@ -211,7 +213,7 @@ impl<'a> Search<'a> {
             short.retain(|(q, scanned)| {
                 let limits = self.index.limits(&self.params, *q);
                 let codes: u64 = scanned.iter().map(|probe| u64::from(probe.prefix)).sum();
-                let is_spent = codes >= limits.codes as u64 || scanned.len() >= limits.lists;
+                let is_spent = codes >= limits.max_codes as u64 || scanned.len() >= limits.max_lists;
                 sinks[*q].len() < k && !is_spent && wide(*q, factor / 2) < nlist
             });
             if short.is_empty() {

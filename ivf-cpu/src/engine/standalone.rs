@@ -1,4 +1,4 @@
-//! Codes outside of lists: the list number and the code, in a row of bytes.
+//! Standalone codes: the list number followed by the code, as a sequence of bytes.
 
 use super::add::assign_all;
 use super::entries::Write;
@@ -77,7 +77,7 @@ impl AddCodes for IvfIndex {
 }
 
 impl IvfIndex {
-    /// Standalone codes as list numbers and bare codes.
+    /// Splits standalone codes into list numbers and bare codes.
     fn split_codes(&self, codes: &[u8]) -> Result<(Vec<ListNo>, Vec<u8>), CodeError> {
         let Trained { quantizer, entries } = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
         let list_size = list_code_size(quantizer.nlist());

@@ -1,27 +1,27 @@
-//! A part of the entries of an index, on its way into another.
+//! Selecting entries of an index to copy into another.
 
 use super::entries::Entries;
 use ivf_core::error::{MergeError, StoreError};
 use ivf_core::{Id, ListNo, Subset};
 use std::ops::Range;
 
-/// Entries of an index on their way into another. A list of which none is chosen takes no memory.
-pub(super) struct Part {
-    lists: Vec<Chosen>,
+/// Entries of an index to be copied into another. A list without selected entries takes no memory.
+pub(super) struct Selection {
+    lists: Vec<ListSelection>,
 }
 
-/// Entries of a list.
-pub(super) struct Chosen {
+/// Selected entries of a list.
+pub(super) struct ListSelection {
     pub(super) list: ListNo,
-    /// Their numbers in the list, ascending.
+    /// Their offsets in the list, ascending.
     pub(super) entries: Vec<usize>,
     /// Their ids in the other index.
     pub(super) ids: Vec<Id>,
 }
 
-impl Part {
-    /// The entries that `keep` says, by list, how many entries the list has, number in the list,
-    /// and id.
+impl Selection {
+    /// Selects the entries for which `keep` returns true. Its arguments are the list, the length of
+    /// the list, the offset and the id.
     fn chosen(entries: &Entries, mut keep: impl FnMut(ListNo, usize, usize, Id) -> bool) -> Result<Self, StoreError> {
         let mut lists = Vec::new();
         for no in entries.list_numbers() {
@@ -29,7 +29,7 @@ impl Part {
             let (entries, ids): (Vec<_>, Vec<_>) =
                 list.ids().enumerate().filter(|&(i, id)| keep(no, list.len(), i, id)).unzip();
             if !ids.is_empty() {
-                lists.push(Chosen { list: no, entries, ids });
+                lists.push(ListSelection { list: no, entries, ids });
             }
         }
         Ok(Self { lists })
@@ -72,12 +72,12 @@ impl Part {
                 }
                 Self::chosen(entries, |list, _, _, _| range.contains(&list.index()))
             }
-            _ => return fault("a subset that this index knows"),
+            _ => return fault("a kind of subset that this index supports"),
         };
         Ok(chosen?)
     }
 
-    /// The same with `shift` added to each id.
+    /// Returns the selection with `shift` added to each id.
     pub(super) fn shifted(mut self, shift: i64) -> Result<Self, MergeError> {
         for id in self.lists.iter_mut().flat_map(|chosen| &mut chosen.ids) {
             let overflow = MergeError::IdOverflow { id: *id, shift };
@@ -86,8 +86,8 @@ impl Part {
         Ok(self)
     }
 
-    /// The lists of which some are chosen, in order.
-    pub(super) fn lists(&self) -> &[Chosen] {
+    /// Returns the lists with selected entries, in order.
+    pub(super) fn lists(&self) -> &[ListSelection] {
         &self.lists
     }
 
@@ -104,32 +104,33 @@ impl Part {
     }
 }
 
-/// For each list which of its entries have these ranks among all: as each list's own ranks ascend,
-/// they stand side by side.
+/// Returns, for each list, the entries whose ranks among all entries are in `range`. They are
+/// consecutive, because the ranks of a list ascend with the offset.
 ///
-/// Entry `i` of a list of `n` has its rank by `(2 i + 1) / 2 n`. So a list has before a bound `x`
-/// the entries below `n x - 1/2`: a bisection finds the bound with the wanted number of entries
-/// before it, in time that grows with the number of lists and not with that of the entries.
+/// Entries are ranked by the key `(2 i + 1) / 2 n` for entry `i` of a list of `n`. So the entries
+/// of a list with keys below a bound `x` are those with `i < n x - 1/2`. A bisection finds the
+/// bound with the wanted number of entries below it, in time that grows with the number of lists
+/// and not with the number of entries.
 fn ranked(lens: &[u64], range: &Range<usize>) -> Vec<Range<usize>> {
     let (starts, ends) = (cut(lens, range.start as u64), cut(lens, range.end as u64));
     starts.into_iter().zip(ends).map(|(start, end)| start as usize..end as usize).collect()
 }
 
-/// Binary places of a bound. Two ranks that differ do so by at least `1 / (4 n m)`, where `n` and
-/// `m` are below 2^32.
+/// Number of fractional bits of a bound. Two different keys differ by at least `1 / (4 n m)`, where
+/// `n` and `m` are below 2^32.
 const PLACES: u32 = 68;
 
-/// The number of entries of each list that are among the first `count` of all; of equal ranks,
-/// those of lower lists come first.
+/// Returns the number of entries of each list that are among the first `count` of all. Among equal
+/// keys, lower lists come first.
 fn cut(lens: &[u64], count: u64) -> Vec<u64> {
-    // Entries whose rank is below x / 2^PLACES: those with (2 i + 1) 2^PLACES < 2 n x.
+    // Entries with keys below x / 2^PLACES are those with (2 i + 1) 2^PLACES < 2 n x.
     let below = |n: u64, x: u128| {
         let odd = (u128::from(2 * n) * x).div_ceil(1 << PLACES);
         u64::try_from(odd / 2).unwrap_or(u64::MAX).min(n)
     };
     let total = |x: u128| lens.iter().map(|&n| below(n, x)).sum::<u64>();
-    // The greatest bound with at most `count` entries below it: what is left over has the rank of
-    // the bound itself.
+    // Find the greatest bound with at most `count` entries below it. The remaining entries have the
+    // bound itself as their key.
     let (mut low, mut high) = (0_u128, 1_u128 << PLACES);
     while low < high {
         let middle = (low + high).div_ceil(2);
@@ -150,7 +151,7 @@ fn cut(lens: &[u64], count: u64) -> Vec<u64> {
 mod tests {
     use super::*;
 
-    /// By sorting the ranks of all entries.
+    /// Computes the same by sorting the keys of all entries.
     fn naive(lens: &[u64], range: &Range<usize>) -> Vec<Range<usize>> {
         let mut order: Vec<(u64, u64, usize)> = Vec::new();
         for (list, &n) in lens.iter().enumerate() {

@@ -9,7 +9,7 @@ use ivf_core::error::{SearchError, TrainError};
 use ivf_core::{AnyRows, Centroids, CodecTraining, Index, Rows, SearchParams, Train, TrainOptions, TrainReport};
 use rand::SeedableRng;
 
-/// Bytes that it takes to find the list of a vector.
+/// Memory used while assigning one vector to its list, in bytes.
 const LISTS: usize = 40;
 
 impl Train for IvfIndex {
@@ -50,14 +50,14 @@ impl Train for IvfIndex {
         }
         let (codec, codec_report) = self.codec.train(&input)?;
         report.merge(codec_report);
-        // What the lists have ahead of all queries is made now.
+        // Free these before the per-list tables are built.
         drop((residuals, scratch, lists));
 
         let lists = self.store.create(quantizer.nlist(), codec.layout())?;
         let binding = binding(&quantizer, self.by_residual, &self.options).options(options);
         let mut entries = Entries::new(codec, &binding, lists, self.options.direct_map)?;
         if let Some(before) = &self.trained {
-            // Ids go on from the largest ever added, whatever was learnt in between.
+            // Ids continue after the largest ever added, even if the index is trained again.
             entries.next_id = before.entries.next_id;
         }
         self.quantizer = quantizer.spec();
@@ -74,12 +74,13 @@ impl Train for IvfIndex {
         let lists = self.quantizer.training_memory(self.dim, self.metric, points, options);
         let most = self.codec.training_points(options);
         let seen = points.min(most);
-        // Those drawn from more, their lists (as the quantizer says them, and as they are handed on), and the residuals.
+        // The sampled vectors if there are more, their lists (as the quantizer returns them, and as
+        // the codec receives them), and the residuals.
         let drawn = if points > most { seen * (vector + sample::CHOSEN) } else { 0 };
         let assigned = if self.by_residual || self.codec.learns_from_lists() { seen * LISTS } else { 0 };
         let residuals = if self.by_residual { seen * vector } else { 0 };
         let codes = drawn + assigned + residuals + self.codec.training_memory(&self.context(), seen, options);
-        // The centroids are learnt by then.
+        // The centroids exist by then.
         lists.max(self.quantizer.nlist().saturating_mul(vector).saturating_add(codes))
     }
 }

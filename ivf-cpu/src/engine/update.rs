@@ -1,4 +1,4 @@
-//! Replacing vectors by id, and adding those that are not there.
+//! Replacing vectors by id, and adding vectors with new ids.
 
 use super::{IvfIndex, Trained};
 use ivf_core::error::{EditError, InputError};
@@ -21,7 +21,9 @@ impl Upsert for IvfIndex {
 }
 
 impl IvfIndex {
-    /// Puts new vectors in the place of all entries of `ids`, adds those of ids that are `missing`, and says how many were not.
+    /// Replaces all entries of `ids` by new vectors. Calls `missing` for each id that is not in the
+    /// index; if it succeeds, the vector is added. Returns the number of ids that were in the
+    /// index.
     fn replace(
         &mut self,
         ids: &[Id],
@@ -46,8 +48,9 @@ impl IvfIndex {
         new.iter().try_for_each(|id| missing(*id))?;
         entries.check_ids(new.into_iter())?;
 
-        // The new entries come first: if they cannot be written, nothing has changed. They stand behind the old ones, and so
-        // do not move those. The lists of the old ones are at hand before that.
+        // Write the new entries before removing the old ones: if the write fails, nothing has
+        // changed. The new entries are appended, so they do not move the old ones. The lists of the
+        // old entries are prepared first.
         entries.prepare(&places)?;
         let options = options.non_finite(NonFinite::Reject);
         self.add_checked(rows, ids, &options)?;

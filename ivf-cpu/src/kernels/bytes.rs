@@ -1,23 +1,25 @@
-//! A first pass in bytes: products of quantised vectors, with a bound on how far off they can be.
+//! First pass in bytes: products of quantised vectors, with a bound on their error.
 //!
-//! Four products of bytes are one lane of one instruction (VNNI), so that this pass takes a quarter of the exact one's time.
-//! It only says which pairs may be near; whoever uses it computes those exactly.
+//! One lane of one VNNI instruction computes four products of bytes, so this pass takes a quarter
+//! of the time of the exact one. It reports only which pairs may be near. The caller computes the
+//! distances of these pairs exactly.
 
-use super::{BLOCK, Near};
+use super::{BLOCK, Candidates};
 use crate::simd::{LANES, Simd};
 use ivf_core::Rows;
 use std::borrow::Cow;
 
-/// Sums of products must not overflow: `(255 + 128) * 127 * dim` and a bias together stay below 2^31.
+/// Maximum number of dimensions. It keeps `(255 + 128) * 127 * dim` plus a bias below 2^31, so that
+/// sums of products do not overflow.
 pub const MAX_DIM: usize = 1 << 14;
 
-/// The largest bias, see [`MAX_DIM`].
+/// Maximum absolute value of a bias, see [`MAX_DIM`].
 pub const MAX_BIAS: i32 = 1 << 29;
 
-/// Below this scale, sums of squares in `f32` lose what they should bound.
+/// Minimum scale for which the error bound holds. Below it, sums of squares in `f32` underflow.
 const SMALLEST_SCALE: f64 = 1e-15;
 
-/// Vectors as signed bytes in dimension-major blocks of 32, four dimensions together:
+/// Vectors as signed bytes, in dimension-major blocks of 32 with groups of four dimensions:
 ///
 /// ```text
 /// dim 6:  block 0 | a0 a1 a2 a3 | b0 b1 b2 b3 | ... 32 | a4 a5 0 0 | b4 b5 0 0 | ... 32 |   block 1 | ...
@@ -25,12 +27,13 @@ const SMALLEST_SCALE: f64 = 1e-15;
 #[derive(Clone, Debug)]
 pub struct PackedBytes {
     columns: Vec<[[i8; 4]; BLOCK]>,
-    /// For each vector the sum of its bytes.
+    /// Sum of the bytes of each vector.
     sums: Vec<i32>,
-    /// What a byte is worth.
+    /// Value of one unit of a byte.
     scale: f64,
-    /// The longest vector, and the longest difference between a vector and its bytes.
+    /// Largest norm of a vector.
     norm: f64,
+    /// Largest norm of a quantisation error: a vector less the values of its bytes.
     error: f64,
     len: usize,
     dim: usize,
@@ -78,7 +81,7 @@ impl PackedBytes {
 pub struct ByteQueries<'a> {
     groups: Cow<'a, [[u8; 4]]>,
     scale: f64,
-    /// Of each query its length, and that of the difference between it and its bytes.
+    /// Norm of each query, and norm of its quantisation error.
     lengths: Cow<'a, [(f64, f64)]>,
     dim: usize,
 }
@@ -93,11 +96,12 @@ impl<'a> ByteQueries<'a> {
         ByteQueries { groups: groups.into(), scale, lengths: lengths.into(), dim }
     }
 
-    /// Quantises rows into memory of the caller's: who has many chunks of rows keeps the bytes of all in one piece, which the system's
-    /// allocator gives back as a whole.
+    /// Quantises rows into memory of the caller. A caller with many chunks of rows can keep the
+    /// bytes of all of them in one allocation, which the system's allocator releases as a whole.
     ///
     /// # Panics
-    /// If there is not room for a group of every four dimensions of each row, and for as many lengths as rows.
+    /// If `groups` does not have one entry for every four dimensions of each row, or `lengths` not
+    /// one entry for each row.
     #[inline(always)]
     pub fn within(rows: Rows<'_, f32>, groups: &'a mut [[u8; 4]], lengths: &'a mut [(f64, f64)]) -> Self {
         let dim = rows.dim();
@@ -118,50 +122,55 @@ impl<'a> ByteQueries<'a> {
                 }
             }
             let length = |parts: [f32; 4]| f64::from(parts.iter().sum::<f32>().sqrt());
-            // The sums are of f32: the slack is more than they, and each difference, can be wrong by.
+            // The sums are in `f32`: the slack exceeds their rounding error and that of each
+            // difference.
             let slack = 1.0 + dim as f64 * f64::from(f32::EPSILON);
             *lengths = (length(norm) * slack, length(error) * slack + 1e-5 * dim as f64 * scale);
         }
         Self { groups: Cow::Borrowed(groups), scale, lengths: Cow::Borrowed(lengths), dim }
     }
 
-    /// The product of query `q` with any of the vectors differs from that of their bytes by at most this, the rounding of
-    /// an exact kernel included.
+    /// Returns an upper bound of the error of a byte product: the difference between the product of
+    /// query `q` with any of the vectors and the product of their bytes. It includes the rounding
+    /// error of an exact kernel.
     pub fn error(&self, q: usize, packed: &PackedBytes) -> f64 {
         let (norm, error) = self.lengths[q];
         let rounding = 4.0 * (self.dim + 8) as f64 * f64::from(f32::EPSILON);
         error * packed.norm + (norm + error) * packed.error + rounding * (norm + packed.norm).powi(2)
     }
 
-    /// The squared length of query `q`; [`error`](Self::error) covers its rounding.
+    /// Returns the squared norm of query `q`; [`error`](Self::error) covers its rounding.
     #[inline(always)]
     pub fn squared_norm(&self, q: usize) -> f64 {
         self.lengths[q].0.powi(2)
     }
 
-    /// False for vectors so small that squares of what their bytes leave out underflow: then [`error`](Self::error) means nothing.
+    /// Returns whether [`error`](Self::error) is a valid bound. It is not for vectors so small that
+    /// the squares of their quantisation errors underflow.
     pub fn bounded(&self, packed: &PackedBytes) -> bool {
         self.scale.min(packed.scale) >= SMALLEST_SCALE
     }
 
-    /// What one unit of a product of bytes is worth.
+    /// Returns the value of one unit of a product of bytes.
     pub fn unit(&self, packed: &PackedBytes) -> f64 {
         self.scale * packed.scale
     }
 }
 
-/// What a byte is worth, if the largest of `data` is to be 127.
+/// Returns the value of one unit of a byte if the largest absolute value of `data` maps to 127.
 #[inline(always)]
 fn scale(data: &[f32]) -> f64 {
     let largest = data.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
     f64::from(largest).max(f64::from(f32::MIN_POSITIVE)) / 127.0
 }
 
-/// Calls `near` wherever the product of a query's bytes with a vector's, less the vector's `bias`, is at least the query's
-/// threshold. (`near` gets no distances.)
+/// For each query and block, calls `near` if the block has a vector that may be near: the product
+/// of their bytes, less the vector's `bias`, is at least the query's threshold. The candidates
+/// carry no distances.
 ///
 /// # Panics
-/// If there is not one threshold a query and one bias a vector, a bias is beyond [`MAX_BIAS`], or the dimensions differ.
+/// If `thresholds` does not have one entry for each query or `bias` one for each vector, if a bias
+/// is beyond [`MAX_BIAS`], or if the dimensions differ.
 #[inline(always)]
 pub fn scan_bytes<S: Simd>(
     simd: S,
@@ -169,16 +178,17 @@ pub fn scan_bytes<S: Simd>(
     packed: &PackedBytes,
     bias: &[i32],
     thresholds: &[i32],
-    mut near: impl FnMut(Near<'_>),
+    mut near: impl FnMut(Candidates<'_>),
 ) {
     assert!(queries.dim == packed.dim && thresholds.len() == queries.lengths.len() && bias.len() == packed.len);
     assert!(bias.iter().all(|bias| bias.abs() <= MAX_BIAS), "biases of at most {MAX_BIAS}");
-    // What the sums start from: the products with the 128 of every query's byte are taken away again.
+    // Initial values of the sums. They subtract the products with the 128 that every query byte
+    // includes.
     let starts: Vec<[i32; BLOCK]> = (0..packed.len.div_ceil(BLOCK))
         .map(|block| {
             std::array::from_fn(|lane| match block * BLOCK + lane {
                 i if i < packed.len => -128 * packed.sums[i] - bias[i],
-                // Least of all, and far enough from an overflow.
+                // Padding lanes get a low value that is far enough from an overflow.
                 _ => -(1 << 30),
             })
         })
@@ -187,7 +197,7 @@ pub fn scan_bytes<S: Simd>(
     let queries: Vec<&[[u8; 4]]> = queries.groups.chunks(groups).collect();
     let mut sums = [[[0; LANES]; 2]; TILE];
     for (tile, queries) in queries.chunks(TILE).enumerate() {
-        // A tile that is not full repeats its last query, and nobody looks at that.
+        // A tile that is not full repeats its last query. The repeated results are ignored.
         let rows = std::array::from_fn(|q| queries[q.min(queries.len() - 1)]);
         for (b, (block, starts)) in packed.columns.chunks_exact(groups).zip(&starts).enumerate() {
             products(simd, rows, block, starts, &mut sums);
@@ -197,18 +207,19 @@ pub fn scan_bytes<S: Simd>(
                 let [low, high] = std::array::from_fn(|half| simd.load_i32(&sums[half]));
                 let lanes = simd.at_least_i32(low, threshold) | simd.at_least_i32(high, threshold) << LANES;
                 if lanes & valid != 0 {
-                    near(Near { query, block: b, lanes: lanes & valid, distances: &[f32::NAN; BLOCK] });
+                    near(Candidates { query, block: b, lanes: lanes & valid, distances: &[f32::NAN; BLOCK] });
                 }
             }
         }
     }
 }
 
-/// Queries whose sums stay in registers.
+/// Number of queries in a tile. Their sums stay in registers.
 const TILE: usize = 4;
 
-/// The products of the queries with the vectors of a block, on top of `starts`. (They go to memory: were they given back, the
-/// compiler would keep some of them there all along.)
+/// Adds the products of the queries with the vectors of a block to `starts`, and writes the results
+/// to `sums`. (If the function returned the sums, the compiler would keep some of them in memory
+/// during the loop.)
 #[inline(always)]
 fn products<S: Simd>(
     simd: S,
@@ -220,7 +231,7 @@ fn products<S: Simd>(
     let [a, b, c, d] = rows.map(|row| &row[..block.len()]);
     let [low, high] = *starts.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
     let (low, high) = (simd.load_i32(&low), simd.load_i32(&high));
-    // Eight names: in an array, some of them would leave the registers with every step.
+    // Eight variables: in an array, some sums would leave the registers in every iteration.
     let (mut a0, mut b0, mut c0, mut d0) = (low, low, low, low);
     let (mut a1, mut b1, mut c1, mut d1) = (high, high, high, high);
     for (g, column) in block.iter().enumerate() {
@@ -266,7 +277,7 @@ mod tests {
     fn every_length_on_every_level_is_the_products_of_the_bytes_and_within_the_bound() {
         for dim in 1..=257 {
             for (offset, queries, vectors) in [(dim % 16, 1 + dim % 9, 37), (0, 3, 1 + dim % 64)] {
-                // Large and small, and the two ends of the scale.
+                // Large and small values, and both ends of the scale.
                 let value = |i: usize| ((i * 7919 % 1013) as f32 / 506.0 - 1.0) * [1.0, 0.01, 1.0][i % 3];
                 let rows: Vec<f32> = (0..offset + vectors * dim).map(value).collect();
                 let points: Vec<f32> = (0..offset + queries * dim).map(|i| value(i * 5 + 3)).collect();

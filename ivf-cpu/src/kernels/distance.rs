@@ -1,4 +1,4 @@
-//! What each metric's distance is: one step a dimension, in order.
+//! The distance of each metric: a fold over the dimensions in order, with one step for each.
 
 use super::BLOCK;
 use crate::simd::{LANES, Lane, Simd};
@@ -7,26 +7,29 @@ use ivf_core::Metric;
 
 /// An inner distance (smaller is closer), as a fold over the dimensions in order.
 ///
-/// This fold is the definition of the distance: whoever computes it, in whichever layout and with whichever instruction set,
-/// does these steps in this order for each pair of vectors and gets the same bits.
+/// This fold is the definition of the distance. Every implementation, for any layout and any
+/// instruction set, performs these steps in this order for each pair of vectors. All results are
+/// therefore bit-identical.
 pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
-    /// What the fold carries.
+    /// Accumulator of the fold.
     type Sum: Copy + Default;
 
-    /// One dimension: `q` is a coordinate of the query, `x` one of a stored vector.
+    /// Whether the sums of a tile of several queries stay in registers. Tiles of other distances
+    /// have one query.
+    const IN_REGISTERS: bool = false;
+
+    /// `Some((n, p))` if the distance is `n (|q|^2 + |x|^2) - p q x` except for rounding, and
+    /// `None` if it does not follow from the product of the two vectors.
+    const BY_PRODUCT: Option<(f64, f64)> = None;
+
+    /// Adds one dimension: `q` is a coordinate of the query, `x` one of a stored vector.
     fn step(self, sum: Self::Sum, q: f32, x: f32) -> Self::Sum;
 
-    /// The distance after the last dimension.
+    /// Returns the distance after the last dimension.
     fn finish(self, sum: Self::Sum) -> f32;
 
-    /// How many queries a tile of this distance should have, of the instruction set's [`Simd::TILE`]: 1 unless the sums are
-    /// known to stay in registers.
-    #[inline(always)]
-    fn tile<S: Simd>(self, _simd: S) -> usize {
-        1
-    }
-
-    /// Distances from `Q` queries to lanes `LANES * half..` of a block, `H` times 16 of them.
+    /// Returns the distances from `Q` queries to 16 `H` lanes of a block. The first lane is `LANES
+    /// * half`.
     #[inline(always)]
     fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
         self,
@@ -47,7 +50,7 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         })
     }
 
-    /// The distances of 16 pairs of vectors.
+    /// Returns the distances of 16 pairs of vectors.
     ///
     /// # Panics
     /// If the vectors differ in length.
@@ -63,22 +66,18 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         sums.map(|sum| self.finish(sum))
     }
 
-    /// How this distance follows from the product of two vectors, if it does: `Some((n, p))` if it is
-    /// `n (|q|^2 + |x|^2) - p q x` but for rounding.
-    #[inline(always)]
-    fn by_product(self) -> Option<(f64, f64)> {
-        None
-    }
-
-    /// From coordinates of stored vectors that are each off by at most 1/256 of themselves (and nothing but an underflow): for each
-    /// lane a value that is not below the negated distance, rounding errors of this and the exact fold included. (Negated, so that a
-    /// comparison "at most" is true only for lanes that are certainly too far, and never for NaN.)
+    /// Returns for each lane an upper bound of the negated distance, or `None` if this distance has
+    /// no such bound. It includes the rounding errors of its own computation and of the exact fold.
+    ///
+    /// Each coordinate in `block` may be off by at most 1/256 of the exact one, apart from
+    /// underflow. The distance is negated so that a comparison "at most" is true only for lanes
+    /// that are certainly too far, and never for NaN.
     #[inline(always)]
     fn most_negated<S: Simd>(self, _simd: S, _query: &[f32], _block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
         None
     }
 
-    /// The distance between a query and a vector.
+    /// Returns the distance between a query and a vector.
     #[inline(always)]
     fn between(self, query: &[f32], vector: impl Iterator<Item = f32>) -> f32 {
         self.finish(query.iter().zip(vector).fold(Self::Sum::default(), |sum, (&q, x)| self.step(sum, q, x)))
@@ -108,17 +107,18 @@ macro_rules! distances {
     )*};
 }
 
-/// Half of the last place of 8 bits of significand, at most this share of a number.
+/// Maximum relative error of rounding to 8 bits of significand: half of the last place.
 const HALF: f32 = 1.0 / 256.0;
 
-/// More than the share of the sum of all terms' sizes by which folds over `dim` dimensions can be off together: one exact, two of
-/// a first pass, three roundings a dimension.
+/// Returns an upper bound of the joint rounding error of folds over `dim` dimensions, relative to
+/// the sum of the absolute values of all terms. It covers one exact fold and two folds of a first
+/// pass, with three roundings for each dimension.
 #[inline(always)]
 fn rounding(dim: usize) -> f32 {
     (8 * (dim + 8)) as f32 * (f32::EPSILON / 2.0)
 }
 
-/// The dimension of all of them.
+/// Checks that all vectors have the same dimension, and returns it.
 #[inline(always)]
 fn same_dim<T>(queries: &[&[f32]; LANES], rows: &[&[T]; LANES]) -> usize {
     let dim = queries[0].len();
@@ -127,7 +127,7 @@ fn same_dim<T>(queries: &[&[f32]; LANES], rows: &[&[T]; LANES]) -> usize {
     dim
 }
 
-/// Coordinates `d..d + 16` of 16 vectors, a register for each coordinate.
+/// Returns coordinates `d..d + 16` of 16 vectors, with one register for each coordinate.
 #[inline(always)]
 fn transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize) -> [S::F32; LANES] {
     let mut registers = [simd.splat(0.0); LANES];
@@ -137,7 +137,8 @@ fn transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize) -> [
     simd.transpose(registers)
 }
 
-/// The same past the last 16, with anything where there is no coordinate.
+/// Returns the last coordinates, from `d` on, of vectors that have fewer than 16 left. Registers
+/// without a coordinate have unspecified contents.
 #[inline(always)]
 fn last_transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize) -> [S::F32; LANES] {
     let mut ends = [[T::from_f32(0.0); LANES]; LANES];
@@ -148,15 +149,11 @@ fn last_transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize)
     transposed(simd, &ends.each_ref().map(<[T; LANES]>::as_slice), 0)
 }
 
-/// What a step in registers gives: tiles whose sums the compiler keeps there (each column is loaded once for all queries), and
-/// pairs that are transposed, 16 dimensions at a time.
+/// Implements `distances` and `of_pairs` from one step in registers. The compiler keeps the
+/// sums of a tile in registers, and each column is loaded once for all queries. Pairs are
+/// transposed, 16 dimensions at a time.
 macro_rules! steps_in_registers {
     ($simd:ident, $sum:ident, $q:ident, $x:ident => $step:expr) => {
-        #[inline(always)]
-        fn tile<S: Simd>(self, _simd: S) -> usize {
-            S::TILE
-        }
-
         #[inline(always)]
         fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
             self,
@@ -165,16 +162,23 @@ macro_rules! steps_in_registers {
             block: &[[T; BLOCK]],
             half: usize,
         ) -> [[S::F32; H]; Q] {
-            // Equal lengths, told to the compiler once.
-            let queries = queries.map(|query| &query[..block.len()]);
+            // Shows the compiler once that the lengths are equal.
+            let mut queries = queries;
+            for query in &mut queries {
+                *query = &query[..block.len()];
+            }
             let mut sums = [[$simd.splat(0.0); H]; Q];
             for (d, column) in block.iter().enumerate() {
                 let halves = column.as_chunks::<LANES>().0;
-                let columns: [S::F32; H] = std::array::from_fn(|h| T::load($simd, &halves[half + h]));
-                for (sums, query) in sums.iter_mut().zip(queries) {
-                    let $q = $simd.splat(query[d]);
-                    for ($sum, $x) in sums.iter_mut().zip(columns) {
-                        *$sum = $step;
+                let mut columns = [$simd.splat(0.0); H];
+                for h in 0..H {
+                    columns[h] = T::load($simd, &halves[half + h]);
+                }
+                for q in 0..Q {
+                    let $q = $simd.splat(queries[q][d]);
+                    for h in 0..H {
+                        let ($sum, $x) = (&sums[q][h], columns[h]);
+                        sums[q][h] = $step;
                     }
                 }
             }
@@ -205,12 +209,14 @@ macro_rules! steps_in_registers {
     };
 }
 
-/// Squared Euclidean.
+/// Squared Euclidean distance.
 #[derive(Clone, Copy, Debug)]
 pub struct L2;
 
 impl Distance for L2 {
     type Sum = f32;
+    const IN_REGISTERS: bool = true;
+    const BY_PRODUCT: Option<(f64, f64)> = Some((1.0, 2.0));
 
     #[inline(always)]
     fn step(self, sum: f32, q: f32, x: f32) -> f32 {
@@ -224,12 +230,14 @@ impl Distance for L2 {
     }
 
     steps_in_registers!(simd, sum, q, x => {
-        // The same square, and a query's coordinate can come straight from memory as the second operand.
+        // `x - q` has the same square as `q - x`, and lets the query's coordinate come straight
+        // from memory as the second operand.
         let d = simd.sub(x, q);
         simd.mul_add(d, d, *sum)
     });
 
-    /// `(q - x)^2 >= (q - h)^2 - 2 |q - h| |x - h|` for each dimension.
+    /// Uses `(q - x)^2 >= (q - h)^2 - 2 |q - h| |x - h|` for each dimension, where `h` is the
+    /// rounded coordinate.
     #[inline(always)]
     fn most_negated<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
         let query = &query[..block.len()];
@@ -250,11 +258,6 @@ impl Distance for L2 {
             simd.neg_mul_add(square, squares[half], simd.mul_add(product, products[half], simd.splat(0.0)))
         }))
     }
-
-    #[inline(always)]
-    fn by_product(self) -> Option<(f64, f64)> {
-        Some((1.0, 2.0))
-    }
 }
 
 distances! {
@@ -267,26 +270,28 @@ distances! {
         let total = q.abs() + x.abs();
         if total > 0.0 { sum + (q - x).abs() / total } else { sum }
     }, |sum| sum;
-    /// Sum of differences over sum of sums.
+    /// Sum of absolute differences over sum of absolute sums.
     BrayCurtis, [f32; 2], |self, sum, q, x| [sum[0] + (q - x).abs(), sum[1] + (q + x).abs()],
         |[differences, sums]| if sums > 0.0 { differences / sums } else { 0.0 };
-    /// Half the divergences from the mean distribution.
+    /// Half the sum of the divergences from the mean distribution.
     JensenShannon, f32, |self, sum, q, x| {
         let mean = (q + x) * 0.5;
         let term = |v: f32| if v > 0.0 { v * (v / mean).ln() } else { 0.0 };
         sum + (term(q) + term(x))
     }, |sum| sum * 0.5;
-    /// The negated share of minima in maxima.
+    /// Negated ratio of the sum of minima to the sum of maxima.
     Jaccard, [f32; 2], |self, sum, q, x| [sum[0] + q.min(x), sum[1] + q.max(x)],
         |[minima, maxima]| if maxima == 0.0 { 0.0 } else { -(minima / maxima) };
 }
 
-/// The negated inner product: every step takes a product away, rounded once.
+/// Negated inner product: each step subtracts a product, rounded once.
 #[derive(Clone, Copy, Debug)]
 pub struct InnerProduct;
 
 impl Distance for InnerProduct {
     type Sum = f32;
+    const IN_REGISTERS: bool = true;
+    const BY_PRODUCT: Option<(f64, f64)> = Some((0.0, 1.0));
 
     #[inline(always)]
     fn step(self, sum: f32, q: f32, x: f32) -> f32 {
@@ -300,7 +305,7 @@ impl Distance for InnerProduct {
 
     steps_in_registers!(simd, sum, q, x => simd.neg_mul_add(q, x, *sum));
 
-    /// `q x <= q h + |q| |x - h|` for each dimension.
+    /// Uses `q x <= q h + |q| |x - h|` for each dimension, where `h` is the rounded coordinate.
     #[inline(always)]
     fn most_negated<S: Simd>(self, simd: S, query: &[f32], block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
         let query = &query[..block.len()];
@@ -316,11 +321,6 @@ impl Distance for InnerProduct {
         }
         let share = simd.splat(HALF + rounding(block.len()));
         Some(std::array::from_fn(|half| simd.mul_add(share, sizes[half], products[half])))
-    }
-
-    #[inline(always)]
-    fn by_product(self) -> Option<(f64, f64)> {
-        Some((0.0, 1.0))
     }
 }
 
@@ -345,17 +345,19 @@ impl Distance for Lp {
     }
 }
 
-/// Code to run with the distance of a metric that is known at run time.
+/// Code that runs with the distance of a metric that is known only at run time.
 pub trait Visitor {
-    /// What it gives back.
+    /// Type of the result.
     type Output;
-    /// The code.
+    /// Runs the code.
     fn visit<D: Distance>(self, distance: D) -> Self::Output;
 }
 
-/// The one place where a metric becomes a type: outside every loop.
+/// Calls `visitor` with the distance of a metric. This is the only place that turns a metric into a
+/// type, and it is outside every loop.
 ///
-/// `Cosine` has no distance of its own: vectors are normalised before they come here, and then it is the inner product.
+/// `Cosine` has no distance of its own: vectors are normalised beforehand, so it uses the inner
+/// product.
 pub fn with_distance<V: Visitor>(metric: Metric, visitor: V) -> V::Output {
     match metric {
         Metric::L2 => visitor.visit(L2),

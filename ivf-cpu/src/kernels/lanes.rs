@@ -1,15 +1,18 @@
-//! The nearest of a few centroids for 32 points at once: points in lanes, centroids one after the other.
+//! Nearest of a few centroids for 32 points at once: points in lanes, centroids one after the
+//! other.
 //!
-//! For vectors of few dimensions (the parts of a product quantizer) this beats a tile of queries: a comparison keeps the best of
-//! every lane in registers, and nothing is ever looked up.
+//! For vectors of few dimensions (the subvectors of a product quantizer), this is faster than a
+//! tile of queries. Comparisons keep the best centroid of every lane in registers, without any
+//! table lookup.
 
 use super::BLOCK;
 use crate::simd::{LANES, Simd};
 
-/// Centroids side by side.
+/// Number of centroids that are compared together.
 const TILE: usize = 4;
 
-/// Centroids in rows, each with half its squared norm: the nearest one has the least `|c|^2 / 2 - c x`.
+/// Centroids in rows, each with half its squared norm. The nearest centroid of a point `x` has the
+/// least `|c|^2 / 2 - c x`.
 #[derive(Clone, Debug)]
 pub struct LaneCentroids {
     rows: Vec<f32>,
@@ -18,23 +21,24 @@ pub struct LaneCentroids {
 }
 
 impl LaneCentroids {
-    /// Centroids of `dim`, one after the other.
+    /// Creates the centroids from rows of `dim` numbers.
     ///
     /// # Panics
-    /// If `dim` is zero, or there are no centroids, or part of one.
+    /// If `dim` is zero, or `rows` is empty or not a whole number of centroids.
     pub fn new(rows: Vec<f32>, dim: usize) -> Self {
         assert!(!rows.is_empty() && rows.len().is_multiple_of(dim), "whole centroids");
         let half_norm = |row: &[f32]| 0.5 * row.iter().fold(0.0, |sum: f32, x| x.mul_add(*x, sum));
         Self { half_norms: rows.chunks_exact(dim).map(half_norm).collect(), rows, dim }
     }
 
-    /// The centroids, row after row.
+    /// Returns the centroids, row after row.
     pub fn rows(&self) -> &[f32] {
         &self.rows
     }
 
-    /// For each lane of a block (`dim` columns) the number of the nearest centroid, ties by number (0 where all are NaN), and
-    /// half of its squared distance less half the point's squared norm.
+    /// Writes for each lane of a block (`dim` columns) the number of the nearest centroid, and half
+    /// of its squared distance less half the point's squared norm. Ties go to the lower number. The
+    /// number is 0 if all values are NaN.
     ///
     /// # Panics
     /// If the block has another dimension.
@@ -73,7 +77,7 @@ impl LaneCentroids {
         first: usize,
         best: &mut [(S::F32, S::I32); 2],
     ) {
-        let half_norms: &[f32; C] = self.half_norms[first..][..C].try_into().expect("C of them");
+        let half_norms: &[f32; C] = self.half_norms[first..][..C].try_into().expect("C half norms");
         let rows: [&[f32]; C] = std::array::from_fn(|c| &self.rows[(first + c) * self.dim..][..block.len()]);
         let mut sums: [[S::F32; 2]; C] = std::array::from_fn(|c| [simd.splat(half_norms[c]); 2]);
         for (d, column) in block.iter().enumerate() {

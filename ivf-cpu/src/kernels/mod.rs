@@ -1,12 +1,12 @@
-//! Distances: how one is defined, and the loops that compute many.
+//! Distance definitions, and the kernels that compute many distances.
 
 mod bytes;
 mod distance;
-mod halves;
 mod lanes;
 mod packed;
 mod rows;
 mod scan;
+mod split_floats;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +14,10 @@ pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, sc
 pub use distance::{
     BrayCurtis, Canberra, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor, with_distance,
 };
-pub use halves::{Halves, scan_halves};
 pub use lanes::LaneCentroids;
 pub use packed::{BLOCK, PackedRows};
 pub use rows::{distances_to_rows, squared_norm};
 use scan::CACHED;
-pub use scan::{Near, scan};
+pub use scan::{Candidates, scan};
+pub use split_floats::{SplitFloats, scan_split_floats};
+pub(crate) use split_floats::{scan_many, scan_one};

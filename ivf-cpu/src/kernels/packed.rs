@@ -1,20 +1,21 @@
-//! Vectors in dimension-major blocks of 32, and the loops over them.
+//! Vectors in dimension-major blocks of 32.
 
 use ivf_core::Rows;
 use ivf_core::bytes::AlignedBytes;
 
-/// Vectors in a block.
+/// Number of vectors in a block.
 pub const BLOCK: usize = 32;
 
-/// A matrix of `f32` vectors packed for scanning: blocks of 32 vectors, dimension after dimension.
+/// Matrix of `f32` vectors packed for scanning: blocks of 32 vectors, dimension after dimension.
 ///
 /// ```text
 /// dim 2, vectors a b c ... (x, y their coordinates):
 ///   block 0 | ax bx cx ... 32 | ay by cy ... 32 |   block 1 | ...
 /// ```
 ///
-/// One load gives a coordinate of 32 vectors, a step of 32 sums needs no shuffle, and each sum still runs over the dimensions
-/// in order. The lanes past the last vector are zero and never reported.
+/// One load reads a coordinate of 32 vectors. A step of 32 sums needs no shuffle, and each sum
+/// still runs over the dimensions in order. The lanes past the last vector are zero, and callers
+/// must ignore them.
 #[derive(Clone, Debug)]
 pub struct PackedRows {
     bytes: AlignedBytes,
@@ -38,33 +39,33 @@ impl PackedRows {
         Self { bytes, len: rows.len(), dim }
     }
 
-    /// Number of vectors.
+    /// Returns the number of vectors.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// True if there is no vector.
+    /// Returns true if there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Dimension of the vectors.
+    /// Returns the dimension of the vectors.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// Bytes of memory.
+    /// Returns the memory in bytes.
     pub fn memory(&self) -> usize {
         self.bytes.memory()
     }
 
-    /// The blocks, each `dim` lanes of 32 floats.
+    /// Returns the blocks, each with `dim` columns of 32 floats.
     #[inline(always)]
     pub fn blocks(&self) -> std::slice::ChunksExact<'_, [f32; BLOCK]> {
         self.columns().chunks_exact(self.dim)
     }
 
-    /// All columns: `dim` for each block.
+    /// Returns all columns: `dim` for each block.
     #[inline(always)]
     pub fn columns(&self) -> &[[f32; BLOCK]] {
         bytemuck::cast_slice(&self.bytes)
@@ -75,14 +76,14 @@ impl PackedRows {
     /// # Panics
     /// If `i >= len` or `out` is not `dim` long.
     pub fn row(&self, i: usize, out: &mut [f32]) {
-        assert!(i < self.len && out.len() == self.dim, "row {i} of {}, {} of {} places", self.len, out.len(), self.dim);
+        assert!(i < self.len && out.len() == self.dim, "row {i} of {}, {} of {} floats", self.len, out.len(), self.dim);
         let block = self.blocks().nth(i / BLOCK).expect("a block for every row");
         out.iter_mut().zip(block).for_each(|(x, lanes)| *x = lanes[i % BLOCK]);
     }
     /// Writes the vectors from `first` on to `out`, row after row.
     ///
     /// # Panics
-    /// If there are fewer vectors, or `out` is not of whole rows.
+    /// If there are fewer vectors, or `out` is not a whole number of rows.
     pub fn rows(&self, first: usize, out: &mut [f32]) {
         assert!(out.len().is_multiple_of(self.dim), "rows of {} numbers", self.dim);
         let count = out.len() / self.dim;

@@ -1,26 +1,29 @@
-//! Queries against blocks of vectors: tiles of sums in registers, compared with thresholds where they end.
+//! Scans blocks of vectors. The sums of a tile of queries stay in registers, and are compared with
+//! thresholds at the end.
 
 use super::{BLOCK, Distance};
 use crate::simd::{LANES, Lane, Simd};
 
-/// Bytes of blocks that stay in the second-level cache while all queries pass over them.
+/// Size, in bytes, of the blocks that stay in the second-level cache while all queries pass over
+/// them.
 pub(super) const CACHED: usize = 1 << 18;
 
-/// What a scan found: in a block, for a query, at least one lane at most the query's threshold.
+/// Candidates of one query in one block: at least one lane whose distance is at most the query's
+/// threshold.
 #[derive(Clone, Copy, Debug)]
-pub struct Near<'a> {
-    /// The query's number.
+pub struct Candidates<'a> {
+    /// Number of the query.
     pub query: usize,
-    /// The block's number.
+    /// Number of the block.
     pub block: usize,
-    /// One bit for each such lane.
+    /// Bit mask of the lanes within the threshold.
     pub lanes: u32,
-    /// The distances, those of the lanes at least.
+    /// Distances of the lanes. Only lanes in the mask are sure to have one.
     pub distances: &'a [f32; BLOCK],
 }
 
-impl Near<'_> {
-    /// The near lanes that are in `selected` too, with their distances.
+impl Candidates<'_> {
+    /// Returns the lanes of the mask that are also in `selected`, with their distances.
     #[inline(always)]
     pub fn hits(&self, selected: u32) -> impl Iterator<Item = (usize, f32)> {
         let mut left = self.lanes & selected;
@@ -32,8 +35,9 @@ impl Near<'_> {
     }
 }
 
-/// Computes the distance of every query to every lane of every block, and calls `near` wherever one is at most the
-/// query's threshold; what `near` gives back is the threshold from then on.
+/// Computes the distance of every query to every lane of every block. Calls `near` for each query
+/// and block with a lane that is at most the query's threshold. The value that `near` returns is
+/// the threshold from then on.
 ///
 /// ```text
 ///            32 lanes
@@ -43,10 +47,12 @@ impl Near<'_> {
 ///   ...    +----------+
 /// ```
 ///
-/// Each block is loaded once for a tile of queries, and once from memory for all queries. A query sees the blocks in order.
+/// Each block is loaded once for each tile of queries, and from main memory only once for all
+/// queries. Each query sees the blocks in order.
 ///
 /// # Panics
-/// If there is not one threshold a query, the queries are not all of dimension `dim >= 1`, or the blocks are not whole.
+/// If `thresholds` does not have one entry for each query, the queries are not all of dimension
+/// `dim >= 1`, or `blocks` is not a whole number of blocks.
 #[inline(always)]
 pub fn scan<S: Simd, D: Distance, T: Lane>(
     simd: S,
@@ -55,17 +61,18 @@ pub fn scan<S: Simd, D: Distance, T: Lane>(
     queries: &[&[f32]],
     thresholds: &mut [f32],
     blocks: &[[T; BLOCK]],
-    mut near: impl FnMut(Near<'_>) -> f32,
+    mut near: impl FnMut(Candidates<'_>) -> f32,
 ) {
-    assert!(thresholds.len() == queries.len(), "a threshold a query");
+    assert!(thresholds.len() == queries.len(), "one threshold for each query");
     assert!(queries.iter().all(|query| query.len() == dim), "queries of the blocks' dimension");
     assert!(blocks.len().is_multiple_of(dim), "whole blocks");
     let cached = (CACHED / (dim * size_of::<[T; BLOCK]>())).max(1);
+    let most = if D::IN_REGISTERS { S::TILE } else { 1 };
     for (chunk, columns) in blocks.chunks(cached * dim).enumerate() {
         let first = chunk * cached;
         let mut query = 0;
         while query < queries.len() {
-            let left = (queries.len() - query).min(distance.tile(simd)).min(S::TILE);
+            let left = (queries.len() - query).min(most);
             let at = (query, first);
             query += match left {
                 8.. => tile::<S, D, T, 8>(simd, distance, queries, thresholds, at, columns, &mut near),
@@ -78,44 +85,46 @@ pub fn scan<S: Simd, D: Distance, T: Lane>(
     }
 }
 
-/// Queries `at.0..at.0 + Q` over the blocks from number `at.1` on. Gives `Q`.
+/// Scans the blocks from number `at.1` on for queries `at.0..at.0 + Q`. Returns `Q`.
 #[inline(always)]
-fn tile<S: Simd, D: Distance, T: Lane, const Q: usize>(
+pub(super) fn tile<S: Simd, D: Distance, T: Lane, const Q: usize>(
     simd: S,
     distance: D,
     queries: &[&[f32]],
     thresholds: &mut [f32],
     at: (usize, usize),
     columns: &[[T; BLOCK]],
-    near: &mut impl FnMut(Near<'_>) -> f32,
+    near: &mut impl FnMut(Candidates<'_>) -> f32,
 ) -> usize {
-    // An instruction set runs no tile that is larger than its registers: no code is made for those.
-    if Q > S::TILE {
+    // No code is compiled for tiles that are never run: those that exceed the registers of the
+    // instruction set, and those of several queries whose sums would not stay in registers.
+    if const { Q > 1 && (Q > S::TILE || !D::IN_REGISTERS) } {
         return Q;
     }
     let (first_query, first_block) = at;
-    let rows: [&[f32]; Q] = std::array::from_fn(|q| queries[first_query + q]);
-    // The next tile's queries lie all over the batch: they come while this one is computed.
+    let rows: &[&[f32]; Q] = queries[first_query..].first_chunk().expect("Q queries");
+    // The next tile's queries are scattered over the batch, so they are prefetched while this tile
+    // is computed.
     queries[first_query + Q..].iter().take(Q).for_each(|query| simd.prefetch(query));
-    let thresholds: &mut [f32; Q] = (&mut thresholds[first_query..][..Q]).try_into().expect("Q of them");
+    let thresholds: &mut [f32; Q] = (&mut thresholds[first_query..][..Q]).try_into().expect("Q thresholds");
     let dim = rows[0].len();
     for (b, block) in columns.chunks_exact(dim).enumerate() {
         let mut call = |query: usize, lanes: u32, distances: &[f32; BLOCK]| {
-            near(Near { query: first_query + query, block: first_block + b, lanes, distances })
+            near(Candidates { query: first_query + query, block: first_block + b, lanes, distances })
         };
-        if S::HALVES == 2 {
-            let sums = distance.distances::<S, T, Q, 2>(simd, rows, block, 0);
+        if const { S::HALVES == 2 } {
+            let sums = distance.distances::<S, T, Q, 2>(simd, *rows, block, 0);
             for q in 0..Q {
-                let [low, high] = sums[q].map(|half| simd.at_most(half, thresholds[q]));
-                let lanes = low | high << LANES;
+                let [low, high] = sums[q];
+                let lanes = simd.at_most(low, thresholds[q]) | simd.at_most(high, thresholds[q]) << LANES;
                 if lanes != 0 {
-                    let [low, high] = sums[q].map(|half| simd.to_array(half));
-                    thresholds[q] = call(q, lanes, &bytemuck::must_cast([low, high]));
+                    let distances = [simd.to_array(low), simd.to_array(high)];
+                    thresholds[q] = call(q, lanes, &bytemuck::must_cast(distances));
                 }
             }
         } else {
             for half in 0..2 {
-                let sums = distance.distances::<S, T, Q, 1>(simd, rows, block, half);
+                let sums = distance.distances::<S, T, Q, 1>(simd, *rows, block, half);
                 for q in 0..Q {
                     let lanes = simd.at_most(sums[q][0], thresholds[q]);
                     if lanes != 0 {

@@ -1,4 +1,5 @@
-//! Every kernel, at every length, on every level of this machine, against the fold that defines the distance.
+//! Compares every kernel, at every length and on every level of this machine, with the fold that
+//! defines the distance.
 
 use super::*;
 use crate::simd::{Kernel, LANES, Lane, Level, Simd};
@@ -50,11 +51,11 @@ impl<D: Distance, T: Lane> Kernel for Pairs<'_, D, T> {
     }
 }
 
-/// Queries and vectors of `T` through every kernel.
+/// Check of queries and vectors of `T` with every kernel.
 struct Check<'a, T> {
     rows: Rows<'a, T>,
     queries: &'a [f32],
-    /// Where all of them start after a boundary.
+    /// Number of elements between an alignment boundary and the first element of each.
     offset: usize,
 }
 
@@ -91,7 +92,7 @@ impl<T: Lane> Visitor for Check<'_, T> {
     }
 }
 
-/// Rows of `T` that start `offset` elements after a boundary.
+/// Checks rows of `T` that start `offset` elements after an alignment boundary.
 fn check<T: Lane>(metric: Metric, dim: usize, len: usize, offset: usize, scale: f32) {
     let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.7) * scale;
     let data: Vec<T> = (0..offset + len * dim).map(|i| T::from_f32(value(i))).collect();
@@ -117,7 +118,8 @@ const METRICS: [Metric; 9] = [
 #[test]
 fn every_length_and_alignment_of_every_element_type_is_the_fold_to_the_bit() {
     for dim in 1..=257 {
-        // All offsets within a register of floats come up, and with each all remainders of a tile.
+        // Covers all offsets within a register of floats, and with each of them all remainders of a
+        // tile.
         for metric in [Metric::L2, Metric::InnerProduct] {
             check::<f32>(metric, dim, 35, dim % LANES, 1.0);
             check::<f16>(metric, dim, 3, dim % LANES, 1.0);
@@ -147,12 +149,12 @@ fn every_metric_is_the_fold_to_the_bit() {
     }
 }
 
-/// What a scan of floats in halves finds, with thresholds that stay: (query, vector, distance).
+/// Hits of a scan of floats in halves with fixed thresholds: (query, vector, distance).
 struct InHalves<'a, D> {
     distance: D,
     queries: &'a [&'a [f32]],
     thresholds: Vec<f32>,
-    blocks: Halves<'a>,
+    blocks: SplitFloats<'a>,
 }
 
 impl<D: Distance> Kernel for InHalves<'_, D> {
@@ -161,7 +163,7 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) -> Self::Output {
         let (mut found, fixed) = (Vec::new(), self.thresholds.clone());
-        scan_halves(
+        scan_split_floats(
             simd,
             self.distance,
             self.queries,
@@ -169,7 +171,7 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
             self.blocks,
             &mut Vec::new(),
             |_| u32::MAX,
-            |near: Near<'_>| {
+            |near: Candidates<'_>| {
                 let hits = near.hits(u32::MAX);
                 found.extend(hits.map(|(lane, d)| (near.query, near.block * BLOCK + lane, d.to_bits())));
                 fixed[near.query]
@@ -180,7 +182,8 @@ impl<D: Distance> Kernel for InHalves<'_, D> {
     }
 }
 
-/// For every vector a query whose threshold is its distance: the vectors that are found are exactly those no farther.
+/// Check with the distance of each vector as the threshold: a scan finds exactly the vectors that
+/// are no farther.
 struct CheckHalves<'a> {
     rows: Rows<'a, f32>,
     queries: Rows<'a, f32>,
@@ -191,7 +194,7 @@ impl Visitor for CheckHalves<'_> {
 
     fn visit<D: Distance>(self, distance: D) {
         let (rows, dim) = (self.rows, self.rows.dim());
-        let layout = Halves::layout(dim);
+        let layout = SplitFloats::layout(dim);
         let mut planes: [AlignedBytes; 2] =
             std::array::from_fn(|p| AlignedBytes::zeroed(layout.plane_bytes(p, rows.len())));
         let [upper, lower] = &mut planes;
@@ -214,7 +217,7 @@ impl Visitor for CheckHalves<'_> {
                 for level in Level::available() {
                     for together in [1, 3] {
                         let (queries, thresholds) = (vec![query; together], vec![threshold; together]);
-                        let blocks = Halves::new(&planes[0], &planes[1], dim);
+                        let blocks = SplitFloats::new(&planes[0], &planes[1], dim);
                         let found = level.run(InHalves { distance, queries: &queries, thresholds, blocks });
                         let expected: Vec<_> =
                             (0..together).flat_map(|q| expected.iter().map(move |&(i, d)| (q, i, d))).collect();
@@ -228,7 +231,8 @@ impl Visitor for CheckHalves<'_> {
 
 #[test]
 fn floats_in_halves_are_found_as_whole_ones() {
-    // Exponents near each other; then all of them, zeros, the largest and the smallest floats, infinities and NaN.
+    // First similar exponents; then all exponents, zeros, the largest and the smallest floats,
+    // infinities and NaN.
     let near = |i: usize| f32::from_bits(0x3e00_0000 + ((i * 2_654_435_761) % (1 << 26)) as u32) * [1.0, -1.0][i % 2];
     let wild = |i: usize| match i % 37 {
         0 => 0.0,
@@ -258,7 +262,8 @@ fn floats_in_halves_are_found_as_whole_ones() {
             &(0..few * dim).map(|i| [1.0038 * edge, -0.003 * edge][i % 2]).collect::<Vec<_>>(),
             &(0..2 * dim).map(|i| [0.9965 * edge, edge][i % 2]).collect::<Vec<_>>(),
         );
-        // Small ones, the sums of whose products underflow; and what a file may hold, though `add` refuses it.
+        // Small values, whose sums of products underflow; then values that a file may hold although
+        // `add` refuses them.
         check(
             &rows.iter().map(|x| x * 1e-22).collect::<Vec<_>>(),
             &queries.iter().map(|x| x * 1e-22).collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! Which centroid each point belongs to, round after round.
+//! Assignment of points to their nearest centroids, round after round.
 
 use crate::coarse::nearest;
 use crate::kernels::{
@@ -9,33 +9,40 @@ use crate::simd::{Kernel, Level, Simd};
 use ivf_core::executor::{Executor, map_items};
 use ivf_core::{Metric, Rows};
 
-/// Points that one turn of a parallel loop takes.
+/// Number of points in one task of a parallel loop.
 const CHUNK: usize = 256;
 
-/// More pairs than this for each point are as slow to compute one by one as all are in tiles.
+/// Maximum average number of candidate pairs for each point. More pairs, computed one by one, take
+/// as long as all pairs in tiles.
 const MOST_PAIRS: usize = 16;
 
-/// The nearest centroid of each point, ties by number, and its distance: exactly what [`nearest`] gives, round after round.
+/// Nearest centroid of each point (ties go to the lower number) and its distance. Every round
+/// returns exactly the results of [`nearest`].
 ///
-/// From the second round on, a point's centroid of the round before is a guess, whose exact distance bounds the nearest one's. A
-/// pass in bytes with a bound on its error then finds the few centroids that can be as near, and only those are computed exactly
-/// (1.6 of 1,024 for each point of GloVe after some rounds). Bounds that carry from round to round by the triangle inequality
-/// (Hamerly, SDM 2010) were tried: with 1,024 centroids in 100 dimensions they spare 0 to 3 % of the points in ten rounds.
+/// From the second round on, the centroid of a point in the previous round is a guess. Its exact
+/// distance is an upper bound of the nearest distance. A pass in bytes, whose error is bounded,
+/// then finds the few centroids that can be as near, and only those are computed exactly (1.6 of
+/// 1,024 for each point of GloVe after some rounds).
+///
+/// Bounds that carry from round to round by the triangle inequality (Hamerly, SDM 2010) were tried.
+/// With 1,024 centroids in 100 dimensions, they save 0 to 3 % of the points in ten rounds.
 pub(super) struct Assignment<'a> {
     points: Rows<'a, f32>,
     metric: Metric,
     executor: &'a dyn Executor,
-    /// The points as bytes, a quarter of their size: made in the second round, where a first pass pays.
+    /// The points as bytes, which take a quarter of their size. They are made in the second round,
+    /// if a first pass pays.
     bytes: Vec<ByteQueries<'a>>,
     room: Room<'a>,
     rounds: usize,
-    /// For each point the centroid's number, and the distance.
+    /// Number of the nearest centroid of each point.
     pub(super) numbers: Vec<u32>,
+    /// Distance of each point from that centroid.
     pub(super) distances: Vec<f32>,
 }
 
-/// Where the bytes of the points go, with their lengths: one piece of memory for all, since what is in many small ones stays with
-/// the process when k-means has ended.
+/// Memory for the bytes of the points and for their norms. It is not split into many small
+/// allocations, because the process would keep those after k-means has ended.
 #[derive(Debug, Default)]
 pub(super) struct Bytes {
     groups: Vec<[u8; 4]>,
@@ -45,7 +52,8 @@ pub(super) struct Bytes {
 type Room<'a> = (&'a mut [[u8; 4]], &'a mut [(f64, f64)]);
 
 impl Bytes {
-    /// Room for points, where a first pass pays. It takes no memory before it is written to.
+    /// Reserves room for the points if a first pass pays. The room takes no memory before it is
+    /// written to.
     pub(super) fn new(points: Rows<'_, f32>, metric: Metric) -> Self {
         if !first_pass_pays(metric, points.dim()) {
             return Self::default();
@@ -56,7 +64,7 @@ impl Bytes {
 }
 
 impl<'a> Assignment<'a> {
-    /// Before the first round.
+    /// Creates the state before the first round.
     pub(super) fn new(points: Rows<'a, f32>, metric: Metric, executor: &'a dyn Executor, bytes: &'a mut Bytes) -> Self {
         let (n, room) = (points.len(), (&mut bytes.groups[..], &mut bytes.lengths[..]));
         let (numbers, distances) = (vec![0; n], vec![0.0; n]);
@@ -92,13 +100,13 @@ impl<'a> Assignment<'a> {
     }
 }
 
-/// True where products of bytes bound this metric, and are faster than its distances.
+/// Returns whether products of bytes bound this metric and are faster than its distances.
 pub(super) fn first_pass_pays(metric: Metric, dim: usize) -> bool {
     struct HasFirstPass;
     impl Visitor for HasFirstPass {
         type Output = bool;
-        fn visit<D: Distance>(self, distance: D) -> bool {
-            distance.by_product().is_some()
+        fn visit<D: Distance>(self, _distance: D) -> bool {
+            D::BY_PRODUCT.is_some()
         }
     }
     struct HasDot4;
@@ -126,13 +134,14 @@ impl<'a> Kernel for Quantise<'a, '_> {
     }
 }
 
-/// Some points, the answers of the round before and room for this round's. Gives false where the first pass leaves too much.
+/// Chunk of points, with the answers of the previous round and room for the answers of this one. As
+/// a visitor, it returns false if the first pass does not apply or leaves too many pairs.
 struct Chunk<'a> {
     points: Rows<'a, f32>,
     queries: &'a ByteQueries<'a>,
     centroids: Rows<'a, f32>,
     bytes: &'a PackedBytes,
-    /// The centroids' squared norms.
+    /// Squared norms of the centroids.
     norms: &'a [f64],
     numbers: &'a mut [u32],
     distances: &'a mut [f32],
@@ -156,8 +165,12 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> bool {
+        // No code is compiled where there is no first pass.
+        if const { D::BY_PRODUCT.is_none() || !S::HAS_DOT4 } {
+            return false;
+        }
         let Self { distance, chunk: Chunk { points, queries, centroids, bytes, norms, numbers, distances } } = self;
-        let Some((of_norms, of_product)) = distance.by_product() else { return false };
+        let Some((of_norms, of_product)) = D::BY_PRODUCT else { return false };
         let guesses = numbers.iter().enumerate().map(|(i, &no)| (points.row(i), centroids.row(no as usize)));
         distances_to_rows(simd, distance, guesses, distances);
 
@@ -165,7 +178,8 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
             return false;
         }
         let unit = queries.unit(bytes);
-        // distance <= best  <=>  p q x - n |x|^2 >= n |q|^2 - best, both sides in units of products of bytes.
+        // distance <= best  <=>  p q x - n |x|^2 >= n |q|^2 - best.
+        // Both sides are in units of products of bytes.
         let in_units = |value: f64| value / (of_product * unit);
         let bias: Vec<f64> = norms.iter().map(|&norm| in_units(of_norms * norm).floor()).collect();
         let threshold = |i: usize| {
@@ -173,7 +187,8 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
             (in_units(of_norms * queries.squared_norm(i) - f64::from(distances[i])) - slack).floor()
         };
         let thresholds: Vec<f64> = (0..points.len()).map(threshold).collect();
-        // Points and centroids of very different lengths do not go together into 32 bits; and what overflowed bounds nothing.
+        // Norms of points and centroids that differ too much do not fit 32 bits together. Values
+        // that overflowed bound nothing.
         let fits =
             bias.iter().all(|bias| bias.abs() <= f64::from(MAX_BIAS)) && thresholds.iter().all(|t| t.is_finite());
         if !fits {
@@ -216,7 +231,8 @@ mod tests {
     fn a_guess_changes_no_answer() {
         const N: usize = 150;
         let value = |i: usize| ((i * 7919 % 1013) as f32 / 512.0 - 0.9) * if i.is_multiple_of(31) { 4.0 } else { 1.0 };
-        // Centroids that are much smaller or larger than the points; and both so small that their squares underflow.
+        // Centroids much smaller or larger than the points; then both so small that their squares
+        // underflow.
         let scales = [
             (1.0, 1.0),
             (1.0, 1e-6),
@@ -232,7 +248,7 @@ mod tests {
             for k in [1, 31, 33, 300] {
                 let value = |i: usize| value(i) * near;
                 let points: Vec<f32> = (0..N * dim).map(value).collect();
-                // Some centroids twice: ties go to the lower number.
+                // Some centroids occur twice: ties go to the lower number.
                 let centroids: Vec<f32> = (0..k * dim).map(|i| value(i % (200 * dim) * 3 + 5) * far).collect();
                 let (points, centroids) = (Rows::new(&points, dim).unwrap(), Rows::new(&centroids, dim).unwrap());
                 for metric in [Metric::L2, Metric::InnerProduct, Metric::L1] {
@@ -241,7 +257,7 @@ mod tests {
                     for guess in [0, k / 2, k - 1] {
                         let mut bytes = Bytes::new(points, metric);
                         let mut assignment = Assignment::new(points, metric, &Inline, &mut bytes);
-                        // A guess in the first round is not looked at, in the second it is.
+                        // The first round ignores the guess, and the second round uses it.
                         for _ in 0..2 {
                             assignment.numbers.fill(guess as u32);
                             assignment.round(centroids);

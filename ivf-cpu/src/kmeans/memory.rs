@@ -1,6 +1,7 @@
-//! How much memory k-means takes, so that a caller with little of it can say how many points there are room for.
+//! Memory use of k-means, so that a caller with little memory can compute how many points fit.
 //!
-//! These are sums over what the functions beside this one hold at once; `tests/memory.rs` compares them with an allocator's count.
+//! Each figure is a sum over the data that the functions of this module hold at the same time.
+//! `tests/memory.rs` compares the figures with the count of an allocator.
 
 use super::{KMeans, assign, most_points, sample, update};
 use crate::executor::or_global;
@@ -10,15 +11,16 @@ use ivf_core::params::KMeansStart;
 
 const F32: usize = size_of::<f32>();
 
-/// Bytes of a point in a round: its centroid's number, its distance, and its place among those of its centroid.
+/// Size of the data of a point in a round, in bytes: the number of its centroid, its distance, and
+/// its position among the points of that centroid.
 const ASSIGNED: usize = 2 * size_of::<u32>() + F32;
 
-/// For [`KMeans::train`], beside the points.
+/// Returns the memory of [`KMeans::train`] in bytes, in addition to the points.
 pub(super) fn whole(kmeans: &KMeans, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
     let row = dim * F32;
     let (drawn, used) = drawn(kmeans.k, row, points, options);
     let start = match options.start.unwrap_or_default() {
-        // Packed, and the distance to the nearest centroid so far.
+        // The packed points, and the distance of each to the nearest centroid so far.
         KMeansStart::PlusPlus => used.next_multiple_of(BLOCK) * (row + F32),
         _ => 0,
     };
@@ -30,33 +32,36 @@ pub(super) fn whole(kmeans: &KMeans, dim: usize, points: usize, options: &TrainO
     drawn + start.max(rounds) + kmeans.k.next_multiple_of(BLOCK) * of_centroid(dim, options)
 }
 
-/// A point as bytes, with two lengths.
+/// Returns the memory of a point as bytes, with two norms.
 fn quantised(dim: usize) -> usize {
     dim.next_multiple_of(4) + 2 * size_of::<f64>()
 }
 
-/// A centroid: as it is, packed, and as bytes with a norm; its sum, its size and where its points begin; and for each thread
-/// two thresholds.
+/// Returns the memory of a centroid in bytes: as it is, packed, and as bytes with a norm. It
+/// includes its sum, its size, the start of its points, and two thresholds for each thread.
 fn of_centroid(dim: usize, options: &TrainOptions<'_>) -> usize {
     let sum = dim.next_multiple_of(update::PADDING) * size_of::<f64>() + 3 * size_of::<usize>();
     let threads = or_global(options.executor).threads() * 2 * size_of::<f64>();
     2 * dim * F32 + quantised(dim) + sum + threads
 }
 
-/// Bytes of the points that are drawn, if they are fewer than all, and how many are used.
+/// Returns the memory of the sampled points in bytes (0 if all points are used), and the number of
+/// points that are used.
 fn drawn(k: usize, row: usize, points: usize, options: &TrainOptions<'_>) -> (usize, usize) {
     let used = points.min(most_points(k, options));
     (if used < points { used * (row + sample::CHOSEN) } else { 0 }, used)
 }
 
-/// Bytes of memory that [`train_parts`](super::train_parts) takes at its peak for `parts` parts of `points` points of `dim`, with `k`
-/// centroids each, beside those points.
+/// Returns the peak memory of [`train_parts`](super::train_parts) in bytes, in addition to the
+/// points. There are `points` points of `dim` dimensions, and `parts` parts with `k` centroids
+/// each.
 pub fn parts(dim: usize, parts: usize, points: usize, k: usize, options: &TrainOptions<'_>) -> usize {
     let row = dim * F32;
     let (drawn, used) = drawn(k, row, points, options);
-    // Moved to their middle, packed, and part after part; and the number of a centroid for each part.
+    // The points: centred, packed, and part after part. Also a centroid number for each point and
+    // part.
     let of_points = used.next_multiple_of(BLOCK) * (3 * row + parts);
-    // The codebooks, those of a round with their norms, and the sums.
+    // The codebooks, their copies in a round with the norms, and the sums.
     let sums = (dim + parts * update::PADDING) * size_of::<f64>();
     drawn + of_points + k * (3 * row + 2 * parts * F32 + sums)
 }

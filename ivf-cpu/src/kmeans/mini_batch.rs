@@ -1,4 +1,4 @@
-//! Mini-batch k-means: each round moves the centroids by a few points drawn anew.
+//! Mini-batch k-means: each round draws a few points anew and moves the centroids by them.
 
 use super::update::Sums;
 use super::{KMeans, Random, normalize_rows, sample, update};
@@ -8,9 +8,11 @@ use crate::kernels::PackedRows;
 use ivf_core::error::TrainError;
 use ivf_core::{AnyRows, Rows, TrainOptions, TrainReport};
 
-/// Rounds over `batch` rows each (Sculley, "Web-scale k-means clustering", WWW 2010): a centroid is the mean of all points that
-/// were assigned to it in any round so far, which is his learning rate of 1 over their number. A round costs what its batch costs, in time
-/// and memory. A centroid that no batch came near takes half of another one's after the last round.
+/// Runs rounds over `batch` rows each (Sculley, "Web-scale k-means clustering", WWW 2010). A
+/// centroid is the mean of all points that were assigned to it in any round so far, which is
+/// Sculley's learning rate of 1 over their number. The time and memory of a round depend on the
+/// batch only. A centroid that was near no batch takes half of another cluster after the last
+/// round.
 pub(super) fn train(
     kmeans: &KMeans,
     rows: AnyRows<'_>,

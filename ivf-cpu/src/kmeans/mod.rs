@@ -1,8 +1,9 @@
-//! k-means: Lloyd's algorithm, and the mini-batch one ([`mini_batch`]).
+//! k-means: Lloyd's algorithm, and the mini-batch variant ([`mini_batch`]).
 //!
-//! The assignment is a fused kernel (product and arg-min over packed centroids, no n x k matrix), from the second round on with
-//! a first pass in bytes where the machine has an instruction for it ([`assign`]); the sums are in `f64`, each
-//! centroid's over its points in order, so that the result has the same bits for any number of threads.
+//! The assignment is a fused kernel: product and arg-min over packed centroids, without an n x k
+//! matrix. From the second round on, it has a first pass in bytes if the machine has an instruction
+//! for it ([`assign`]). The sums are in `f64`, and the sum of each centroid runs over its points in
+//! order. The result is therefore bit-identical for any number of threads.
 
 mod assign;
 mod memory;
@@ -25,16 +26,19 @@ use update::Sums;
 pub use memory::parts as train_parts_memory;
 pub use parts::train_parts;
 
-/// The random numbers of training: the same ones for the same seed, on every machine and in every version.
+/// Random number generator of training. The same seed gives the same numbers on every machine and
+/// in every version.
 pub(crate) type Random = Xoshiro256PlusPlus;
 
-/// Below this many points for each centroid, the report warns (Faiss's `min_points_per_centroid`).
+/// Minimum number of points for each centroid without a warning in the report (Faiss's
+/// `min_points_per_centroid`).
 const MIN_POINTS: usize = 39;
 
-/// More points than this for each centroid are left out unless the caller says otherwise (Faiss's `max_points_per_centroid`).
+/// Default maximum number of training points for each centroid (Faiss's `max_points_per_centroid`).
 const MAX_POINTS: usize = 256;
 
-/// What k-means shall find. Rounds, seed, sampling and start come with each call, in [`TrainOptions`].
+/// Parameters of k-means. The rounds, seed, sampling and start come with each call, in
+/// [`TrainOptions`].
 ///
 /// ```
 /// use ivf_core::{Metric, Rows, TrainOptions};
@@ -56,7 +60,8 @@ pub struct KMeans {
 }
 
 impl KMeans {
-    /// `k` centroids, points assigned by `metric`; spherical (centroids of unit length) for the inner product. 10 rounds.
+    /// Creates k-means with `k` centroids, points assigned by `metric`, and 10 rounds. For a
+    /// similarity ([`Metric::is_similarity`]), it is spherical: centroids have unit length.
     ///
     /// # Panics
     /// If `k` is zero or more than `u32::MAX`.
@@ -65,28 +70,32 @@ impl KMeans {
         Self { k, metric, spherical: metric.is_similarity(), iterations: 10 }
     }
 
-    /// Rounds where the caller's options name no number.
+    /// Sets the number of rounds for calls whose options do not set it.
     #[must_use]
     pub fn iterations(self, iterations: usize) -> Self {
         Self { iterations, ..self }
     }
 
-    /// How many points [`train`](Self::train) uses at most: of more, it draws so many. With [`TrainOptions::mini_batch`] it is all there are.
+    /// Returns the maximum number of points that [`train`](Self::train) uses. If given more,
+    /// training samples this many. With [`TrainOptions::mini_batch`], there is no limit.
     pub fn training_points(&self, options: &TrainOptions<'_>) -> usize {
         if options.mini_batch.is_some() { usize::MAX } else { most_points(self.k, options) }
     }
 
-    /// Bytes of memory that [`train`](Self::train) takes at its peak with `points` points of `dim`, beside those (as `f32`): what is made
-    /// of each point and of each centroid, and the sums.
+    /// Returns the peak memory of [`train`](Self::train) in bytes for `points` points of `dim`
+    /// dimensions, in addition to these points as `f32`. It covers the data made for each point and
+    /// each centroid, and the sums.
     pub fn training_memory(&self, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
         memory::whole(self, dim, points, options)
     }
 
-    /// The centroids of `rows` (all finite), `k x dim`.
+    /// Trains the centroids of `rows` (all finite). Returns them as `k x dim` numbers.
     ///
-    /// At most [`TrainOptions::max_points_per_centroid`] rows for each centroid are used, drawn without repetition. A centroid
-    /// that loses all its points takes half of another one's, larger ones more likely. With [`TrainOptions::mini_batch`] the start
-    /// is drawn from those rows, each round from all, and centroids are split only at the end.
+    /// At most [`TrainOptions::max_points_per_centroid`] rows for each centroid are used, drawn
+    /// without repetition. A centroid that loses all its points takes half of another cluster;
+    /// larger clusters are chosen with a higher probability. With [`TrainOptions::mini_batch`], the
+    /// start is drawn from those rows, each round draws from all rows, and clusters are split only
+    /// at the end.
     ///
     /// # Errors
     /// [`TrainError::TooFew`] if there are fewer rows than centroids, [`TrainError::Cancelled`],
@@ -123,7 +132,8 @@ impl KMeans {
         let mut bytes = Bytes::new(points, self.metric);
         let mut assignment = Assignment::new(points, self.metric, executor, &mut bytes);
         let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());
-        // Any number of rounds may be asked for: a caller who means to cancel asks for more than there is time for.
+        // The number of rounds has no limit: a caller that means to cancel asks for more rounds
+        // than there is time for.
         for round in 0..rounds {
             options.check_cancel()?;
             assignment.round(Rows::new(&centroids, dim).expect("k rows"));
@@ -148,19 +158,19 @@ fn check_level() -> Result<(), TrainError> {
     crate::simd::check().map_err(|error| TrainError::Unsupported { kind: "k-means".into(), what: error.to_string() })
 }
 
-/// Points that are enough for `k` centroids.
+/// Returns the maximum number of training points for `k` centroids.
 fn most_points(k: usize, options: &TrainOptions<'_>) -> usize {
     k.saturating_mul(options.max_points_per_centroid.unwrap_or(MAX_POINTS).max(1))
 }
 
-/// The mean of the rows.
+/// Returns the mean of the rows.
 pub fn column_means(rows: Rows<'_, f32>) -> Vec<f32> {
     let mut sums = vec![0.0_f64; rows.dim()];
     rows.iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));
     sums.into_iter().map(|sum| (sum / rows.len() as f64) as f32).collect()
 }
 
-/// Scales each row to unit length; a zero row stays.
+/// Scales each row to unit length. A zero row does not change.
 fn normalize_rows(rows: &mut [f32], dim: usize) {
     for row in rows.chunks_exact_mut(dim) {
         let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
@@ -177,7 +187,7 @@ mod tests {
     use ivf_core::Cancel;
     use ivf_core::executor::Inline;
 
-    /// Points around `k` corners of a grid, corner after corner in turn.
+    /// Returns `n` points around `k` corners of a grid, cycling through the corners.
     fn clusters(k: usize, n: usize) -> Vec<f32> {
         (0..n)
             .flat_map(|i| {
@@ -241,7 +251,7 @@ mod tests {
             assert!(report.objectives[0].len() == 60 && report.points == 20_000);
             assert!((found - best).abs() <= 0.1 * best.abs(), "{found}, {best}");
         }
-        // A batch of all is a batch of all, and none is one.
+        // A batch of more points than there are takes all of them, and an empty one takes one.
         for (batch, rounds) in [(usize::MAX, 1), (0, 3), (1, 0)] {
             let options = TrainOptions::new().mini_batch(batch).iterations(rounds);
             let (centroids, report) = KMeans::new(8, Metric::L2).train(rows, &options).unwrap();
@@ -270,7 +280,7 @@ mod tests {
         cancel.cancel();
         let cancelled = KMeans::new(2, Metric::L2).train(rows, &TrainOptions::new().cancel(&cancel));
         assert!(matches!(cancelled, Err(TrainError::Cancelled)));
-        // "Until I cancel" is any number of rounds.
+        // A caller that means to cancel may ask for any number of rounds.
         for start in [KMeansStart::Random, KMeansStart::PlusPlus] {
             let options = TrainOptions::new().iterations(usize::MAX).start(start).cancel(&cancel);
             assert!(matches!(KMeans::new(2, Metric::L2).train(rows, &options), Err(TrainError::Cancelled)));

@@ -1,4 +1,5 @@
-//! k-means of parts of vectors, all at once: the codebooks of a product quantizer.
+//! k-means of several parts (ranges of dimensions) of vectors at once, for the codebooks of a
+//! product quantizer.
 
 use super::{MIN_POINTS, Random, check_level, column_means, most_points, sample, update};
 use crate::executor::or_global;
@@ -11,12 +12,13 @@ use ivf_core::{Rows, TrainOptions, TrainReport};
 use rand::SeedableRng;
 use std::ops::Range;
 
-/// Blocks of points that one turn of a parallel loop takes.
+/// Number of blocks of points in one task of a parallel loop.
 const CHUNK: usize = 64;
 
-/// For each range of dimensions `k` centroids of that part of the points (L2), row after row; 25 rounds unless the options say
-/// otherwise, over at most [`TrainOptions::max_points_per_centroid`] points for each centroid. The points are transposed once for all
-/// parts and rounds, and the result has the same bits for any number of threads.
+/// Trains `k` centroids (L2) for each part of the points, and returns them row after row. It runs
+/// 25 rounds unless the options set another number, over at most
+/// [`TrainOptions::max_points_per_centroid`] points for each centroid. The points are transposed
+/// once for all parts and rounds. The result is bit-identical for any number of threads.
 ///
 /// # Errors
 /// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`],
@@ -24,7 +26,8 @@ const CHUNK: usize = 64;
 /// have.
 ///
 /// # Panics
-/// If there is no part, one is empty or lies outside the dimensions, or `k` is not in `1..=256`.
+/// If there are no parts, a part is empty or lies outside the dimensions, or `k` is not in
+/// `1..=256`.
 pub fn train_parts(
     points: Rows<'_, f32>,
     parts: &[Range<usize>],
@@ -34,7 +37,7 @@ pub fn train_parts(
     assert!((1..=256).contains(&k), "1 to 256 centroids");
     assert!(
         !parts.is_empty() && parts.iter().all(|part| !part.is_empty() && part.end <= points.dim()),
-        "parts of the points"
+        "non-empty parts within the dimensions"
     );
     check_level()?;
     if points.len() < k {
@@ -49,14 +52,14 @@ pub fn train_parts(
     if points.len() < k * MIN_POINTS {
         report.warnings.push(Warning::FewPoints { points: points.len(), centroids: k, wanted: MIN_POINTS });
     }
-    // Moved to their middle, so that little cancels in products.
+    // Centres the points, so that little cancels in products.
     let (dim, middle) = (points.dim(), column_means(points));
     let mut moved = Vec::with_capacity(points.as_slice().len());
     points.iter().for_each(|row| moved.extend(row.iter().zip(&middle).map(|(x, m)| x - m)));
     let points = Rows::new(&moved, dim).expect("as many rows");
     let packed = PackedRows::new(points);
     let blocks: Vec<&[[f32; BLOCK]]> = packed.blocks().collect();
-    // The same part after part, to add them up.
+    // The same points part after part, for the sums.
     let rows: Vec<Vec<f32>> = parts
         .iter()
         .map(|part| {
@@ -76,7 +79,7 @@ pub fn train_parts(
         .collect();
     let level = Level::get();
     let rounds = options.iterations.unwrap_or(25);
-    // What the distances have in common, whatever the centroids are.
+    // The term of the objective that does not depend on the centroids.
     let norms: f64 = points.as_slice().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     let mut numbers = vec![[0u8; BLOCK]; blocks.len() * parts.len()];
     let mut objectives = Vec::new();
@@ -99,7 +102,7 @@ pub fn train_parts(
             sums.sizes
         });
         for ((codebook, mut sizes), part) in codebooks.iter_mut().zip(sizes).zip(parts) {
-            // After the last round nothing would mend what a split moves.
+            // After the last round, no other round would correct what a split moves.
             if round + 1 < rounds {
                 report.splits += update::split_empty(codebook, &mut sizes, part.len(), &mut random);
             }
@@ -117,14 +120,15 @@ pub fn train_parts(
     Ok((codebooks, report))
 }
 
-/// The nearest centroids of some blocks, for all parts; gives the sum of the values.
+/// Search for the nearest centroids of all points in some blocks, for all parts. Returns the sum of
+/// the values of [`LaneCentroids::nearest`].
 struct Assign<'a> {
     blocks: &'a [&'a [[f32; BLOCK]]],
-    /// Points from the first block on; the lanes beyond are nobody's.
+    /// Number of points from the first block on. Lanes beyond them are padding.
     left: usize,
     parts: &'a [Range<usize>],
     centroids: &'a [LaneCentroids],
-    /// For each block and part.
+    /// Centroid numbers for each block and part.
     numbers: &'a mut [[u8; BLOCK]],
 }
 

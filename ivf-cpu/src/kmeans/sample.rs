@@ -1,13 +1,15 @@
-//! Drawing training points.
+//! Sampling of training points.
 
 use super::Random;
 use ivf_core::{AnyRows, Rows};
 use rand::RngExt;
 
-/// Bytes of a number while it is being drawn: in a set, whose nodes are two thirds full, then in an array.
+/// Memory of a number while [`choose`] draws it, in bytes: in a set, whose nodes are two thirds
+/// full, then in an array.
 pub(crate) const CHOSEN: usize = 24;
 
-/// `k` of the numbers `0..n`, each at most once, ascending (Floyd's method: no array of n).
+/// Returns `k` of the numbers `0..n` in ascending order, each at most once (Floyd's method, which
+/// needs no array of `n`).
 pub(crate) fn choose(n: usize, k: usize, random: &mut Random) -> Vec<usize> {
     let mut chosen = std::collections::BTreeSet::new();
     for last in n - k..n {
@@ -19,8 +21,8 @@ pub(crate) fn choose(n: usize, k: usize, random: &mut Random) -> Vec<usize> {
     chosen.into_iter().collect()
 }
 
-/// At most `most` of the rows, drawn without repetition and in their order, as `f32`; all of them without a copy if they are
-/// `f32` and few enough.
+/// Returns at most `most` of the rows as `f32`, drawn without repetition and in their order. If
+/// they are `f32` and no more than `most`, returns all of them without a copy.
 pub(crate) fn sample<'s>(
     rows: AnyRows<'s>,
     most: usize,

@@ -1,4 +1,4 @@
-//! The first centroids.
+//! Initial centroids.
 
 use super::{Random, sample};
 use crate::executor::or_global;
@@ -9,13 +9,13 @@ use ivf_core::executor::map_items;
 use ivf_core::{Rows, TrainOptions};
 use rand::RngExt;
 
-/// `k` different points.
+/// Returns `k` different points.
 pub(super) fn random(points: Rows<'_, f32>, k: usize, random: &mut Random) -> Vec<f32> {
     sample::choose(points.len(), k, random).into_iter().flat_map(|i| points.row(i)).copied().collect()
 }
 
-/// k-means++ (Arthur and Vassilvitskii, SODA 2007): each next point with a probability in proportion to its squared distance
-/// from the nearest one chosen before.
+/// Returns the centroids of k-means++ (Arthur and Vassilvitskii, SODA 2007). The probability of
+/// each next point is proportional to its squared distance from the nearest one chosen before.
 pub(super) fn plus_plus(
     points: Rows<'_, f32>,
     k: usize,
@@ -23,7 +23,8 @@ pub(super) fn plus_plus(
     random: &mut Random,
 ) -> Result<Vec<f32>, TrainError> {
     let executor = or_global(options.executor);
-    // Packed as a database is, so that the distances from a new centroid to all points are one scan.
+    // Packed like a database, so that one scan computes the distances from a new centroid to all
+    // points.
     let packed = PackedRows::new(points);
     let mut nearest = vec![f32::INFINITY; points.len()];
     let mut chosen = random.random_range(0..points.len() as u64) as usize;
@@ -41,7 +42,8 @@ pub(super) fn plus_plus(
         map_items(executor, jobs, |_, job| level.run(Nearer { query: points.row(chosen), job }));
         let total: f64 = nearest.iter().map(|&d| f64::from(d)).sum();
         let mut left = random.random_range(0.0..1.0) * total;
-        // If every point is a centroid already, any point will do: the first empty cluster is split later.
+        // If every point is a centroid already, any point will do: its empty cluster is split
+        // later.
         let far = nearest.iter().position(|&d| {
             left -= f64::from(d);
             d > 0.0 && left <= 0.0
@@ -59,6 +61,7 @@ struct Nearer<'a> {
 
 impl Kernel for Nearer<'_> {
     type Output = ();
+    const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

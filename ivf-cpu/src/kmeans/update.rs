@@ -1,4 +1,4 @@
-//! New centroids from an assignment.
+//! Update of the centroids from an assignment.
 
 use super::Random;
 use crate::simd::{Kernel, Level, Simd};
@@ -6,40 +6,40 @@ use ivf_core::Rows;
 use ivf_core::executor::{Executor, map_items, split};
 use rand::RngExt;
 
-/// Floats that are added at once.
+/// Number of floats that are added at once.
 const WIDTH: usize = 8;
 
-/// Floats past the end of rows for [`Sums::add_padded`].
+/// Number of floats past the end of the rows for [`Sums::add_padded`].
 pub(super) const PADDING: usize = WIDTH;
 
-/// For each centroid the sum of its points, and how many there are.
+/// Sum and number of the points of each centroid.
 #[derive(Debug)]
 pub(super) struct Sums {
     pub(super) sizes: Vec<usize>,
     sums: Vec<f64>,
     dim: usize,
-    /// Room for each sum: a multiple of [`WIDTH`].
+    /// Length of each sum in `sums`: a multiple of [`WIDTH`].
     stride: usize,
 }
 
 impl Sums {
-    /// No points.
+    /// Creates sums of no points.
     pub(super) fn new(k: usize, dim: usize) -> Self {
         let stride = dim.next_multiple_of(WIDTH);
         Self { sizes: vec![0; k], sums: vec![0.0; k * stride], dim, stride }
     }
 
-    /// Forgets all points.
+    /// Removes all points.
     pub(super) fn clear(&mut self) {
         self.sizes.fill(0);
         self.sums.fill(0.0);
     }
 
-    /// Adds each point to its centroid's sum: the same bits for any number of threads, since a sum is one thread's, over its
-    /// points in order.
+    /// Adds each point to its centroid's sum. The result is bit-identical for any number of
+    /// threads, because a single thread adds the points of a centroid, in order.
     pub(super) fn add(&mut self, points: Rows<'_, f32>, numbers: &[u32], executor: &dyn Executor) {
         let (k, stride) = (self.sizes.len(), self.stride);
-        // Points by centroid, in order.
+        // Groups the points by centroid, in order.
         let mut ends = vec![0usize; k + 1];
         numbers.iter().for_each(|&c| ends[c as usize + 1] += 1);
         self.sizes.iter_mut().zip(&ends[1..]).for_each(|(size, more)| *size += more);
@@ -56,7 +56,7 @@ impl Sums {
         let mut rest = &mut self.sums[..];
         let jobs: Vec<_> = split(k, executor.threads() * 8)
             .into_iter()
-            .map(|part| (part.clone(), rest.split_off_mut(..part.len() * stride).expect("a sum a centroid")))
+            .map(|part| (part.clone(), rest.split_off_mut(..part.len() * stride).expect("one sum for each centroid")))
             .collect();
         map_items(executor, jobs, |_, (part, sums)| {
             for (c, sum) in part.zip(sums.chunks_exact_mut(stride)) {
@@ -65,10 +65,11 @@ impl Sums {
         });
     }
 
-    /// Adds points of few dimensions, row after row. Past the last one lie [`PADDING`] more floats, whatever they are.
+    /// Adds points of few dimensions, row after row. [`PADDING`] more floats of any value must
+    /// follow the last row.
     ///
     /// # Panics
-    /// If there are not so many floats, or a number is not below `k`.
+    /// If there are fewer floats, or a number is not below `k`.
     pub(super) fn add_padded(&mut self, rows: &[f32], numbers: impl Iterator<Item = u8>) {
         for (i, c) in numbers.enumerate() {
             let c = usize::from(c);
@@ -76,7 +77,8 @@ impl Sums {
             let sum = self.sums[c * self.stride..][..self.stride].as_chunks_mut::<WIDTH>().0;
             for (chunk, sum) in sum.iter_mut().enumerate() {
                 let row: &[f32; WIDTH] = rows[i * self.dim + chunk * WIDTH..].first_chunk().expect("padding");
-                // Where the sum has no dimension, it takes the next point's, and nobody reads it.
+                // Past the last dimension, the sum adds floats of the next point. They are never
+                // read.
                 for (sum, &x) in sum.iter_mut().zip(row) {
                     *sum += f64::from(x);
                 }
@@ -84,7 +86,7 @@ impl Sums {
         }
     }
 
-    /// Moves each centroid to the mean of its points; one without points stays where it is.
+    /// Moves each centroid to the mean of its points. A centroid without points does not move.
     pub(super) fn write_means(&self, centroids: &mut [f32]) {
         let sums = self.sums.chunks_exact(self.stride);
         for ((&size, sum), centroid) in self.sizes.iter().zip(sums).zip(centroids.chunks_exact_mut(self.dim)) {
@@ -96,8 +98,8 @@ impl Sums {
     }
 }
 
-/// Rows in memory are asked for so many turns before their own.
-const AHEAD: usize = 4;
+/// Prefetch distance, in iterations.
+const PREFETCH_DISTANCE: usize = 4;
 
 /// Adds rows to a sum, one after the other.
 struct AddRows<'a> {
@@ -112,7 +114,7 @@ impl Kernel for AddRows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for (at, &i) in self.members.iter().enumerate() {
-            if let Some(&soon) = self.members.get(at + AHEAD) {
+            if let Some(&soon) = self.members.get(at + PREFETCH_DISTANCE) {
                 simd.prefetch(self.rows.row(soon as usize));
             }
             for (sum, &x) in self.sum.iter_mut().zip(self.rows.row(i as usize)) {
@@ -122,17 +124,18 @@ impl Kernel for AddRows<'_> {
     }
 }
 
-/// How far the halves of a split centroid are moved apart, as a share of each coordinate.
+/// Relative change of each coordinate that moves the two halves of a split centroid apart.
 const NUDGE: f32 = 1.0 / 1024.0;
 
-/// Gives every empty cluster half of another one, drawn with a probability that grows with its size; says how many there were.
+/// Gives every empty cluster half of another cluster, drawn with a probability that grows with its
+/// size. Returns the number of splits.
 pub(super) fn split_empty(centroids: &mut [f32], sizes: &mut [usize], dim: usize, random: &mut Random) -> usize {
     let mut splits = 0;
     for empty in 0..sizes.len() {
         if sizes[empty] > 0 {
             continue;
         }
-        // All points of all clusters that have one to spare.
+        // All points that clusters can spare: all but one of each.
         let spare: u64 = sizes.iter().map(|&size| size.saturating_sub(1) as u64).sum();
         if spare == 0 {
             break;

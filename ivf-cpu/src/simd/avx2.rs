@@ -4,7 +4,7 @@ use super::{Kernel, LANES, Simd};
 use half::f16;
 use std::arch::x86_64::*;
 
-/// AVX2, FMA, F16C.
+/// Token for AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx2(());
 
@@ -13,7 +13,7 @@ pub(super) fn call<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx2(()))
 }
 
-/// Asks for every cache line of `data`.
+/// Prefetches every cache line of `data`.
 #[inline(always)]
 pub(super) fn prefetch<T>(data: &[T]) {
     for line in cache_lines(data) {
@@ -22,7 +22,7 @@ pub(super) fn prefetch<T>(data: &[T]) {
     }
 }
 
-/// The addresses of the cache lines of `data`.
+/// Returns the addresses of the cache lines of `data`.
 #[inline(always)]
 fn cache_lines<T>(data: &[T]) -> impl Iterator<Item = *const i8> {
     let start = data.as_ptr().cast::<i8>();
@@ -34,7 +34,8 @@ impl Simd for Avx2 {
     type F32 = [__m256; 2];
     type I32 = [__m256i; 2];
 
-    // 10 sums, 2 columns, a broadcast: of 16 registers. A tile over whole blocks would spill.
+    // 10 sums, 2 columns and a broadcast take 13 of 16 registers. A tile over whole blocks would
+    // spill.
     const TILE: usize = 5;
     const HALVES: usize = 1;
     const HAS_DOT4: bool = false;
@@ -149,7 +150,8 @@ fn at_least(v: [__m256i; 2], threshold: i32) -> u32 {
     !(low | high << 8) & 0xffff
 }
 
-/// Even and odd bytes apart, as products of 16 bits: no sum of two of them can saturate, as it would in `vpmaddubsw`.
+/// Multiplies even and odd bytes separately, as 16-bit numbers. No sum of two products can then
+/// saturate, as it would in `vpmaddubsw`.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dot4(sum: [__m256i; 2], a: i32, b: [__m256i; 2]) -> [__m256i; 2] {

@@ -4,7 +4,7 @@ use super::{Kernel, LANES, Simd};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
 
-/// AVX-512 F, BW, DQ, VL; `VNNI`: with VNNI, VBMI, BF16 and VPOPCNTDQ.
+/// Token for AVX-512 F, BW, DQ and VL. With `VNNI`, it includes VNNI, VBMI, BF16 and VPOPCNTDQ.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx512<const VNNI: bool>(());
 
@@ -23,7 +23,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     type F32 = __m512;
     type I32 = __m512i;
 
-    // 16 sums, 2 columns, a broadcast from memory: of 32 registers.
+    // 16 sums, 2 columns and a broadcast from memory, of 32 registers.
     const TILE: usize = 8;
     const HALVES: usize = 2;
     const HAS_DOT4: bool = VNNI;
@@ -168,7 +168,8 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 }
 
-/// Even and odd bytes apart, as products of 16 bits: no sum of two of them can saturate, as it would in `vpmaddubsw`.
+/// Multiplies even and odd bytes separately, as 16-bit numbers. No sum of two products can then
+/// saturate, as it would in `vpmaddubsw`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn dot4_by_halves(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
@@ -178,7 +179,8 @@ fn dot4_by_halves(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
 }
 
-/// Pairs of rows, then of pairs, within each quarter of the registers; then the quarters.
+/// Transposes pairs of rows, then pairs of pairs, within each quarter of the registers; then the
+/// quarters.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn transpose(mut rows: [__m512; LANES]) -> [__m512; LANES] {
@@ -242,8 +244,9 @@ fn keep_less((value, no): (__m512, __m512i), found: __m512, number: i32) -> (__m
     (_mm512_mask_mov_ps(value, less, found), _mm512_mask_mov_epi32(no, less, _mm512_set1_epi32(number)))
 }
 
-/// A table of 256 bytes is four registers: one permutation looks up in the first two, one in the others, and the highest bit of each
-/// index chooses between the two answers. The sums of even and odd codes lie apart, in 16 bits each.
+/// Implements [`Simd::lookups_at_most`]. A table of 256 bytes fills four registers. One permutation
+/// looks up in the first two and another one in the last two. The highest bit of each index selects
+/// one of the two results. The sums of even and odd codes are kept separately, in 16 bits each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
@@ -251,7 +254,7 @@ fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B
     // (A loop, since a closure would not be compiled for these instructions.)
     let mut sliced = blocks;
     for block in &mut sliced {
-        assert!(block.len() == tables.len(), "a table a part");
+        assert!(block.len() == tables.len(), "one table for each subquantizer");
         *block = &block[..tables.len()];
     }
     let low_bytes = _mm512_set1_epi16(0xff);
@@ -277,7 +280,7 @@ fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B
     near
 }
 
-/// Bit `i` to bit `2 i`.
+/// Moves bit `i` to bit `2 i`.
 fn spread(bits: u32) -> u64 {
     [
         (16, 0x0000_ffff_0000_ffff),

@@ -1,8 +1,9 @@
-//! Instruction sets: one token a level, one trampoline.
+//! Instruction sets: one token for each level, and one trampoline that runs kernels.
 //!
-//! A kernel is generic, safe code ([`Kernel::run`], `#[inline(always)]`) over the few operations that a [`Simd`] offers, on
-//! registers of 16 floats. [`Level::run`] calls it inside a function that is compiled for the level's instruction set. Every
-//! step of a distance is one fused multiply-add in every level, so the bits of a result never depend on the level.
+//! A kernel is generic, safe code ([`Kernel::run`], `#[inline(always)]`) over the few operations
+//! that a [`Simd`] offers, on registers of 16 floats. [`Level::run`] calls it inside a function
+//! that is compiled for the level's instruction set. Every step of a distance is one fused
+//! multiply-add in every level, so results are bit-identical on all levels.
 //!
 //! | level | needs | `IVF_SIMD` |
 //! |---|---|---|
@@ -12,7 +13,7 @@
 //! | AVX-512 | AVX-512 F, BW, DQ, VL, and the ones above | `avx512` |
 //! | AVX-512 VNNI | AVX-512 VNNI, VBMI, BF16, VPOPCNTDQ, and the ones above (Zen 4, Sapphire Rapids and later) | `avx512vnni` |
 //!
-//! A new level is a file with its [`Simd`], a row in `SETS`, an arm in [`Level::run`].
+//! A new level needs a file with its [`Simd`], a row in `SETS`, and an arm in [`Level::run`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -32,7 +33,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::sync::OnceLock;
 
-/// An instruction set that this machine has: made only by detection, so holding one makes [`Level::run`] safe.
+/// Instruction set that this machine has. Only detection makes such a value, so [`Level::run`] is
+/// safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(Set);
 
@@ -49,7 +51,8 @@ enum Set {
     Avx512Vnni,
 }
 
-/// An instruction set, its name, and whether this machine has it; each needs all above it.
+/// Instruction set, its name, and a check whether this machine has it. Each set needs all sets
+/// above it.
 struct Row(Set, &'static str, fn() -> bool);
 
 #[cfg(target_arch = "x86_64")]
@@ -69,7 +72,8 @@ const SETS: &[Row] = &[Row(Set::Scalar, "scalar", || true), Row(Set::Neon, "neon
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const SETS: &[Row] = &[Row(Set::Scalar, "scalar", || true)];
 
-/// The environment asks for an instruction set that is unknown or not there.
+/// Error for an `IVF_SIMD` that names an instruction set that is unknown or that this machine
+/// lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownLevel(String);
 
@@ -84,31 +88,38 @@ impl std::error::Error for UnknownLevel {}
 
 /// Work that [`Level::run`] compiles for an instruction set.
 ///
-/// `run` must be `#[inline(always)]`, and so must what its loops call, or it is compiled for the baseline.
+/// `run` must be `#[inline(always)]`, and so must every function that its loops call. Otherwise
+/// they are compiled for the baseline.
 pub trait Kernel {
-    /// What it gives back.
+    /// Type of the result.
     type Output;
-    /// The work, with the instruction set's operations.
+
+    /// Whether the kernel uses products or lookups of bytes. A kernel without them is compiled once
+    /// for both forms of AVX-512, with VNNI and without.
+    const BYTES: bool = true;
+
+    /// Does the work with the operations of an instruction set.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
 impl Level {
-    /// The levels of this machine, the best last.
+    /// Returns the levels of this machine, the best last.
     pub fn available() -> Vec<Level> {
         SETS.iter().take_while(|row| row.2()).map(|row| Level(row.0)).collect()
     }
 
-    /// The level that `IVF_SIMD` names, or the best of this machine if it is not set. Looked up once.
+    /// Returns the level that `IVF_SIMD` names, or the best level of this machine if it is not set.
+    /// The variable is read only once.
     ///
     /// # Errors
-    /// [`UnknownLevel`] if `IVF_SIMD` names none of this machine's.
+    /// [`UnknownLevel`] if `IVF_SIMD` names no level of this machine.
     pub fn from_env() -> Result<Level, UnknownLevel> {
         looked_up().clone()
     }
 
-    /// [`Level::from_env`] for code that has nowhere to put an error: the best level of this
-    /// machine if `IVF_SIMD` names none of its levels. ([`check`] has said so by then: an index
-    /// calls it when it is made or read.)
+    /// Returns [`Level::from_env`], or the best level of this machine if `IVF_SIMD` names none of
+    /// its levels. It serves code that cannot return an error. ([`check`] has reported the error by
+    /// then: an index calls it when it is made or read.)
     pub fn get() -> Level {
         looked_up().as_ref().copied().unwrap_or_else(|_| best())
     }
@@ -121,14 +132,16 @@ impl Level {
             #[cfg(target_arch = "aarch64")]
             Set::Neon => kernel.run(neon::Neon::new()),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of this set is made only by `available`, after the CPU said it has all these features.
+            // SAFETY: only `available` makes this level, after the CPU reported its features.
             Set::Avx2 => unsafe { avx2::call(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of this set is made only by `available`, after the CPU said it has all these features.
-            Set::Avx512 => unsafe { avx512::call(kernel) },
+            Set::Avx512Vnni if const { K::BYTES } => {
+                // SAFETY: only `available` makes this level, after the CPU reported its features.
+                unsafe { avx512::call_vnni(kernel) }
+            }
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of this set is made only by `available`, after the CPU said it has all these features.
-            Set::Avx512Vnni => unsafe { avx512::call_vnni(kernel) },
+            // SAFETY: only `available` makes this level, after the CPU reported its features.
+            Set::Avx512 | Set::Avx512Vnni => unsafe { avx512::call(kernel) },
         }
     }
 }
@@ -150,11 +163,12 @@ fn best() -> Level {
     *Level::available().last().expect("scalar is always there")
 }
 
-/// Says whether this machine has the instruction set that `IVF_SIMD` names. An index calls it when
-/// it is made or read, training when it begins; scans and kernels then run on [`Level::get`].
+/// Checks that this machine has the instruction set that `IVF_SIMD` names. An index calls it when
+/// it is made or read, and training calls it when it begins. Scans and kernels then run on
+/// [`Level::get`].
 ///
 /// # Errors
-/// [`BuildError::Environment`] if `IVF_SIMD` names none of this machine's.
+/// [`BuildError::Environment`] if `IVF_SIMD` names no instruction set of this machine.
 pub fn check() -> Result<(), BuildError> {
     Level::from_env().map(|_| ()).map_err(|error| BuildError::Environment(format!("IVF_SIMD: {error}")))
 }
@@ -170,7 +184,8 @@ impl fmt::Display for Level {
 mod tests {
     use super::*;
 
-    /// `IVF_REQUIRE_SIMD=avx512vnni` makes a machine without it fail, where the tests of all levels would pass over it.
+    /// With `IVF_REQUIRE_SIMD=avx512vnni`, this fails on a machine without that level, which the
+    /// tests of all levels would skip.
     #[test]
     fn the_required_level_is_there() {
         let names: Vec<String> = Level::available().iter().map(Level::to_string).collect();

@@ -1,10 +1,10 @@
-//! NEON: in every 64-bit ARM.
+//! NEON, which every 64-bit ARM processor has.
 
 use super::{LANES, Simd};
 use half::f16;
 use std::arch::aarch64::*;
 
-/// NEON, in the baseline of the architecture.
+/// Token for NEON, which is in the baseline of the architecture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Neon(());
 
@@ -18,7 +18,7 @@ impl Simd for Neon {
     type F32 = [float32x4_t; 4];
     type I32 = [i32; LANES];
 
-    // 20 sums, 4 columns, a broadcast: of 32 registers.
+    // 20 sums, 4 columns and a broadcast take 25 of 32 registers.
     const TILE: usize = 5;
     const HALVES: usize = 1;
     const HAS_DOT4: bool = false;
@@ -45,7 +45,7 @@ impl Simd for Neon {
     fn to_array(self, v: [float32x4_t; 4]) -> [f32; LANES] {
         let mut out = [0.0; LANES];
         for (quarter, v) in out.as_chunks_mut::<4>().0.iter_mut().zip(v) {
-            // SAFETY: there is place for four floats; NEON is in the baseline.
+            // SAFETY: there is room for four floats; NEON is in the baseline.
             unsafe { vst1q_f32(quarter.as_mut_ptr(), v) };
         }
         out
@@ -118,7 +118,7 @@ impl Simd for Neon {
     fn prefetch<T>(self, _data: &[T]) {}
 }
 
-/// A bit for each lane that is at most the threshold, added up.
+/// Returns a bit mask of the lanes that are at most the threshold.
 #[inline]
 #[target_feature(enable = "neon")]
 fn at_most(v: float32x4_t, threshold: f32) -> u32 {

@@ -1,9 +1,9 @@
-//! No instruction set in particular: arrays, for the compiler to make of them what it can.
+//! No instruction set in particular: arrays, which the compiler may vectorise.
 
 use super::{LANES, Simd};
 use half::f16;
 
-/// Every machine's.
+/// Token that every machine has.
 #[derive(Clone, Copy, Debug)]
 pub struct Scalar;
 

@@ -8,11 +8,11 @@ use ivf_core::{AnyRows, Metric, Node, Rows, StoredNode, TrainOptions, TrainRepor
 use std::fmt;
 use std::sync::Arc;
 
-/// The row of this transform.
+/// The registry row of this transform.
 pub(super) const ROW: TransformRow = TransformRow::new(
     "l2norm",
     "L2norm",
-    // Faiss takes both spellings.
+    // Faiss accepts both spellings.
     |token, _| matches!(token.plain()?, "L2norm" | "L2Norm").then(|| Ok(Arc::new(NormalizeSpec) as _)),
     |node, _| Ok(Arc::new(Normalize::read(node)?)),
 )
@@ -21,7 +21,7 @@ pub(super) const ROW: TransformRow = TransformRow::new(
 
 const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt)];
 
-/// `L2norm`.
+/// The specification of the transform `L2norm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NormalizeSpec;
 
@@ -54,14 +54,15 @@ impl TransformSpec for NormalizeSpec {
     }
 }
 
-/// Scales vectors to unit length. The length is computed in `f64`, where the squares of `f32` neither overflow nor vanish.
+/// Scales vectors to unit length. The length is computed in `f64`, where the squares of `f32`
+/// neither overflow nor vanish.
 #[derive(Clone, Copy, Debug)]
 pub struct Normalize {
     dim: usize,
 }
 
 impl Normalize {
-    /// The transform of vectors of `dim`.
+    /// Creates the transform of vectors of `dim` dimensions.
     ///
     /// # Panics
     /// If `dim` is zero.
@@ -93,7 +94,8 @@ impl Transform for Normalize {
         self.dim
     }
 
-    /// A row with a NaN or an infinity comes out with a NaN in it: the index behind says what becomes of it.
+    /// Normalises the rows. A row with a NaN or an infinity gets a NaN in its output. The index
+    /// behind the transform decides what happens to it.
     fn apply(&self, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError> {
         assert_eq!((rows.dim(), out.len()), (self.dim, rows.as_slice().len()), "rows of {} dimensions", self.dim);
         for (row, (vector, unit)) in rows.iter().zip(out.chunks_exact_mut(self.dim)).enumerate() {
@@ -119,7 +121,7 @@ impl Transform for Normalize {
     }
 }
 
-/// The length is gone; the unit vector stands for the vector (as in Faiss).
+/// The length is lost, so the reverse of a unit vector is the unit vector itself (as in Faiss).
 impl Reverse for Normalize {
     fn reverse(&self, vector: &[f32], out: &mut [f32]) {
         out.copy_from_slice(vector);

@@ -1,4 +1,4 @@
-//! Indexes around an index.
+//! Wrappers: indexes around an index.
 
 mod id_map;
 mod pre_transform;
@@ -16,19 +16,18 @@ use ivf_core::{Index, KnobValue};
 /// The wrappers of this crate that have a token.
 pub const WRAPPERS: &[WrapperRow] = &[id_map::ROW2, id_map::ROW, refine::ROW];
 
-/// The wrappers of this crate that the factory makes by itself: around transforms, and for the cosine.
+/// The wrapper that the factory adds without a token, for transforms and for the cosine.
 pub(crate) const PRE_TRANSFORM: IndexRow = pre_transform::ROW;
 
 ivf_core::index_as_ref!(IdMap, Refine, PreTransform);
 
-/// The parts of a wrapper: its own ones, and those of the index inside it under the name that this
-/// has there.
+/// Returns the parts of a wrapper: its own parts, and the parts of the inner index under `name`.
 fn parts_around(own: Vec<Part>, name: &str, inner: &dyn Index) -> Vec<Part> {
     own.into_iter().chain(inner.parts().into_iter().map(|part| part.under(name))).collect()
 }
 
-/// Sets a knob of the index inside a wrapper, which is the wrapper's part `part`. The wrapper has
-/// no knob of that name and path itself. Errors name the paths of the wrapper.
+/// Sets a knob of the inner index of a wrapper, which is the wrapper's part `part`. The wrapper
+/// itself must have no knob of that path and name. Errors contain the paths of the wrapper.
 fn set_inner_knob(
     wrapper: &mut impl Index,
     part: &str,

@@ -1,6 +1,7 @@
-//! `RFlat`: an index whose candidates are ranked again by exact distances.
+//! `RFlat`: an index that re-ranks candidates by exact distances.
 
 use super::{parts_around, set_inner_knob};
+use crate::abilities::abilities;
 use crate::codec::RowsSpec;
 use crate::engine::CodesIndex;
 use ivf_core::ability::{Add, Reconstruct, Remove, Reset, Train, Update};
@@ -23,22 +24,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The row of this wrapper.
+/// The registry row of this wrapper.
 pub(super) const ROW: WrapperRow =
     WrapperRow::new("refine", "RFlat", parse, |node, registry| Ok(Box::new(Refine::read(node, registry)?)))
-        .about("ranks the candidates of an index again by exact distances to full vectors; knob k_factor_rf")
+        .about("re-ranks the candidates of an index by exact distances to full vectors; knob k_factor_rf")
         .samples(&["RFlat"])
         .level(2)
         .side(Side::After);
 
-/// The fields in files.
+/// Fields of the index in files.
 const SCHEMA: &Schema = &[Field::new(SearchParam::KFactorRf.name(), FieldType::Float32)];
 
-/// The names under which the two indexes stand among the parts.
+/// Names of the two indexes among the parts.
 const BASE: &str = "base";
 const REFINE: &str = "refine";
 
-/// `RFlat`, or Faiss's spelling `Refine(Flat)`.
+/// Parses `RFlat`, or Faiss's spelling `Refine(Flat)`.
 fn parse(token: &Token<'_>, registry: &Registry) -> Parsed<dyn WrapperSpec> {
     if token.plain() == Some(ROW.grammar) {
         return Some(Ok(Arc::new(RFlat)));
@@ -49,7 +50,7 @@ fn parse(token: &Token<'_>, registry: &Registry) -> Parsed<dyn WrapperSpec> {
     Some(token.codec_argument(registry).and_then(|codec| match codec.to_string() {
         codec if codec == RowsSpec.to_string() => Ok(Arc::new(RFlat) as Arc<dyn WrapperSpec>),
         codec => {
-            let what = format!("candidates are ranked again by {RowsSpec} only, not by {codec}");
+            let what = format!("only {RowsSpec} can refine candidates, not {codec}");
             Err(TokenError::new(token.arguments_span(), what))
         }
     }))
@@ -70,13 +71,13 @@ impl WrapperSpec for RFlat {
     }
 }
 
-/// An index that finds candidates, and a codec's standalone index of the same vectors that ranks
+/// A base index that finds candidates, and a standalone index of the same vectors that re-ranks
 /// them. (Faiss's `IndexRefine`.)
 ///
-/// A search for `k` takes the best `k * k_factor_rf` of the base and keeps the `k` whose refined
-/// distances are smallest. The knob `k_factor_rf` (alias `k_factor`) is 4 until somebody sets it.
-/// At 1, Faiss's default, the index only re-orders what the base found. A stored index keeps its
-/// own.
+/// A search for `k` results takes the best `k * k_factor_rf` results of the base, and keeps the `k`
+/// with the smallest refined distances. The default of the knob `k_factor_rf` (alias `k_factor`) is
+/// 4. At 1, Faiss's default, the index only re-orders the results of the base. The value is stored
+/// with the index.
 #[derive(Debug)]
 pub struct Refine {
     base: Box<dyn Index>,
@@ -89,22 +90,22 @@ const K_FACTOR_RF: Param = Param {
     alias: Some("k_factor"),
     range: ParamRange::Number { least: 1.0 },
     default: KnobValue::Float(DEFAULT_FACTOR as f64),
-    about: Cow::Borrowed("candidates for each result that are ranked again; at 1, RFlat only re-orders results"),
+    about: Cow::Borrowed("number of candidates re-ranked for each result; at 1, RFlat only reorders results"),
 };
 
-/// Candidates for each result, of an index that nobody has set another number for.
+/// Default number of candidates per result.
 const DEFAULT_FACTOR: f32 = 4.0;
 
-/// The factor, if it may be one: a finite number of at least 1.
+/// Returns the factor if it is valid: a finite number of at least 1.
 fn valid_factor(k_factor_rf: f32) -> Option<f32> {
     Some(k_factor_rf).filter(|factor| factor.is_finite() && *factor >= 1.0)
 }
 
 impl Refine {
-    /// Refines by the full vectors.
+    /// Creates an index that refines the results of `base` by the full vectors.
     ///
     /// # Errors
-    /// [`BuildError::Unable`] if the base cannot add, or has vectors already.
+    /// [`BuildError::Unable`] if the base cannot add, or is not empty.
     pub fn flat(mut base: Box<dyn Index>) -> Result<Self, BuildError> {
         let unable = |unable| BuildError::Unable { wrapper: ROW.grammar.to_owned(), unable };
         if !base.is_empty() {
@@ -117,18 +118,19 @@ impl Refine {
         Ok(Self { base, refine, k_factor_rf: DEFAULT_FACTOR })
     }
 
-    /// A refining index from its parts: the base, and full vectors under the same ids.
+    /// Assembles a refining index from the base and the full vectors under the same ids.
     ///
     /// # Errors
     /// [`PartsError::Mismatch`] if the two differ in dimension, metric or number of vectors, if
-    /// `refine` is not of the codec `Flat`, or if `k_factor_rf` is not a finite number of at least 1.
+    /// `refine` does not have the codec `Flat`, or if `k_factor_rf` is not a finite number of at
+    /// least 1.
     pub fn from_parts(base: Box<dyn Index>, refine: CodesIndex, k_factor_rf: f32) -> Result<Self, PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         if (base.dim(), base.metric(), base.len()) != (refine.dim(), refine.metric(), refine.len()) {
             return fault("the base and the refining vectors differ in dimension, metric or number".to_owned());
         }
         if refine.spec() != RowsSpec.to_string() {
-            return fault(format!("refined by {}", refine.spec()));
+            return fault(format!("the refining vectors have the codec {}, not {RowsSpec}", refine.spec()));
         }
         if valid_factor(k_factor_rf).is_none() {
             return fault(format!("{} is {k_factor_rf}, and must be {}", K_FACTOR_RF.name, K_FACTOR_RF.range));
@@ -136,7 +138,7 @@ impl Refine {
         Ok(Self { base, refine, k_factor_rf })
     }
 
-    /// The index that finds candidates.
+    /// Returns the index that finds candidates.
     pub fn base(&self) -> &dyn Index {
         &*self.base
     }
@@ -212,7 +214,7 @@ impl Index for Refine {
     fn parts(&self) -> Vec<Part> {
         let own = Part::new("", ROW.tag).with_knobs(vec![Knob::new(K_FACTOR_RF, self.k_factor_rf)]);
         let mut parts = parts_around(vec![own], BASE, &*self.base);
-        // The refining vectors keep the map they need: its knob is not the caller's.
+        // The refining index manages its own direct map, so its knobs are hidden from the caller.
         let without_knobs = |part: Part| part.with_knobs(Vec::new()).under(REFINE);
         parts.extend(self.refine.parts().into_iter().map(without_knobs));
         parts
@@ -222,7 +224,7 @@ impl Index for Refine {
         if !(path.is_empty() && K_FACTOR_RF.is_named(name)) {
             return set_inner_knob(self, BASE, path, name, value);
         }
-        // A number that no `f32` reaches becomes an infinity, which is no value.
+        // A number out of the range of `f32` becomes an infinity, which is not valid.
         let number = value.as_number().and_then(|number| valid_factor(number as f32));
         self.k_factor_rf = number.ok_or_else(|| KnobError::Value {
             name: name.to_owned(),
@@ -256,8 +258,8 @@ impl Index for Refine {
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let (base, refine) = (self.base.len(), self.refine.len());
         if base != refine {
-            // No file that cannot be read again takes the place of one that can.
-            return Err(StoreError::Inconsistent(format!("{base} vectors in the base, {refine} to rank them by")));
+            // Do not overwrite a readable file with one that cannot be read.
+            return Err(StoreError::Inconsistent(format!("{base} vectors in the base, {refine} refining vectors")));
         }
         let mut node = Node::new(ROW.tag, 0).with(&K_FACTOR_RF.name, self.k_factor_rf);
         node.push_child(BASE, self.base.export()?);
@@ -265,32 +267,17 @@ impl Index for Refine {
         Ok(node)
     }
 
-    fn as_train(&mut self) -> Option<&mut dyn Train> {
-        self.base.as_train()?;
-        Some(self)
-    }
-
-    fn as_add(&mut self) -> Option<&mut dyn Add> {
-        Some(self)
-    }
-
-    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
-        self.base.as_reset()?;
-        Some(self)
-    }
-
-    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
-        self.base.as_remove()?;
-        Some(self)
-    }
-
-    fn as_update(&mut self) -> Option<&mut dyn Update> {
-        self.base.as_update()?;
-        Some(self)
-    }
-
-    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
-        Some(self)
+    abilities! {
+        own self {
+            mut as_add: Add,
+            shared as_reconstruct: Reconstruct,
+        }
+        given base {
+            mut as_train: Train,
+            mut as_reset: Reset,
+            mut as_remove: Remove,
+            mut as_update: Update,
+        }
     }
 }
 
@@ -313,7 +300,8 @@ impl Train for Refine {
 
 impl Add for Refine {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        // Both count ids from 0 and see the same calls, so a vector has the same id in both.
+        // Both indexes assign ids from 0 and get the same calls, so a vector has the same id in
+        // both.
         let mark = self.refine.mark()?;
         let unable = self.refine_unable("add");
         self.refine.as_add().ok_or(unable)?.add(rows, options)?;
@@ -326,7 +314,8 @@ impl Add for Refine {
 }
 
 impl Refine {
-    /// Once vectors were moved, their ids no longer count up, and finding one would be a scan without a map.
+    /// Builds a hash map from ids to locations, unless there is one. After vectors have moved, ids
+    /// are no longer consecutive, and finding one without a map would need a scan.
     fn map_ids(&mut self) -> Result<(), EditError> {
         match self.refine.direct_map() {
             DirectMapKind::Hash => Ok(()),
@@ -393,7 +382,7 @@ impl Reconstruct for Refine {
         params: &SearchParams<'_>,
     ) -> Result<(SearchResult, Vec<f32>), SearchError> {
         let found = self.search_rows(queries, k, params)?;
-        // An id stands once in an index that counts its own.
+        // An index that assigns its own ids has each id once.
         let mut vectors = vec![0.0; found.hits.total() * self.dim()];
         self.reconstruct_many(found.hits.ids(), &mut vectors)?;
         Ok((found, vectors))

@@ -1,4 +1,4 @@
-//! Kinds that can be named and little more, and trees of them.
+//! Toy kinds that have little more than a name, and trees of them.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use ivf_core::codec::{CodecTraining, Residuals};
@@ -18,11 +18,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A kind that is only a name, and perhaps what its arguments say.
+/// A toy kind: a name, and optional arguments.
 #[derive(Clone, Debug)]
 pub struct Named {
     pub name: String,
-    /// What the dimension must be a multiple of.
+    /// The dimension must be a multiple of this.
     multiple: usize,
     codec: Option<Arc<dyn CodecSpec>>,
     index: Option<Arc<dyn IndexSpec>>,
@@ -43,7 +43,7 @@ impl Named {
         Err(BuildError::Dim { kind: self.name.clone(), dim, why: "it is only a name".to_owned() })
     }
 
-    /// What it and its arguments say of a dimension.
+    /// Checks a dimension with this kind and its arguments.
     fn check_all(&self, dim: usize, metric: Metric) -> Result<(), BuildError> {
         if let Some(codec) = &self.codec {
             codec.check(&CodecContext::new(dim, metric))?;
@@ -139,12 +139,12 @@ fn unreadable<T>(node: &StoredNode, _: &Registry) -> Result<T, DecodeError> {
     Err(DecodeError::value(&node.tag, "it is only a name"))
 }
 
-/// A token that is a word.
+/// Parses a token that is a fixed word.
 fn word(token: &Token<'_>, word: &str) -> Own {
     (token.plain()? == word).then(|| Ok(Named::new(word)))
 }
 
-/// `n` as a number of `range`, or the fault at its place in the token.
+/// Parses `n` as a number in `range`. The error has the position of `n` in the token.
 fn number(token: &str, n: &str, range: Range<u64>, what: &str) -> Result<u64, TokenError> {
     let start = n.as_ptr() as usize - token.as_ptr() as usize;
     let fault = |what: String| TokenError::new(start..start + n.len(), what);
@@ -152,7 +152,7 @@ fn number(token: &str, n: &str, range: Range<u64>, what: &str) -> Result<u64, To
     if range.contains(&number) { Ok(number) } else { Err(fault(what.to_owned())) }
 }
 
-/// The digits at the start of a string, and the rest.
+/// Splits a string after the digits at its start.
 fn digits(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
@@ -242,7 +242,7 @@ fn hnsw(token: &Token<'_>, _: &Registry) -> Own {
     Some(m.map(|m| Named { codec: token.codec().cloned(), ..Named::new(format!("HNSW{m}{codec}")) }))
 }
 
-/// What a toy parser answers.
+/// Result of a toy parser.
 type Own = Option<Result<Named, TokenError>>;
 
 macro_rules! widen {
@@ -295,13 +295,13 @@ const WRAPPERS: &[WrapperRow] = &[
         .level(2)
         .side(Side::After),
 ];
-/// Wrappers of equal levels on both sides, which Faiss does not have and a user's registry may.
+/// Wrappers of equal levels on both sides. Faiss has none, but a user's registry may.
 const TIED: &[WrapperRow] = &[wrapper!("Tie", 2, Both), wrapper!("Knot", 2, Both), wrapper!("Bow", 2, After)];
 
 /// Wrappers of many levels: each needs parentheses inside the next.
 const LAYERS: &[WrapperRow] = &[wrapper!("Skin", 3, After), wrapper!("Coat", 4, After), wrapper!("Roof", 5, After)];
 
-/// A registry with the tokens of the library's own and a few more.
+/// Returns a registry with the tokens of the library and a few more.
 pub fn toy_registry() -> Registry {
     Registry::new()
         .with_codecs(CODECS)
@@ -312,21 +312,21 @@ pub fn toy_registry() -> Registry {
         .with_index_parser(ivf_factory::parse_index)
 }
 
-/// The toy registry and wrappers of equal levels.
+/// Returns the toy registry with wrappers of equal levels.
 pub fn tied_registry() -> Registry {
     toy_registry().with_wrappers(TIED)
 }
 
-/// The toy registry and wrappers of more levels.
+/// Returns the toy registry with wrappers of more levels.
 pub fn layered_registry() -> Registry {
     toy_registry().with_wrappers(LAYERS)
 }
 
 fn parsed<T: ?Sized>(parsed: Parsed<T>) -> Arc<T> {
-    parsed.expect("a sample is its row's own").unwrap_or_else(|error| panic!("a sample is right: {error:?}"))
+    parsed.expect("a row accepts its own samples").unwrap_or_else(|error| panic!("a sample is valid: {error:?}"))
 }
 
-/// What the samples of rows name.
+/// Parses the samples of rows.
 macro_rules! samples {
     ($registry:expr, $rows:ident) => {
         $registry.$rows().iter().flat_map(|row| {
@@ -335,7 +335,7 @@ macro_rules! samples {
     };
 }
 
-/// Trees of a registry's samples.
+/// Returns a strategy for trees of a registry's samples.
 pub fn specs(registry: &Registry) -> BoxedStrategy<SpecTree> {
     let codecs: Vec<Arc<dyn CodecSpec>> = samples!(registry, codecs).map(|(_, spec)| spec).collect();
     let quantizers: Vec<Arc<dyn QuantizerSpec>> = samples!(registry, quantizers).map(|(_, spec)| spec).collect();
@@ -370,7 +370,7 @@ pub fn specs(registry: &Registry) -> BoxedStrategy<SpecTree> {
     .boxed()
 }
 
-/// Trees of the toy registry whose arguments are trees again.
+/// Returns a strategy for trees of the toy registry whose arguments are trees again.
 pub fn specs_in_arguments() -> BoxedStrategy<SpecTree> {
     let codec = prop::sample::select(vec!["Flat", "PQ8", "Sign(PQ8)"]).prop_map(str::to_owned);
     let codec = codec.prop_recursive(4, 4, 1, |inner| inner.prop_map(|inner| format!("Sign({inner})")));
@@ -391,7 +391,7 @@ pub fn specs_in_arguments() -> BoxedStrategy<SpecTree> {
         .boxed()
 }
 
-/// The tree with a pair of parentheses a level: `RFlat(L2norm(IVF4,Flat))`.
+/// Returns the tree with a pair of parentheses per level: `RFlat(L2norm(IVF4,Flat))`.
 pub fn nested(spec: &SpecTree) -> String {
     match spec {
         SpecTree::Codes(codec) => codec.to_string(),
@@ -403,7 +403,7 @@ pub fn nested(spec: &SpecTree) -> String {
     }
 }
 
-/// Strings made of what factory strings are made of, mostly wrong.
+/// Returns a strategy for strings made of parts of factory strings, mostly invalid.
 pub fn scraps() -> impl Strategy<Value = String> {
     let scraps = [
         ",",

@@ -1,4 +1,4 @@
-//! Why a container could not be read or written.
+//! Errors of reading and writing containers.
 
 use super::header::MAX_DEPTH;
 use super::preamble::NEWEST;
@@ -8,14 +8,14 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why bytes are no container that this library reads.
+/// The reason why bytes cannot be read as a container.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContainerError {
     /// There are no bytes.
     #[error("the file is empty")]
     Empty,
-    /// The bytes begin with another magic: an image, a text, an index of another library.
+    /// The bytes begin with another magic number: an image, a text, or an index of another library.
     #[error("this is not an ivf index file")]
     Magic,
     /// A version of the format that this library does not read.
@@ -26,15 +26,15 @@ pub enum ContainerError {
         /// The file's minor version.
         minor: u16,
     },
-    /// The bytes are cut short, damaged, or make no sense.
+    /// The bytes are truncated, damaged or invalid.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The bytes could not be read. Never from a slice.
+    /// The bytes could not be read. This does not occur when a slice is decoded.
     #[error("the bytes cannot be read")]
     Io(#[from] io::Error),
 }
 
-/// The versions of the format that are read.
+/// Returns the versions of the format that this library reads, as text.
 fn versions() -> String {
     NEWEST
         .map(|(major, newest)| match newest {
@@ -46,8 +46,8 @@ fn versions() -> String {
 
 /// A file that could not be read as a container.
 ///
-/// Displays the file and what is wrong with its bytes. Where the system could not read them, the
-/// [`io::Error`] is the [source](Error::source) and not part of the text.
+/// Displays the file and what is wrong with its bytes. If the operating system could not read them,
+/// the [`io::Error`] is the [source](Error::source) and not part of the text.
 #[derive(Debug)]
 pub struct ReadError {
     /// The file.
@@ -67,13 +67,14 @@ impl fmt::Display for ReadError {
 }
 
 impl Error for ReadError {
-    /// What [`why`](Self::why) does not say itself.
+    /// Returns the source of [`why`](Self::why), whose own text is already part of this error's
+    /// text.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.why.source()
     }
 }
 
-/// Why a tree of nodes has no container.
+/// The reason why a tree of nodes cannot be written as a container.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
@@ -94,42 +95,42 @@ pub enum NodeError {
     Duplicate {
         /// The node's tag.
         tag: String,
-        /// Arrays or children.
+        /// `arrays` or `children`.
         what: &'static str,
         /// The name.
         name: String,
     },
-    /// The shape of an array does not multiply to its bytes.
-    #[error("the array '{name}' of '{tag}' has {len} bytes, which its shape does not multiply to")]
+    /// The product of an array's shape and element size is not its length in bytes.
+    #[error("the array '{name}' of '{tag}' has {len} bytes, which does not match its shape")]
     Shape {
         /// The node's tag.
         tag: String,
         /// The array's name.
         name: String,
-        /// Its bytes.
+        /// Its length in bytes.
         len: u64,
     },
-    /// A field holds a metric that no name says, such as `Lp` of a NaN.
-    #[error("the field '{name}' of '{tag}' holds a metric that cannot be")]
+    /// A field holds a metric that has no name, such as `Lp` of a NaN.
+    #[error("the field '{name}' of '{tag}' holds an invalid metric")]
     Metric {
         /// The node's tag.
         tag: String,
         /// The field's name.
         name: String,
     },
-    /// Something is longer than the format can say.
-    #[error("{what}: {len} are too many, there may be {most}")]
+    /// A count or length exceeds the limit of the format.
+    #[error("{what}: {len}, more than the maximum of {most}")]
     Limit {
         /// What is counted.
         what: &'static str,
-        /// How many there are.
+        /// The count.
         len: usize,
-        /// How many there may be.
+        /// The maximum.
         most: usize,
     },
 }
 
-/// Why a container could not be written to a stream.
+/// An error of writing a container to a stream.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -143,8 +144,8 @@ pub enum EncodeError {
 
 /// A file that could not be written.
 ///
-/// Displays the file and what is wrong with the tree. Where the system refused, the [`io::Error`]
-/// is the [source](Error::source) and not part of the text.
+/// Displays the file and what is wrong with the tree. If the operating system reported an error,
+/// the [`io::Error`] is the [source](Error::source) and not part of the text.
 #[derive(Debug)]
 pub struct WriteError {
     /// The file.
@@ -164,7 +165,8 @@ impl fmt::Display for WriteError {
 }
 
 impl Error for WriteError {
-    /// What [`why`](Self::why) does not say itself.
+    /// Returns the source of [`why`](Self::why), whose own text is already part of this error's
+    /// text.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.why.source()
     }

@@ -23,26 +23,28 @@ use ivf_core::wire::{Reader, Writer};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Levels of nodes that a container may have, the root being the first.
+/// Maximum number of levels of nodes in a container. The root is level 1.
 pub const MAX_DEPTH: usize = 100;
 
-/// Axes that an array may have.
+/// Maximum number of axes of an array.
 pub const MAX_AXES: usize = u8::MAX as usize;
 
-/// Bytes of the path to an array that are told, beside its name.
+/// Maximum length in bytes of the path before an array's name, as reported. The end of a longer
+/// path is kept.
 const MAX_PATH: usize = 100;
 
-/// Bytes of a name (a tag, an array's, a child's).
+/// Maximum length in bytes of a name: a tag, or the name of an array, a child or a field.
 pub const MAX_NAME: usize = 255;
 
 const WHAT: &str = "the header";
 
-/// Bytes that an array, a child and a section take at least: what a count of them is checked against.
+/// Minimum size in bytes of an encoded array, child and section. The reader checks counts against
+/// it.
 const LEAST_ARRAY: usize = 2 + 1 + 1 + 4;
 const LEAST_CHILD: usize = 2 + 2 + 2 + 4 + 4 + 4;
 const SECTION: usize = 8 + 8 + 4;
 
-/// Where a section lies, and its checksum.
+/// Offset, length and checksum of a section.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
     pub(super) offset: u64,
@@ -50,7 +52,7 @@ pub(super) struct Extent {
     pub(super) crc: u32,
 }
 
-/// A header as it is written: its bytes, and what follows it.
+/// An encoded header, the sections that follow it, and the length of the file.
 pub(super) struct Encoded<'n, 'a> {
     pub(super) bytes: Vec<u8>,
     pub(super) sections: Vec<(Extent, &'n NamedArray<'a>)>,
@@ -121,7 +123,7 @@ fn put_node<'n, 'a>(
     Ok(())
 }
 
-/// The bytes of a node's fields, which a reader takes.
+/// Encodes the fields of a node. Checks that a reader accepts them.
 fn field_bytes(node: &Node<'_>) -> Result<Vec<u8>, NodeError> {
     for (name, value) in node.fields.iter() {
         check_name("the bytes of a field's name", name)?;
@@ -129,7 +131,8 @@ fn field_bytes(node: &Node<'_>) -> Result<Vec<u8>, NodeError> {
             Value::One(scalar) => std::slice::from_ref(scalar),
             Value::List(scalars) => scalars,
         };
-        // A metric is kept by its name, which `Lp` of no number does not have.
+        // A metric is stored by its name. The name of an invalid one, such as `Lp` of a NaN, does
+        // not parse.
         let is_nameless =
             |scalar: &Scalar| matches!(scalar, Scalar::Metric(metric) if metric.to_string().parse() != Ok(*metric));
         if scalars.iter().any(is_nameless) {
@@ -176,15 +179,15 @@ fn unique<'s>(
     }
 }
 
-/// A header as it was read and checked: the sections lie inside the file, one after the other, and each of them is the bytes
-/// of exactly one array.
+/// A header that was read and checked. The sections lie inside the file, one after the other, and
+/// each holds the bytes of exactly one array.
 #[derive(Debug)]
 pub(super) struct Header {
     root: NodeEntry,
     pub(super) sections: Vec<Extent>,
     /// The version of the file's format.
     pub(super) version: (u16, u16),
-    /// Where it ends in the file.
+    /// Offset in the file at which the header ends.
     pub(super) end: u64,
 }
 
@@ -206,7 +209,7 @@ struct ArrayEntry {
 }
 
 impl Header {
-    /// Parses all bytes of a header.
+    /// Parses a header, which must use all of `bytes`.
     pub(super) fn parse(bytes: &[u8], preamble: &Preamble) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(WHAT, bytes);
         let root = NodeEntry::parse(&mut reader, preamble.version.0, 1)?;
@@ -221,15 +224,15 @@ impl Header {
         }
     }
 
-    /// The tree with the bytes of its sections.
+    /// Returns the tree, with `sections` as the bytes of its arrays.
     ///
     /// # Panics
-    /// If there are fewer bytes than sections.
+    /// If `sections` has fewer entries than the header.
     pub(super) fn to_stored(&self, sections: &[Arc<dyn Section>]) -> StoredNode {
         self.root.to_stored(sections)
     }
 
-    /// The array of each section, by number.
+    /// Returns the arrays, ordered by section number.
     pub(super) fn arrays(&self) -> Vec<ArrayInfo<'_>> {
         let mut arrays = Vec::with_capacity(self.sections.len());
         self.root.collect_arrays("", &mut arrays);
@@ -237,7 +240,7 @@ impl Header {
         arrays
     }
 
-    /// How errors name a section: with the array it holds.
+    /// Returns the name of a section for error messages: its number and its array.
     pub(super) fn section_name(&self, number: usize) -> String {
         let arrays = self.arrays();
         format!("section {number} ({})", arrays.get(number).map_or("", |array| &array.path))
@@ -254,7 +257,8 @@ impl NodeEntry {
         let version = reader.u16()?;
         let fields = read_fields(&tag, reader, major)?;
 
-        // Vectors grow as items are read. Reserved by their counts, nested ones could take a multiple of the file.
+        // The vectors grow as items are read. With nested nodes, reserving memory by the counts
+        // could take a multiple of the file's length.
         let mut arrays = Vec::new();
         let mut names = HashSet::new();
         for _ in 0..reader.count(LEAST_ARRAY)? {
@@ -276,18 +280,18 @@ impl NodeEntry {
         Ok(Self { tag, version, fields, arrays, children })
     }
 
-    /// Checks that each array has a section of its length for itself.
+    /// Checks that each array has a section of its own, of matching length.
     fn claim(&self, sections: &[Extent], unused: &mut [bool]) -> Result<(), DecodeError> {
         for array in &self.arrays {
             let fault = |what: &str| Err(DecodeError::value(&self.tag, format!("array '{}' {what}", array.name)));
             let Some(section) = sections.get(array.section) else {
-                return fault("names a section that is not there");
+                return fault("names a section that does not exist");
             };
             if !std::mem::take(&mut unused[array.section]) {
                 return fault("names a section of another array");
             }
             if shape_bytes(array.dtype, &array.shape) != Some(section.len) {
-                return fault("has a shape that does not multiply to the length of its section");
+                return fault("has a shape that does not match the length of its section");
             }
         }
         self.children.iter().try_for_each(|(_, child)| child.claim(sections, unused))
@@ -323,7 +327,8 @@ impl NodeEntry {
     }
 }
 
-/// The fields of a node. Those of major version 1 stay bytes: only the kind knows their names.
+/// Reads the fields of a node. In major version 1 they stay bytes, because only the node's kind
+/// knows their names.
 fn read_fields(tag: &str, reader: &mut Reader<'_>, major: u16) -> Result<StoredFields, DecodeError> {
     let len = reader.count(1)?;
     if len > MAX_META {
@@ -336,7 +341,8 @@ fn read_fields(tag: &str, reader: &mut Reader<'_>, major: u16) -> Result<StoredF
     })
 }
 
-/// A name that can be shown: whoever prints an error must not print a terminal's commands.
+/// Reads a name that is safe to print. Control characters in an error message could control a
+/// terminal.
 fn read_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
     let name = reader.str()?;
     if name.len() > MAX_NAME || name.chars().any(char::is_control) {
@@ -348,7 +354,8 @@ fn read_name<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
     Ok(name)
 }
 
-/// A path that stands before many names: the end of a long one, so that a small file has no long list.
+/// Shortens a long path to its end. Otherwise a small file with many arrays below a long path would
+/// produce a large list.
 fn shortened(path: String) -> String {
     if path.len() <= MAX_PATH {
         return path;
@@ -356,12 +363,12 @@ fn shortened(path: String) -> String {
     format!("...{}", &path[path.ceil_char_boundary(path.len() - MAX_PATH)..])
 }
 
-/// An array as the header says it.
+/// An array as described by the header.
 #[derive(Debug)]
 pub(super) struct ArrayInfo<'s> {
-    /// The number of its section.
+    /// Section number.
     pub(super) section: usize,
-    /// Where it stands in the tree, `lists/plane0`: the end of that, if it is long.
+    /// Path in the tree, such as `lists/plane0`. A long path is shortened to its end.
     pub(super) path: String,
     pub(super) dtype: DType,
     pub(super) shape: &'s [u64],
@@ -380,7 +387,8 @@ impl ArrayEntry {
     }
 }
 
-/// Parses the section table: each section at the next multiple of 64, the last one up to the end of the file.
+/// Parses the section table. Checks that each section begins at the next multiple of 64 and that
+/// the last one ends at the end of the file.
 fn parse_sections(reader: &mut Reader<'_>, header_end: u64, file_len: u64) -> Result<Vec<Extent>, DecodeError> {
     let count = reader.count(SECTION)?;
     let mut sections = Vec::with_capacity(count);
@@ -392,7 +400,7 @@ fn parse_sections(reader: &mut Reader<'_>, header_end: u64, file_len: u64) -> Re
         }
         end = match section.offset.checked_add(section.len) {
             Some(end) if end <= file_len => end,
-            _ => return Err(DecodeError::value(WHAT, format!("section {i} passes the end of the file"))),
+            _ => return Err(DecodeError::value(WHAT, format!("section {i} extends past the end of the file"))),
         };
         sections.push(section);
     }
@@ -402,7 +410,7 @@ fn parse_sections(reader: &mut Reader<'_>, header_end: u64, file_len: u64) -> Re
     Ok(sections)
 }
 
-/// Bytes of an array of that shape; `None` if they pass 64 bits.
+/// Returns the size of an array in bytes, or `None` if it exceeds 64 bits.
 fn shape_bytes(dtype: DType, shape: &[u64]) -> Option<u64> {
     shape.iter().try_fold(dtype.size() as u64, |bytes, &axis| bytes.checked_mul(axis))
 }

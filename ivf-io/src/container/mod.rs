@@ -8,9 +8,10 @@
 //!                                  of 64                of 64
 //! ```
 //!
-//! `docs/format.md` says what each byte is. The preamble and the header carry a checksum each, every section has one in the
-//! section table, and the bytes between must be zero: no byte of a file can change unseen. A tree has one file: its sections
-//! lie in the order of the table, each at the next multiple of 64.
+//! `docs/format.md` defines each byte. The preamble, the header and each section have a checksum,
+//! and the bytes between them must be zero, so no change of a byte goes unnoticed. The encoding of
+//! a tree is unique: its sections follow in the order of the table, each at the next multiple of
+//! 64.
 //!
 //! The format is frozen as version 2.0: every later library reads the files that this one writes.
 //! This library also reads the files of version 1.0, whose nodes hold their fields without names.

@@ -1,4 +1,4 @@
-//! A container that stays where it is: its header is read, its sections when somebody asks for them.
+//! Open containers: the header is read at once, sections are read on demand.
 
 use super::error::{ContainerError, ReadError};
 use super::header::{ArrayInfo, Extent, Header};
@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// A container that is open: its header is read and checked, its sections are not read yet.
+/// An open container. Its header was read and checked. Its sections are read on demand.
 ///
 /// ```no_run
 /// use ivf_io::Container;
@@ -36,37 +36,40 @@ pub struct Container {
     len: u64,
 }
 
-/// Where the bytes are.
+/// Source of the bytes.
 #[derive(Clone, Debug)]
 enum Place {
     File(Arc<File>),
     Map(Arc<Map>),
 }
 
-/// An array of a container: what it is and where its bytes lie.
+/// A section of a container: the array in it, and its position in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionInfo {
-    /// The names of the nodes that it is in, from the root on, and its own: `lists/plane0`. Of a long path the end.
+    /// Path of the array: the names of the nodes that contain it, below the root, then its own
+    /// name, such as `lists/plane0`. A long path is shortened to its end.
     pub path: String,
-    /// What its elements are.
+    /// Element type of the array.
     pub dtype: DType,
-    /// The lengths of its axes, slowest first.
+    /// Lengths of the axes, slowest-varying first.
     pub shape: Vec<u64>,
-    /// Where its first byte lies in the file.
+    /// Offset of the first byte in the file.
     pub offset: u64,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub len: u64,
-    /// The CRC32C that its bytes should have.
+    /// Expected CRC32C of the bytes.
     pub checksum: u32,
 }
 
 impl Container {
-    /// Opens a file, whose sections are then read from it piece by piece: with reads at positions, safe whoever writes to it. (What
-    /// is written there while it is open may be found in a list: any bytes, but no more than that.)
+    /// Opens a file. Sections are read from it piece by piece, at offsets. This is safe even if the
+    /// file is written to meanwhile. (Bytes that are written while the container is open can show
+    /// up as the contents of a list, but do no other harm.)
     ///
     /// # Errors
-    /// [`ReadError`]: the file cannot be read, is no container, has another format version, or its header is damaged.
+    /// [`ReadError`]: the file cannot be read, is not a container, has an unsupported format
+    /// version, or its header is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ReadError> {
         let path = path.as_ref();
         let open = || {
@@ -77,10 +80,10 @@ impl Container {
         open().map_err(|why| ReadError { path: path.to_owned(), why })
     }
 
-    /// Opens a file that is mapped into memory, whose sections are then used where they lie.
+    /// Opens a memory-mapped file. Its sections are used in place, without a copy.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub fn from_map(map: Map) -> Result<Self, ReadError> {
         let (path, len) = (map.path().to_owned(), map.len() as u64);
         match read_header(&map[..], len) {
@@ -89,23 +92,23 @@ impl Container {
         }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The version of the file's format, major and minor.
+    /// Returns the format version of the file, major and minor.
     pub fn version(&self) -> (u16, u16) {
         self.header.version
     }
 
-    /// Length of the file in bytes.
+    /// Returns the length of the file in bytes.
     #[allow(clippy::len_without_is_empty, reason = "a container has a header at least")]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// The arrays, in the order in which they lie in the file.
+    /// Returns the sections, in the order in which they lie in the file.
     pub fn sections(&self) -> Vec<SectionInfo> {
         let info = |ArrayInfo { section, path, dtype, shape }: ArrayInfo<'_>| {
             let Extent { offset, len, crc } = self.header.sections[section];
@@ -114,7 +117,8 @@ impl Container {
         self.header.arrays().into_iter().map(info).collect()
     }
 
-    /// The tree of nodes. What a reader of it asks for whole is read then, and checked; what it takes in parts is not checked.
+    /// Returns the tree of nodes. When a section is first requested as a whole, it is read and its
+    /// checksum is verified. Parts of a section are not verified.
     pub fn node(&self) -> StoredNode {
         let section = |number| -> Arc<dyn Section> {
             let of = Of { header: self.header.clone(), number };
@@ -126,8 +130,8 @@ impl Container {
         self.header.to_stored(&(0..self.header.sections.len()).map(section).collect::<Vec<_>>())
     }
 
-    /// Reads everything once, in little memory, and gives the numbers of the [sections](Self::sections) whose bytes are damaged: none,
-    /// if the file is whole.
+    /// Reads the whole file once, using little memory, and returns the indexes of the damaged
+    /// [sections](Self::sections). The result is empty if the file is intact.
     ///
     /// # Errors
     /// [`ReadError`]: the file cannot be read, or bytes between sections are not zero.
@@ -140,7 +144,7 @@ impl Container {
     }
 }
 
-/// The numbers of the sections whose bytes do not have their checksums.
+/// Returns the numbers of the sections whose checksums do not match.
 fn damaged(mut input: impl Read, header: &Header) -> Result<Vec<usize>, ContainerError> {
     let (mut damaged, mut chunk) = (Vec::new(), vec![0; CHUNK]);
     walk(&mut input, header, |number, extent, input| {
@@ -159,7 +163,7 @@ fn damaged(mut input: impl Read, header: &Header) -> Result<Vec<usize>, Containe
     Ok(damaged)
 }
 
-/// A file read from a position on, whatever the position of its handle is.
+/// Reader of a file from an offset on, independent of the cursor of its handle.
 struct At<'a> {
     file: &'a File,
     next: u64,
@@ -173,7 +177,7 @@ impl Read for At<'_> {
     }
 }
 
-/// Which section of a container it is.
+/// A reference to a section of a container.
 #[derive(Debug)]
 struct Of {
     header: Arc<Header>,
@@ -194,7 +198,7 @@ impl Of {
     }
 }
 
-/// A section that is read from its file when it is asked for.
+/// A section that is read from its file on demand.
 #[derive(Debug)]
 struct FileSection {
     file: Arc<File>,
@@ -223,14 +227,14 @@ impl Section for FileSection {
             let failed = |why: io::Error| DecodeError::Read { what: self.of.name(), why: why.into() };
             let bytes = self.read(0..len).map_err(failed)?;
             self.of.check(&bytes)?;
-            // Who comes second finds the same bytes there.
+            // If another thread was faster, its bytes are the same.
             let _ = self.whole.set(bytes);
         }
         Ok(self.whole.get().expect("set just above"))
     }
 
     fn part(&self, range: Range<u64>) -> Result<PlaneBytes<'_>, StoreError> {
-        assert!(range.end <= self.len(), "a part of the section");
+        assert!(range.end <= self.len(), "the range lies inside the section");
         let bytes = self.read(range).map_err(|why| StoreError::Backend(why.into()))?;
         Ok(PlaneBytes::Shared(bytes.into()))
     }
@@ -245,7 +249,7 @@ impl Section for FileSection {
 struct MapSection {
     map: Arc<Map>,
     of: Of,
-    /// Set once its checksum was found to be right.
+    /// Set once the checksum has been verified.
     checked: OnceLock<()>,
 }
 

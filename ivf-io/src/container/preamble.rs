@@ -6,26 +6,27 @@ use ivf_core::wire::{Reader, Writer};
 
 /// The version of the format, major and minor, that this library writes.
 ///
-/// It also reads version 1.0, whose nodes hold their fields without names. A file of a later minor
-/// version is refused: it may hold what only a later library knows. The format is frozen: every
-/// later library reads what this one writes.
+/// It also reads version 1.0, whose nodes hold their fields without names. It refuses a file of a
+/// later minor version, which may hold data that only a later library understands. The format is
+/// frozen: every later library reads the files that this one writes.
 pub const FORMAT_VERSION: (u16, u16) = (2, 0);
 
 /// The newest version of each major version that this library reads.
 pub(super) const NEWEST: [(u16, u16); 2] = [(1, 0), FORMAT_VERSION];
 
-/// Bytes of a preamble.
+/// Length of a preamble in bytes.
 pub(super) const LEN: usize = 64;
 
-/// After PNG's: a byte that is no ASCII, the name, and line ends that a transfer as text would change.
+/// Magic number, modelled on PNG's: a non-ASCII byte, the name, and line ends that a transfer in
+/// text mode would change.
 const MAGIC: [u8; 8] = *b"\x89IVF\r\n\x1a\n";
 
-/// Bytes before the preamble's own checksum.
+/// Number of bytes before the preamble's own checksum, which covers them.
 const CHECKED: usize = LEN - size_of::<u32>();
 
 const RESERVED: [u8; 28] = [0; 28];
 
-/// What a preamble says.
+/// Contents of a preamble.
 ///
 /// ```text
 /// 0      8      10     12          16             24           32        60          64
@@ -37,9 +38,9 @@ pub(super) struct Preamble {
     pub(super) version: (u16, u16),
     /// CRC32C of the header.
     pub(super) header_crc: u32,
-    /// Bytes of the header, which follows the preamble.
+    /// Length in bytes of the header, which follows the preamble.
     pub(super) header_len: u64,
-    /// Bytes of the whole file.
+    /// Length in bytes of the whole file.
     pub(super) file_len: u64,
 }
 
@@ -58,15 +59,16 @@ impl Preamble {
         bytes
     }
 
-    /// Parses the first bytes, at most [`LEN`], of a file that is `actual_len` bytes long. After this the header is known to
-    /// lie inside the file.
+    /// Parses the first bytes, at most [`LEN`], of a file that is `actual_len` bytes long. Checks
+    /// that the header lies inside the file.
     pub(super) fn parse(bytes: &[u8], actual_len: u64) -> Result<Self, ContainerError> {
         if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
             return Err(ContainerError::Magic);
         }
         let mut reader = Reader::new("the preamble", bytes);
         reader.bytes(MAGIC.len())?;
-        // The version comes before the checksum: another version may have another preamble after it.
+        // The version is checked before the checksum: in another version, the rest of the preamble
+        // may differ.
         let (major, minor) = (reader.u16()?, reader.u16()?);
         if !NEWEST.iter().any(|&(known, newest)| major == known && minor <= newest) {
             return Err(ContainerError::Version { major, minor });

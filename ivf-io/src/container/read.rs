@@ -1,4 +1,4 @@
-//! Reading a container from its first byte to its last.
+//! Reading of whole containers.
 
 use super::error::{ContainerError, ReadError};
 use super::header::{Extent, Header};
@@ -11,17 +11,19 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of a section that are read, and checked while they are in the cache, at a time.
+/// Number of bytes of a section that are read at a time. They are checksummed while still in the
+/// CPU cache.
 pub(super) const CHUNK: usize = 1 << 18;
 
-/// Reads the tree of nodes of the file at `path`. All bytes are checked; each array is read straight into memory of its own
-/// that begins on a 64-byte boundary.
+/// Reads the tree of nodes of the file at `path`. All bytes are checked. Each array is read
+/// directly into memory of its own, aligned to 64 bytes.
 ///
-/// Whatever the file holds, the answer is a tree or an error: no panic, and no more memory than a small multiple of the
-/// file's length.
+/// For any contents of the file, the result is a tree or an error. The function does not panic, and
+/// allocates no more than a small multiple of the file's length.
 ///
 /// # Errors
-/// [`ReadError`] with the path: the file cannot be read, is no container, has another format version, or is damaged.
+/// [`ReadError`] with the path: the file cannot be read, is not a container, has an unsupported
+/// format version, or is damaged.
 pub fn read_container(path: &Path) -> Result<StoredNode, ReadError> {
     let read = || {
         let (file, len) = file::open(path)?;
@@ -30,7 +32,7 @@ pub fn read_container(path: &Path) -> Result<StoredNode, ReadError> {
     read().map_err(|why| ReadError { path: path.to_owned(), why })
 }
 
-/// Reads the tree of nodes of a container in memory, as [`read_container`] reads a file.
+/// Reads the tree of nodes of a container in memory, like [`read_container`] for a file.
 ///
 /// # Errors
 /// [`ContainerError`].
@@ -38,7 +40,7 @@ pub fn decode_container(bytes: &[u8]) -> Result<StoredNode, ContainerError> {
     read_from(bytes, bytes.len() as u64)
 }
 
-/// Reads a container of `len` bytes, in order and each byte once.
+/// Reads a container of `len` bytes sequentially, each byte once.
 fn read_from(mut input: impl Read, len: u64) -> Result<StoredNode, ContainerError> {
     let header = read_header(&mut input, len)?;
     let mut sections: Vec<Arc<dyn Section>> = Vec::with_capacity(header.sections.len());
@@ -58,7 +60,7 @@ fn read_from(mut input: impl Read, len: u64) -> Result<StoredNode, ContainerErro
     Ok(header.to_stored(&sections))
 }
 
-/// Reads and checks what stands before the sections, in a file of `len` bytes.
+/// Reads and checks the preamble and the header of a file of `len` bytes.
 pub(super) fn read_header(mut input: impl Read, len: u64) -> Result<Header, ContainerError> {
     if len == 0 {
         return Err(ContainerError::Empty);
@@ -67,14 +69,16 @@ pub(super) fn read_header(mut input: impl Read, len: u64) -> Result<Header, Cont
     input.read_exact(&mut start)?;
     let preamble = Preamble::parse(&start, len)?;
 
-    // Every length from here on was compared with that of the file before memory is taken for it.
+    // From here on, every length has been compared with the file's length before memory is
+    // allocated.
     let mut bytes = vec![0; in_memory("the header", preamble.header_len)?];
     input.read_exact(&mut bytes)?;
     check(&bytes, preamble.header_crc, || "the header".to_owned())?;
     Ok(Header::parse(&bytes, &preamble)?)
 }
 
-/// Goes through what stands behind the header: compares the bytes between sections with zero, and lets `each` read the sections.
+/// Visits the bytes after the header. Checks that the bytes between sections are zero, and calls
+/// `each` to read a section.
 pub(super) fn walk<R: Read>(
     input: &mut R,
     header: &Header,

@@ -1,4 +1,4 @@
-//! Saves that do not come to their end.
+//! Tests of interrupted saves.
 
 use super::{EncodeError, write_container, write_container_to};
 use crate::file::crash;
@@ -12,7 +12,7 @@ fn bytes(root: &Node<'_>) -> Vec<u8> {
     bytes
 }
 
-/// A tree of some hundred kilobytes, more than what is kept back before a write.
+/// Returns a tree of several hundred kilobytes, more than the write buffer holds.
 fn large(seed: u32) -> Node<'static> {
     let mut root = Node::new("root", 1).with("seed", seed);
     for (name, len) in [("many", 100_000_u32), ("few", 10), ("more", 50_000)] {
@@ -21,7 +21,8 @@ fn large(seed: u32) -> Node<'static> {
     root
 }
 
-/// Saves at this place end where the environment says, or go through.
+/// Environment variable with the path to save to. It turns the test into the child process, which
+/// the variables of [`crash`] kill.
 const SAVE_TO: &str = "IVF_TEST_SAVE_TO";
 
 #[test]
@@ -42,7 +43,8 @@ fn a_save_that_is_killed_anywhere_leaves_the_old_file_or_the_new_one() {
             .status();
         status.unwrap().success()
     };
-    // Positions all over the file, its first and its last bytes among them; then each step of the commit.
+    // Crash points all over the file, including its first and last bytes; then each step of the
+    // commit.
     let len = new.len() as u64;
     let drawn = (0..90).map(|i: u64| i.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(i << 40) % len);
     let positions = drawn.chain([0, 1, 63, 64, 65, len - 1]).map(|at| (crash::BYTES, at));
@@ -54,7 +56,7 @@ fn a_save_that_is_killed_anywhere_leaves_the_old_file_or_the_new_one() {
         assert!(found == old || found == new, "{variable} {limit}: {} bytes", found.len());
         seen[usize::from(found == new)] += 1;
         assert_eq!(found == new, variable == crash::STEPS && limit >= 3, "{variable} {limit}");
-        // What is left beside it keeps nobody from saving again.
+        // A leftover temporary file does not prevent the next save.
         if limit % 16 == 0 {
             assert!(save(crash::BYTES, len));
             assert_eq!(std::fs::read(&path).unwrap(), new);
@@ -75,7 +77,7 @@ fn a_full_disk_leaves_the_old_file_and_nothing_beside_it() {
     std::fs::write(&path, &old).unwrap();
     let len = new.len() as u64;
     let drawn = (0..50).map(|i: u64| i.wrapping_mul(6_364_136_223_846_793_005) % len).chain([0, 1, 63, 64, len - 1]);
-    // The steps up to the rename; after it the new file is there.
+    // Only the steps up to the rename: after it, the new file is in place.
     for (bytes, steps) in drawn.map(|bytes| (bytes, u64::MAX)).chain((0..3).map(|steps| (u64::MAX, steps))) {
         crash::fill_disk(bytes, steps);
         let error = write_container(&path, &large(3)).unwrap_err();
@@ -97,7 +99,7 @@ fn a_folder_that_takes_no_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing/a.ivf");
     assert!(write_container(&missing, &large(1)).unwrap_err().to_string().contains("missing"));
-    // Not even the superuser makes files there.
+    // Not even root can create files there.
     #[cfg(target_os = "linux")]
     assert!(write_container(Path::new("/proc/a.ivf"), &large(1)).is_err());
     assert_eq!(names(folder.path()), [""; 0]);

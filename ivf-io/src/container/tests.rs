@@ -1,4 +1,4 @@
-//! Hostile bytes: whatever is changed in a container, the answer is an error, never a panic.
+//! Tests with hostile bytes: any change of a container leads to an error, not to a panic.
 
 use super::preamble::{self, Preamble};
 use super::{ContainerError, FORMAT_VERSION, MAX_DEPTH, NodeError, decode_container, write_container_to};
@@ -33,7 +33,7 @@ fn encode(root: &Node<'_>) -> Vec<u8> {
     bytes
 }
 
-/// A node that was read, to be written again.
+/// Converts a node that was read into one that can be written.
 fn exported(stored: &StoredNode) -> Node<'_> {
     let StoredFields::Named(fields) = &stored.fields else { panic!("{}: fields without names", stored.tag) };
     Node {
@@ -58,12 +58,13 @@ fn header_len(container: &[u8]) -> usize {
     Preamble::parse(&container[..preamble::LEN], container.len() as u64).unwrap().header_len as usize
 }
 
-/// A container of that header and what follows it, with right checksums and lengths in the preamble.
+/// Returns a container of a header and the bytes after it, with correct checksums and lengths in
+/// the preamble.
 fn sealed(header: &[u8], rest: &[u8]) -> Vec<u8> {
     sealed_as(FORMAT_VERSION, header, rest)
 }
 
-/// The same in another version of the format.
+/// Like [`sealed`], in a given version of the format.
 fn sealed_as(version: (u16, u16), header: &[u8], rest: &[u8]) -> Vec<u8> {
     let file_len = (preamble::LEN + header.len() + rest.len()) as u64;
     let header_crc = crc32c::crc32c(header);
@@ -74,15 +75,16 @@ fn sealed_as(version: (u16, u16), header: &[u8], rest: &[u8]) -> Vec<u8> {
 /// An array by name, element type, shape and section number.
 type ArrayOf<'a> = (&'a str, u8, &'a [u64], u32);
 
-/// The bytes of no fields: a count of 0.
+/// Encoding of an empty list of fields: a count of 0.
 const NO_FIELDS: [u8; 8] = [0; 8];
 
-/// A header of one node without fields, with these arrays, and sections by offset and bytes.
+/// Returns a header of one node without fields, with the given arrays and sections. A section is an
+/// offset and bytes.
 fn header(arrays: &[ArrayOf<'_>], sections: &[(u64, &[u8])]) -> Vec<u8> {
     header_with(&NO_FIELDS, arrays, sections)
 }
 
-/// The same with these bytes of fields.
+/// Like [`header`], with the given bytes of fields.
 fn header_with(fields: &[u8], arrays: &[ArrayOf<'_>], sections: &[(u64, &[u8])]) -> Vec<u8> {
     let mut out = Writer::new();
     out.str("root");
@@ -107,8 +109,8 @@ fn header_with(fields: &[u8], arrays: &[ArrayOf<'_>], sections: &[(u64, &[u8])])
     out.into_bytes()
 }
 
-/// What a reader says to such a header. The offsets and the length of the file count from where the first section belongs;
-/// all bytes from the header on are zero.
+/// Returns the error of a reader of such a header, or `fine`. The offsets and the length of the
+/// file count from the start of the first section. All bytes after the header are zero.
 fn answer(arrays: &[ArrayOf<'_>], sections: &[(u64, &[u8])], len: usize) -> String {
     let end = preamble::LEN + header(arrays, sections).len();
     let first = end.next_multiple_of(64);
@@ -151,7 +153,7 @@ fn other_files_and_versions_are_told_apart() {
     }
     assert!(matches!(decode_container(&[]), Err(ContainerError::Empty)));
 
-    // A version is refused before anything behind it is looked at.
+    // The version is checked before any byte after it.
     for (major, minor) in [(0_u16, 0_u16), (0, 9), (1, 1), (2, 1), (3, 0), (u16::MAX, 0)] {
         let mut bytes = small();
         bytes[8..12].copy_from_slice(&[major.to_le_bytes(), minor.to_le_bytes()].concat());
@@ -170,7 +172,7 @@ fn what_is_read_is_written_again_byte_for_byte() {
     assert_eq!(bytes[8..12], [2, 0, 0, 0], "version 2.0 is written");
 }
 
-/// The bytes of two fields.
+/// Returns the encoding of two fields.
 fn two_fields() -> Vec<u8> {
     let mut fields = Fields::new();
     fields.set("dim", 7_u64);
@@ -187,7 +189,7 @@ fn fields_have_names_in_version_2_and_none_in_version_1() {
     };
     assert_eq!(named.value("metric"), Some(&Metric::L2.into()));
 
-    // Whatever the bytes are in version 1, their kind has to know what they mean.
+    // Version 1 accepts any bytes: only the node's kind knows their meaning.
     for bytes in [&b""[..], b"\x07\0\0\0", &fields, &[0xff; 40]] {
         let header = header_with(bytes, &[], &[]);
         let stored = decode_container(&sealed_as((1, 0), &header, &[])).unwrap();
@@ -229,7 +231,7 @@ fn lengths_are_compared_with_the_file_before_anything_is_allocated() {
     let hostile = Preamble { version: FORMAT_VERSION, header_crc: 0, header_len: 0, file_len: u64::MAX }.to_bytes();
     assert!(decode_container(&hostile).is_err());
 
-    // The counts of the bytes of fields, of arrays, of children and of sections.
+    // Offsets of the counts of field bytes, arrays, children and sections.
     let header = header(&[], &[]);
     decode_container(&sealed(&header, &[])).unwrap();
     for at in [8, 20, 24, 28] {
@@ -258,16 +260,16 @@ fn arrays_and_sections_must_fit_each_other() {
         assert!(answer.contains(part), "{answer:?} has no {part:?}");
     };
     fault(&[("a", 99, &[4], 0)], &[at_0], 4, "unknown element type 99");
-    fault(&[("a", u8s, &[5], 0)], &[at_0], 4, "does not multiply");
-    fault(&[("a", u8s, &[1 << 63, 2, 4], 0)], &[at_0], 4, "does not multiply");
-    fault(&[("a", u8s, &[4], 1)], &[at_0], 4, "a section that is not there");
+    fault(&[("a", u8s, &[5], 0)], &[at_0], 4, "does not match");
+    fault(&[("a", u8s, &[1 << 63, 2, 4], 0)], &[at_0], 4, "does not match");
+    fault(&[("a", u8s, &[4], 1)], &[at_0], 4, "a section that does not exist");
     fault(&[a, ("b", u8s, &[4], 0)], &[at_0], 4, "a section of another array");
     fault(&[a, a], &[at_0], 4, "two arrays are named 'a'");
     fault(&[], &[at_0], 4, "section 0 belongs to no array");
     fault(&[a], &[(64, four)], 68, "does not begin where");
     fault(&[a], &[(1, four)], 5, "does not begin where");
     fault(&[a], &[(1 << 63, four)], 4, "does not begin where");
-    fault(&[a], &[at_0], 3, "passes the end of the file");
+    fault(&[a], &[at_0], 3, "extends past the end of the file");
     fault(&[a], &[at_0], 5, "1 bytes too many");
 }
 
@@ -307,7 +309,7 @@ fn nesting_has_an_end_for_writers_and_readers() {
     }
 }
 
-/// An eighth of the stack that a thread of a test has is enough for all that descends.
+/// All recursive functions must run in an eighth of a test thread's stack.
 #[test]
 fn the_deepest_tree_needs_little_stack() {
     let deepest = || {
@@ -380,7 +382,7 @@ proptest! {
         prop_assert_eq!(decode_container(&bytes).is_ok(), bytes == original);
     }
 
-    /// Behind right checksums, so that the parser of the header has to defend itself.
+    /// The checksums are correct, so the changes reach the parser of the header.
     #[test]
     fn mutated_headers_do_not_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
@@ -396,10 +398,10 @@ proptest! {
         if let Some(cut) = cut {
             header.truncate(cut.index(header.len()));
         }
-        // A changed name or version may well be read.
+        // A header with a changed name or version may be valid.
         if let Ok(stored) = decode_container(&sealed(&header, rest)) {
             prop_assert_eq!(stored.arrays.len(), 2);
-            // And no second file holds the same tree.
+            // The encoding of a tree is unique.
             prop_assert_eq!(encode(&exported(&stored)), sealed(&header, rest));
         }
     }

@@ -1,4 +1,4 @@
-//! Writing a container.
+//! Writing of containers.
 
 use super::error::{EncodeError, WriteError};
 use super::header;
@@ -9,14 +9,16 @@ use ivf_core::bytes::ALIGN;
 use std::io::Write;
 use std::path::Path;
 
-/// Writes a tree of nodes to the file at `path`, atomically: whoever opens it, even after a crash, finds the old file or the
-/// new one. A symbolic link is followed; only a regular file is replaced.
+/// Writes a tree of nodes to the file at `path`, atomically: a reader finds the old file or the new
+/// one, even after a crash. Symbolic links are followed. Only a regular file is replaced.
 ///
-/// The arrays are read twice (checksums, then bytes) and never copied together.
+/// The arrays are read twice, for the checksums and for the bytes. They are never concatenated in
+/// memory.
 ///
 /// # Errors
-/// [`WriteError`] with the path: the tree has no container, or the file system refuses. The old file, or its absence, is left
-/// as it was, and no temporary file stays; only when the last step fails, syncing the folder, is the new file there already.
+/// [`WriteError`] with the path: the tree cannot be encoded, or the file system reports an error.
+/// The old file stays as it was, if there was one, and no temporary file remains. One exception: if
+/// the last step fails, the sync of the folder, the new file is already in place.
 pub fn write_container(path: &Path, root: &Node<'_>) -> Result<(), WriteError> {
     let write = || -> Result<(), EncodeError> {
         let mut file = AtomicFile::create(path)?;
@@ -26,10 +28,10 @@ pub fn write_container(path: &Path, root: &Node<'_>) -> Result<(), WriteError> {
     write().map_err(|why| WriteError { path: path.to_owned(), why })
 }
 
-/// Writes a tree of nodes to a stream: a `Vec<u8>`, say.
+/// Writes a tree of nodes to a stream, for example a `Vec<u8>`.
 ///
 /// # Errors
-/// [`EncodeError`]: the tree has no container (nothing is written then), or the stream fails.
+/// [`EncodeError`]: the tree cannot be encoded (then nothing is written), or the stream fails.
 pub fn write_container_to(out: &mut (impl Write + ?Sized), root: &Node<'_>) -> Result<(), EncodeError> {
     let header = header::encode(root)?;
     let preamble = Preamble {

@@ -1,28 +1,28 @@
-//! The numbers that vector files hold, and how one becomes another.
+//! Element types of vector files, and conversions between them.
 
 use half::f16;
 use std::fmt;
 
-/// The type of the numbers in a file.
+/// Element type of the vectors in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VectorType {
-    /// Floats of 32 bits.
+    /// 32-bit floats.
     F32,
-    /// Floats of 16 bits.
+    /// 16-bit floats.
     F16,
-    /// Bytes.
+    /// Unsigned bytes.
     U8,
     /// Signed bytes.
     I8,
-    /// Integers of 32 bits.
+    /// Signed 32-bit integers.
     I32,
-    /// Integers of 64 bits.
+    /// Signed 64-bit integers.
     I64,
 }
 
 impl VectorType {
-    /// Bytes of a number.
+    /// Returns the size of a number in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
@@ -46,12 +46,13 @@ impl fmt::Display for VectorType {
     }
 }
 
-/// A number on its way from one type to another. Every type but `i64` fits the floats exactly.
+/// A number during its conversion between types. All types except `i64` are exactly representable
+/// as `f64`.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
-    /// Of a float type.
+    /// A number of a float type.
     Float(f64),
-    /// Of an integer type.
+    /// A number of an integer type.
     Int(i64),
 }
 
@@ -64,15 +65,16 @@ impl fmt::Display for Number {
     }
 }
 
-/// What a vector in a file may be made of.
+/// Element type of vectors that are read from, or written to, a file.
 pub trait VectorElement: bytemuck::Pod + Send + Sync + fmt::Debug {
-    /// Its name.
+    /// The [`VectorType`] of this type.
     const TYPE: VectorType;
 
-    /// The number.
+    /// Returns the value as a [`Number`].
     fn number(self) -> Number;
 
-    /// The number in this type, exactly; only `f16` rounds what is a float. `None` if it does not fit.
+    /// Converts a number to this type, exactly, except that `f16` rounds floats. Returns `None` if
+    /// the number does not fit.
     fn from_number(number: Number) -> Option<Self>;
 }
 
@@ -90,7 +92,8 @@ macro_rules! integers {
             fn from_number(number: Number) -> Option<Self> {
                 match number {
                     Number::Int(i) => i.try_into().ok(),
-                    // Casts saturate, and -2^63 is the only end of a type that is a float and a number of it.
+                    // Casts saturate. `i64::MAX` is refused, because it equals 2^63 once rounded to
+                    // a float, and 2^63 does not fit.
                     Number::Float(x) => Some(x as $type).filter(|&i| i as f64 == x && (i as i128) < i64::MAX as i128),
                 }
             }
@@ -111,7 +114,7 @@ impl VectorElement for f32 {
     #[inline]
     fn from_number(number: Number) -> Option<Self> {
         match number {
-            // From `f16`, or from itself.
+            // Exact: `x` was an `f16` or an `f32`.
             Number::Float(x) => Some(x as f32),
             Number::Int(i) => Some(i as f32).filter(|&x| x as i128 == i.into()),
         }

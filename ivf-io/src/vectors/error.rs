@@ -1,11 +1,11 @@
-//! What is wrong with a vector file.
+//! Errors of reading and writing vector files.
 
 use super::{MAX_DIM, VectorType};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a vector file could not be read or written. Records count from 0. What the system says is
-/// the source, not in the text.
+/// An error of reading or writing a vector file. Records are numbered from 0. The operating
+/// system's error is the source, and is not repeated in the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VectorFileError {
@@ -27,13 +27,13 @@ pub enum VectorFileError {
         #[source]
         why: io::Error,
     },
-    /// A file without vectors: nobody can tell their dimension.
+    /// The file has no vectors, so their dimension is unknown.
     #[error("{} has no vectors", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A dimension that no vector has: probably a file of another kind.
+    /// The dimension is out of range. The file probably has another format.
     #[error("{}: record {record} has dimension {found}, which must be from 1 to {MAX_DIM}", path.display())]
     Dimension {
         /// The file.
@@ -43,39 +43,39 @@ pub enum VectorFileError {
         /// Its dimension.
         found: i64,
     },
-    /// A name that ends like none of the [formats](super::FORMATS).
-    #[error("{}: the name says no format of vectors: it should end in {known}", path.display())]
+    /// The file name ends like none of the [formats](super::FORMATS).
+    #[error("{}: unknown format of vectors: the file name should end in {known}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// How names may end.
+        /// Known file extensions.
         known: String,
     },
-    /// A file of a format that is only read shall be written.
-    #[error("{}: such files are only read; those to write end in {known}", path.display())]
+    /// A file was to be written in a format that can only be read.
+    #[error("{}: this format can only be read; names of files to write end in {known}", path.display())]
     OnlyRead {
         /// The file.
         path: PathBuf,
-        /// How names of files to write end.
+        /// Extensions of the formats that can be written.
         known: String,
     },
-    /// A format that this build leaves out.
-    #[error("{}: this build reads no such files: it was made without the feature `{feature}`", path.display())]
+    /// The format is not supported by this build.
+    #[error("{}: this build cannot read such files: it lacks the feature `{feature}`", path.display())]
     Feature {
         /// The file.
         path: PathBuf,
         /// The feature of this crate.
         feature: &'static str,
     },
-    /// The name does not say which of the sets of vectors in the file, or says one that is not there.
+    /// The name selects no dataset of the file, or one that does not exist.
     #[error("{}: no dataset of that name; {}", path.display(), choices(there))]
     Dataset {
-        /// The file, with the dataset if the name says one.
+        /// The file, with the dataset if the name includes one.
         path: PathBuf,
-        /// Those there are, not counting such as lie in groups.
+        /// Datasets of the file, without those in groups.
         there: Vec<String>,
     },
-    /// What stands before the vectors cannot be.
+    /// The header of the file is invalid, or cannot describe the vectors.
     #[error("{}: {what}", path.display())]
     Head {
         /// The file.
@@ -83,21 +83,21 @@ pub enum VectorFileError {
         /// What is wrong.
         what: String,
     },
-    /// A number that the other type does not hold.
-    #[error("{}: vector {record}, dimension {column}: {number} is no {element}", path.display())]
+    /// A number cannot be converted to the target type.
+    #[error("{}: vector {record}, dimension {column}: {number} does not fit {element}", path.display())]
     Number {
         /// The file.
         path: PathBuf,
         /// The record.
         record: u64,
-        /// Where in the record.
+        /// Index in the record.
         column: usize,
         /// The number.
         number: String,
-        /// What it should become.
+        /// The target type.
         element: VectorType,
     },
-    /// A record of another dimension than the first.
+    /// A record whose dimension differs from that of the first.
     #[error("{}: record {record} has dimension {found}, record 0 has {expected}", path.display())]
     Ragged {
         /// The file.
@@ -114,11 +114,11 @@ pub enum VectorFileError {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// The record, if all before it are as long as the first.
+        /// The record, assuming that all records before it are as long as the first.
         record: u64,
-        /// Bytes of a record.
+        /// Size of a record in bytes.
         needed: u64,
-        /// Bytes there are.
+        /// Number of bytes that are left of it.
         left: u64,
     },
 }
@@ -133,10 +133,10 @@ impl VectorFileError {
     }
 }
 
-/// Names that are shown.
+/// Maximum number of dataset names in a message.
 const SHOWN: usize = 20;
 
-/// What a name may say about a file with these datasets.
+/// Returns a hint about the datasets that a name can select.
 fn choices(there: &[String]) -> String {
     if there.is_empty() {
         return "the file has none".to_owned();

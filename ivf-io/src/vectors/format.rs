@@ -1,4 +1,4 @@
-//! The formats: what stands before the vectors, and before each of them.
+//! Vector file formats: the header of a file, and the bytes before each vector.
 
 use super::npy;
 use super::{MAX_DIM, VectorFileError, VectorType};
@@ -15,31 +15,33 @@ use super::hdf5::read_head as read_hdf5_head;
 /// fvecs ivecs bvecs         | dim | x0 ... xd-1 | dim | x0 ... xd-1 | ...         dim: i32, the same in all records
 /// fbin ibin u8bin i8bin     | n | dim | x0 ... xd-1 | x0 ... xd-1 | ...           n, dim: u32
 /// npy                       | header | x0 ... xd-1 | x0 ... xd-1 | ...            NumPy's, two axes, C order
-/// hdf5 h5                   | ... | x0 ... xd-1 | x0 ... xd-1 | ...               a dataset in one piece, found by its name
+/// hdf5 h5                   | ... | x0 ... xd-1 | x0 ... xd-1 | ...               a contiguous dataset, selected by name
 /// ```
 ///
-/// All numbers are little-endian. HDF5 files are only read, in builds with the feature `hdf5`, and hold several sets of vectors:
-/// `FILE.hdf5:DATASET` names one, such as `glove-100-angular.hdf5:train`. A file that itself has that name is taken as it is.
+/// All numbers are little-endian. HDF5 files can only be read, and only in builds with the feature
+/// `hdf5`. They hold several datasets. `FILE.hdf5:DATASET` selects one, for example
+/// `glove-100-angular.hdf5:train`. If a file of that full name exists, it is used instead.
 #[derive(Clone, Copy, Debug)]
 pub struct VectorFormat {
-    /// How the names of its files end, without the point.
+    /// File extension, without the dot.
     pub extension: &'static str,
-    /// The type of its numbers; `None` if each file says.
+    /// Element type, or `None` if each file declares its own.
     pub element: Option<VectorType>,
-    /// Bytes before the numbers of each vector.
+    /// Number of bytes before the numbers of each vector.
     pub(super) record_head: usize,
-    /// Whether a file holds several sets of vectors, each with a name.
+    /// Whether a file holds several named datasets.
     pub(super) datasets: bool,
-    /// Reads what stands before the vectors.
+    /// Reads the header of a file.
     pub(super) read_head: fn(&mut Source<'_>) -> Result<Shape, VectorFileError>,
-    /// Makes it, for so many vectors; `None` in formats that are only read.
+    /// Makes the header of a file. `None` for formats that can only be read.
     pub(super) head: Option<MakeHead>,
 }
 
-/// What stands before vectors of this shape; `None` if there are more than a head can count.
+/// Makes the header for vectors of a shape. Returns `None` if there are more vectors than a header
+/// can count.
 pub(super) type MakeHead = fn(&Shape) -> Option<Vec<u8>>;
 
-/// All formats.
+/// All vector file formats.
 pub const FORMATS: &[VectorFormat] = &[
     vecs("fvecs", VectorType::F32),
     vecs("ivecs", VectorType::I32),
@@ -88,16 +90,16 @@ const fn hdf5(extension: &'static str) -> VectorFormat {
 }
 
 impl VectorFormat {
-    /// The format of a file by its name.
+    /// Returns the format of a file, by its name.
     ///
     /// # Errors
-    /// [`VectorFileError::Format`] with the known endings.
+    /// [`VectorFileError::Format`] with the known extensions.
     pub fn of(path: &Path) -> Result<&'static Self, VectorFileError> {
         let file = split(path).map_or(path, |(file, _)| file);
         Self::by_ending(file).ok_or_else(|| VectorFileError::Format { path: path.to_owned(), known: endings(|_| true) })
     }
 
-    /// Whether such files are written, or only read.
+    /// Returns whether files of this format can be written.
     pub fn is_written(&self) -> bool {
         self.head.is_some()
     }
@@ -108,19 +110,21 @@ impl VectorFormat {
     }
 }
 
-/// The file that a name of vectors stands for: `a.hdf5` for `a.hdf5:train`, most often the name itself.
+/// Returns the file of a path to vectors: `a.hdf5` for `a.hdf5:train`. Other paths are returned
+/// unchanged.
 pub fn file_of(path: &Path) -> PathBuf {
     split(path).map_or(path, |(file, _)| file).to_owned()
 }
 
-/// The parts of `FILE.hdf5:DATASET`; nothing for another name, or a file that there is.
+/// Splits `FILE.hdf5:DATASET` into the file and the dataset. Returns `None` for any other name, and
+/// for a path that exists as a file.
 pub(super) fn split(path: &Path) -> Option<(&Path, &str)> {
     let name = path.to_str().filter(|_| !path.exists())?;
     let parts = name.match_indices(':').map(|(at, _)| (Path::new(&name[..at]), &name[at + 1..]));
     parts.into_iter().find(|(file, _)| VectorFormat::by_ending(file).is_some_and(|format| format.datasets))
 }
 
-/// How names of vector files may end.
+/// Returns the extensions of the formats for which `which` is true.
 pub(super) fn endings(which: impl Fn(&VectorFormat) -> bool) -> String {
     let which = FORMATS.iter().filter(|format| which(format));
     let ending =
@@ -128,45 +132,45 @@ pub(super) fn endings(which: impl Fn(&VectorFormat) -> bool) -> String {
     which.map(ending).collect::<Vec<_>>().join(", ")
 }
 
-/// What the head of a file says.
+/// The contents of a file's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) element: VectorType,
     pub(super) dim: usize,
     pub(super) len: u64,
-    /// Bytes before the first record.
+    /// Offset of the first record in bytes.
     pub(super) start: u64,
-    /// Bytes of a record before its numbers.
+    /// Number of bytes of a record before its numbers.
     pub(super) record_head: usize,
 }
 
 impl Shape {
-    /// Bytes of a record.
+    /// Returns the size of a record in bytes.
     pub(super) fn record(&self) -> u64 {
         (self.record_head + self.dim * self.element.size()) as u64
     }
 
-    /// Bytes of all records.
+    /// Returns the size of all records in bytes.
     pub(super) fn whole(&self) -> u128 {
         u128::from(self.len) * u128::from(self.record())
     }
 }
 
-/// A file whose head is read.
+/// A file whose header is being read.
 pub(super) struct Source<'a> {
-    /// What the caller named.
+    /// The path that the caller gave.
     pub(super) path: &'a Path,
     pub(super) file: &'a mut File,
-    /// Which of its sets of vectors, where the name says so.
+    /// The dataset, if the path names one.
     #[cfg_attr(not(feature = "hdf5"), allow(dead_code, reason = "no other format has names in it"))]
     pub(super) dataset: Option<&'a str>,
     pub(super) format: &'static VectorFormat,
-    /// Its length.
+    /// Length of the file in bytes.
     pub(super) bytes: u64,
 }
 
 impl Source<'_> {
-    /// The next bytes, `N` of those that a head has.
+    /// Reads the next `N` bytes of the header.
     pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], VectorFileError> {
         let mut bytes = [0; N];
         if self.bytes < N as u64 {
@@ -187,12 +191,12 @@ impl Source<'_> {
         VectorFileError::Truncated { path: self.path.to_owned(), record, needed, left }
     }
 
-    /// What stands before the vectors cannot be.
+    /// Returns an error about the header.
     pub(super) fn fault(&self, what: impl Into<String>) -> VectorFileError {
         VectorFileError::Head { path: self.path.to_owned(), what: what.into() }
     }
 
-    /// Refuses a file that does not hold just what its head says.
+    /// Checks that the file is exactly as long as its header implies.
     pub(super) fn check_len(&self, shape: Shape) -> Result<Shape, VectorFileError> {
         let (record, left) = (shape.record(), self.bytes.saturating_sub(shape.start));
         let whole = shape.whole();
@@ -208,7 +212,7 @@ impl Source<'_> {
 }
 
 fn read_vecs_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
-    let element = source.format.element.expect("a format of one type");
+    let element = source.format.element.expect("the format has a fixed element type");
     let dim = i32::from_le_bytes(source.take()?);
     let dim = source.dim(dim.into())?;
     let mut shape = Shape { element, dim, len: 0, start: 0, record_head: source.format.record_head };
@@ -220,7 +224,7 @@ fn read_vecs_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
 }
 
 fn read_bin_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
-    let element = source.format.element.expect("a format of one type");
+    let element = source.format.element.expect("the format has a fixed element type");
     let [len, dim] = [source.take()?, source.take()?].map(u32::from_le_bytes);
     let dim = source.dim(dim.into())?;
     source.check_len(Shape { element, dim, len: len.into(), start: 8, record_head: 0 })

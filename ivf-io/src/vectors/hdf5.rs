@@ -1,8 +1,8 @@
-//! The head of a dataset in an HDF5 file: where its numbers lie, found by way of the file's tables.
+//! The header of a dataset in an HDF5 file: its type, its shape, and the offset of its numbers.
 //!
-//! Only datasets that lie in one piece are taken: that is how h5py writes by default, so how the files of ann-benchmarks are, and
-//! such a piece is read as fast as any flat file, by the same code. What decompresses chunks, which nobody here needs, stays
-//! out: `hdf5-pure` reads nothing but the tables.
+//! Only contiguous datasets are supported. h5py writes them by default, so the files of
+//! ann-benchmarks have them. Such a dataset is read by the same code as any flat file, and as fast.
+//! `hdf5-pure` reads only the metadata. Its code for decompressing chunks is left out of the build.
 
 use super::format::{Shape, Source};
 use super::{VectorFileError, VectorType};
@@ -13,13 +13,14 @@ use hdf5_pure::{
 use std::fs;
 use std::thread;
 
-/// Bytes of a table that are read at once: a message of one has at most 65,535.
+/// Maximum number of bytes of metadata that are read at once. A header message has at most 65,535.
 const MOST: usize = 128 << 10;
 
-/// A level of nested types takes 8 bytes of a table, and of the stack about 1 KiB, several in builds that are not optimised.
+/// Stack size of the parser's thread in bytes. A level of nested types takes 8 bytes of metadata
+/// and about 1 KiB of stack, or several KiB in builds without optimisation.
 const STACK: usize = MOST / 8 * (8 << 10);
 
-/// HDF5's names of the types, all little-endian.
+/// Returns the supported HDF5 types, all little-endian.
 fn types() -> [(Datatype, VectorType); 6] {
     [
         (make_f32_type(), VectorType::F32),
@@ -44,18 +45,19 @@ fn half_type() -> Datatype {
     Datatype::FloatingPoint { size: 2, byte_order: DatatypeByteOrder::LittleEndian, layout }
 }
 
-/// Another's hundred thousand lines stand between hostile bytes and here. They descend as deep as types are nested, so they get a
-/// stack that is deep enough (it takes memory only as it is used), and should they panic, that is an error of ours.
+/// Reads the header of a dataset. The parser is a large third-party library, and the bytes may be
+/// hostile. The parser recurses as deep as types are nested, so it runs in a thread with a large
+/// stack, which takes memory only as it is used. A panic of the parser becomes an error.
 pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
     let source = &*source;
     thread::scope(|scope| {
         let reader = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read_tables(source));
         let reader = reader.map_err(|why| VectorFileError::read(source.path, why))?;
-        reader.join().unwrap_or_else(|_| Err(source.fault("its HDF5 tables cannot be: their reader gave up")))
+        reader.join().unwrap_or_else(|_| Err(source.fault("its HDF5 metadata is invalid: the parser panicked")))
     })
 }
 
-/// A file of which no long piece is read.
+/// A file that refuses long reads.
 struct Tables(ReadSeekSource<fs::File>);
 
 impl hdf5_pure::Source for Tables {
@@ -66,7 +68,7 @@ impl hdf5_pure::Source for Tables {
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), FormatError> {
         match bytes.len() {
             0..=MOST => self.0.read_at(offset, bytes),
-            len => Err(FormatError::Source(format!("a table of {len} bytes"))),
+            len => Err(FormatError::Source(format!("a read of {len} bytes of metadata"))),
         }
     }
 }
@@ -92,7 +94,7 @@ fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
 
     let datatype = dataset.datatype().map_err(fault)?;
     let element = types().into_iter().find(|(known, _)| *known == datatype).map(|(_, element)| element);
-    // A type of types may have a long name.
+    // The name of a nested type can be long.
     let name = || datatype.to_string().chars().take(40).collect::<String>();
     let known = || types().map(|(_, element)| element.to_string()).join(", ");
     let element = element.ok_or_else(|| source.fault(format!("numbers of type {}; known are {}", name(), known())))?;
@@ -109,7 +111,7 @@ fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
         Layout::Contiguous { address: Some(start), size } => (start, size),
         Layout::Contiguous { .. } => return Err(source.fault("its numbers are not in this file")),
         layout => {
-            let what = format!("its numbers lie {layout}, not in one piece: h5repack -l CONTI -f NONE makes them so");
+            let what = format!("its layout is {layout}, not contiguous: convert it with h5repack -l CONTI -f NONE");
             return Err(source.fault(what));
         }
     };

@@ -1,7 +1,9 @@
-//! Vector files: those of the TEXMEX and Big-ANN benchmark sets, NumPy's, and (with the feature `hdf5`) those of ann-benchmarks.
+//! Vector files of the TEXMEX and Big-ANN benchmarks, NumPy files, and (with the feature `hdf5`)
+//! the HDF5 files of ann-benchmarks.
 //!
-//! [`VectorReader`] and [`VectorWriter`] go through a file in blocks, [`read_vectors`] and [`write_vectors`] take it whole. The name
-//! of a file says its [format](FORMATS), and the caller says the type that its numbers shall have in memory.
+//! [`VectorReader`] and [`VectorWriter`] process a file in blocks. [`read_vectors`] and
+//! [`write_vectors`] process a whole file. The extension of the file determines its
+//! [format](FORMATS). The caller chooses the type of the numbers in memory.
 
 mod element;
 mod error;
@@ -18,5 +20,6 @@ pub use format::{FORMATS, VectorFormat, file_of};
 pub use read::{VectorReader, Vectors, read_vectors};
 pub use write::{VectorWriter, write_vectors};
 
-/// Dimensions that a vector of a file may have: more are taken for a file of another kind.
+/// Maximum dimension of the vectors in a file. A larger number is taken as a sign of another
+/// format.
 pub const MAX_DIM: usize = 1 << 20;

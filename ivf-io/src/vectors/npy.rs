@@ -1,4 +1,4 @@
-//! The head of NumPy's files: `\x93NUMPY`, a version, and a Python dictionary.
+//! The header of NumPy files: `\x93NUMPY`, a version, and a Python dictionary.
 //!
 //! ```text
 //! 93 4e 55 4d 50 59   1 0   76 00   {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }      \n
@@ -11,10 +11,10 @@ use std::io::Read;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
-/// Longer dictionaries are taken for a file of another kind.
+/// Maximum length of the dictionary in bytes. A longer one is taken as a sign of another format.
 const MAX_HEAD: usize = 1 << 16;
 
-/// NumPy's names of the types.
+/// NumPy's names of the element types.
 const TYPES: [(&str, VectorType); 6] = [
     ("<f4", VectorType::F32),
     ("<f2", VectorType::F16),
@@ -28,30 +28,30 @@ pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileErro
     let path = source.path.to_owned();
     let fault = |what: String| VectorFileError::Head { path: path.clone(), what };
     if &source.take::<6>()? != MAGIC {
-        return Err(fault("it does not begin as a NumPy file does".to_owned()));
+        return Err(fault("it does not begin with NumPy's magic number".to_owned()));
     }
     let (len, before) = match source.take::<2>()? {
         [1, 0] => (u16::from_le_bytes(source.take()?).into(), 10),
         [2 | 3, 0] => (u32::from_le_bytes(source.take()?) as usize, 12),
-        [major, minor] => return Err(fault(format!("version {major}.{minor} of NumPy's format is not known"))),
+        [major, minor] => return Err(fault(format!("version {major}.{minor} of NumPy's format is not supported"))),
     };
     if len > MAX_HEAD {
-        return Err(fault(format!("a head of {len} bytes")));
+        return Err(fault(format!("the header has {len} bytes, more than {MAX_HEAD}")));
     }
     let mut head = vec![0; len];
     if source.bytes < (before + len) as u64 {
         return Err(source.truncated(0, (before + len) as u64, source.bytes));
     }
     source.file.read_exact(&mut head).map_err(|why| VectorFileError::read(source.path, why))?;
-    let head = String::from_utf8(head).map_err(|_| fault("a head that is no text".to_owned()))?;
-    let entries = dictionary(&head).ok_or_else(|| fault(format!("a head that is no dictionary: {}", head.trim())))?;
+    let head = String::from_utf8(head).map_err(|_| fault("the header is not UTF-8 text".to_owned()))?;
+    let entries = dictionary(&head).ok_or_else(|| fault(format!("the header is not a dictionary: {}", head.trim())))?;
     let entry = |name: &str| {
         let found = entries.iter().find(|(key, _)| *key == name);
-        found.map(|(_, value)| *value).ok_or_else(|| fault(format!("no '{name}' in its head")))
+        found.map(|(_, value)| *value).ok_or_else(|| fault(format!("the header has no '{name}'")))
     };
 
     let name = entry("descr")?.trim_matches(['\'', '"']);
-    // A byte has no order, whatever stands before it.
+    // Bytes have no byte order, so the character before the name is ignored.
     let is = |known: &str| name == known || (known.starts_with('|') && name.get(1..) == known.get(1..));
     let element = TYPES.iter().find(|(known, _)| is(known)).map(|&(_, element)| element);
     let known = || TYPES.map(|(name, _)| name).join(", ");
@@ -70,7 +70,7 @@ pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileErro
     source.check_len(Shape { element, dim, len, start: (before + head.len()) as u64, record_head: 0 })
 }
 
-/// The entries of a Python dictionary of literals, as text.
+/// Returns the keys and values, as text, of a Python dictionary of literals.
 fn dictionary(text: &str) -> Option<Vec<(&str, &str)>> {
     let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
     let mut entries = Vec::new();
@@ -78,7 +78,7 @@ fn dictionary(text: &str) -> Option<Vec<(&str, &str)>> {
         let (key, after) = rest.split_once(':')?;
         let key = key.trim();
         let key = key.strip_prefix('\'').and_then(|key| key.strip_suffix('\''))?;
-        // A comma inside parentheses ends nothing.
+        // A comma inside parentheses or brackets does not end the value.
         let mut depth = 0;
         let end = after.char_indices().find_map(|(at, c)| {
             match c {
@@ -96,14 +96,14 @@ fn dictionary(text: &str) -> Option<Vec<(&str, &str)>> {
     Some(entries)
 }
 
-/// Always of the same length for the same number of digits or fewer: a head written before the vectors are counted is replaced
-/// afterwards.
+/// Makes a header, always of 128 bytes. So a header that was written before the vectors were
+/// counted can be replaced afterwards.
 pub(super) fn head(shape: &Shape) -> Option<Vec<u8>> {
     let (name, _) = TYPES.iter().find(|(_, element)| *element == shape.element)?;
     let dictionary =
         format!("{{'descr': '{name}', 'fortran_order': False, 'shape': ({}, {}), }}", shape.len, shape.dim);
     let mut head = [&MAGIC[..], &[1, 0, 118, 0], dictionary.as_bytes()].concat();
-    // At most 20 digits for each axis: it fits.
+    // This fits: each axis has at most 20 digits.
     head.resize(127, b' ');
     head.push(b'\n');
     Some(head)

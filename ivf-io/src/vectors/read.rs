@@ -1,4 +1,4 @@
-//! Reading vector files.
+//! Reading of vector files.
 
 use super::format::{Shape, Source, VectorFormat, split};
 use super::{VectorElement, VectorFileError, VectorType};
@@ -9,10 +9,11 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Bytes read ahead.
+/// Size of the read buffer in bytes.
 const BUFFER: usize = 1 << 18;
 
-/// Reads a vector file in blocks, of any of the [formats](super::FORMATS): its name says which.
+/// Reader of a vector file in blocks. It reads all [formats](super::FORMATS), chosen by the
+/// extension.
 ///
 /// ```no_run
 /// use ivf_core::Rows;
@@ -31,27 +32,30 @@ pub struct VectorReader {
     path: PathBuf,
     input: BufReader<File>,
     shape: Shape,
-    /// The record that comes next.
+    /// Index of the next record.
     next: u64,
-    /// Room for a record of another type than the caller's.
+    /// Buffer for a record whose type is not the caller's.
     record: Vec<u8>,
 }
 
 impl VectorReader {
-    /// Opens a file; reads its head, and compares its length with what that says.
+    /// Opens a file, reads its header, and compares the length of the file with it.
     ///
     /// # Errors
-    /// [`VectorFileError`]: the file cannot be read, its name says no format, or none that this build reads, or not which of the
-    /// sets in the file; it has no vectors, or a head that cannot be, or another length.
+    /// [`VectorFileError`]:
+    ///
+    /// * The file cannot be read.
+    /// * The name does not select a format that this build reads, or a dataset of the file.
+    /// * The file has no vectors, its header is invalid, or its length does not match the header.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
         Self::open_as(path, VectorFormat::of(path)?)
     }
 
-    /// Opens a file of a format that its name does not say.
+    /// Opens a file of the given format, whatever its name.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub fn open_as(path: impl AsRef<Path>, format: &'static VectorFormat) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
         let (place, dataset) = split(path).map_or((path, None), |(file, dataset)| (file, Some(dataset)));
@@ -69,46 +73,48 @@ impl VectorReader {
         Ok(Self { path: path.to_owned(), input, shape, next: 0, record: Vec::new() })
     }
 
-    /// Numbers of a vector; at least 1.
+    /// Returns the dimension of the vectors, at least 1.
     pub fn dim(&self) -> usize {
         self.shape.dim
     }
 
-    /// Number of vectors in the file; at least 1.
+    /// Returns the number of vectors in the file, at least 1.
     #[allow(clippy::len_without_is_empty, reason = "a file without vectors does not open")]
     pub fn len(&self) -> u64 {
         self.shape.len
     }
 
-    /// The type of the numbers in the file.
+    /// Returns the element type of the file.
     pub fn element(&self) -> VectorType {
         self.shape.element
     }
 
-    /// Number of vectors that are not read yet.
+    /// Returns the number of vectors that are not read yet.
     pub fn left(&self) -> u64 {
         self.shape.len - self.next
     }
 
-    /// Leaves out the next `n` vectors, or all that are left.
+    /// Skips the next `n` vectors, or all that are left if there are fewer.
     ///
     /// # Errors
     /// [`VectorFileError::Read`].
     pub fn skip(&mut self, n: u64) -> Result<(), VectorFileError> {
         let n = n.min(self.left());
-        // The head said that they are there, and a file is not longer than this.
+        // The vectors exist: the length of the file was checked. A file is not longer than
+        // `i64::MAX` bytes.
         let bytes = (n * self.shape.record()) as i64;
         self.input.seek_relative(bytes).map_err(|why| VectorFileError::read(&self.path, why))?;
         self.next += n;
         Ok(())
     }
 
-    /// Replaces the contents of `block` by the next vectors, at most `max_rows`, row after row. Returns how many; 0 at the end.
-    /// The numbers become those of the caller's type, which must hold them (see [`VectorElement::from_number`]).
+    /// Replaces the contents of `block` by the next vectors, row by row, at most `max_rows`.
+    /// Returns the number of vectors read, which is 0 at the end. The numbers are converted to the
+    /// caller's type, which must be able to hold them (see [`VectorElement::from_number`]).
     ///
     /// # Errors
-    /// [`VectorFileError`]: the file cannot be read, a record has another dimension, or a number does not fit. The block then holds
-    /// nothing of use.
+    /// [`VectorFileError`]: the file cannot be read, a record has another dimension, or a number
+    /// does not fit. The contents of the block are then unspecified.
     pub fn read_block<T: VectorElement>(
         &mut self,
         max_rows: usize,
@@ -136,10 +142,10 @@ impl VectorReader {
         Ok(rows)
     }
 
-    /// Reads the vectors that are left.
+    /// Reads all vectors that are left.
     ///
     /// # Errors
-    /// As [`read_block`](Self::read_block).
+    /// As for [`read_block`](Self::read_block).
     pub fn read_all<T: VectorElement>(mut self) -> Result<Vectors<T>, VectorFileError> {
         let mut data = Vec::new();
         self.read_block(usize::MAX, &mut data)?;
@@ -176,7 +182,8 @@ impl VectorReader {
     }
 }
 
-/// Numbers of another type; or the first that does not fit, and where it stands.
+/// Converts the numbers of a record. The error holds the index and the value of the first number
+/// that does not fit.
 fn convert<S: VectorElement, T: VectorElement>(record: &[u8], row: &mut [T]) -> Result<(), (usize, super::Number)> {
     for (column, (bytes, to)) in record.chunks_exact(size_of::<S>()).zip(row).enumerate() {
         let number = bytemuck::pod_read_unaligned::<S>(bytes).number();
@@ -189,7 +196,7 @@ fn fill(input: &mut impl Read, path: &Path, bytes: &mut [u8]) -> Result<(), Vect
     input.read_exact(bytes).map_err(|why| VectorFileError::read(path, why))
 }
 
-/// The vectors of a file in memory.
+/// Vectors in memory, such as those of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vectors<T> {
     data: Vec<T>,
@@ -197,7 +204,7 @@ pub struct Vectors<T> {
 }
 
 impl<T> Vectors<T> {
-    /// Takes `data` as rows of `dim` elements.
+    /// Interprets `data` as rows of `dim` elements.
     ///
     /// # Errors
     /// [`RowsError`] if `dim` is zero or does not divide `data.len()`.
@@ -206,23 +213,23 @@ impl<T> Vectors<T> {
         Ok(Self { data, dim })
     }
 
-    /// The vectors as rows.
+    /// Returns the vectors as rows.
     pub fn rows(&self) -> Rows<'_, T> {
-        Rows::new(&self.data, self.dim).expect("the shape was checked when it was made")
+        Rows::new(&self.data, self.dim).expect("the constructor checked the shape")
     }
 
-    /// Elements of a vector; at least 1.
+    /// Returns the dimension of the vectors, at least 1.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// All elements, row after row.
+    /// Returns all elements, row by row.
     pub fn into_data(self) -> Vec<T> {
         self.data
     }
 }
 
-/// Reads a whole file of vectors, of any of the formats, its numbers as `T`.
+/// Reads a whole vector file of any format, and converts its numbers to `T`.
 ///
 /// # Errors
 /// [`VectorFileError`].

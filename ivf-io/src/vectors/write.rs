@@ -1,4 +1,4 @@
-//! Writing vector files.
+//! Writing of vector files.
 
 use super::format::{MakeHead, Shape, VectorFormat, endings};
 use super::{MAX_DIM, VectorElement, VectorFileError, VectorType};
@@ -8,8 +8,9 @@ use ivf_core::Rows;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Writes a vector file in blocks; its name says the [format](super::FORMATS). The file appears, whole, by
-/// [`finish`](Self::finish); dropped before, it never does, and an old file at that place stays.
+/// Writer of a vector file in blocks. The extension determines the [format](super::FORMATS).
+/// [`finish`](Self::finish) puts the complete file in place. If the writer is dropped before, no
+/// file appears, and an old file stays.
 ///
 /// ```no_run
 /// use ivf_core::Rows;
@@ -28,17 +29,17 @@ pub struct VectorWriter {
     out: AtomicFile,
     format: &'static VectorFormat,
     head: MakeHead,
-    /// What there is so far; `None` before the first vector.
+    /// Shape of the vectors written so far, or `None` before the first.
     shape: Option<Shape>,
     record: Vec<u8>,
 }
 
 impl VectorWriter {
-    /// Starts a file that shall stand at `path`.
+    /// Starts a file that will appear at `path`.
     ///
     /// # Errors
-    /// [`VectorFileError::Format`] for a name that says no format, [`VectorFileError::OnlyRead`] for one of a format that is not
-    /// written, [`VectorFileError::Write`].
+    /// [`VectorFileError::Format`] for an unknown extension, [`VectorFileError::OnlyRead`] for a
+    /// format that can only be read, and [`VectorFileError::Write`] if the file cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
         let named = || (path.to_owned(), endings(VectorFormat::is_written));
@@ -50,13 +51,14 @@ impl VectorWriter {
         Ok(Self { path: path.to_owned(), out, format, head, shape: None, record: Vec::new() })
     }
 
-    /// Appends vectors. The first ones set the dimension of the file, and, in a format of any type, that of its numbers; all are
-    /// written in the type of the file, which must hold them (see [`VectorElement::from_number`]). After an error the writer is to
-    /// be dropped: a record may have been written in part.
+    /// Appends vectors. The first ones set the dimension of the file and, in formats without a
+    /// fixed element type, the element type. Numbers are converted to the element type of the file,
+    /// which must be able to hold them (see [`VectorElement::from_number`]). After an error, drop
+    /// the writer: a record may be written in part.
     ///
     /// # Errors
-    /// [`VectorFileError`]: another dimension than the first, one past [`MAX_DIM`], a number that does not fit, or the file system
-    /// refuses.
+    /// [`VectorFileError`]: the dimension differs from that of the first vectors or exceeds
+    /// [`MAX_DIM`], a number does not fit, or the file system reports an error.
     pub fn write<T: VectorElement>(&mut self, rows: Rows<'_, T>) -> Result<(), VectorFileError> {
         if rows.is_empty() {
             return Ok(());
@@ -85,13 +87,13 @@ impl VectorWriter {
         Ok(())
     }
 
-    /// Writes a head that does not yet know how many vectors follow.
+    /// Writes a header that does not hold the number of vectors yet.
     fn start(&mut self, dim: usize, element: VectorType) -> Result<Shape, VectorFileError> {
         if dim > MAX_DIM {
             return Err(VectorFileError::Dimension { path: self.path.clone(), record: 0, found: dim as i64 });
         }
         let mut shape = Shape { element, dim, len: 0, start: 0, record_head: self.format.record_head };
-        let head = (self.head)(&shape).expect("any format holds no vectors");
+        let head = (self.head)(&shape).expect("every header can count 0 vectors");
         shape.start = head.len() as u64;
         self.out.write_all(&head).map_err(|why| VectorFileError::write(&self.path, why))?;
         self.shape = Some(shape);
@@ -119,11 +121,12 @@ impl VectorWriter {
         })
     }
 
-    /// Puts the file in its place.
+    /// Completes the file and puts it in place.
     ///
     /// # Errors
-    /// [`VectorFileError`]: there were no vectors (no reader could tell their dimension), more than the format can count, or the file
-    /// system refuses. An old file stays then.
+    /// [`VectorFileError`]: there were no vectors (a reader could not tell their dimension), there
+    /// were more than the format can count, or the file system reports an error. The old file then
+    /// stays, except if only the last step fails, the sync of the folder.
     pub fn finish(mut self) -> Result<(), VectorFileError> {
         let Some(shape) = self.shape else {
             return Err(VectorFileError::Empty { path: self.path });
@@ -132,13 +135,14 @@ impl VectorWriter {
             let what = format!("{} vectors are more than {} can count", shape.len, self.format.extension);
             return Err(VectorFileError::Head { path: self.path, what });
         };
-        assert_eq!(head.len() as u64, shape.start, "a head of the same length");
+        assert_eq!(head.len() as u64, shape.start, "the header has a fixed length");
         let put = self.out.replace_start(&head).and_then(|()| self.out.commit());
         put.map_err(|why| VectorFileError::write(&self.path, why))
     }
 }
 
-/// Numbers of another type; or the first that does not fit, and where it stands.
+/// Converts the numbers of a vector. The error holds the index and the value of the first number
+/// that does not fit.
 fn convert<S: VectorElement, T: VectorElement>(row: &[S], record: &mut Vec<u8>) -> Result<(), (usize, super::Number)> {
     for (column, from) in row.iter().enumerate() {
         let number = from.number();
@@ -148,7 +152,7 @@ fn convert<S: VectorElement, T: VectorElement>(row: &[S], record: &mut Vec<u8>) 
     Ok(())
 }
 
-/// Writes a whole file of vectors, atomically; its name says the format.
+/// Writes a whole vector file, atomically. The extension determines the format.
 ///
 /// # Errors
 /// [`VectorFileError`].

@@ -1,13 +1,13 @@
 """Writes the HDF5 files of this folder: `pip install h5py numpy && python make_hdf5.py`.
 
-`ann.hdf5` is made as ann-benchmarks makes its files (h5py's defaults); `others.hdf5` has what other programs may write.
-They were made with h5py 3.16.0 (HDF5 2.0.0) and numpy 2.4.6.
+`ann.hdf5` is made like the files of ann-benchmarks (h5py's defaults). `others.hdf5` has types and
+layouts that other programs may write. Both were made with h5py 3.16.0 (HDF5 2.0.0) and numpy 2.4.6.
 """
 
 import h5py
 import numpy as np
 
-# Vector i of `train` is (i, -i, i / 2, 1); query i lies at vector 3 i, a little off.
+# Vector i of `train` is (i, -i, i / 2, 1); query i is vector 3 i plus a small offset.
 i = np.arange(20, dtype="f4")
 train = np.stack([i, -i, i / 2, np.ones(20, dtype="f4")], axis=1)
 test = train[::3][:5] + np.float32(0.125)

@@ -1,16 +1,16 @@
-//! Codes of vectors and of residuals, in several lists, against distances to decoded vectors; what
-//! is made for lists, by whom, and within which memory.
+//! Compares codes of vectors and of residuals, in several lists, with distances to decoded vectors.
+//! Checks that the tables of lists do not depend on threads and stay within their memory budget.
 
 use super::{Fixed, List, Noise};
+use crate::list_tables::{ListTables, TASK_LISTS};
 use crate::product::CENTROIDS;
-use crate::terms::{TASK_LISTS, Terms};
 use crate::{PqCodec, PqSpec, ProductQuantizer, equal_parts};
 use ivf_core::error::BindError;
 use ivf_core::executor::Inline;
 use ivf_core::mask::Mask;
 use ivf_core::plan::PlannedProbe;
 use ivf_core::quantizer::Origin;
-use ivf_core::scanner::{Piece, ScanQuery};
+use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_core::{
     Binding, BoundCodec, Cancel, Centroids, Codec, CodecContext, CodecSpec, CodecTraining, ListNo, Metric, Neighbor,
     Residuals, Rows, Settings, Sink, TrainOptions,
@@ -20,22 +20,22 @@ use ivf_cpu::simd::Level;
 use std::sync::Arc;
 
 const DIM: usize = 12;
-/// More than three tasks.
+/// More lists than three tasks take.
 const NLIST: usize = 3 * TASK_LISTS + 7;
 
-/// A codec of 3 parts, with a mean or without.
+/// Returns a codec of 3 subquantizers, with or without a mean.
 fn codec(metric: Metric, with_mean: bool, noise: &mut Noise) -> Arc<PqCodec> {
-    let parts = equal_parts(DIM, 3);
-    let books = parts.iter().map(|part| (0..CENTROIDS * part.len()).map(|_| noise.float()).collect()).collect();
+    let subquantizers = equal_parts(DIM, 3);
+    let books = subquantizers.iter().map(|part| (0..CENTROIDS * part.len()).map(|_| noise.float()).collect()).collect();
     let mean = with_mean.then(|| (0..DIM).map(|_| noise.float()).collect());
-    Arc::new(PqCodec::new(ProductQuantizer::new(parts, books, mean).unwrap(), metric))
+    Arc::new(PqCodec::new(ProductQuantizer::new(subquantizers, books, mean).unwrap(), metric))
 }
 
 fn centroids(noise: &mut Noise) -> Arc<Fixed> {
     Arc::new(Fixed((0..NLIST * DIM).map(|_| noise.float()).collect(), DIM))
 }
 
-/// The inner distance to what a code of a list stands for.
+/// Returns the inner distance to the vector that a code of a list decodes to.
 fn oracle(bound: &dyn BoundCodec, query: &[f32], list: ListNo, code: &[u8]) -> f64 {
     let mut vector = vec![0.0; query.len()];
     bound.decode(list, code, &mut vector);
@@ -50,14 +50,14 @@ fn coarse_distance(bound: &dyn BoundCodec, query: &[f32], list: ListNo) -> f32 {
     let mut centroid = vec![0.0; query.len()];
     bound.centroids().centroid(list, &mut centroid);
     match bound.codec().metric() {
-        // It is not needed, so it need not be true.
+        // L2 does not use it, so any value will do.
         Metric::L2 => 7.0,
         _ => query.iter().zip(&centroid).map(|(q, c)| -q * c).sum(),
     }
 }
 
-/// What scans find of three queries in four lists: each query in all lists with sinks of its own,
-/// and all queries as a batch.
+/// Returns the hits of queries in lists. Each query is scanned alone, with its own sinks, and all
+/// queries are scanned as a batch. Both must give the same hits.
 fn found(
     bound: &dyn BoundCodec,
     lists: &[(ListNo, List)],
@@ -84,7 +84,7 @@ fn found(
         scanner.set_probes(probes);
         for ((probe, (no, list)), mask) in probes.iter().zip(lists).zip(mask) {
             let entries = list.entries();
-            let piece = Piece::of_list(*no, &entries, layout, 0..list.len).next().unwrap();
+            let scan_range = ScanRange::of_list(*no, &entries, layout, 0..list.len).next().unwrap();
             scanner.set_list(*no, probe.coarse_distance);
             let distances: Vec<f32> = (0..list.len).map(|slot| scanner.distance(list.code(slot))).collect();
             for (slot, &distance) in distances.iter().enumerate() {
@@ -93,14 +93,14 @@ fn found(
             }
             scanner.set_list(*no, probe.coarse_distance);
             for sink in sinks.iter_mut() {
-                scanner.scan(&piece, sink);
+                scanner.scan(&scan_range, sink);
             }
-            // Lists of their own: fresh sinks, with a filter.
-            let piece = piece.masked(Some(mask));
+            // Each list alone: fresh sinks, with a filter.
+            let scan_range = scan_range.masked(Some(mask));
             for mut found in super::sinks(&distances) {
                 let mut expected = found.fork();
-                piece.slots().for_each(|slot| expected.push(piece.neighbor(slot, distances[slot])));
-                scanner.scan(&piece, &mut found);
+                scan_range.slots().for_each(|slot| expected.push(scan_range.neighbor(slot, distances[slot])));
+                scanner.scan(&scan_range, &mut found);
                 assert_eq!(found.into_sorted(), expected.into_sorted());
             }
         }
@@ -108,7 +108,7 @@ fn found(
     scanner.set_queries(queries, &probes);
     for (at, (no, list)) in lists.iter().enumerate() {
         let entries = list.entries();
-        let piece = Piece::of_list(*no, &entries, layout, 0..list.len).next().unwrap();
+        let scan_range = ScanRange::of_list(*no, &entries, layout, 0..list.len).next().unwrap();
         for sink in 0..2 {
             let mut scans: Vec<ScanQuery<'_>> = (batch.iter_mut().enumerate())
                 .map(|(number, sinks)| ScanQuery {
@@ -121,7 +121,7 @@ fn found(
                     sink: &mut sinks[sink],
                 })
                 .collect();
-            scanner.scan_batch(&piece, &mut scans);
+            scanner.scan_batch(&scan_range, &mut scans);
         }
     }
     for (batch, alone) in batch.into_iter().flatten().zip(alone.into_iter().flatten()) {
@@ -194,7 +194,7 @@ fn terms_depend_neither_on_threads_nor_on_tasks_and_fit_the_budget() {
     for level in Level::available() {
         let terms = |options: &TrainOptions<'_>, table_memory| {
             let binding = Binding::new(centroids.clone()).table_memory(table_memory).options(options);
-            Terms::new(codec.quantizer(), &centroids.0, level, &binding).unwrap()
+            ListTables::new(codec.quantizer(), &centroids.0, level, &binding).unwrap()
         };
         let alone = terms(&options[0], bytes).unwrap();
         assert!(alone.memory() >= bytes);
@@ -219,16 +219,16 @@ fn binding_ends_when_the_caller_cancels_and_refuses_other_dimensions() {
             assert!(codec.clone().bind(&binding).is_ok());
         }
         let other = codec.bind(&Binding::new(Arc::new(Fixed(vec![0.0; 4], 4))));
-        assert_eq!(other.unwrap_err().to_string(), "PQ3 does not support centroids of 4 dimensions: it codes 12");
+        assert_eq!(other.unwrap_err().to_string(), "PQ3 does not support centroids of 4 dimensions (expected 12)");
     }
-    // In the middle of the terms.
+    // Cancelling while the tables of lists are made.
     let codec = codec(Metric::L2, false, &mut noise);
     let options = TrainOptions::new().cancel(&cancel);
     let binding = Binding::new(centroids.clone()).options(&options);
-    assert!(Terms::new(codec.quantizer(), &centroids.0, Level::get(), &binding).is_err());
+    assert!(ListTables::new(codec.quantizer(), &centroids.0, Level::get(), &binding).is_err());
 }
 
-/// As many lists as a multi-index has.
+/// Centroids of as many lists as a multi-index has.
 #[derive(Debug)]
 struct Many;
 
@@ -267,7 +267,7 @@ fn training_works_on_vectors_as_on_residuals() {
     let data: Vec<f32> = (0..600 * DIM).map(|_| 100.0 + noise.float()).collect();
     let rows = Rows::new(&data, DIM).unwrap();
     let options = TrainOptions::new().iterations(3);
-    let spec = PqSpec { parts: 3 };
+    let spec = PqSpec { subquantizers: 3 };
     assert_eq!(spec.residuals(), Residuals::Optional { default: true });
     for by_residual in [false, true] {
         let context = CodecContext::new(DIM, Metric::L2).by_residual(by_residual);
@@ -281,7 +281,7 @@ fn training_works_on_vectors_as_on_residuals() {
             assert!(row.iter().zip(&vector).all(|(x, y)| (x - y).abs() < 2.0));
         }
     }
-    // Rows that another codec made of its own have another dimension than the index.
+    // Rows that another codec made for this one may have another dimension than the index.
     let other = CodecTraining::new(rows, Metric::L2, &options).rows(Rows::new(&data, 5).unwrap());
     assert!(spec.train(&other).is_err());
 }

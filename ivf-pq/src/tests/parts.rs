@@ -1,4 +1,4 @@
-//! Parts that do not fit together, from a caller or from a file.
+//! Codecs from components that do not fit together, given by a caller or read from a file.
 
 use super::Noise;
 use crate::product::CENTROIDS;
@@ -25,10 +25,11 @@ fn node(ends: &[u32], codebooks: usize, mean: usize, metric: Metric) -> StoredNo
 fn a_codec_is_read_as_it_was_exported_in_both_versions_of_the_fields() {
     let mut noise = Noise(3);
     for (metric, number) in [(Metric::L2, 0_u32), (Metric::InnerProduct, 1)] {
-        let parts = vec![0..1, 1..4];
-        let books = parts.iter().map(|part| (0..CENTROIDS * part.len()).map(|_| noise.float()).collect()).collect();
+        let subquantizers = vec![0..1, 1..4];
+        let books =
+            subquantizers.iter().map(|part| (0..CENTROIDS * part.len()).map(|_| noise.float()).collect()).collect();
         let mean = Some((0..4).map(|_| noise.float()).collect());
-        let codec = PqCodec::new(ProductQuantizer::new(parts, books, mean).unwrap(), metric);
+        let codec = PqCodec::new(ProductQuantizer::new(subquantizers, books, mean).unwrap(), metric);
         let mut stored = codec.export().to_stored();
         assert!(read(&stored).unwrap().export().same(&codec.export()));
         stored.fields = StoredFields::Version1(number.to_le_bytes().to_vec());
@@ -58,14 +59,14 @@ fn parts_that_do_not_fit_are_refused() {
     let error = PqCodec::from_parts(quantizer, Metric::L1).unwrap_err();
     assert!(matches!(error, PartsError::Build(_)), "{error}");
     let large = (1 << 20) + 1;
-    for (parts, books) in [
+    for (subquantizers, books) in [
         (vec![0..2, 3..4], vec![vec![0.0; 512], vec![0.0; 256]]),
         (equal_parts(2, 1), vec![]),
         (equal_parts(2, 1), vec![vec![0.0; 511]]),
         (equal_parts(2, 1), vec![vec![f32::NAN; 512]]),
         (equal_parts(large, 1), vec![vec![]]),
     ] {
-        assert!(matches!(ProductQuantizer::new(parts, books, None), Err(PartsError::Mismatch(_))));
+        assert!(matches!(ProductQuantizer::new(subquantizers, books, None), Err(PartsError::Mismatch(_))));
     }
 }
 

@@ -7,10 +7,11 @@ use crate::oracle::exact;
 use half::{bf16, f16};
 use ivf_core::{AnyRows, Element, Id, Index, Rows, SearchParams};
 
-/// Checks that an index which claims to be exact (`Flat`; `IVF,Flat` that probes every list) gives what the
-/// [oracle](crate::oracle::exact) gives, ids and distances to the bit: k-NN and, if it can, range search; k beyond the number of
-/// vectors, an empty index, no queries; vectors added in batches, by `add` and with ids (negative and repeated ones), queries
-/// and vectors of every element type, selectors of every kind.
+/// Checks that an index which claims to be exact (`Flat`; `IVF,Flat` that probes every list) gives
+/// what the [oracle](crate::oracle::exact) gives, ids and distances to the bit: k-NN and, if it
+/// can, range search; k beyond the number of vectors, an empty index, no queries; vectors added in
+/// batches, by `add` and with ids (negative and repeated ones), queries and vectors of every
+/// element type, selectors of every kind.
 ///
 /// # Panics
 /// If a result differs or a call fails; the message says which.

@@ -1,4 +1,5 @@
-//! Any index: against exhaustive search, against itself in another mode, against a model, against bad input.
+//! Any index: against exhaustive search, against itself in another mode, against a model, against
+//! bad input.
 //!
 //! | suite | for | what |
 //! |---|---|---|
@@ -69,7 +70,8 @@ impl Want {
     }
 }
 
-/// A radius that about half of the results lie within, exactly that of one of them, so that strictness shows.
+/// A radius that about half of the results lie within, exactly that of one of them, so that
+/// strictness shows.
 fn middle_radius(results: &[Vec<(Id, f32)>]) -> Option<f32> {
     let row = results.iter().max_by_key(|row| row.len())?;
     row.get(row.len() / 2).map(|(_, distance)| *distance)

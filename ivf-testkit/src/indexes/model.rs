@@ -38,7 +38,8 @@ impl Model {
         before - self.entries.len()
     }
 
-    /// Asserts that the index holds these vectors: its length, what it finds and what it reconstructs.
+    /// Asserts that the index holds these vectors: its length, what it finds and what it
+    /// reconstructs.
     pub(super) fn check(&self, index: &dyn Index, seed: u64, at: &str) {
         assert_eq!(index.len(), self.entries.len(), "{at}: number of vectors");
         assert!(index.is_trained(), "{at}: the index is trained no longer");

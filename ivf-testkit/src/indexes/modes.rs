@@ -10,9 +10,10 @@ use ivf_core::{Executor, Hits, Id, IdSelector, Index, ParallelMode, Rows, Search
 /// Queries that are also searched one at a time.
 const SINGLE: usize = 3;
 
-/// Checks that k-NN and range search give the same ids and distances in every [`ParallelMode`] that the index takes, on 1, 2 and
-/// 8 threads, for all queries at once, in batches of 7 and one at a time; without and with a filter, limits on codes, lists and results,
-/// widening until k are found, and locations, so far as the index takes these parameters.
+/// Checks that k-NN and range search give the same ids and distances in every [`ParallelMode`] that
+/// the index takes, on 1, 2 and 8 threads, for all queries at once, in batches of 7 and one at a
+/// time; without and with a filter, limits on codes, lists and results, widening until k are found,
+/// and locations, so far as the index takes these parameters.
 ///
 /// `nprobe` is passed on with every search, unless it is `None` (for an index without lists).
 ///

@@ -9,9 +9,10 @@ use ivf_core::{Hits, IndexIvf, ListNo, ParallelMode, Probes, Rows, SearchParams,
 
 const K: usize = 10;
 
-/// Checks that a search is its quantizer's answer and then [`IndexIvf::search_preassigned`], for k-NN and range search; that two
-/// halves of the probes, searched into the same sinks, find what all of them find, in every mode; that probes without a list are
-/// left out; and that probes which do not fit the queries or the lists are errors.
+/// Checks that a search is its quantizer's answer and then [`IndexIvf::search_preassigned`], for
+/// k-NN and range search; that two halves of the probes, searched into the same sinks, find what
+/// all of them find, in every mode; that probes without a list are left out; and that probes which
+/// do not fit the queries or the lists are errors.
 ///
 /// # Panics
 /// If a result differs or a call fails; the message says which.

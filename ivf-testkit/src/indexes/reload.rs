@@ -15,8 +15,9 @@ const DAMAGES: usize = 500;
 /// A damaged node may say any dimension: nothing of a greater one is searched.
 const GREATEST: usize = 1 << 12;
 
-/// Checks that an index which is written and read back, however `reload` does that, is the same: specification, dimension,
-/// metric, length, parts with their knobs, results and reconstructed vectors.
+/// Checks that an index which is written and read back, however `reload` does that, is the same:
+/// specification, dimension, metric, length, parts with their knobs, results and reconstructed
+/// vectors.
 ///
 /// # Panics
 /// If something differs; the message says what.
@@ -55,7 +56,8 @@ pub fn check_reload(index: &dyn Index, reload: &dyn Fn(&dyn Index) -> Box<dyn In
     }
 }
 
-/// Checks that a damaged export gives an error or an index that answers searches, with results or errors, without panic.
+/// Checks that a damaged export gives an error or an index that answers searches, with results or
+/// errors, without panic.
 ///
 /// # Panics
 /// If reading or using one panics; the message says how the node was damaged.

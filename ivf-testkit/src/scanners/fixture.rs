@@ -9,7 +9,7 @@ use ivf_core::error::BindError;
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
 use ivf_core::plan::PlannedProbe;
-use ivf_core::scanner::Piece;
+use ivf_core::scanner::ScanRange;
 use ivf_core::{
     Binding, BoundCodec, CodeLayout, Codec, Id, Ids, InvertedListScanner, ListNo, ListOffset, Location, Metric,
     Neighbor, Settings, Sink,
@@ -168,9 +168,12 @@ impl List {
         Self { no, entries, members, filters }
     }
 
-    /// Which of the list's segments a piece lies in.
-    pub(super) fn segment_of(&self, piece: &Piece<'_>) -> usize {
-        self.entries.placed().position(|(first, _)| first == piece.first_offset()).expect("a piece of this list")
+    /// Which of the list's segments a range lies in.
+    pub(super) fn segment_of(&self, scan_range: &ScanRange<'_>) -> usize {
+        self.entries
+            .placed()
+            .position(|(first, _)| first == scan_range.first_offset())
+            .expect("a scan_range of this list")
     }
 }
 

@@ -8,7 +8,7 @@ use fixture::{Fixture, List, QUERIES, Reference, segment, sinks, windows};
 use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
 use ivf_core::plan::PlannedProbe;
-use ivf_core::scanner::{Exactness, Piece, ScanQuery};
+use ivf_core::scanner::{Exactness, ScanQuery, ScanRange};
 use ivf_core::{CodeLayout, Codec, InvertedListScanner, ListNo, Neighbor, Sink};
 use rand::RngExt;
 use std::ops::Range;
@@ -155,9 +155,9 @@ fn scan(
     masks: Option<&[Mask]>,
     sink: &mut Sink,
 ) {
-    for piece in Piece::of_list(list.no, &list.entries, layout, window.clone()) {
-        let mask = masks.map(|masks| &masks[list.segment_of(&piece)]);
-        scanner.scan(&piece.within(range.clone()).masked(mask), sink);
+    for scan_range in ScanRange::of_list(list.no, &list.entries, layout, window.clone()) {
+        let mask = masks.map(|masks| &masks[list.segment_of(&scan_range)]);
+        scanner.scan(&scan_range.within(range.clone()).masked(mask), sink);
     }
 }
 
@@ -181,9 +181,9 @@ fn check_batches(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     for list in &fixture.lists {
         let references: Vec<_> = fixture.queries.rows().iter().map(|query| fixture.reference(query, list)).collect();
         for window in [0..usize::MAX, 0..40, 20..90] {
-            for piece in Piece::of_list(list.no, &list.entries, fixture.layout(), window) {
+            for scan_range in ScanRange::of_list(list.no, &list.entries, fixture.layout(), window) {
                 for count in [1, 2, 7, QUERIES] {
-                    check_batch(fixture, scanner, list, &piece, (&references[..count], &rows));
+                    check_batch(fixture, scanner, list, &scan_range, (&references[..count], &rows));
                 }
             }
         }
@@ -203,11 +203,11 @@ fn check_batch(
     fixture: &Fixture,
     scanner: &mut dyn InvertedListScanner,
     list: &List,
-    piece: &Piece<'_>,
+    scan_range: &ScanRange<'_>,
     (references, probes): (&[Reference], &[&[PlannedProbe]]),
 ) {
-    let (s, len, count) = (list.segment_of(piece), piece.segment().len(), references.len());
-    let mut random = random(23 + count as u64 + 100 * piece.range().start as u64);
+    let (s, len, count) = (list.segment_of(scan_range), scan_range.segment().len(), references.len());
+    let mut random = random(23 + count as u64 + 100 * scan_range.range().start as u64);
     let mut ask = |reference| {
         let limit = [len, len, 0, 1, len / 2, random.random_range(0..=len)][random.random_range(0..6)];
         let (filter, masks) = &list.filters[random.random_range(0..list.filters.len())];
@@ -222,9 +222,11 @@ fn check_batch(
             ScanQuery { number, query, probes: probes[number], coarse_distance, limit, mask, sink }
         })
         .collect();
-    scanner.scan_batch(piece, &mut queries);
+    scanner.scan_batch(scan_range, &mut queries);
     for (q, (found, mut asked)) in found.into_iter().zip(asked).enumerate() {
-        for slot in piece.range().filter(|&slot| slot < asked.limit && asked.mask.is_none_or(|mask| mask.get(slot))) {
+        for slot in
+            scan_range.range().filter(|&slot| slot < asked.limit && asked.mask.is_none_or(|mask| mask.get(slot)))
+        {
             asked.sink.push(references[q][s][slot]);
         }
         assert_same_neighbors(
@@ -234,7 +236,7 @@ fn check_batch(
                 "{}: query {q} of a batch of {count}, list {}, {:?} of segment {s} of {len}, limit {}, {}, {}",
                 fixture.name(),
                 list.no,
-                piece.range(),
+                scan_range.range(),
                 asked.limit,
                 asked.filter,
                 asked.name
@@ -251,14 +253,14 @@ fn check_any_bytes(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     let n = LEN * layout.code_size();
     for codes in [bytes(&mut random, n), vec![0; n], vec![0x7f; n], vec![0xff; n]] {
         let list = ListRef::new([segment(layout, &any_ids(25, LEN), &codes)]);
-        let piece = Piece::of_list(no, &list, layout, 0..LEN).next().expect("one segment");
+        let scan_range = ScanRange::of_list(no, &list, layout, 0..LEN).next().expect("one segment");
         for mut sink in [Sink::top_k(3), Sink::range(f32::INFINITY)] {
             let mut sinks = [sink.clone(), sink.clone()];
             let query = fixture.queries.rows().row(0);
             scanner.set_query(query);
             scanner.set_probes(&fixture.probes(query));
             scanner.set_list(no, fixture.coarse(query, no));
-            scanner.scan(&piece, &mut sink);
+            scanner.scan(&scan_range, &mut sink);
             let probes = [0, 1].map(|q| fixture.probes(fixture.queries.rows().row(q)));
             scanner.set_queries(fixture.queries.rows().slice(0..2), &[&probes[0], &probes[1]]);
             let mut queries: Vec<ScanQuery<'_>> = (sinks.iter_mut().zip(fixture.queries.rows().iter()).enumerate())
@@ -268,7 +270,7 @@ fn check_any_bytes(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
                     ScanQuery { number, query, probes, coarse_distance, limit: LEN, mask: None, sink }
                 })
                 .collect();
-            scanner.scan_batch(&piece, &mut queries);
+            scanner.scan_batch(&scan_range, &mut queries);
         }
     }
 }

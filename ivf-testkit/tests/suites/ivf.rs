@@ -1,4 +1,5 @@
-//! A plain inverted-file index: fixed centroids, vectors in lists, searched by the oracle's distances.
+//! A plain inverted-file index: fixed centroids, vectors in lists, searched by the oracle's
+//! distances.
 
 use crate::assert_caught;
 use crate::quantizers::{KMeans, QuantizerFault};
@@ -182,7 +183,7 @@ impl IndexIvf for NaiveIvf {
             }
         }
         let codes = params.max_codes.filter(|&limit| limit > 0).unwrap_or(usize::MAX);
-        let limit = |_| Limits { codes, ..Limits::default() };
+        let limit = |_| Limits { max_codes: codes, ..Limits::default() };
         let len = |list: ListNo| Ok(self.lists[list.index()].len());
         let plan = match self.fault {
             Fault::SkipsBadProbes => {

@@ -1,4 +1,5 @@
-//! The suites themselves: sound subjects pass, and each deliberate fault is caught for the right reason.
+//! The suites themselves: sound subjects pass, and each deliberate fault is caught for the right
+//! reason.
 
 mod codecs;
 mod indexes;

@@ -339,7 +339,7 @@ impl RangeSearch for Naive {
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
-        let inner = self.metric.public(radius);
+        let inner = self.metric.to_user_distance(radius);
         let radius = if self.fault == Fault::IncludesRadius { inner.next_up() } else { inner };
         let most = params.max_results.filter(|&most| most > 0 && self.fault != Fault::IgnoresMaxResults);
         self.find(queries, Sink::top_k_within(most.unwrap_or(usize::MAX), radius), params, &self.range_takes())

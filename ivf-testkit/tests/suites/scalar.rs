@@ -4,7 +4,7 @@ use ivf_core::error::{BindError, BuildError, DecodeError, TrainError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
 use ivf_core::plan::PlannedProbe;
-use ivf_core::scanner::{Exactness, Piece};
+use ivf_core::scanner::{Exactness, ScanRange};
 use ivf_core::{
     Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner,
     ListNo, Metric, Node, Residuals, Rows, Settings, Sink, StoredNode, TrainOptions, TrainReport,
@@ -323,22 +323,22 @@ impl InvertedListScanner for FaultyScanner<'_> {
         1.01 * (2.0 * self.plain.distance(code).sqrt() * off + off * off)
     }
 
-    fn scan(&mut self, piece: &Piece<'_>, sink: &mut Sink) {
-        let piece = match self.fault {
-            Fault::IgnoresMask => piece.clone().masked(None),
-            Fault::StopsAfter64 => piece.clone().within(0..64),
-            _ => piece.clone(),
+    fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
+        let scan_range = match self.fault {
+            Fault::IgnoresMask => scan_range.clone().masked(None),
+            Fault::StopsAfter64 => scan_range.clone().within(0..64),
+            _ => scan_range.clone(),
         };
         let slots: Vec<usize> = match self.fault {
-            Fault::IgnoresRange => (0..piece.segment().len()).collect(),
-            _ => piece.slots().collect(),
+            Fault::IgnoresRange => (0..scan_range.segment().len()).collect(),
+            _ => scan_range.slots().collect(),
         };
-        let mut code = vec![0; piece.layout().code_size()];
+        let mut code = vec![0; scan_range.layout().code_size()];
         for slot in slots {
-            piece.segment().code(piece.layout(), slot, &mut code);
+            scan_range.segment().code(scan_range.layout(), slot, &mut code);
             let distance = self.distance(&code);
             let rounded = if self.fault == Fault::RoundsDistances { distance * 1.0000002 } else { distance };
-            sink.push(piece.neighbor(slot, rounded));
+            sink.push(scan_range.neighbor(slot, rounded));
         }
     }
 }

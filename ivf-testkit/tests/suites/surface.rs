@@ -1,4 +1,5 @@
-//! The whole surface: a naive index under a codec that keeps vectors as they are, and the same with faults.
+//! The whole surface: a naive index under a codec that keeps vectors as they are, and the same with
+//! faults.
 
 use crate::assert_caught;
 use crate::naive::{Fault, Naive};

@@ -1,4 +1,4 @@
-//! Quantizers of a small index that forgets fractions, or does something wrong.
+//! Quantizers on a small index that rounds its vectors, or has a fault.
 
 use super::*;
 use crate::coarse::{QUANTIZERS, nearest_many};
@@ -14,25 +14,25 @@ use ivf_core::{AddReport, Cancel, KnobValue, Location, Part, SearchResult, Sink,
 
 const DIM: usize = 3;
 
-/// What the index does wrong.
+/// Fault of the index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     None,
     /// It finds nothing unless it may widen the search.
     FindsNothing,
-    /// Each hit comes twice.
+    /// It returns each hit twice.
     Twice,
-    /// It finds an id that it does not have.
+    /// It returns an id that it does not have.
     Stranger(i64),
-    /// It forgets the last row.
+    /// It returns no results for the last row.
     Short,
-    /// It has a NaN where the first vector was.
+    /// It replaces a coordinate of the first vector by a NaN.
     NotFinite,
-    /// It cannot give vectors back.
+    /// It cannot reconstruct vectors.
     Forgetful,
-    /// It is for another metric than was asked for.
+    /// Its metric is not the one requested.
     OtherMetric,
-    /// It needs more vectors than there are lists.
+    /// It needs more training vectors than there are lists.
     Greedy,
 }
 
@@ -55,7 +55,7 @@ impl IndexSpec for ToySpec {
     }
 }
 
-/// Vectors rounded to whole numbers.
+/// An index that rounds vectors to whole numbers.
 #[derive(Clone, Debug)]
 struct Toy {
     dim: usize,
@@ -99,7 +99,7 @@ impl Index for Toy {
         let mut scratch = Vec::new();
         let queries = queries.to_f32(&mut scratch);
         let packed = PackedRows::new(Rows::new(&self.rows, self.dim).unwrap());
-        // With `nprobe` 1 it finds one vector, with more of them it finds all.
+        // With `nprobe` 1 it finds one vector, with any other value it finds up to `k`.
         let k = if params.nprobe == Some(1) { 1 } else { k.min(packed.len()) };
         let (numbers, distances) = nearest_many(queries, &packed, self.metric, k, &Inline);
         let mut sinks = Vec::new();
@@ -228,7 +228,7 @@ fn registry() -> Registry {
     });
     Registry::new().with_quantizers(QUANTIZERS).with_indexes(&[TOY]).with_index_parser(|text, registry| match text {
         "Toy" => Ok(Arc::new(ToySpec(Fault::None))),
-        // Nested ones, as far as this test needs them.
+        // Nested indexes, as far as this test needs them.
         _ => Token::new(text)?.index_argument(registry),
     })
 }
@@ -253,7 +253,7 @@ fn assign(quantizer: &dyn Level1Quantizer, nprobe: usize, params: &SearchParams<
     quantizer.assign(Rows::new(&queries, DIM).unwrap(), nprobe, params)
 }
 
-/// What an exhaustive search through the centroids finds.
+/// Returns the probes of an exhaustive search of the centroids.
 fn exhaustive(quantizer: &dyn Level1Quantizer, nprobe: usize) -> Probes {
     let mut rows = vec![0.0; quantizer.nlist() * DIM];
     quantizer.centroid_rows(ListNo(0), &mut rows);
@@ -408,5 +408,5 @@ fn tokens_nest_within_limits() {
     assert_eq!(span("IVF4(Foo)"), 5..8);
     let nested = |depth: usize| format!("IVF4({}Toy{})", "(".repeat(depth), ")".repeat(depth));
     assert!(parse(&nested(3)).is_some());
-    assert!(parse(&nested(4)).unwrap().unwrap_err().what.contains("more than 4 parentheses"));
+    assert!(parse(&nested(4)).unwrap().unwrap_err().what.contains("more than 4 nested parentheses"));
 }

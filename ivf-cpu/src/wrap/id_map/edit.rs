@@ -1,4 +1,4 @@
-//! Adding, removing, replacing and merging under the caller's ids.
+//! Adding, removing, replacing and merging vectors by caller-supplied ids.
 
 use super::IdMap;
 use ivf_core::ability::{Add, AddWithIds, Merge, Remove, Reset, Update, Upsert};
@@ -66,7 +66,7 @@ impl Remove for IdMap {
             }
         };
         if let (true, Some(reset)) = (self.inner.is_empty(), self.inner.as_reset()) {
-            // Nothing is left that the old numbers could name: count from 0 again, in no memory.
+            // No vector is left: number from 0 again and free the ids.
             reset.reset()?;
             self.forget();
         }
@@ -88,7 +88,7 @@ impl Update for IdMap {
             others.extend(rest.iter().map(|&number| Id(number as i64)));
         }
         let updated = self.inner.update_with(&first, rows, options);
-        // An id named twice has the same number twice: say it in the caller's words.
+        // An id that occurs twice has the same number twice. Report the caller's id.
         updated.map_err(|error| match error {
             EditError::TwiceNamed(number) => EditError::TwiceNamed(self.id_of(number).unwrap_or(number)),
             other => other,
@@ -114,7 +114,8 @@ impl Merge for IdMap {
         if self.kind != other.kind {
             return Err(MergeError::Incompatible("kind"));
         }
-        // What the other gave out last and removed since, the merged index gives out again.
+        // Numbers of the other index after its last present vector are assigned again by the merged
+        // index.
         let numbers = other.present.iter().rposition(|present| *present).map_or(0, |last| last + 1);
         let shifted = |id: &Id| id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id: *id, shift });
         let there = other.ids[..numbers].iter().zip(&*other.present);
@@ -152,12 +153,13 @@ impl Upsert for IdMap {
         let ((old_ids, old_rows), (new_ids, new_rows)) = (some(&old), some(&new));
         let rows_of = |vectors| Rows::<f32>::new(vectors, rows.dim()).map_err(InputError::from);
         let options = options.non_finite(NonFinite::Reject);
-        // New ones first: they can be taken away again if the others cannot be replaced.
+        // Add the new vectors first: they can be removed if the others cannot be replaced.
         let (next_id, numbers) = (self.next_id, self.ids.len());
         self.add_with_ids(rows_of(&new_rows)?.into(), &new_ids, &options)?;
         if let Err(error) = self.update(&old_ids, rows_of(&old_rows)?.into(), &options) {
             self.remove(&IdSelector::sorted(new_ids))?;
-            // The wrapped index has used up their numbers; their ids were never there.
+            // The wrapped index has used up the numbers of the new vectors, but their ids count as
+            // never added.
             Arc::make_mut(&mut self.ids).iter_mut().skip(numbers).for_each(|id| *id = Id(-1));
             self.next_id = next_id;
             return Err(error);

@@ -1,10 +1,11 @@
-//! `IDMap` and `IDMap2`: the caller's ids around an index that counts its own.
+//! `IDMap` and `IDMap2`: caller-supplied ids around an index that numbers its vectors itself.
 
 mod edit;
 mod search;
 
 use super::{parts_around, set_inner_knob};
-use ivf_core::ability::{Add, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, Train, Update, Upsert};
+use crate::abilities::abilities;
+use ivf_core::ability::{Update, Upsert};
 use ivf_core::error::{BuildError, DecodeError, KnobError, PartsError, SearchError, StoreError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
@@ -17,38 +18,38 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// The row of `IDMap`.
+/// The registry row of `IDMap`.
 pub(super) const ROW: WrapperRow = WrapperRow::new(
     "id-map",
     "IDMap",
     |token, _| parse(token, Kind::Map),
     |node, registry| Ok(Box::new(IdMap::read(node, registry, Kind::Map)?)),
 )
-.about("the caller's ids around an index that counts its own")
+.about("maps the caller's ids to those of an index that numbers its vectors itself")
 .samples(&["IDMap"])
 .level(1)
 .side(Side::Both);
 
-/// The row of `IDMap2`.
+/// The registry row of `IDMap2`.
 pub(super) const ROW2: WrapperRow = WrapperRow::new(
     "id-map2",
     "IDMap2",
     |token, _| parse(token, Kind::Map2),
     |node, registry| Ok(Box::new(IdMap::read(node, registry, Kind::Map2)?)),
 )
-.about("the same with a table from ids to places: finding an id takes no scan")
+.about("like IDMap, with a hash table of the ids: finding an id needs no scan")
 .samples(&["IDMap2"])
 .level(0)
 .side(Side::Both);
 
-/// The fields in files.
+/// Fields of the index in files.
 const SCHEMA: &Schema = &[Field::new("next_id", FieldType::UInt)];
 
 fn parse(token: &Token<'_>, kind: Kind) -> Parsed<dyn WrapperSpec> {
     (token.plain() == Some(kind.row().grammar)).then(|| Ok(Arc::new(kind) as _))
 }
 
-/// Which of the two.
+/// The kind of id map: `IDMap` or `IDMap2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Map,
@@ -76,12 +77,13 @@ impl WrapperSpec for Kind {
     }
 }
 
-/// The caller's ids around an index that counts its own: vector number `i` of the wrapped index is `ids[i]` outside.
+/// An index with caller-supplied ids around an index that numbers its vectors itself. The caller's
+/// id of vector number `i` of the wrapped index is `ids[i]`.
 ///
-/// Vectors of equal distance are in the order in which they were added, and so are, among equals,
-/// those that make it into the k nearest. An id takes 9 bytes until the index is emptied, also when
-/// its vector is removed. With `IDMap2` a table leads from an id to its vectors; with `IDMap` they
-/// are found by a scan of the ids.
+/// Results of equal distance are ordered by when they were added. Ties for the last of the k
+/// nearest are resolved in the same order. An id takes 9 bytes until the index is emptied, even if
+/// its vector is removed. `IDMap2` has a table from ids to vectors; `IDMap` finds the vectors of an
+/// id by a scan of the ids.
 ///
 /// A clone shares the ids and the table until one of the two indexes changes them. The first such
 /// change copies them.
@@ -89,22 +91,23 @@ impl WrapperSpec for Kind {
 pub struct IdMap {
     kind: Kind,
     inner: Box<dyn Index>,
-    /// The id of each number the wrapped index ever gave out, also of vectors that are gone or were skipped.
+    /// The id of each number that the wrapped index ever assigned, including those of removed and
+    /// skipped vectors.
     ids: Arc<Vec<Id>>,
-    /// Which of these numbers are in the index.
+    /// Whether each of these numbers is in the index.
     present: Arc<Vec<bool>>,
     /// The numbers of each id, ascending; empty for `IDMap`.
     numbers: Arc<HashMap<Id, Vec<u64>>>,
-    /// One more than the largest id ever added: what `add` counts up from.
+    /// One more than the largest id ever added; the first id that `add` assigns.
     next_id: u64,
 }
 
-/// Bytes of an id in [`IdMap::ids`] and [`IdMap::present`].
+/// Memory of one id in [`IdMap::ids`] and [`IdMap::present`], in bytes.
 const OF_ID: usize = size_of::<Id>() + size_of::<bool>();
 
-/// Bytes of a table with room for `ids` ids that leads to `numbers` numbers. At most seven places
-/// in eight are taken, their count is a power of two, and a byte marks each. The numbers of an id
-/// are a `Vec`, which has room for at least four.
+/// Returns the memory, in bytes, of a table with capacity for `ids` ids and `numbers` numbers. At
+/// most seven of eight buckets are occupied, the number of buckets is a power of two, and each has
+/// a byte of metadata. The numbers of an id are in a `Vec`, which has capacity for at least four.
 fn table_memory(ids: usize, numbers: usize) -> usize {
     if ids == 0 {
         return 0;
@@ -113,19 +116,19 @@ fn table_memory(ids: usize, numbers: usize) -> usize {
     places.saturating_mul(size_of::<(Id, Vec<u64>)>() + 1).saturating_add(numbers.saturating_mul(size_of::<u64>()))
 }
 
-/// The name under which the wrapped index stands among the parts.
+/// Name of the wrapped index among the parts.
 const INNER: &str = "index";
 
 impl IdMap {
-    /// An `IDMap` around an empty index.
+    /// Creates an `IDMap` around an empty index.
     ///
     /// # Errors
-    /// [`BuildError::Unable`] if that cannot add, or has vectors already.
+    /// [`BuildError::Unable`] if the index cannot add, or is not empty.
     pub fn new(inner: Box<dyn Index>) -> Result<Self, BuildError> {
         Self::of_kind(Kind::Map, inner)
     }
 
-    /// An `IDMap2` around an empty index.
+    /// Creates an `IDMap2` around an empty index.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -145,11 +148,12 @@ impl IdMap {
         Ok(Self { kind, inner, ids, present, numbers, next_id: 0 })
     }
 
-    /// An id map around an index that holds vectors: `ids[i]` is the id of its vector number `i`,
-    /// as for an index that was filled without removals. With `with_table` it is an `IDMap2`.
+    /// Creates an id map around an index that holds vectors. `ids[i]` is the id of its vector
+    /// number `i`, as in an index without removals. The result is an `IDMap2` if `with_table` is
+    /// true.
     ///
     /// # Errors
-    /// [`PartsError::Mismatch`] if there is not one id for each vector.
+    /// [`PartsError::Mismatch`] if the number of ids is not the number of vectors.
     pub fn from_parts(inner: Box<dyn Index>, ids: Vec<Id>, with_table: bool) -> Result<Self, PartsError> {
         let kind = if with_table { Kind::Map2 } else { Kind::Map };
         let next_id = ids.iter().copied().map(after).max().unwrap_or(0);
@@ -157,7 +161,7 @@ impl IdMap {
         Self::of_parts(kind, inner, ids, present, next_id)
     }
 
-    /// The map with numbers that are gone among the others.
+    /// Creates the map from ids and flags, where some numbers may belong to removed vectors.
     fn of_parts(
         kind: Kind,
         inner: Box<dyn Index>,
@@ -174,10 +178,10 @@ impl IdMap {
                 inner.len()
             )));
         }
-        // Larger than after the ids here, if a larger one was removed; and no id can follow 2^63 - 1.
+        // The next id may be higher, if a larger id was removed. No id can follow 2^63 - 1.
         let least = ids.iter().copied().map(after).max().unwrap_or(0);
         if !(least..=1 << 63).contains(&next_id) {
-            return Err(PartsError::Mismatch(format!("the next id is {next_id}, after ids up to {least}")));
+            return Err(PartsError::Mismatch(format!("the next id is {next_id}, and must be from {least} to 2^63")));
         }
         let mut numbers: HashMap<Id, Vec<u64>> = HashMap::new();
         if kind == Kind::Map2 {
@@ -189,12 +193,12 @@ impl IdMap {
         Ok(Self { kind, inner, ids, present, numbers, next_id })
     }
 
-    /// The wrapped index.
+    /// Returns the wrapped index.
     pub fn inner(&self) -> &dyn Index {
         &*self.inner
     }
 
-    /// Forgets all ids, since the wrapped index counts from 0 again.
+    /// Forgets all ids, because the wrapped index numbers its vectors from 0 again.
     fn forget(&mut self) {
         self.ids = Arc::default();
         self.present = Arc::default();
@@ -205,7 +209,7 @@ impl IdMap {
         usize::try_from(number.0).ok().and_then(|number| self.ids.get(number)).copied()
     }
 
-    /// For each of the ids that is there the numbers of its vectors, ascending.
+    /// Returns, for each of the ids in the index, the numbers of its vectors, ascending.
     fn numbers_of(&self, ids: &[Id]) -> HashMap<Id, Vec<u64>> {
         match self.kind {
             Kind::Map2 => ids.iter().filter_map(|id| Some((*id, self.numbers.get(id)?.clone()))).collect(),
@@ -222,7 +226,7 @@ impl IdMap {
         }
     }
 
-    /// Notes the ids of rows that the wrapped index has just taken.
+    /// Records the ids of rows that were just added to the wrapped index.
     fn note(&mut self, ids: &[Id], report: &AddReport) {
         let mut skipped = report.skipped.iter().copied().peekable();
         let (known, present) = (Arc::make_mut(&mut self.ids), Arc::make_mut(&mut self.present));
@@ -240,14 +244,14 @@ impl IdMap {
         }
     }
 
-    /// Bytes of the ids and of the table, once they hold `more` ids.
+    /// Returns the memory of the ids and the table after `more` further ids, in bytes.
     fn own_memory(&self, more: usize) -> usize {
         let with_more = |capacity: usize, len: usize| capacity.max(len.saturating_add(more));
         let ids = with_more(self.ids.capacity().max(self.present.capacity()), self.ids.len()).saturating_mul(OF_ID);
         let table = match self.kind {
             Kind::Map => 0,
             Kind::Map2 => {
-                // A `Vec` of numbers has room for four at first.
+                // A `Vec` of numbers has an initial capacity of four.
                 let numbers = with_more(0, self.numbers.len()).saturating_mul(4);
                 let table = with_more(self.numbers.capacity(), self.numbers.len());
                 table_memory(table, numbers.max(with_more(0, self.inner.len())))
@@ -267,7 +271,7 @@ impl IdMap {
     }
 }
 
-/// The first id that counts up from `id`.
+/// Returns the id that follows `id`, at least 0.
 fn after(id: Id) -> u64 {
     u64::try_from(id.0).map_or(0, |id| id + 1)
 }
@@ -346,7 +350,7 @@ impl Index for IdMap {
     fn export(&self) -> Result<Node<'_>, StoreError> {
         let (there, inner) = (self.present.iter().filter(|&&present| present).count(), self.inner.len());
         if there != inner {
-            // No file that cannot be read again takes the place of one that can.
+            // Do not overwrite a readable file with one that cannot be read.
             return Err(StoreError::Inconsistent(format!("{there} ids for {inner} vectors")));
         }
         let mut node = Node::new(self.kind.row().tag, 0).with("next_id", self.next_id);
@@ -357,31 +361,21 @@ impl Index for IdMap {
         Ok(node)
     }
 
-    fn as_train(&mut self) -> Option<&mut dyn Train> {
-        self.inner.as_train()
-    }
-
-    fn as_add(&mut self) -> Option<&mut dyn Add> {
-        Some(self)
-    }
-
-    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
-        Some(self)
-    }
-
-    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
-        self.inner.as_reset()?;
-        Some(self)
-    }
-
-    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
-        self.inner.as_range_search()?;
-        Some(self)
-    }
-
-    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
-        self.inner.as_remove()?;
-        Some(self)
+    abilities! {
+        own self {
+            mut as_add: Add,
+            mut as_add_with_ids: AddWithIds,
+        }
+        given inner {
+            mut as_reset: Reset,
+            shared as_range_search: RangeSearch,
+            mut as_remove: Remove,
+            mut as_merge: Merge,
+            shared as_reconstruct: Reconstruct,
+        }
+        of inner {
+            mut as_train: Train,
+        }
     }
 
     fn as_update(&mut self) -> Option<&mut dyn Update> {
@@ -392,16 +386,6 @@ impl Index for IdMap {
 
     fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
         self.as_update()?;
-        Some(self)
-    }
-
-    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
-        self.inner.as_merge()?;
-        Some(self)
-    }
-
-    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
-        self.inner.as_reconstruct()?;
         Some(self)
     }
 }

@@ -1,19 +1,19 @@
-//! Searching under the caller's ids.
+//! Searching by caller-supplied ids.
 
 use super::{IdMap, Kind};
 use ivf_core::error::{ReconstructError, SearchError, Unable};
 use ivf_core::{AnyRows, Id, IdSelector, QueryParams, RangeSearch, Reconstruct, SearchParams, SearchResult, Takes};
 use std::iter;
 
-/// The ids of a selector are looked up in the table if they are at most one `FEW`th of the numbers.
-/// Otherwise the search asks the selector about the id of each vector that it meets.
+/// Minimum number of vectors per selected id for which the ids of a selector are looked up in the
+/// table. Otherwise the search tests the id of each vector that it scans.
 const FEW: usize = 16;
 
-/// Whether a number of the wrapped index may be found.
+/// A function that returns whether a number of the wrapped index may be found.
 type Keep<'a> = Box<dyn Fn(Id) -> bool + Sync + 'a>;
 
 impl IdMap {
-    /// Runs a search of the wrapped index with the caller's selectors seen through the map.
+    /// Runs a search of the wrapped index, with the caller's selectors translated to its numbers.
     pub(super) fn through<T>(
         &self,
         params: &SearchParams<'_>,
@@ -36,7 +36,7 @@ impl IdMap {
         search(&params)
     }
 
-    /// The caller's names for the results of the wrapped index.
+    /// Replaces the numbers in the results of the wrapped index by the caller's ids.
     pub(super) fn named(&self, mut result: SearchResult) -> SearchResult {
         result.hits = result.hits.map_ids(|number| self.id_of(number).unwrap_or(number));
         result
@@ -46,7 +46,7 @@ impl IdMap {
         Box::new(|number| self.id_of(number).is_some_and(|id| selector.contains(id)))
     }
 
-    /// A selector of ids as one of numbers.
+    /// Translates a selector of ids into one of numbers.
     fn seen<'k>(&self, selector: &IdSelector<'_>, keep: &'k Keep<'_>) -> IdSelector<'k> {
         match self.numbers_named(selector, self.ids.len() / FEW) {
             Some(numbers) => IdSelector::sorted(numbers),
@@ -54,7 +54,8 @@ impl IdMap {
         }
     }
 
-    /// The numbers of the ids that a selector names, if there is a table to find them in, and they are at most `most`.
+    /// Returns the numbers of the selected ids. Returns `None` without a table, or if the selector
+    /// cannot list its ids or lists more than `most`.
     pub(super) fn numbers_named(&self, selector: &IdSelector<'_>, most: usize) -> Option<Vec<Id>> {
         if self.kind == Kind::Map {
             return None;

@@ -1,5 +1,5 @@
-//! The wrapped index's abilities. Vectors pass through the transforms on the way in, and back
-//! through them on the way out.
+//! The abilities of the wrapped index. Input vectors pass through the transforms, and output
+//! vectors pass back through them.
 
 use super::PreTransform;
 use ivf_core::ability::check_output;
@@ -52,7 +52,7 @@ impl Train for PreTransform {
     fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize {
         let metric = self.inner.metric();
         let vectors = |dim: usize| points.saturating_mul(dim.saturating_mul(size_of::<f32>()));
-        // The vectors before the first transform are the caller's.
+        // The vectors before the first transform belong to the caller.
         let (mut peak, mut dim, mut before) = (0, self.dim, 0);
         for spec in &self.specs {
             let dim_out = spec.dim_out(dim, metric).unwrap_or(dim);

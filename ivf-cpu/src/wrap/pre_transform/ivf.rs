@@ -1,4 +1,4 @@
-//! An inverted file behind transforms: lists and probes are those of the wrapped index, and vectors
+//! An inverted file behind transforms. Lists and probes belong to the wrapped index, and vectors
 //! pass through the chain.
 
 use super::PreTransform;
@@ -24,8 +24,8 @@ impl PreTransform {
     }
 }
 
-/// The quantizer, its centroids and the codec are of the vectors behind the transforms.
-/// [`IndexIvf::assign`] takes the vectors before them.
+/// The quantizer, its centroids and the codec work on transformed vectors. [`IndexIvf::assign`]
+/// takes vectors that are not transformed.
 impl IndexIvf for PreTransform {
     fn nlist(&self) -> usize {
         self.inner.as_ivf().map_or(0, |ivf| ivf.nlist())

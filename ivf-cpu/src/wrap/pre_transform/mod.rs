@@ -1,31 +1,30 @@
-//! Transforms before an index: `L2norm,Flat`; and the cosine, which is a normalising transform before an inner product.
+//! Transforms before an index, such as `L2norm,Flat`. The cosine is implemented as a normalising
+//! transform before an inner-product index.
 
 mod abilities;
 mod ivf;
 mod parts;
 
 use super::{parts_around, set_inner_knob};
+use crate::abilities::abilities;
 use crate::executor::or_global;
 use crate::transform::NormalizeSpec;
-use ivf_core::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train,
-    Update, Upsert,
-};
+use ivf_core::ability::{Reconstruct, StandaloneCodec, Train};
 use ivf_core::error::{BuildError, CodeError, InputError, KnobError, MergeError, SearchError, StoreError, TrainError};
 use ivf_core::executor::map_items;
 use ivf_core::registry::IndexRow;
 use ivf_core::{
-    AnyRows, Executor, Index, IndexIvf, IndexIvfMut, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult,
-    SpecText, Takes, TrainOptions, TrainReport, Transform, TransformSpec,
+    AnyRows, Executor, Index, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult, SpecText, Takes,
+    TrainOptions, TrainReport, Transform, TransformSpec,
 };
 use std::sync::Arc;
 
-/// The row of this index.
+/// The registry row of this index.
 pub(crate) const ROW: IndexRow =
     IndexRow::without_token("pre-transform", |node, registry| Ok(Box::new(PreTransform::read(node, registry)?)))
         .about("transforms before an index");
 
-/// Vectors and queries pass through a chain of transforms on their way into an index. (Faiss's
+/// An index whose vectors and queries first pass through a chain of transforms. (Faiss's
 /// `IndexPreTransform`.)
 #[derive(Debug)]
 pub struct PreTransform {
@@ -34,33 +33,34 @@ pub struct PreTransform {
     /// The trained transforms; `None` before training.
     chain: Option<Chain>,
     inner: Box<dyn Index>,
-    /// True if this is the cosine: the factory string does not name the transform, the metric does.
+    /// True if the transform implements the cosine. The metric then implies it, and the factory
+    /// string does not contain it.
     cosine: bool,
 }
 
 /// Trained transforms, in order.
 type Chain = Vec<Arc<dyn Transform>>;
 
-/// The name under which the wrapped index stands among the parts.
+/// Name of the wrapped index among the parts.
 const INNER: &str = "index";
 
-/// The name under which transform number `i` stands among the parts.
+/// Returns the name of transform number `i` among the parts.
 fn transform_name(i: usize) -> String {
     format!("transform{i}")
 }
 
-/// Whether the transform learns from vectors.
+/// Returns whether the transform learns from vectors.
 fn learns(spec: &Arc<dyn TransformSpec>) -> bool {
     spec.training_points(&TrainOptions::new()) > 0
 }
 
 impl PreTransform {
-    /// A chain of transforms of vectors of `dim` before `inner`, an empty index of the dimension
-    /// behind the chain.
+    /// Creates a chain of transforms of vectors of `dim` dimensions before `inner`. `inner` is an
+    /// empty index of the output dimension of the chain.
     ///
     /// # Errors
-    /// [`BuildError`] if a transform does not work with its dimension or the metric of `inner`, or
-    /// if `inner` has another dimension than the chain makes.
+    /// [`BuildError`] if a transform does not support its dimension or the metric of `inner`, or if
+    /// the dimension of `inner` is not the output dimension of the chain.
     pub fn new(dim: usize, chain: Vec<Arc<dyn TransformSpec>>, inner: Box<dyn Index>) -> Result<Self, BuildError> {
         Self::untrained(dim, chain, inner)?.trained_if_nothing_learns()
     }
@@ -77,8 +77,8 @@ impl PreTransform {
         Ok(Self { dim, specs, chain: None, inner, cosine: false })
     }
 
-    /// Transforms that learn nothing are trained from the start: then only the inner index can be
-    /// untrained.
+    /// Trains the chain at once if no transform learns from vectors. Then only the inner index can
+    /// be untrained.
     fn trained_if_nothing_learns(self) -> Result<Self, BuildError> {
         if self.specs.iter().any(learns) {
             return Ok(self);
@@ -89,8 +89,8 @@ impl PreTransform {
         Ok(Self { chain: Some(chain), ..self })
     }
 
-    /// Cosine similarity: vectors and queries are normalised on their way into `inner`, an
-    /// inner-product index. If `inner` holds vectors, they must be of unit length.
+    /// Creates an index for cosine similarity: vectors and queries are normalised before `inner`,
+    /// an inner-product index. If `inner` holds vectors, they must be of unit length.
     ///
     /// # Errors
     /// [`BuildError::Metric`] if `inner` has another metric.
@@ -101,12 +101,12 @@ impl PreTransform {
         Ok(Self { cosine: true, ..Self::new(inner.dim(), vec![Arc::new(NormalizeSpec)], inner)? })
     }
 
-    /// The wrapped index.
+    /// Returns the wrapped index.
     pub fn inner(&self) -> &dyn Index {
         &*self.inner
     }
 
-    /// The trained transforms, in order; empty before training.
+    /// Returns the trained transforms, in order; empty before training.
     pub fn transforms(&self) -> &[Arc<dyn Transform>] {
         self.chain.as_deref().unwrap_or_default()
     }
@@ -115,7 +115,7 @@ impl PreTransform {
         self.specs.iter().map(|spec| spec.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// The trained chain, what it makes of the rows, and what training it did.
+    /// Trains the chain. Returns it with the transformed rows and the training report.
     fn train_chain(
         &self,
         rows: AnyRows<'_>,
@@ -140,7 +140,8 @@ impl PreTransform {
         Ok((chain, vectors, report))
     }
 
-    /// Rows through the trained chain, as one matrix: an add behind it is then one call, which succeeds or fails as a whole.
+    /// Passes rows through the trained chain. Returns one matrix, so that an add is a single call
+    /// to the inner index, which succeeds or fails as a whole. Returns `None` before training.
     fn transformed(&self, rows: AnyRows<'_>, executor: Option<&dyn Executor>) -> Result<Option<Vec<f32>>, InputError> {
         if rows.dim() != self.dim {
             return Err(InputError::Dim { expected: self.dim, found: rows.dim() });
@@ -157,17 +158,18 @@ impl PreTransform {
         Ok(Some(vectors))
     }
 
-    /// Bytes of memory that the trained transforms take.
+    /// Returns the memory of the trained transforms, in bytes.
     fn chain_memory(&self) -> usize {
         self.transforms().iter().fold(0, |sum: usize, transform| sum.saturating_add(transform.memory()))
     }
 
-    /// True if every transform can be undone.
+    /// Returns true if the chain is trained and every transform can be reversed.
     fn is_reversible(&self) -> bool {
         self.chain.as_ref().is_some_and(|chain| chain.iter().all(|transform| transform.as_reverse().is_some()))
     }
 
-    /// A vector of the inner index back through the chain; only if it [`is_reversible`](Self::is_reversible).
+    /// Passes a vector of the inner index back through the chain, which must be
+    /// [reversible](Self::is_reversible).
     fn reversed(&self, vector: &[f32]) -> Vec<f32> {
         let mut current = vector.to_vec();
         for transform in self.transforms().iter().rev() {
@@ -180,12 +182,12 @@ impl PreTransform {
         current
     }
 
-    /// Vectors of the inner index back through the chain, row after row.
+    /// Passes vectors of the inner index back through the chain, row after row.
     fn reversed_rows(&self, vectors: &[f32]) -> Vec<f32> {
         vectors.chunks_exact(self.inner.dim()).flat_map(|vector| self.reversed(vector)).collect()
     }
 
-    /// Refuses an index before which other transforms stand.
+    /// Checks that the other index has the same transforms.
     fn check_fits(&self, other: &Self) -> Result<(), MergeError> {
         if (self.dim, self.tokens(), self.cosine) != (other.dim, other.tokens(), other.cosine) {
             return Err(MergeError::Incompatible("dimension or transforms"));
@@ -213,10 +215,10 @@ fn no_rows(dim: usize) -> Result<Rows<'static, f32>, BuildError> {
     Rows::new(&[], dim).map_err(|error| BuildError::Dim { kind: "a transform".to_owned(), dim, why: error.to_string() })
 }
 
-/// Rows of one task of a parallel transform.
+/// Number of rows in one task of a parallel transform.
 const CHUNK: usize = 4096;
 
-/// Rows through one transform, converted and transformed chunk by chunk.
+/// Passes rows through one transform, converting and transforming them chunk by chunk.
 fn apply(transform: &dyn Transform, rows: AnyRows<'_>, executor: &dyn Executor) -> Result<Vec<f32>, InputError> {
     let mut out = vec![0.0; rows.len() * transform.dim_out()];
     let jobs: Vec<&mut [f32]> = out.chunks_mut(CHUNK * transform.dim_out()).collect();
@@ -269,7 +271,7 @@ impl Index for PreTransform {
         self.inner.takes()
     }
 
-    /// The transforms are parts once they are trained.
+    /// Returns the parts. They include the transforms once these are trained.
     fn parts(&self) -> Vec<Part> {
         let mut own = vec![Part::new("", ROW.tag)];
         let transforms = self.transforms().iter().enumerate();
@@ -315,42 +317,23 @@ impl Index for PreTransform {
         if self.specs.iter().any(learns) || self.inner.as_train().is_some() { Some(self) } else { None }
     }
 
-    fn as_add(&mut self) -> Option<&mut dyn Add> {
-        self.inner.as_add()?;
-        Some(self)
-    }
-
-    fn as_add_with_ids(&mut self) -> Option<&mut dyn AddWithIds> {
-        self.inner.as_add_with_ids()?;
-        Some(self)
-    }
-
-    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
-        self.inner.as_reset()
-    }
-
-    fn as_range_search(&self) -> Option<&dyn RangeSearch> {
-        self.inner.as_range_search()?;
-        Some(self)
-    }
-
-    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
-        self.inner.as_remove()
-    }
-
-    fn as_update(&mut self) -> Option<&mut dyn Update> {
-        self.inner.as_update()?;
-        Some(self)
-    }
-
-    fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
-        self.inner.as_upsert()?;
-        Some(self)
-    }
-
-    fn as_copy_subset(&self) -> Option<&dyn CopySubset> {
-        self.inner.as_copy_subset()?;
-        Some(self)
+    abilities! {
+        given inner {
+            mut as_add: Add,
+            mut as_add_with_ids: AddWithIds,
+            shared as_range_search: RangeSearch,
+            mut as_update: Update,
+            mut as_upsert: Upsert,
+            shared as_copy_subset: CopySubset,
+            mut as_merge: Merge,
+            shared as_ivf: IndexIvf,
+            mut as_ivf_mut: IndexIvfMut,
+        }
+        of inner {
+            mut as_reset: Reset,
+            mut as_remove: Remove,
+            mut as_add_codes: AddCodes,
+        }
     }
 
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
@@ -358,27 +341,8 @@ impl Index for PreTransform {
         if self.is_reversible() { Some(self) } else { None }
     }
 
-    fn as_merge(&mut self) -> Option<&mut dyn Merge> {
-        self.inner.as_merge()?;
-        Some(self)
-    }
-
-    fn as_ivf(&self) -> Option<&dyn IndexIvf> {
-        self.inner.as_ivf()?;
-        Some(self)
-    }
-
-    fn as_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
-        self.inner.as_ivf_mut()?;
-        Some(self)
-    }
-
     fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
         self.inner.as_standalone_codec()?;
         if self.is_reversible() { Some(self) } else { None }
-    }
-
-    fn as_add_codes(&mut self) -> Option<&mut dyn AddCodes> {
-        self.inner.as_add_codes()
     }
 }

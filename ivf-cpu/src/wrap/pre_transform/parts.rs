@@ -1,4 +1,5 @@
-//! The index from its parts: trained transforms and an index, out of somebody's hands or a file.
+//! Assembling the index from trained transforms and an inner index, given by a caller or read from
+//! a file.
 
 use super::{Chain, INNER, PreTransform, ROW, transform_name};
 use crate::transform::NormalizeSpec;
@@ -8,7 +9,7 @@ use ivf_core::registry::Registry;
 use ivf_core::{Index, Metric, Node, StoredNode, Transform};
 use std::sync::Arc;
 
-/// The fields in files.
+/// Fields of the index in files.
 const SCHEMA: &Schema = &[
     Field::new("dim", FieldType::UInt),
     Field::new("transforms", FieldType::Texts),
@@ -17,30 +18,30 @@ const SCHEMA: &Schema = &[
 ];
 
 impl PreTransform {
-    /// The index of trained transforms and the index behind them, which may hold vectors. (For a
-    /// cosine, see [`cosine`](Self::cosine).)
+    /// Assembles an index from trained transforms and the index behind them, which may hold
+    /// vectors. (For a cosine, see [`cosine`](Self::cosine).)
     ///
     /// # Errors
-    /// [`PartsError`] if the dimensions of two neighbours differ, or a transform does not work with
-    /// its dimension or the metric of `inner`.
+    /// [`PartsError`] if the dimensions of two consecutive parts differ, or a transform does not
+    /// support its dimension or the metric of `inner`.
     pub fn from_parts(chain: Vec<Arc<dyn Transform>>, inner: Box<dyn Index>) -> Result<Self, PartsError> {
         let dim = chain.first().map_or(inner.dim(), |first| first.dim_in());
         let specs = chain.iter().map(|transform| transform.spec()).collect();
         Self::untrained(dim, specs, inner)?.with_chain(chain)
     }
 
-    /// The same with these transforms, which must be those that the specifications name.
+    /// Sets the trained transforms, which must match the specifications.
     fn with_chain(self, chain: Chain) -> Result<Self, PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         if chain.len() != self.specs.len() {
-            return fault(format!("{} transforms where {} should be", chain.len(), self.specs.len()));
+            return fault(format!("there are {} transforms, not {}", chain.len(), self.specs.len()));
         }
         let mut dim = self.dim;
         for (transform, spec) in chain.iter().zip(&self.specs) {
             let (found, wanted) = (transform.spec().to_string(), spec.to_string());
             if transform.dim_in() != dim || found != wanted {
                 let dim_in = transform.dim_in();
-                return fault(format!("a transform {found} of {dim_in} dimensions where {wanted} of {dim} should be"));
+                return fault(format!("a transform is {found} of {dim_in} dimensions, not {wanted} of {dim}"));
             }
             dim = transform.dim_out();
         }

@@ -167,8 +167,8 @@ impl<'s> Ask<'s> {
         let limit = |most: Option<usize>| most.filter(|&most| most > 0).unwrap_or(usize::MAX);
         Limits {
             nprobe: own(|one| one.nprobe).unwrap_or(model.nprobe),
-            lists: limit(own(|one| one.max_lists)),
-            codes: limit(own(|one| one.max_codes).or(Some(model.max_codes))),
+            max_lists: limit(own(|one| one.max_lists)),
+            max_codes: limit(own(|one| one.max_codes).or(Some(model.max_codes))),
         }
     }
 

@@ -78,7 +78,7 @@ impl Check<'_> {
         let plain = Ask::plain();
         let hits = self.truth.all(query, &self.truth.nearest_lists(query, usize::MAX), &plain);
         match hits.choose(random) {
-            Some(hit) if random.random_ratio(9, 10) => self.truth.public(hit.distance),
+            Some(hit) if random.random_ratio(9, 10) => self.truth.to_user_distance(hit.distance),
             _ => *[0.0, 1e30, -1e30, f32::INFINITY].choose(random).expect("it has some"),
         }
     }
@@ -142,7 +142,7 @@ impl Check<'_> {
         let radius = self.radius(random);
         let expected = self.each(|query| {
             let lists = self.truth.nearest_lists(query, ask.limits(query, self.truth.model).nprobe);
-            self.truth.within(query, &lists, self.truth.public(radius), &ask)
+            self.truth.within(query, &lists, self.truth.to_user_distance(radius), &ask)
         });
         ask.with(|params| {
             let at = format!("{}: range search within {radius}, {params:?}", self.at);
@@ -182,7 +182,8 @@ impl Check<'_> {
         let takes = Takes { nprobe: false, max_results: true, max_empty_lists: true, ..self.takes() };
         let ask = self.draw(random, tally, takes, QUERIES);
         let (lists, radius) = (self.own_lists(random), self.radius(random));
-        let expected = self.each(|query| self.truth.within(query, &lists[query], self.truth.public(radius), &ask));
+        let expected =
+            self.each(|query| self.truth.within(query, &lists[query], self.truth.to_user_distance(radius), &ask));
         let (queries, probes) = (self.truth.queries.rows(), self.truth.own_probes(&lists));
         ask.with(|params| {
             let at = format!("{}: range search within {radius} in the lists {lists:?}, {params:?}", self.at);

@@ -45,8 +45,8 @@ pub struct Subject<'a> {
     pub quantizer: Option<Arc<dyn Level1Quantizer>>,
     /// Whether codes are the vectors themselves, so that their distances are the oracle's.
     pub is_exact: bool,
-    /// Whether the index keeps the caller's ids in its lists. Under an id map of a wrapper ties go by insertion: its vectors should have
-    /// none.
+    /// Whether the index keeps the caller's ids in its lists. Under an id map of a wrapper ties go
+    /// by insertion: its vectors should have none.
     pub keeps_ids: bool,
     /// Generates vectors: a seed, how many, their dimension.
     pub vectors: fn(u64, usize, usize) -> Vectors,
@@ -78,8 +78,8 @@ impl Tally {
     }
 }
 
-/// The kinds of steps, calls and parameters that histories of an inverted-file index with every ability are made of: each should come up
-/// in some hundred of them.
+/// The kinds of steps, calls and parameters that histories of an inverted-file index with every
+/// ability are made of: each should come up in some hundred of them.
 pub fn surface_kinds() -> impl Iterator<Item = &'static str> {
     let params = [
         "nprobe",
@@ -119,7 +119,8 @@ pub fn surface_kinds() -> impl Iterator<Item = &'static str> {
 /// what came up.
 ///
 /// # Panics
-/// If the index differs from the model or a call fails; the message names subject, seed, step and what was done.
+/// If the index differs from the model or a call fails; the message names subject, seed, step and
+/// what was done.
 pub fn check_surface(subject: &Subject<'_>, seeds: Range<u64>) -> Tally {
     let mut tally = Tally::default();
     for seed in seeds {

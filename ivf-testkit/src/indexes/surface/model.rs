@@ -178,7 +178,8 @@ impl Model {
         self.bound = bind(&self.codec, self.quantizer.as_ref(), self.bound.by_residual());
     }
 
-    /// The entries of each list, in the order of the index's lists if it shows them (`true`), or else in any.
+    /// The entries of each list, in the order of the index's lists if it shows them (`true`), or
+    /// else in any.
     ///
     /// # Panics
     /// If the index has others.

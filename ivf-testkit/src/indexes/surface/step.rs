@@ -82,7 +82,8 @@ impl<'a> History<'a> {
         (self.subject.vectors)(self.random.random(), n, self.model.dim)
     }
 
-    /// Ids that count up, ids that may be there already, negative ones, and rarely some from far away.
+    /// Ids that count up, ids that may be there already, negative ones, and rarely some from far
+    /// away.
     pub(super) fn ids(&mut self, n: usize) -> Vec<Id> {
         let (random, next) = (&mut self.random, self.model.next as i64);
         let kind = random.random_range(0..12);
@@ -119,7 +120,8 @@ impl<'a> History<'a> {
         ids
     }
 
-    /// Another index that learnt the same, whose direct map takes any ids, with the lists under the same numbers.
+    /// Another index that learnt the same, whose direct map takes any ids, with the lists under the
+    /// same numbers.
     pub(super) fn other(&mut self) -> Box<dyn Index> {
         let mut other = (self.subject.make)();
         if let Some(ivf) = other.as_ivf_mut().filter(|_| !self.model.order.is_sorted()) {

@@ -38,7 +38,8 @@ pub(super) fn copy(history: &mut History<'_>, at: &str) -> Option<String> {
     };
     let part = history.random.random_range(0..of);
     let sizes = sizes(&history.model);
-    // Entry `i` of `n` stands before as many of another list of `m` as have `(2 j + 1) / 2 m` below its own, or at it in a lower list.
+    // Entry `i` of `n` stands before as many of another list of `m` as have `(2 j + 1) / 2 m` below
+    // its own, or at it in a lower list.
     let rank = |no: usize, i: usize| {
         let before = |(other, m): (usize, &usize)| {
             (0..*m).filter(|j| ((2 * j + 1) * sizes[no], other) < ((2 * i + 1) * m, no)).count()
@@ -76,8 +77,8 @@ fn sizes(model: &Model) -> Vec<usize> {
     sizes
 }
 
-/// Copies a subset to an empty index, and compares that with those entries of which `is_chosen` says, by list and offset, that they
-/// are in it.
+/// Copies a subset to an empty index, and compares that with those entries of which `is_chosen`
+/// says, by list and offset, that they are in it.
 fn compare(history: &mut History<'_>, subset: &Subset<'_>, is_chosen: &dyn Fn(usize, usize, &Entry) -> bool, at: &str) {
     let mut other = history.other();
     let copier = history.index.as_copy_subset().expect("asked before");

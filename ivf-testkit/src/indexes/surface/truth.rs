@@ -21,7 +21,8 @@ pub(super) struct Truth<'m> {
     pub(super) lists: Vec<Vec<&'m Entry>>,
     /// Whether places in the lists are those of the index.
     pub(super) is_placed: bool,
-    /// Whether entries at one distance come in the order of their ids; under an id map it is another one.
+    /// Whether entries at one distance come in the order of their ids; under an id map it is
+    /// another one.
     pub(super) ties_by_id: bool,
     pub(super) queries: Vectors,
     /// For each query all lists, nearest first, with their coarse distances.
@@ -71,8 +72,8 @@ impl<'m> Truth<'m> {
         let mut plan = Plan::new();
         let mut codes = 0;
         for list in probes.iter().flatten() {
-            let len = self.lists[list.index()].len().min(limits.codes - codes);
-            if len > 0 && plan.len() < limits.lists {
+            let len = self.lists[list.index()].len().min(limits.max_codes - codes);
+            if len > 0 && plan.len() < limits.max_lists {
                 plan.push((*list, len));
                 codes += len;
             }
@@ -128,12 +129,16 @@ impl<'m> Truth<'m> {
     pub(super) fn check(&self, found: &Hits, expected: &[Vec<Hit<'m>>], ask: &Ask<'_>, at: &str) {
         assert_eq!(found.len(), expected.len(), "{at}: a row a query");
         for (query, (row, expected)) in found.rows().zip(expected).enumerate() {
-            // Of a tie whose order is not known, ids are not compared: it is rare, as the vectors of such an index are chosen.
+            // Of a tie whose order is not known, ids are not compared: it is rare, as the vectors
+            // of such an index are chosen.
             let bits = |(id, distance): (Id, f32)| {
-                (Some(id).filter(|_| self.ties_by_id || !ties(expected, self.public(distance))), distance.to_bits())
+                (
+                    Some(id).filter(|_| self.ties_by_id || !ties(expected, self.to_user_distance(distance))),
+                    distance.to_bits(),
+                )
             };
             let shown = || row.ids.iter().copied().zip(row.distances.iter().copied());
-            let wanted = || expected.iter().map(|hit| (hit.entry.id, self.public(hit.distance)));
+            let wanted = || expected.iter().map(|hit| (hit.entry.id, self.to_user_distance(hit.distance)));
             assert!(
                 shown().map(bits).eq(wanted().map(bits)),
                 "{at}: query {query} found\n{:?}, expected\n{:?}",
@@ -153,8 +158,8 @@ impl<'m> Truth<'m> {
     }
 
     /// An inner distance as a caller knows it.
-    pub(super) fn public(&self, distance: f32) -> f32 {
-        Metric::public(self.model.metric, distance)
+    pub(super) fn to_user_distance(&self, distance: f32) -> f32 {
+        Metric::to_user_distance(self.model.metric, distance)
     }
 }
 

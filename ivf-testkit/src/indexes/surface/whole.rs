@@ -1,4 +1,5 @@
-//! Steps of the index as a whole: emptied, written and read, set otherwise, asked for what cannot be.
+//! Steps of the index as a whole: emptied, written and read, set otherwise, asked for what cannot
+//! be.
 
 use super::Tally;
 use super::check::{Check, done};

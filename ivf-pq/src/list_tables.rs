@@ -1,4 +1,4 @@
-//! What can be computed for each list ahead of all queries: the bytes of a first pass for L2.
+//! Tables that are computed for each list ahead of all queries: the bytes of a first pass for L2.
 
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
 use crate::tables::{Bytes, Ends, MOST_PARTS, Source, least_and_most, round_down};
@@ -9,71 +9,79 @@ use ivf_cpu::kernels::{InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, Level, Simd};
 use ivf_cpu::{column_means, executor_or_global};
 
-/// Lists that one task works on. The number of threads does not change it, and no list's bytes
-/// depend on another list's task.
+/// Number of lists in one task. It does not depend on the number of threads, and the bytes of a
+/// list do not depend on another list's task.
 pub(crate) const TASK_LISTS: usize = 64;
 
-/// The bytes of a list go so far; the query's may take what is left of 255, and what goes beyond counts as 255.
+/// Maximum byte of a list. A query's byte may take the rest of 255, and larger sums saturate at
+/// 255.
 const MOST_OF_LIST: u8 = 127;
 
-/// The step is such that this share of the lists has no entry beyond [`MOST_OF_LIST`].
+/// Share of the lists without an entry beyond [`MOST_OF_LIST`], which determines the step.
 const COVERED: f64 = 0.95;
 
-/// For L2 what the centroid of a list and a part's centroid add to a distance together, in bytes. `c` is the centroid of the list (with
-/// the quantizer's mean), `y` that of the part, and all is seen from the middle `o` of the lists' centroids, where numbers are small:
+/// Joint term of a list's centroid and a subquantizer's centroid in an L2 distance, in bytes.
+///
+/// `c` is the centroid of the list (with the quantizer's mean) and `y` the centroid of the
+/// subquantizer. All vectors are relative to the mean `o` of the lists' centroids, where numbers
+/// are small:
 ///
 /// ```text
 /// |q - (c + y)|^2 = |q - c|^2  +  |y|^2 + 2 (c - o) y  -  2 (q - o) y
 ///                    start        of the list             of the query
 /// ```
 ///
-/// The bytes of both are added up, 64 at a time, and are the tables of the first pass.
+/// The bytes of the list and of the query are added, 64 at a time. The sums are the tables of the
+/// first pass.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Terms {
-    parts: usize,
+pub(crate) struct ListTables {
+    subquantizers: usize,
+    /// Mean of the lists' centroids.
     middle: Vec<f32>,
-    /// List after list.
+    /// Tables, list after list.
     bytes: Vec<Bytes>,
     left: Vec<Left>,
-    /// What a byte is worth.
+    /// Value of one unit of a byte.
     step: f64,
-    /// At least the length of what any code stands for.
+    /// Upper bound of the norm of the vector that any code selects.
     longest: f64,
 }
 
-/// What bytes leave out.
+/// Numbers that the bytes leave out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Left {
-    /// The sum of the least entries. (An entry that is infinite or NaN comes from lengths that [`Ends::size`] counts.)
+    /// Sum of the least entries. (An entry is infinite or NaN only because of large norms, which
+    /// [`Ends::size`] includes.)
     low: f64,
-    /// The distance from the middle.
+    /// Distance from `middle`.
     radius: f64,
 }
 
-/// The bytes of a query.
+/// Bytes of a query.
 #[derive(Clone, Debug)]
 pub(crate) struct OfQuery {
     bytes: Vec<Bytes>,
     left: Left,
 }
 
-impl Terms {
-    /// For lists around these centroids, row after row. None if there is no first pass: for too
-    /// many parts, for bytes that would take more than [`Binding::table_memory`], and for one list.
-    /// (The tables of one list are made once for a query, and are finer.)
+impl ListTables {
+    /// Makes the tables of lists with these centroids, row after row. Returns `None` if there is no
+    /// first pass: for too many subquantizers, for bytes that would take more than
+    /// [`Binding::table_memory`], and for a single list. (The tables of a single list are made once
+    /// for each query, and are finer.)
     ///
     /// # Errors
-    /// [`Cancelled`].
+    /// [`Cancelled`] if the caller cancels.
     pub(crate) fn new(
         pq: &ProductQuantizer,
         centroids: &[f32],
         level: Level,
         to: &Binding<'_>,
     ) -> Result<Option<Self>, Cancelled> {
-        let (dim, parts) = (pq.dim(), pq.parts().len());
+        let (dim, subquantizers) = (pq.dim(), pq.subquantizers().len());
         let nlist = centroids.len() / dim;
-        let bytes = nlist.checked_mul(parts * size_of::<Bytes>());
-        if nlist < 2 || parts > MOST_PARTS || bytes.is_none_or(|bytes| bytes > to.table_memory) {
+        let bytes = nlist.checked_mul(subquantizers * size_of::<Bytes>());
+        if nlist < 2 || subquantizers > MOST_PARTS || bytes.is_none_or(|bytes| bytes > to.table_memory) {
             return Ok(None);
         }
         let executor = executor_or_global(to.executor);
@@ -82,7 +90,7 @@ impl Terms {
         let longest = norms.iter().map(|norms| f64::from(least_and_most(norms).1)).sum::<f64>().sqrt();
         let lists = Lists { pq, middle: &middle, norms: &norms };
 
-        // A first time through the lists for the step, a second time for the bytes.
+        // One loop over the lists determines the step, and a second loop makes the bytes.
         let tasks: Vec<&[f32]> = centroids.chunks(TASK_LISTS * dim).collect();
         let widths = map(executor, tasks.len(), |task| {
             to.check_cancel()?;
@@ -93,13 +101,13 @@ impl Terms {
         let width = *widths.select_nth_unstable_by(covered, f64::total_cmp).1;
         let step = (width / f64::from(MOST_OF_LIST)).max(1e-30);
 
-        let mut bytes = vec![[0; CENTROIDS]; nlist * parts];
-        let left = map_items(executor, bytes.chunks_mut(TASK_LISTS * parts).collect(), |task, bytes| {
+        let mut bytes = vec![[0; CENTROIDS]; nlist * subquantizers];
+        let left = map_items(executor, bytes.chunks_mut(TASK_LISTS * subquantizers).collect(), |task, bytes| {
             to.check_cancel()?;
             Ok(level.run(Quantise { lists, centroids: tasks[task], step, bytes }))
         });
         let left = left.into_iter().collect::<Result<Vec<_>, Cancelled>>()?.concat();
-        Ok(Some(Self { parts, middle, bytes, left, step, longest }))
+        Ok(Some(Self { subquantizers, middle, bytes, left, step, longest }))
     }
 
     pub(crate) fn memory(&self) -> usize {
@@ -108,17 +116,17 @@ impl Terms {
             + self.middle.capacity() * size_of::<f32>()
     }
 
-    /// Room for a query.
+    /// Returns room for the bytes of a query.
     pub(crate) fn of_query(&self) -> OfQuery {
-        OfQuery { bytes: vec![[0; CENTROIDS]; self.parts], left: Left::default() }
+        OfQuery { bytes: vec![[0; CENTROIDS]; self.subquantizers], left: Left::default() }
     }
 
-    /// The source of a first pass over a list.
+    /// Returns the source of a first pass over a list.
     ///
     /// # Panics
     /// If there is no such list.
     pub(crate) fn source<'a>(&'a self, list: ListNo, query: &'a OfQuery) -> Both<'a> {
-        let bytes = &self.bytes[list.index() * self.parts..][..self.parts];
+        let bytes = &self.bytes[list.index() * self.subquantizers..][..self.subquantizers];
         Both { terms: self, bytes, left: self.left[list.index()], query }
     }
 }
@@ -127,7 +135,7 @@ fn length(vector: &[f32]) -> f64 {
     vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
 }
 
-/// Makes the squared norms of the parts' centroids.
+/// Computes the squared norms of the subquantizers' centroids.
 struct Norms<'a> {
     pq: &'a ProductQuantizer,
 }
@@ -137,13 +145,13 @@ impl Kernel for Norms<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Vec<Table> {
-        let mut norms = vec![[0.0; CENTROIDS]; self.pq.parts().len()];
+        let mut norms = vec![[0.0; CENTROIDS]; self.pq.subquantizers().len()];
         self.pq.distances(simd, L2, &vec![0.0; self.pq.dim()], &mut norms);
         norms
     }
 }
 
-/// What the entries of all lists are made from.
+/// Inputs for the entries of all lists.
 #[derive(Clone, Copy)]
 struct Lists<'a> {
     pq: &'a ProductQuantizer,
@@ -152,9 +160,10 @@ struct Lists<'a> {
 }
 
 impl Lists<'_> {
-    /// What the centroid of a list adds to each entry: the norms of the parts' centroids less twice
-    /// their products with it. Gives its distance from the middle. (A function and not a closure,
-    /// which would not be compiled for the instruction set.)
+    /// Computes the term of a list's centroid in each entry: the squared norms of the
+    /// subquantizers' centroids plus twice their products with the list's centroid. Returns the
+    /// distance of the list's centroid from `middle`. (This is a function because a closure would
+    /// not be compiled for the instruction set.)
     #[inline(always)]
     fn entries<S: Simd>(self, simd: S, centroid: &[f32], tables: &mut [Table]) -> f64 {
         let moved: Vec<f32> = centroid.iter().zip(self.middle).map(|(c, middle)| c - middle).collect();
@@ -168,10 +177,10 @@ impl Lists<'_> {
     }
 }
 
-/// Measures lists: for each how far its widest table goes.
+/// Measures the width of the widest table of each list.
 struct Widths<'a> {
     lists: Lists<'a>,
-    /// Of the lists, row after row.
+    /// Centroids of the lists, row after row.
     centroids: &'a [f32],
 }
 
@@ -199,7 +208,7 @@ impl Kernel for Widths<'_> {
 /// Makes the bytes of lists.
 struct Quantise<'a> {
     lists: Lists<'a>,
-    /// Of the lists, row after row.
+    /// Centroids of the lists, row after row.
     centroids: &'a [f32],
     step: f64,
     bytes: &'a mut [Bytes],
@@ -221,7 +230,8 @@ impl Kernel for Quantise<'_> {
     }
 }
 
-/// Writes `factor * entry - least` in steps; gives the sum of the least.
+/// Writes `factor * entry - least` in steps, where `least` is the least `factor * entry` of a
+/// table. Returns the sum of `least` over all tables.
 #[inline(always)]
 fn quantise(tables: &[Table], factor: f32, step: f64, most: u8, bytes: &mut [Bytes]) -> f64 {
     let mut low = 0.0;
@@ -233,12 +243,12 @@ fn quantise(tables: &[Table], factor: f32, step: f64, most: u8, bytes: &mut [Byt
     low
 }
 
-/// Sets the bytes of a query.
+/// Makes the bytes of a query.
 pub(crate) struct SetQuery<'a> {
     pub(crate) pq: &'a ProductQuantizer,
-    pub(crate) terms: &'a Terms,
+    pub(crate) terms: &'a ListTables,
     pub(crate) query: &'a [f32],
-    /// Room for the products.
+    /// Buffer for the products.
     pub(crate) tables: &'a mut [Table],
     pub(crate) of_query: &'a mut OfQuery,
 }
@@ -255,10 +265,10 @@ impl Kernel for SetQuery<'_> {
     }
 }
 
-/// The terms of a list and a query.
+/// Bytes of a list and of a query, as a source of their sums.
 #[derive(Clone, Copy)]
 pub(crate) struct Both<'a> {
-    terms: &'a Terms,
+    terms: &'a ListTables,
     bytes: &'a [Bytes],
     left: Left,
     query: &'a OfQuery,
@@ -267,8 +277,8 @@ pub(crate) struct Both<'a> {
 impl Source for Both<'_> {
     #[inline(always)]
     fn ends(self) -> Ends {
-        // No number that comes up is larger than this, squared; and each sum over the dimensions is off by less than so many last
-        // places of it, or by an underflow.
+        // `size` bounds every intermediate number. The error of each sum over the dimensions is
+        // less than the counted number of last places of `size`, or an underflow.
         let size = (self.left.radius + self.query.left.radius + self.terms.longest).powi(2);
         let slack = size * 16.0 * (self.terms.middle.len() + 16) as f64 * f64::from(f32::EPSILON) + 1e-30;
         Ends { low: self.left.low + self.query.left.low, size, slack, width: 0.0 }

@@ -1,36 +1,37 @@
-//! What a filter leaves of a list, put together: a scan then costs what is left.
+//! Gathering the selected entries of a list, so that a scan costs only as much as they do.
 
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::StoreError;
 use ivf_core::layout::Planes;
 use ivf_core::lists::{PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
-use ivf_core::scanner::Piece;
+use ivf_core::scanner::ScanRange;
 use ivf_core::{CodeLayout, Id, Ids};
 
-/// So many codes are passed over by a scan in the time in which one is taken out of its block and put into another.
+/// Cost of copying one code from its block into another, measured in codes scanned.
 const TAKE_OUT: usize = 48;
 
-/// Entries taken out of a segment, in blocks of their own.
+/// Entries copied from a segment into blocks of their own.
 #[derive(Default)]
-pub(super) struct Packed {
+pub(super) struct Gathered {
     ids: Vec<Id>,
     slots: Vec<u32>,
     planes: Planes<AlignedBytes>,
     code: Vec<u8>,
 }
 
-/// Whether it pays to take `chosen` of `len` entries out for so many queries.
+/// Returns whether copying `chosen` of `len` entries is cheaper than scanning all of them for this
+/// many queries.
 pub(super) fn pays(chosen: usize, len: usize, queries: usize) -> bool {
     chosen.saturating_mul(TAKE_OUT) <= (len - chosen).saturating_mul(queries)
 }
 
-impl Packed {
-    /// Takes the entries of the piece that have a bit in `mask` out of their segment.
-    pub(super) fn take_out(&mut self, piece: &Piece<'_>, mask: &Mask) {
-        let (layout, segment) = (piece.layout(), piece.segment());
+impl Gathered {
+    /// Copies the entries of the range whose bit in `mask` is set.
+    pub(super) fn take_out(&mut self, scan_range: &ScanRange<'_>, mask: &Mask) {
+        let (layout, segment) = (scan_range.layout(), scan_range.segment());
         self.slots.clear();
-        self.slots.extend(mask.ones(piece.range()).map(|slot| slot as u32));
+        self.slots.extend(mask.ones(scan_range.range()).map(|slot| slot as u32));
         self.ids.clear();
         self.ids.extend(self.slots.iter().map(|&slot| segment.ids().get(slot as usize)));
         while self.planes.len() < layout.plane_count() {
@@ -46,18 +47,18 @@ impl Packed {
         }
     }
 
-    /// The entries as a segment.
+    /// Returns the gathered entries as a segment.
     pub(super) fn segment(&self, layout: &CodeLayout) -> Result<Segment<'_>, StoreError> {
         let planes = self.planes.iter().map(|plane| PlaneBytes::Borrowed(plane)).collect();
         Segment::new(layout, SegmentIds::Borrowed(Ids::Listed(&self.ids)), planes)
     }
 
-    /// Where they stood in the segment they were taken out of.
+    /// Returns the indices of the gathered entries in their original segment, ascending.
     pub(super) fn slots(&self) -> &[u32] {
         &self.slots
     }
 
-    /// How many of them stood below `limit`.
+    /// Returns the number of gathered entries whose original index is below `limit`.
     pub(super) fn below(&self, limit: usize) -> usize {
         self.slots.partition_point(|&slot| (slot as usize) < limit)
     }

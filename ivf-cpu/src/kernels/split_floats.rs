@@ -1,10 +1,13 @@
-//! Floats in two halves of 16 bits: the upper ones tell which vectors can be near at all, both together are exact.
+//! Floats split into two halves of 16 bits. The upper halves tell which vectors can be near, and
+//! both halves together are exact.
 //!
-//! A scan for one query waits for memory. The upper halves are half of it, and a bound on what the lower ones can change leaves
-//! few blocks of which those are read too: the same results for half the bytes. A scan for many queries puts the halves of a few
-//! blocks together once, and all queries pass over them.
+//! A scan for one query waits for memory, and the upper halves are half of the data. A bound on
+//! what the lower halves can change leaves few blocks whose lower halves are read too. The scan
+//! thus returns the same results for half the bytes. A scan for many queries joins the halves of a
+//! few blocks once, and all queries pass over them.
 
-use super::{BLOCK, CACHED, Distance, Near, scan};
+use super::scan::tile;
+use super::{BLOCK, CACHED, Candidates, Distance, scan};
 use crate::simd::{Kernel, LANES, Level, Simd, join};
 use half::bf16;
 use ivf_core::CodeLayout;
@@ -12,33 +15,34 @@ use ivf_core::layout::BlockPacker;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A float as the nearest one with 8 bits of significand (ties away from zero), and what is missing, in units of the last
-/// place.
+/// Splits a float into the nearest one with 8 bits of significand (ties away from zero), and the
+/// difference from it in units of the last place.
 #[inline(always)]
 fn split(x: f32) -> (bf16, u16) {
     let upper = (x.to_bits().wrapping_add(0x8000) >> 16) as u16;
     (bf16::from_bits(upper), x.to_bits() as u16)
 }
 
-/// Blocks of 32 vectors, their floats in halves, dimension after dimension; the two kinds of halves lie apart:
+/// Blocks of 32 vectors with their floats in halves, dimension after dimension. Each kind of half
+/// has a plane of its own:
 ///
 /// ```text
 /// dim 2, vectors a b c ... (x, y their coordinates, ' the upper halves):
-///   plane 0   block 0 | ax' bx' cx' ... 32 | ay' by' cy' ... 32 |   block 1 | ...       64 bytes a dimension
-///   plane 1   block 0 | ax  bx  cx  ... 32 | ay  by  cy  ... 32 |   block 1 | ...       64 bytes a dimension
+///   plane 0   block 0 | ax' bx' cx' ... 32 | ay' by' cy' ... 32 |   block 1 | ...       64 bytes per dimension
+///   plane 1   block 0 | ax  bx  cx  ... 32 | ay  by  cy  ... 32 |   block 1 | ...       64 bytes per dimension
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Halves<'a> {
+pub struct SplitFloats<'a> {
     upper: &'a [[bf16; BLOCK]],
     lower: &'a [[u16; BLOCK]],
     dim: usize,
 }
 
-impl<'a> Halves<'a> {
-    /// The planes of whole blocks of vectors of `dim`.
+impl<'a> SplitFloats<'a> {
+    /// Creates a view of the planes of whole blocks of vectors of `dim` dimensions.
     ///
     /// # Panics
-    /// If `dim` is zero, or the planes are not of as many whole blocks.
+    /// If `dim` is zero, or the planes do not have the same whole number of blocks.
     pub fn new(upper: &'a [u8], lower: &'a [u8], dim: usize) -> Self {
         assert!(dim > 0, "vectors have dimensions");
         let (upper, lower) = (bytemuck::cast_slice::<u8, [bf16; BLOCK]>(upper), bytemuck::cast_slice(lower));
@@ -46,7 +50,7 @@ impl<'a> Halves<'a> {
         Self { upper, lower, dim }
     }
 
-    /// How one vector's floats lie in the blocks.
+    /// Returns the layout of codes of `dim` floats in such blocks.
     ///
     /// # Panics
     /// If `dim` is zero.
@@ -55,14 +59,14 @@ impl<'a> Halves<'a> {
         CodeLayout::custom("halves", dim * size_of::<f32>(), BLOCK, &[bytes, bytes], Arc::new(Packer))
     }
 
-    /// The blocks `range`.
+    /// Returns the blocks `range`.
     #[must_use]
     pub fn blocks(self, range: Range<usize>) -> Self {
         let columns = range.start * self.dim..range.end * self.dim;
         Self { upper: &self.upper[columns.clone()], lower: &self.lower[columns], dim: self.dim }
     }
 
-    /// The whole floats of all columns.
+    /// Joins the halves of all columns into `columns`.
     #[inline(always)]
     fn join_into<S: Simd>(self, simd: S, columns: &mut Vec<[f32; BLOCK]>) {
         columns.resize(self.upper.len(), [0.0; BLOCK]);
@@ -73,7 +77,7 @@ impl<'a> Halves<'a> {
     }
 }
 
-/// The whole floats of one column.
+/// Joins the halves of one column.
 #[inline(always)]
 fn join_column<S: Simd>(simd: S, upper: &[bf16; BLOCK], lower: &[u16; BLOCK], column: &mut [f32; BLOCK]) {
     let (upper, lower) = (upper.as_chunks::<LANES>().0, lower.as_chunks::<LANES>().0);
@@ -82,7 +86,7 @@ fn join_column<S: Simd>(simd: S, upper: &[bf16; BLOCK], lower: &[u16; BLOCK], co
     }
 }
 
-/// Codes are floats, little-endian, one after the other.
+/// Packer of codes, which are little-endian floats, one after the other.
 #[derive(Debug)]
 struct Packer;
 
@@ -139,15 +143,15 @@ impl BlockPacker for Packer {
     }
 }
 
-/// Fewer slots than this are packed one by one. (Of 128 dimensions under callgrind, AVX2: 4 slots
-/// take 6,700 instructions instead of 5,800 together, 8 slots 9,200 instead of 10,100, all 32 slots
-/// 16,000 instead of 35,500.)
+/// Minimum number of slots that are packed together. Fewer slots are packed one by one.
+/// (Instructions for 128 dimensions on AVX2, counted by callgrind: 4 slots take 6,700 together and
+/// 5,800 one by one, 8 slots 9,200 and 10,100, all 32 slots 16,000 and 35,500.)
 const FEW: usize = 8;
 
-/// Dimensions that are packed at once: a cache line of each vector.
+/// Number of dimensions that are packed at once: a cache line of each vector.
 const TILE: usize = 16;
 
-/// Puts vectors into some slots of a block.
+/// Packs vectors into a range of slots of a block.
 ///
 /// ```text
 /// 16 dimensions of each vector          columns of floats, in the cache          the block
@@ -155,7 +159,7 @@ const TILE: usize = 16;
 ///   b | bx by bz ... |          -->       | ay by cy ... |                  -->  | ay' by' cy' ... |   | ay by cy ... |
 /// ```
 ///
-/// Each line of the vectors is read once, and each column of the block is written once, in one
+/// Each cache line of the vectors is read once. Each column of the block is written once, in one
 /// piece.
 struct Pack<'a> {
     upper: &'a mut [[bf16; BLOCK]],
@@ -199,7 +203,8 @@ impl Kernel for Pack<'_> {
     }
 }
 
-/// One loop for a whole tile, which is unrolled, and for the rest of a vector.
+/// Writes coordinates of a code into one slot of the columns. The same loop serves a whole tile,
+/// for which it is unrolled, and the rest of a vector.
 #[inline(always)]
 fn put_in_columns(columns: &mut [[f32; BLOCK]; TILE], slot: usize, code: &[[u8; 4]]) {
     for (column, x) in columns.iter_mut().zip(code) {
@@ -207,7 +212,7 @@ fn put_in_columns(columns: &mut [[f32; BLOCK]; TILE], slot: usize, code: &[[u8; 
     }
 }
 
-/// The same, the other way round.
+/// Reads coordinates of a code from one slot of the columns: the inverse of [`put_in_columns`].
 #[inline(always)]
 fn take_from_columns(columns: &[[f32; BLOCK]; TILE], slot: usize, code: &mut [[u8; 4]]) {
     for (x, column) in code.iter_mut().zip(columns) {
@@ -215,7 +220,7 @@ fn take_from_columns(columns: &[[f32; BLOCK]; TILE], slot: usize, code: &mut [[u
     }
 }
 
-/// Takes vectors out of some slots of a block: [`Pack`] the other way round.
+/// Unpacks vectors from a range of slots of a block: the inverse of [`Pack`].
 struct Unpack<'a> {
     upper: &'a [[bf16; BLOCK]],
     lower: &'a [[u16; BLOCK]],
@@ -247,64 +252,82 @@ impl Kernel for Unpack<'_> {
     }
 }
 
-/// [`scan`], over floats in halves; `columns` is room for some blocks of whole ones, to be used again.
+/// Runs [`scan`] over floats in halves. `columns` is a reusable buffer for some blocks of whole
+/// floats.
 ///
-/// A query alone is not told of blocks in which it sees no lane (`seen`, a bit a lane), and those are not read; nor is it told of other lanes.
-/// Several queries are told of all lanes that are near.
+/// `seen` returns a bit mask of the lanes of a block that a single query sees. For a single query,
+/// blocks without such lanes are not read, and `near` gets only lanes in the mask. For several
+/// queries, `near` gets all near lanes.
 ///
 /// # Panics
-/// As [`scan`].
+/// The same as [`scan`].
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "those of `scan`, room to work in, and what a query sees")]
-pub fn scan_halves<S: Simd, D: Distance>(
+pub fn scan_split_floats<S: Simd, D: Distance>(
     simd: S,
     distance: D,
     queries: &[&[f32]],
     thresholds: &mut [f32],
-    blocks: Halves<'_>,
+    blocks: SplitFloats<'_>,
     columns: &mut Vec<[f32; BLOCK]>,
     seen: impl Fn(usize) -> u32,
-    mut near: impl FnMut(Near<'_>) -> f32,
+    near: impl FnMut(Candidates<'_>) -> f32,
 ) {
     if let ([query], [threshold]) = (queries, &mut *thresholds) {
         return scan_one(simd, distance, query, threshold, blocks, columns, seen, near);
     }
+    scan_many(simd, distance, queries, thresholds, blocks, columns, near);
+}
+
+/// [`scan_split_floats`] for several queries.
+#[inline(always)]
+pub(crate) fn scan_many<S: Simd, D: Distance>(
+    simd: S,
+    distance: D,
+    queries: &[&[f32]],
+    thresholds: &mut [f32],
+    blocks: SplitFloats<'_>,
+    columns: &mut Vec<[f32; BLOCK]>,
+    mut near: impl FnMut(Candidates<'_>) -> f32,
+) {
     let count = blocks.upper.len() / blocks.dim;
     let cached = (CACHED / (blocks.dim * size_of::<[f32; BLOCK]>())).max(1);
     for first in (0..count).step_by(cached) {
         blocks.blocks(first..count.min(first + cached)).join_into(simd, columns);
         scan(simd, distance, blocks.dim, queries, thresholds, columns, |found| {
-            near(Near { block: first + found.block, ..found })
+            near(Candidates { block: first + found.block, ..found })
         });
     }
 }
 
-/// For one query: the lower halves of those blocks alone of which a lane that it sees may be near.
+/// Scans for one query. Reads the lower halves only of blocks with a lane that the query sees and
+/// that may be near.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "those of `scan_halves`")]
-fn scan_one<S: Simd, D: Distance>(
+#[expect(clippy::too_many_arguments, reason = "those of `scan_split_floats`")]
+pub(crate) fn scan_one<S: Simd, D: Distance>(
     simd: S,
     distance: D,
     query: &[f32],
     threshold: &mut f32,
-    blocks: Halves<'_>,
+    blocks: SplitFloats<'_>,
     columns: &mut Vec<[f32; BLOCK]>,
     seen: impl Fn(usize) -> u32,
-    mut near: impl FnMut(Near<'_>) -> f32,
+    mut near: impl FnMut(Candidates<'_>) -> f32,
 ) {
     assert!(query.len() == blocks.dim, "a query of the blocks' dimension");
-    // What underflows is beyond any relative bound.
+    // No relative bound covers an underflow.
     let tiny = f32::MIN_POSITIVE * (1.0 + query.iter().map(|q| q.abs()).sum::<f32>());
     let mut left = 0..blocks.upper.len() / blocks.dim;
     let mut next = left.find(|&b| seen(b) != 0);
     while let Some(b) = next {
         next = left.find(|&b| seen(b) != 0);
         if let Some(next) = next.filter(|&next| next > b + 1) {
-            // No stream of blocks that a processor would read ahead.
+            // After a gap, the processor does not read ahead on its own.
             simd.prefetch(&blocks.upper[next * blocks.dim..][..blocks.dim]);
         }
         let upper = &blocks.upper[b * blocks.dim..][..blocks.dim];
-        // Without a threshold everything is near; and beyond these, an overflow could look like a distance on the other side.
+        // Without a threshold, everything is near. Beyond a quarter of the largest float, an
+        // overflow could look like a distance on the other side.
         let bounded = S::FAST_FMA && threshold.abs() < f32::MAX / 4.0;
         if let Some(most) = bounded.then(|| distance.most_negated(simd, query, upper)).flatten() {
             let limit = (-*threshold - tiny).next_down();
@@ -316,8 +339,8 @@ fn scan_one<S: Simd, D: Distance>(
         }
         blocks.blocks(b..b + 1).join_into(simd, columns);
         let thresholds = std::slice::from_mut(threshold);
-        scan(simd, distance, blocks.dim, &[query], thresholds, columns, |found| {
-            near(Near { block: b, lanes: found.lanes & seen(b), ..found })
+        tile::<S, D, f32, 1>(simd, distance, &[query], thresholds, (0, b), columns, &mut |found| {
+            near(Candidates { lanes: found.lanes & seen(b), ..found })
         });
     }
 }
@@ -330,13 +353,13 @@ mod tests {
     #[test]
     fn runs_of_slots_are_packed_as_one_by_one() {
         for dim in [1, 3, 15, 16, 17, 40] {
-            let layout = Halves::layout(dim);
+            let layout = SplitFloats::layout(dim);
             let len = 2 * BLOCK + 3;
             let codes: Vec<u8> =
                 (0..len * dim).flat_map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()).collect();
             let size = dim * 4;
             let planes = || [0, 1].map(|plane| AlignedBytes::copy_of(&vec![0x5a; layout.plane_bytes(plane, len)]));
-            // Every run within a block, and some over its ends.
+            // Every run within a block, and some runs that cross the ends of blocks.
             let within = (0..=BLOCK).flat_map(|start| (start..=BLOCK).map(move |end| start..end));
             for slots in within.chain([0..len, 1..len, BLOCK - 1..BLOCK + 1, 5..2 * BLOCK + 1]) {
                 let codes = &codes[slots.start * size..slots.end * size];

@@ -1,0 +1,123 @@
+//! Knobs by name, whichever part of an index has them.
+
+use crate::error::KnobError;
+use crate::index::Index;
+use crate::param::{KnobValue, split_assignment};
+use crate::part::{Part, unknown_knob};
+
+/// The address of a knob: the path of its part and its name there.
+type Place = (String, String);
+
+/// Finds the outermost knob of a name. `quantizer_<name>` is a knob of the outermost quantizer.
+fn find(parts: &[Part], name: &str) -> Option<Place> {
+    let in_parts = |name: &str, fits: &dyn Fn(&Part) -> bool| {
+        parts.iter().filter(|part| fits(part)).find_map(|part| {
+            let knob = part.knobs.iter().find(|knob| knob.param.is_named(name))?;
+            Some((part.path.clone(), knob.name().to_owned()))
+        })
+    };
+    let of_quantizer = || {
+        let inner = name.strip_prefix("quantizer_")?;
+        in_parts(inner, &|part| part.path.rsplit('/').next() == Some("quantizer"))
+    };
+    in_parts(name, &|_| true).or_else(of_quantizer)
+}
+
+/// Access to knobs by name, in any part of the index.
+impl dyn Index + '_ {
+    /// Sets the knob `name`. If several parts have a knob of that name, sets the outermost one.
+    /// `quantizer_<name>` is the knob `<name>` of the coarse quantizer.
+    ///
+    /// # Errors
+    /// [`KnobError`] if no part has a knob of that name, or if the value is out of range.
+    pub fn set_knob(&mut self, name: &str, value: impl Into<KnobValue>) -> Result<(), KnobError> {
+        let parts = self.parts();
+        let (path, name) = find(&parts, name).ok_or_else(|| unknown_knob(name, &parts))?;
+        self.set_knob_at(&path, &name, value.into())
+    }
+
+    /// Returns the value of the knob `name`. If several parts have a knob of that name, returns the
+    /// value of the outermost one.
+    pub fn knob(&self, name: &str) -> Option<KnobValue> {
+        let parts = self.parts();
+        let (path, name) = find(&parts, name)?;
+        let mut knobs = parts.into_iter().filter(|part| part.path == path).flat_map(|part| part.knobs);
+        knobs.find(|knob| knob.name() == name).map(|knob| knob.value)
+    }
+}
+
+/// Sets several knobs at once: `"nprobe=16,quantizer_efSearch=64"`, as Faiss's `ParameterSpace`. A
+/// name may include a path: `"quantizer/efSearch=64"`.
+///
+/// If one knob cannot be set, the ones before it are set back to their old values. A knob may
+/// refuse its old value (a direct map that no longer fits its ids). It then keeps its new value,
+/// and the returned error is the one of that knob.
+///
+/// # Errors
+/// [`KnobError`] for the first knob that is malformed, unknown or out of range.
+pub fn set_knobs(index: &mut dyn Index, text: &str) -> Result<(), KnobError> {
+    let wanted = text.split(',').map(|item| split_assignment(item.trim())).collect::<Result<Vec<_>, _>>()?;
+    set_all(index, wanted)
+}
+
+/// Sets several knobs at once, as [`set_knobs`] does, from names and values.
+///
+/// # Errors
+/// As for [`set_knobs`].
+pub fn set_all<'n>(
+    index: &mut dyn Index,
+    wanted: impl IntoIterator<Item = (&'n str, KnobValue)>,
+) -> Result<(), KnobError> {
+    let mut before: Vec<(Place, KnobValue)> = Vec::new();
+    let mut set = |index: &mut dyn Index, name: &str, value: KnobValue| {
+        let parts = index.parts();
+        let at = match name.rsplit_once('/') {
+            Some((path, name)) => (path.to_owned(), name.to_owned()),
+            None => find(&parts, name).ok_or_else(|| unknown_knob(name, &parts))?,
+        };
+        let knobs = parts.iter().filter(|part| part.path == at.0).flat_map(|part| &part.knobs);
+        let old = knobs.into_iter().find(|knob| knob.param.is_named(&at.1)).map(|knob| knob.value.clone());
+        index.set_knob_at(&at.0, &at.1, value).map_err(|error| match error {
+            // With its path, as the caller wrote it.
+            KnobError::Unknown { known, .. } => KnobError::Unknown { name: name.to_owned(), known },
+            other => other,
+        })?;
+        before.extend(old.map(|old| (at, old)));
+        Ok(())
+    };
+    for (name, value) in wanted {
+        if let Err(error) = set(index, name, value) {
+            // All are set back, also after one that refuses its old value.
+            let mut result = Err(error);
+            for ((path, name), value) in before.into_iter().rev() {
+                if let Err(refused) = index.set_knob_at(&path, &name, value) {
+                    result = Err(refused);
+                }
+            }
+            return result;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the knobs that the index has, as [`set_all`] does, and returns the names of the others. One
+/// config can thus serve indexes of different kinds.
+///
+/// # Errors
+/// [`KnobError`] for the first knob that is out of range. The knobs are then set back as in
+/// [`set_knobs`].
+pub fn set_known<'n>(
+    index: &mut dyn Index,
+    wanted: impl IntoIterator<Item = (&'n str, KnobValue)>,
+) -> Result<Vec<String>, KnobError> {
+    let parts = index.parts();
+    let is_known = |name: &str| match name.rsplit_once('/') {
+        Some((path, name)) => {
+            parts.iter().any(|part| part.path == path && part.knobs.iter().any(|knob| knob.param.is_named(name)))
+        }
+        None => find(&parts, name).is_some(),
+    };
+    let (known, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(name, _)| is_known(name));
+    set_all(index, known)?;
+    Ok(others.into_iter().map(|(name, _)| name.to_owned()).collect())
+}
