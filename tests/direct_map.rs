@@ -1,4 +1,4 @@
-//! Indexes that keep a direct map, through the suites; and that the map is found again in a file.
+//! Indexes with a direct map: the conformance suites, and maps that are read back from a file.
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
@@ -41,12 +41,12 @@ fn a_map_comes_back_from_a_file() {
     for kind in KINDS {
         let mut index = ivf_flat(kind);
         index.add(data::clusters(2, 200, DIM, 6).rows()).expect("trained");
-        index.remove(&ivf::IdSelector::range(20..50)).expect("it can");
+        index.remove(&ivf::IdSelector::range(20..50)).expect("supported");
         indexes::check_reload(&*index, &|index| {
             ivf::write_index(index, &path).expect("a writable folder");
             let mut back = ivf::read_index(&path).expect("just written");
-            // The map of the read index works on.
-            assert_eq!(back.remove(&ivf::IdSelector::range(50..60)).expect("it can"), 10);
+            // The map of the index that was read keeps working.
+            assert_eq!(back.remove(&ivf::IdSelector::range(50..60)).expect("supported"), 10);
             assert!(back.reconstruct(ivf::Id(55)).is_err() && back.reconstruct(ivf::Id(60)).is_ok());
             ivf::read_index(&path).expect("just written")
         });
@@ -59,7 +59,7 @@ fn an_array_whose_ids_are_mostly_gone_is_a_table_after_a_file() {
     let path = folder.path().join("index.ivf");
     let mut index = flat(DirectMapKind::Array);
     index.add(data::uniform(4, 30_000, DIM).rows()).expect("always trained");
-    assert_eq!(index.remove(&ivf::IdSelector::range(0..29_990)).expect("it can"), 29_990);
+    assert_eq!(index.remove(&ivf::IdSelector::range(0..29_990)).expect("supported"), 29_990);
     ivf::write_index(&*index, &path).expect("a writable folder");
     let mut back = ivf::read_index(&path).expect("just written");
     assert_eq!(
@@ -77,7 +77,7 @@ fn an_array_is_refused_where_it_would_be_mostly_empty() {
     let far = ivf::Id(1 << 50);
     let as_index: &mut dyn Index = &mut index;
     as_index.add_with_ids(data::uniform(6, 1, DIM).rows(), &[far]).expect("any id");
-    as_index.remove(&ivf::IdSelector::All).expect("it can");
+    as_index.remove(&ivf::IdSelector::All).expect("supported");
     let refused = index.set_direct_map(DirectMapKind::Array);
     assert!(matches!(refused, Err(ivf::error::EditError::NotForArray(id)) if id == far), "{refused:?}");
 }
@@ -96,7 +96,7 @@ fn a_map_finds_what_to_remove_as_a_scan_does() {
             (ivf::IdSelector::range(8..12), 2),
             (!ivf::IdSelector::range(20..1000), 15),
         ] {
-            assert_eq!(index.remove(&selector).expect("it can"), gone, "{kind:?}, {selector:?}");
+            assert_eq!(index.remove(&selector).expect("supported"), gone, "{kind:?}, {selector:?}");
             left -= gone;
             assert_eq!(index.len(), left);
         }
@@ -129,7 +129,7 @@ fn knobs_are_turned_together_or_the_error_says_which_is_not() {
     turn(&mut *index, "direct_map=1").expect("nothing to map yet");
     turn(&mut *index, "direct_map=1").expect("as it is");
     index.add(data::uniform(8, 30_000, DIM).rows()).expect("always trained");
-    index.remove(&ivf::IdSelector::range(0..29_990)).expect("it can");
+    index.remove(&ivf::IdSelector::range(0..29_990)).expect("supported");
     for text in ["direct_map=2,nprobe=0", "direct_map=2,nope=1", "direct_map=7", "direct_map=x", ""] {
         assert!(turn(&mut *index, text).is_err(), "{text}");
         assert!(index.reconstruct(ivf::Id(29_999)).is_ok());

@@ -1,5 +1,4 @@
-//! Lists that fail: a write that does not succeed leaves the index as it was, a read that does not
-//! is an error.
+//! Stores that fail: a failed write leaves the index as it was, and a failed read is an error.
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
@@ -16,14 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const DIM: usize = 6;
 
-/// When the lists fail.
+/// The conditions under which the lists fail.
 #[derive(Debug, Default)]
 struct Faults {
-    /// Appends left before one fails, after it has written.
+    /// Number of appends that succeed before one fails. The failing one has already written.
     appends: AtomicUsize,
     reads: AtomicBool,
     removals: AtomicBool,
-    /// Whether there are snapshots.
+    /// Whether the store supports snapshots.
     snapshots: AtomicBool,
 }
 
@@ -55,7 +54,7 @@ impl InvertedLists for FragileLists {
         "fragile"
     }
 
-    /// Nobody holds these lists, unless a test says so: an index writes to them where they are.
+    /// Refuses snapshots unless a test enables them, so that an index writes to the lists in place.
     fn snapshot(&self) -> Result<Box<dyn InvertedLists>, StoreError> {
         if !self.faults.snapshots.load(Ordering::Relaxed) {
             return Err(StoreError::NoSnapshot { tag: self.tag().to_owned() });
@@ -139,7 +138,7 @@ fn make(map: DirectMapKind) -> (Box<dyn Index>, Arc<Faults>) {
     (index, faults)
 }
 
-/// All that can be seen of an index.
+/// Returns everything that is observable of an index: its length, results and vectors.
 fn seen(index: &dyn Index) -> (usize, ivf::Hits, Vec<Option<Vec<f32>>>) {
     let queries = data::uniform(3, 5, DIM);
     let found = index.search(queries.rows(), 500, &SearchParams::new()).expect("reads do not fail");
@@ -151,7 +150,8 @@ fn a_failed_write_leaves_the_index_as_it_was() {
     for map in [DirectMapKind::None, DirectMapKind::Array, DirectMapKind::Hash] {
         let (mut index, faults) = make(map);
         let before = seen(&*index);
-        // More than one block, so that a later block fails after earlier ones were written.
+        // More than one block of vectors, so that a later block fails after earlier ones were
+        // written.
         let many = data::uniform(4, 140_000, DIM);
         for fail_at in [0, 1, 2] {
             faults.appends.store(fail_at, Ordering::Relaxed);
@@ -161,10 +161,10 @@ fn a_failed_write_leaves_the_index_as_it_was() {
         }
         let pool = RayonPool::new(2).expect("two threads");
         let options = AddOptions::new().executor(&pool);
-        let codec = index.as_standalone_codec().expect("it can");
+        let codec = index.as_standalone_codec().expect("supported");
         let codes = codec.sa_encode(many.rows().slice(0..50).into(), &options).expect("nothing is written");
         faults.appends.store(0, Ordering::Relaxed);
-        let failed = index.as_add_codes().expect("it can").add_codes(&codes, None, &options);
+        let failed = index.as_add_codes().expect("supported").add_codes(&codes, None, &options);
         assert!(matches!(failed, Err(CodeError::Add(AddError::Store(_)))), "{failed:?}");
         assert!(seen(&*index) == before, "{map:?}, codes");
 
@@ -177,7 +177,7 @@ fn a_failed_write_leaves_the_index_as_it_was() {
         assert!(matches!(failed, Err(EditError::Store(_))), "{failed:?}");
         assert!(seen(&*index) == before, "{map:?}, removal");
 
-        // And then it goes on as if nothing had been.
+        // Afterwards the index works normally.
         faults.appends.store(usize::MAX, Ordering::Relaxed);
         faults.removals.store(false, Ordering::Relaxed);
         index.add(many.rows().slice(0..1)).expect("nothing fails");
@@ -192,12 +192,12 @@ fn a_failed_merge_leaves_both_indexes_as_they_were() {
     let before = (seen(&*index), seen(&*other));
     for fail_at in 0..5 {
         faults.appends.store(fail_at, Ordering::Relaxed);
-        let failed = index.as_merge().expect("it can").merge_from(&mut *other, 1000, &AddOptions::new());
+        let failed = index.as_merge().expect("supported").merge_from(&mut *other, 1000, &AddOptions::new());
         assert!(matches!(failed, Err(MergeError::Store(_))), "{failed:?}");
         assert!((seen(&*index), seen(&*other)) == before, "append {fail_at}");
     }
     faults.appends.store(usize::MAX, Ordering::Relaxed);
-    index.as_merge().expect("it can").merge_from(&mut *other, 1000, &AddOptions::new()).expect("nothing fails");
+    index.as_merge().expect("supported").merge_from(&mut *other, 1000, &AddOptions::new()).expect("nothing fails");
     assert_eq!((index.len(), other.len()), (200, 0));
 }
 

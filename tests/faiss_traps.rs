@@ -1,5 +1,5 @@
-//! What Faiss gets wrong, each as a test of what should happen instead. (Seen in Faiss 1.15.1, or
-//! read in its source.)
+//! Tests of correct behaviour where Faiss misbehaves. Each doc comment describes what Faiss does
+//! (observed in Faiss 1.15.1, or read in its source).
 
 use ivf::ability::Subset;
 use ivf::cpu::IvfIndex;
@@ -21,7 +21,7 @@ use std::time::Duration;
 const DIM: usize = 8;
 const N: usize = 600;
 
-/// An index of 600 vectors in 20 lists, ids from 0.
+/// Returns an index of 600 vectors in 20 lists, with ids from 0.
 fn filled(kind: DirectMapKind) -> (Box<dyn Index>, Vectors) {
     let mut index = empty(kind);
     let vectors = data::clusters(1, N, DIM, 20);
@@ -41,7 +41,7 @@ fn empty(kind: DirectMapKind) -> Box<dyn Index> {
 
 const MAPS: [DirectMapKind; 3] = [DirectMapKind::None, DirectMapKind::Array, DirectMapKind::Hash];
 
-/// Five vectors, the third of them with a NaN.
+/// Returns five vectors, with a NaN in the third.
 fn with_a_nan() -> Vec<f32> {
     let mut rows = data::clusters(2, 5, DIM, 20).data;
     rows[2 * DIM + 3] = f32::NAN;
@@ -49,11 +49,11 @@ fn with_a_nan() -> Vec<f32> {
 }
 
 fn range_search(index: &dyn Index) -> &dyn RangeSearch {
-    index.as_range_search().expect("it can")
+    index.as_range_search().expect("supported")
 }
 
-/// `DirectMap.cpp`: with a hash table, `add` without ids notes garbage: none of 50 vectors could be
-/// reconstructed.
+/// In Faiss (`DirectMap.cpp`), `add` without ids stores garbage in a hash map: none of 50 vectors
+/// could be reconstructed.
 #[test]
 fn a_hash_map_knows_the_ids_that_add_gives() {
     for kind in MAPS {
@@ -64,15 +64,16 @@ fn a_hash_map_knows_the_ids_that_add_gives() {
     }
 }
 
-/// A vector that is assigned to no list left an entry in the table, and removing its id ended the
-/// process.
+/// In Faiss, a vector that is assigned to no list leaves an entry in the hash map, and removing its
+/// id aborts the process.
 #[test]
 fn the_id_of_a_skipped_vector_stands_nowhere() {
     for kind in MAPS {
         let mut index = empty(kind);
         let rows = with_a_nan();
         let options = AddOptions::new().non_finite(NonFinite::SkipRow);
-        let report = index.as_add().expect("it can").add(Rows::new(&rows, DIM).expect("whole rows").into(), &options);
+        let report =
+            index.as_add().expect("supported").add(Rows::new(&rows, DIM).expect("whole rows").into(), &options);
         assert_eq!(report.expect("skipped").skipped, [2]);
         assert!(matches!(index.reconstruct(Id(2)), Err(ReconstructError::NoSuchId(Id(2)))));
         assert_eq!(index.remove(&IdSelector::sorted(vec![Id(2)])).expect("no error"), 0);
@@ -80,22 +81,22 @@ fn the_id_of_a_skipped_vector_stands_nowhere() {
     }
 }
 
-/// `ntotal` counted vectors that no list has.
+/// In Faiss, `ntotal` counts vectors that no list holds.
 #[test]
 fn what_is_skipped_is_not_counted() {
     let mut index = empty(DirectMapKind::None);
     let rows = with_a_nan();
     let rows = Rows::new(&rows, DIM).expect("whole rows");
     let options = AddOptions::new().non_finite(NonFinite::SkipRow);
-    index.as_add().expect("it can").add(rows.into(), &options).expect("skipped");
+    index.as_add().expect("supported").add(rows.into(), &options).expect("skipped");
     let lists = index.as_ivf().and_then(|ivf| ivf.lists()).expect("trained");
     assert_eq!((index.len(), lists.total_len().expect("in memory")), (4, 4));
-    // Its implicit id is used up all the same.
+    // The skipped vector still uses up its implicit id.
     index.add(data::clusters(3, 1, DIM, 20).rows()).expect("trained");
     assert!(index.reconstruct(Id(5)).is_ok() && index.reconstruct(Id(2)).is_err());
 }
 
-/// `update_vectors` with a NaN ended the process; without a map it was refused.
+/// In Faiss, `update_vectors` with a NaN aborts the process, and is refused without a direct map.
 #[test]
 fn an_update_with_a_nan_is_an_error_and_one_without_a_map_works() {
     for kind in MAPS {
@@ -112,8 +113,8 @@ fn an_update_with_a_nan_is_an_error_and_one_without_a_map_works() {
     }
 }
 
-/// A removal by anything but an array of ids was refused with a hash table, every removal with an
-/// array map, and so were merges.
+/// In Faiss, a hash map refuses removal by any selector except an array of ids. An array map
+/// refuses all removals. Both refuse merges.
 #[test]
 fn every_map_takes_every_selector_and_merges() {
     for kind in MAPS {
@@ -123,7 +124,7 @@ fn every_map_takes_every_selector_and_merges() {
         assert_eq!((removed, index.len()), (100, 500));
         let mut other = empty(kind);
         other.add(vectors.rows().slice(0..50)).expect("trained");
-        let merge = index.as_merge().expect("it can");
+        let merge = index.as_merge().expect("supported");
         merge.merge_from(&mut *other, N as i64, &AddOptions::new()).expect("ids that follow");
         assert_eq!((index.len(), other.len()), (550, 0));
         assert_eq!(index.reconstruct(Id(N as i64 + 7)).expect("merged"), vectors.rows().row(7));
@@ -131,22 +132,23 @@ fn every_map_takes_every_selector_and_merges() {
     }
 }
 
-/// The check that two indexes fit compared the types of two pointers, which are always the same.
+/// In Faiss, the compatibility check of a merge compares the types of two pointers, which are
+/// always equal.
 #[test]
 fn indexes_that_do_not_fit_are_not_merged() {
     let (mut index, _) = filled(DirectMapKind::None);
     for other in ["Flat", "IVF20,PQ4", "IVF10,Flat", "L2norm,IVF20,Flat"] {
         let mut other = ivf::build(other, DIM, Metric::L2).expect("a good string");
         other.train(data::clusters(1, N, DIM, 20).rows()).expect("enough vectors");
-        let merged = index.as_merge().expect("it can").merge_from(&mut *other, 0, &AddOptions::new());
+        let merged = index.as_merge().expect("supported").merge_from(&mut *other, 0, &AddOptions::new());
         assert!(matches!(merged, Err(MergeError::Incompatible(_))), "{}: {merged:?}", other.spec());
         let copied = index.copy_subset_to(&mut *other, &Subset::Lists(0..20));
         assert!(matches!(copied, Err(MergeError::Incompatible(_))), "{}: {copied:?}", other.spec());
     }
 }
 
-/// Parameters made for a selector alone set nprobe to 1; and plain parameters for an inverted file
-/// threw.
+/// In Faiss, parameters made for a selector alone set nprobe to 1, and plain parameters make an
+/// inverted-file index throw.
 #[test]
 fn a_selector_alone_leaves_nprobe_alone() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -156,8 +158,8 @@ fn a_selector_alone_leaves_nprobe_alone() {
     assert!(found.hits.rows().all(|row| row.ids.len() == N));
 }
 
-/// `max_codes` was a soft limit that counted after the selector, ignored in a range search, refused
-/// in half of the modes; parallel mode 3 had no range search.
+/// In Faiss, `max_codes` is a soft limit that counts after the selector. Range search ignores it,
+/// and half of the parallel modes refuse it. Parallel mode 3 has no range search.
 #[test]
 fn max_codes_is_the_same_in_every_mode_and_in_a_range_search() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -177,8 +179,8 @@ fn max_codes_is_the_same_in_every_mode_and_in_a_range_search() {
     }
 }
 
-/// `ensure_topk_full` stayed within nprobe lists: it did not ensure k; and it was refused in half
-/// of the modes.
+/// In Faiss, `ensure_topk_full` stays within nprobe lists, so it does not ensure k. Half of the
+/// parallel modes refuse it.
 #[test]
 fn ensure_k_goes_on_until_there_are_k_or_a_limit_is_reached() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -194,8 +196,8 @@ fn ensure_k_goes_on_until_there_are_k_or_a_limit_is_reached() {
     }
 }
 
-/// The search of one query into a handler ignored the selector and `max_codes`; so did iterators
-/// over the codes of a list.
+/// In Faiss, the search of one query into a handler ignores the selector and `max_codes`. Iterators
+/// over the codes of a list do so too.
 #[test]
 fn a_collector_sees_what_the_filter_and_the_limits_let_through() {
     struct All(Vec<Neighbor>);
@@ -219,7 +221,7 @@ fn a_collector_sees_what_the_filter_and_the_limits_let_through() {
     all.0.sort_by(Neighbor::order);
     assert_eq!(all.0.iter().map(|hit| hit.id).collect::<Vec<_>>(), expected.hits.row(0).ids);
     assert_eq!((stats.codes, stats.updates as usize), (333, expected.hits.total()));
-    // One list, all of it that is selected, in the order of the list.
+    // All selected entries of one list, in the order of the list.
     let probes = Probes::new(1, vec![Some(ListNo(3))], vec![0.0]).expect("one probe");
     let mut one = All(Vec::new());
     ivf.search_one_preassigned(query.into(), &probes, &mut one, &SearchParams::new().selector(&few)).expect("a list");
@@ -229,21 +231,21 @@ fn a_collector_sees_what_the_filter_and_the_limits_let_through() {
     assert_eq!(one.0.iter().map(|hit| hit.id).collect::<Vec<_>>(), there);
 }
 
-/// `reconstruct_n` left the places of ids that are not there as they were in memory.
+/// In Faiss, `reconstruct_n` does not write the output for missing ids.
 #[test]
 fn reconstructing_a_range_with_a_hole_is_an_error() {
     for kind in MAPS {
         let (mut index, vectors) = filled(kind);
         assert_eq!(index.reconstruct_n(40..60).expect("all there"), vectors.rows().slice(40..60).as_slice());
-        index.remove(&IdSelector::range(50..51)).expect("it can");
+        index.remove(&IdSelector::range(50..51)).expect("supported");
         assert!(matches!(index.reconstruct_n(40..60), Err(ReconstructError::NoSuchId(Id(50)))));
         assert!(matches!(index.reconstruct_n(0..i64::MAX), Err(ReconstructError::NoSuchId(Id(50)))));
         assert_eq!(index.reconstruct_n(7..7).expect("nothing asked for"), []);
     }
 }
 
-/// `search_and_reconstruct` and `search_and_return_codes` threw with any selector but a range,
-/// ignored the quantizer's parameters and filled missing rows with NaN or 0xff.
+/// In Faiss, `search_and_reconstruct` and `search_and_return_codes` throw with any selector except
+/// a range. They ignore the quantizer's parameters, and fill missing rows with NaN or 0xff.
 #[test]
 fn vectors_and_codes_of_results_come_with_any_filter() {
     let (index, vectors) = filled(DirectMapKind::None);
@@ -251,7 +253,7 @@ fn vectors_and_codes_of_results_come_with_any_filter() {
     let seven = |id: Id| id.0 % 100 == 7;
     let seven = IdSelector::Fn(&seven);
     let params = SearchParams::new().selector(&seven);
-    let reconstruct = index.as_reconstruct().expect("it can");
+    let reconstruct = index.as_reconstruct().expect("supported");
     let (found, rows) = reconstruct.search_and_reconstruct(queries.into(), 10, &params).expect("any filter");
     assert_eq!((found.hits.total(), rows.len()), (5 * 6, 5 * 6 * DIM), "six ids end in 07: rows are ragged");
     for (id, vector) in found.hits.ids().iter().zip(rows.chunks_exact(DIM)) {
@@ -260,12 +262,12 @@ fn vectors_and_codes_of_results_come_with_any_filter() {
     let ivf = index.as_ivf().expect("an inverted file");
     let (again, codes) = ivf.search_and_return_codes(queries.into(), 10, &params).expect("any filter");
     assert_eq!(again.hits, found.hits);
-    assert_eq!(index.as_standalone_codec().expect("it can").sa_decode(&codes).expect("its own codes"), rows);
+    assert_eq!(index.as_standalone_codec().expect("supported").sa_decode(&codes).expect("its own codes"), rows);
     let refused = reconstruct.search_and_reconstruct(queries.into(), 10, &params.set("quantizer_nprobe", 4));
     assert!(matches!(refused, Err(SearchError::UnsupportedParam { param, .. }) if *param == *"quantizer_nprobe"));
 }
 
-/// A range selector told to assume sorted lists gave wrong results for lists that were not.
+/// In Faiss, a range selector that assumes sorted lists gives wrong results for unsorted lists.
 #[test]
 fn a_range_is_right_whatever_the_order_of_the_lists() {
     let (mut index, vectors) = filled(DirectMapKind::None);
@@ -278,13 +280,14 @@ fn a_range_is_right_whatever_the_order_of_the_lists() {
     };
     check(&*index, 0..0);
     // Removals move entries from the ends of lists.
-    index.remove(&IdSelector::range(0..250)).expect("it can");
+    index.remove(&IdSelector::range(0..250)).expect("supported");
     check(&*index, 200..250);
     index.as_ivf_mut().expect("an inverted file").sort_entries().expect("in memory");
     check(&*index, 200..250);
 }
 
-/// A bitmap of n bits was made with n bytes; negative ids were a shift by a negative number away.
+/// In Faiss, a bitmap of n bits is made with n bytes, and a negative id causes a shift by a
+/// negative number.
 #[test]
 fn ids_outside_of_a_bitmap_are_out() {
     let mut index = empty(DirectMapKind::Hash);
@@ -295,7 +298,7 @@ fn ids_outside_of_a_bitmap_are_out() {
     assert!(found.hits.rows().all(|row| row.ids == [Id(3)]));
 }
 
-/// The time to search had the time to find lists in it, and statistics were added up in a global
+/// In Faiss, the search time includes the time to find lists, and statistics are added to a global
 /// without locks.
 #[test]
 fn statistics_come_back_with_the_call() {
@@ -307,8 +310,8 @@ fn statistics_come_back_with_the_call() {
     assert!(stats.coarse_time > Duration::ZERO && stats.scan_time > Duration::ZERO);
 }
 
-/// Ties at the k-th place were a matter of who came first; large batches of `Flat` gave other
-/// distances than small ones.
+/// In Faiss, the order in which candidates are found decides ties at the k-th position. Large
+/// batches on `Flat` give other distances than small ones.
 #[test]
 fn ties_and_batches_do_not_show() {
     let mut index = ivf::build("Flat", DIM, Metric::L2).expect("a good string");
@@ -324,8 +327,8 @@ fn ties_and_batches_do_not_show() {
     }
 }
 
-/// `IDMap` wrote into the caller's parameters during a search, and its range search dropped the
-/// selector.
+/// In Faiss, `IDMap` writes to the caller's parameters during a search, and its range search drops
+/// the selector.
 #[test]
 fn an_id_map_leaves_the_parameters_alone_and_filters_ranges() {
     for spec in ["IDMap,Flat", "IDMap2,Flat", "IDMap,(IVF20,Flat)", "IDMap2,(IVF20,Flat)"] {
@@ -351,7 +354,7 @@ fn an_id_map_leaves_the_parameters_alone_and_filters_ranges() {
             assert!(expected.ids().iter().all(|id| selector.contains(*id)) && expected.total() <= 8 * most);
             let within = range_search(&*index).range_search(queries.into(), f32::INFINITY, &params);
             assert_eq!(within.expect("good queries").hits, expected, "{spec}");
-            // Each query its own, too.
+            // The same selector for each query on its own.
             let own = [QueryParams::new().selector(selector); 8];
             let found = index.search(queries, N, &SearchParams::new().per_query(&own)).expect("good queries");
             assert_eq!(found.hits, expected, "{spec}");
@@ -359,7 +362,7 @@ fn an_id_map_leaves_the_parameters_alone_and_filters_ranges() {
     }
 }
 
-/// A list number in a code from outside, one byte of it for 20 lists, may be any.
+/// A list number in an external code (one byte for 20 lists) may be out of range.
 #[test]
 fn a_list_number_from_outside_is_checked() {
     let (mut index, _) = filled(DirectMapKind::None);
@@ -367,14 +370,14 @@ fn a_list_number_from_outside_is_checked() {
     assert!(decode_list(20, &[20]).is_err() && decode_list(20, &[19]).is_ok());
     let mut code = vec![0; 1 + 4 * DIM];
     code[0] = 200;
-    let refused = index.as_add_codes().expect("it can").add_codes(&code, None, &AddOptions::new());
+    let refused = index.as_add_codes().expect("supported").add_codes(&code, None, &AddOptions::new());
     assert!(refused.is_err() && index.len() == N, "{refused:?}");
     let vector = vec![1.0; DIM];
     let row = Rows::new(&vector, DIM).expect("one row");
     let ivf = index.as_ivf_mut().expect("an inverted file");
     let refused = ivf.add_preassigned(row.into(), &[Some(ListNo(20))], None, &AddOptions::new());
     assert!(matches!(refused, Err(AddError::NoSuchList { row: 0, list: ListNo(20), nlist: 20 })), "{refused:?}");
-    // No list: left out, not counted, its id used up.
+    // A vector without a list is skipped and not counted, but uses up its id.
     let report = ivf.add_preassigned(row.into(), &[None], None, &AddOptions::new()).expect("left out");
     assert_eq!((report.added, report.skipped), (0, vec![0]));
     let report = ivf.add_preassigned(row.into(), &[Some(ListNo(19))], None, &AddOptions::new()).expect("a list");
@@ -382,7 +385,7 @@ fn a_list_number_from_outside_is_checked() {
     assert_eq!(index.reconstruct(Id(N as i64 + 1)).expect("added"), vector);
 }
 
-/// An id that stands in several places is one id to a removal, an update and an upsert.
+/// Removal, update and upsert treat all entries of a repeated id as one.
 #[test]
 fn an_id_that_stands_twice_is_replaced_as_one() {
     for kind in [DirectMapKind::None, DirectMapKind::Hash] {
@@ -392,7 +395,7 @@ fn an_id_that_stands_twice_is_replaced_as_one() {
         let report = index.upsert(&ids, vectors.rows().slice(30..32)).expect("one known, one new");
         assert_eq!((report.updated, report.added, index.len()), (1, 1, N + 3 - 3 + 2));
         assert_eq!(index.reconstruct(Id(5)).expect("there"), vectors.rows().row(30));
-        assert_eq!(index.remove(&IdSelector::set(ids)).expect("it can"), 2);
+        assert_eq!(index.remove(&IdSelector::set(ids)).expect("supported"), 2);
         let twice = index.upsert(&[Id(1), Id(1)], vectors.rows().slice(0..2));
         assert!(matches!(twice, Err(EditError::TwiceNamed(Id(1)))), "{twice:?}");
     }

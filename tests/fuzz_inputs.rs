@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets, and every input that once broke one, through the bodies of the
-//! targets. `cargo xtask bless` makes the seeds anew.
+//! Runs the fuzz targets on their seeds and on every input that once broke one. `cargo xtask bless`
+//! regenerates the seeds.
 
 #[path = "../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, missing_docs, reason = "it is a crate of its own")]
@@ -16,7 +16,7 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
-/// The inputs in a folder, with their names.
+/// Returns the inputs in a folder, with their paths.
 fn inputs(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -45,18 +45,19 @@ fn every_target_is_a_program_and_has_its_folders() {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).expect("the manifest");
     let names: BTreeSet<String> = bodies::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     for name in &names {
-        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name} is no program");
+        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name} is not a program");
         assert!(fuzz().join(format!("fuzz_targets/{name}.rs")).exists(), "{name} has no file");
     }
     for folder in ["seeds", "regressions"] {
         for entry in fs::read_dir(fuzz().join(folder)).into_iter().flatten() {
             let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
-            assert!(names.contains(&name), "{folder}/{name} is of no target");
+            assert!(names.contains(&name), "{folder}/{name} belongs to no target");
         }
     }
 }
 
-/// Seeds that no longer read are no seeds: the format changed, and `cargo xtask bless` is due.
+/// Checks that the seeds of index files can be read. If not, the format has changed: regenerate
+/// them with `cargo xtask bless`.
 fn check_seeds_of_index_files() {
     for (path, bytes) in inputs(&fuzz().join("seeds/container")) {
         let node = decode_container(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -66,7 +67,7 @@ fn check_seeds_of_index_files() {
 
 const DIM: usize = 4;
 
-/// Small indexes of every kind there is, small files of every format.
+/// Writes the seeds: small indexes of every kind and small files of every format.
 fn write_seeds() {
     let folder = |target: &str| {
         let folder = fuzz().join("seeds").join(target);
@@ -89,7 +90,7 @@ fn write_seeds() {
     ] {
         let name = format!("{spec}-{metric}").replace([',', ':'], "-").to_lowercase();
         let mut index = ivf::build(spec, DIM, metric).expect("an index");
-        // Few, but as many as PQ's 256 centroids ask for.
+        // As few as possible: PQ needs at least as many vectors as its 256 centroids.
         let learn = numbers(256 * DIM);
         index.train(Rows::new(&learn, DIM).expect("rows")).expect("points enough");
         let vectors = Rows::new(&learn[..7 * DIM], DIM).expect("rows");
@@ -138,13 +139,13 @@ fn write_seeds() {
     }
 }
 
-/// A few vectors in the format that the name says.
+/// Writes a few vectors in the format of the file name.
 fn write_some<T: VectorElement>(path: &Path) {
     let data: Vec<T> = (0..15_u8).map(|i| T::from_number(i.number()).expect("a small number")).collect();
     write_vectors(path, Rows::new(&data, 3).expect("rows")).expect("a file");
 }
 
-/// Numbers that differ, from 1 to 2.
+/// Returns different numbers between 1 and 2.
 fn numbers(n: usize) -> Vec<f32> {
     let mut state = 7_u64;
     let mut next = || {

@@ -1,12 +1,12 @@
-//! Index files from the days when their versions were frozen: they are read, answer as they did,
-//! and are written again byte for byte.
+//! Index files from the time when their format version was frozen. They can be read, give the same
+//! answers as then, and are written again byte for byte.
 //!
-//! `tests/golden/` has the files of version 1, which are no longer written, with the answers of
-//! that day. `tests/golden/version2/` has what each of them becomes when it is written again, and
-//! files of kinds that came later.
+//! `tests/golden/` has files of version 1, which is no longer written, with their recorded answers.
+//! `tests/golden/version2/` has the result of writing each of them again, and files of kinds that
+//! were added later.
 //!
-//! `IVF_BLESS=1` adds the files of new lines of [`CASES`] and [`LATER`]. A file that is there is
-//! never written over: other bytes for it would be another format.
+//! `IVF_BLESS=1` adds the files for new rows of [`CASES`] and [`LATER`]. It never overwrites an
+//! existing file: other bytes would mean another format.
 
 use ivf::node::{DType, StoredFields, StoredNode};
 use ivf::{Id, IdSelector, Index, Metric, Rows, SearchParams, read_index, write_index};
@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Name of the file, factory string, metric: files of version 1.
+/// File name, factory string and metric of the files of version 1.
 const CASES: &[(&str, &str, Metric)] = &[
     ("flat", "Flat", Metric::L2),
     ("ivf_flat_l2", "IVF6,Flat", Metric::L2),
@@ -30,7 +30,7 @@ const CASES: &[(&str, &str, Metric)] = &[
     ("untrained", "IVF6,PQ4", Metric::L2),
 ];
 
-/// Files of version 2 alone.
+/// File name, factory string and metric of the files that exist in version 2 only.
 const LATER: &[(&str, &str, Metric)] =
     &[("nested", "IVF6(IVF2,Flat),Flat", Metric::L2), ("sparse", "IVF40,PQ4", Metric::InnerProduct)];
 
@@ -43,7 +43,7 @@ fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// Numbers between 0 and 1 that any library on any machine makes alike.
+/// Returns numbers between 0 and 1 that every library on every machine can reproduce.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let next = |_| {
@@ -53,7 +53,7 @@ fn numbers(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(next).collect()
 }
 
-/// An index of a case, with ids of every sort: that count up, that do not, negative ones.
+/// Builds the index of a case, with consecutive ids and, if it takes ids, arbitrary negative ones.
 fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
     let mut index = ivf::build(factory, DIM, metric).unwrap();
     if name == "untrained" {
@@ -68,7 +68,7 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
         index.add_with_ids(rows.slice(VECTORS - 20..VECTORS), &ids).unwrap();
     }
     if name == "sparse" {
-        // Most lists are empty, and a file names the others.
+        // Most lists are empty, and the file names only the others.
         let kept = index.search(rows.slice(0..1), 5, &SearchParams::new()).unwrap().hits.ids().to_vec();
         index.remove(&!IdSelector::set(kept)).unwrap();
         index.set_knob("by_residual", true).unwrap();
@@ -80,7 +80,7 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
     index
 }
 
-/// What the index says of itself, and what it finds, to the bit.
+/// Returns the properties of the index and its results, with the bits of the distances.
 fn answers(index: &dyn Index) -> String {
     let mut text = format!("{} | {} | {} x {}\n", index.spec(), index.metric(), index.len(), index.dim());
     if !index.is_trained() {
@@ -100,7 +100,7 @@ fn answers(index: &dyn Index) -> String {
     text
 }
 
-/// Reads a golden file and compares its answers, and what it becomes when it is written again.
+/// Reads a golden file, and compares its answers and the bytes of the file written from it.
 fn check(file: &Path, text: &Path, again: &Path, bless: bool) {
     let index = read_index(file).unwrap_or_else(|error| panic!("{error}"));
     if bless && !text.exists() {
@@ -149,12 +149,12 @@ fn golden_files_are_read_answer_as_they_did_and_are_written_byte_for_byte() {
     assert_eq!(files("version2"), new.chain(LATER.iter().flat_map(|(name, ..)| both(name))).collect());
 }
 
-/// Checks that docs/format.md has a row for the node, and for those below it, that names its
-/// children and arrays.
+/// Checks that docs/format.md has rows for a node and its descendants that name their arrays,
+/// fields and children.
 fn check_documented(node: &StoredNode, seen: &mut BTreeSet<String>) {
     let rows = include_str!("../docs/format.md").lines().filter(|line| line.starts_with("| `"));
     let tags = |row: &str| row.split(" | ").next().is_some_and(|cell| cell.contains(&format!("`{}`", node.tag)));
-    // A tag may be that of a codec and of a quantizer.
+    // A codec and a quantizer may have the same tag.
     let rows: Vec<&str> = rows.filter(|row| tags(row)).collect();
     assert!(!rows.is_empty(), "docs/format.md has no row for '{}'", node.tag);
     let documented = |what: &str| rows.iter().any(|row| row.contains(what));

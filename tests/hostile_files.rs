@@ -1,5 +1,5 @@
-//! Index files that were damaged: 50,000 of them, in an address space of 2 GB. Each is an error, or
-//! an index that answers.
+//! 50,000 damaged index files, read within an address space of 2 GiB. Each one must give an error
+//! or an index that answers.
 
 #![cfg(target_os = "linux")]
 
@@ -17,10 +17,10 @@ use std::path::Path;
 
 const FILES: u64 = 50_000;
 const ADDRESS_SPACE: u64 = 2 << 30;
-/// A damaged file may say any dimension: nothing of a greater one is searched.
+/// Largest dimension of a damaged index that is searched. A damaged file may declare any dimension.
 const GREATEST: usize = 1 << 12;
 
-/// The golden files, and how many sections each has.
+/// Returns the golden files with their numbers of sections.
 fn whole_files() -> Vec<(Vec<u8>, usize)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let paths = fs::read_dir(folder).expect("the golden files").map(|entry| entry.expect("a file").path());
@@ -30,8 +30,8 @@ fn whole_files() -> Vec<(Vec<u8>, usize)> {
     paths.iter().map(|path| (fs::read(path).expect("a file"), sections(path))).collect()
 }
 
-/// Changes 1 to 8 bytes; where most of the time goes to, the head of the file has most of the
-/// meaning.
+/// Changes 1 to 8 bytes. Half of the files are damaged only in their first 1024 bytes, which
+/// contain most of the structure.
 fn damage(file: &mut [u8], random: &mut Random) {
     let end = if random.random() { file.len() } else { file.len().min(1024) };
     for _ in 0..random.random_range(1..=8) {
@@ -45,7 +45,7 @@ fn damage(file: &mut [u8], random: &mut Random) {
     }
 }
 
-/// Does with an index what can be done. Errors are as good as results.
+/// Calls the functions of an index. Errors are allowed.
 fn use_it(mut index: Box<dyn Index>) {
     index.spec();
     index.parts();
@@ -91,8 +91,8 @@ fn a_damaged_file_is_an_error_or_an_index_that_answers() {
     rustix::process::setrlimit(rustix::process::Resource::As, limit).expect("a limit below the system's");
     let files = whole_files();
 
-    // As they are, damaged files are refused; mapped, damage in the lists is found by nobody but
-    // those who look.
+    // A reader must refuse every damaged file. A mapped file may open with damaged lists, since
+    // opening does not read them. With recomputed checksums, any damage may get through.
     let opened = Cell::new([0; 3]);
     let count = |way: usize, index: Option<Box<dyn Index>>| {
         if let Some(index) = index {
@@ -116,7 +116,7 @@ fn a_damaged_file_is_an_error_or_an_index_that_answers() {
         assert!(tried.is_ok(), "turn {turn}: a panic");
     }
     let [unseen, mapped, resealed] = opened.get();
-    assert_eq!(unseen, 0, "damage that no checksum has seen");
+    assert_eq!(unseen, 0, "damage that no checksum detected");
     assert!(mapped > FILES / 20, "{mapped} files were mapped");
     assert!(resealed > FILES / 4, "{resealed} files were read under right checksums");
 

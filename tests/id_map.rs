@@ -1,6 +1,6 @@
-//! Id maps against an index that keeps the caller's ids itself: the same calls, the same answers.
-//! The vectors are random floats, so that no two distances tie (ties go by insertion under an id
-//! map).
+//! Compares id maps with an index that stores the caller's ids itself: the same calls must give the
+//! same answers. The vectors are random floats whose distances do not tie, since an id map orders
+//! ties by insertion.
 
 use ivf::params::NonFinite;
 use ivf::{AddOptions, Id, IdSelector, Index, Metric, Rows, SearchParams};
@@ -27,7 +27,7 @@ fn same(index: &dyn Index, reference: &dyn Index, seed: u64, at: &str) {
         let find = |index: &dyn Index| index.search(queries.rows(), 7, &params).expect("a good query").hits;
         assert_eq!(find(index), find(reference), "{at}");
         let within = |index: &dyn Index| {
-            let search = index.as_range_search().expect("it can");
+            let search = index.as_range_search().expect("supported");
             search.range_search(queries.rows().into(), 3.0, &params).expect("a good query").hits
         };
         assert_eq!(within(index), within(reference), "{at}");
@@ -85,8 +85,11 @@ fn histories_under_an_id_map_are_those_of_the_index_itself() {
                         }
                         let rows = Rows::new(&rows, DIM).expect("whole rows");
                         let options = AddOptions::new().non_finite(NonFinite::SkipRow);
-                        let report = index.as_add().expect("it can").add(rows.into(), &options).expect(&at);
-                        assert_eq!(reference.as_add().expect("it can").add(rows.into(), &options).expect(&at), report);
+                        let report = index.as_add().expect("supported").add(rows.into(), &options).expect(&at);
+                        assert_eq!(
+                            reference.as_add().expect("supported").add(rows.into(), &options).expect(&at),
+                            report
+                        );
                         let next = known.iter().map(|id| id.0).max().map_or(0, |largest| (largest + 1).max(0));
                         known.extend((next..).take(n).map(Id));
                     }
@@ -119,7 +122,7 @@ fn an_emptied_id_map_takes_no_memory_and_repeats_no_id() {
             index.add(vectors.rows()).expect("always trained");
             assert!(index.reconstruct(Id(round * 100 + 99)).is_ok(), "ids count on");
             memory.push(index.memory());
-            assert_eq!(index.remove(&IdSelector::All).expect("it can"), 100);
+            assert_eq!(index.remove(&IdSelector::All).expect("supported"), 100);
         }
         assert!(memory.iter().all(|bytes| *bytes == memory[0]), "{memory:?}");
     }
@@ -133,7 +136,7 @@ fn ids_go_on_after_emptying_a_file_and_training_again() {
     for spec in ["Flat", "IVF4,Flat", "IDMap,Flat", "IDMap2,IVF4,Flat", "IDMap,IVF4,Flat,RFlat", "(IDMap,Flat),RFlat"] {
         let mut index = make(spec);
         index.add(vectors.rows()).expect("trained");
-        assert_eq!(index.remove(&IdSelector::All).expect("it can"), 100);
+        assert_eq!(index.remove(&IdSelector::All).expect("supported"), 100);
         ivf::write_index(&*index, &path).expect("a writable folder");
         let mut index = ivf::read_index(&path).expect("just written");
         index.train(data::uniform(9, 200, DIM).rows()).expect("it is empty");
@@ -150,7 +153,7 @@ fn training_again_after_a_skipped_row_keeps_ids_straight() {
         let mut index = make(spec);
         let options = AddOptions::new().non_finite(NonFinite::SkipRow);
         let skipped = [f32::NAN; DIM];
-        let add = index.as_add_with_ids().expect("it can");
+        let add = index.as_add_with_ids().expect("supported");
         add.add_with_ids(Rows::new(&skipped, DIM).expect("a row").into(), &[Id(7)], &options).expect("it is skipped");
         index.train(data::uniform(9, 200, DIM).rows()).expect("it is empty");
         let vectors = data::uniform(10, 1, DIM);

@@ -1,5 +1,4 @@
-//! Other parts in the place of those of an index: its quantizer, its lists, the numbers of its
-//! lists.
+//! Replacing parts of an index: its quantizer, its lists, and the numbers of its lists.
 
 use ivf::cpu::IvfIndex;
 use ivf::cpu::coarse::{FlatQuantizer, FlatQuantizerSpec};
@@ -39,7 +38,7 @@ fn answers(index: &dyn Index) -> Hits {
     index.search(queries.rows(), 10, &SearchParams::new().locations(true)).expect("good queries").hits
 }
 
-/// The centroids of an index, row after row.
+/// Returns the centroids of an index, row after row.
 fn centroids(index: &IvfIndex) -> Vec<f32> {
     let quantizer = index.quantizer().expect("trained");
     let mut rows = vec![0.0; NLIST * DIM];
@@ -47,7 +46,7 @@ fn centroids(index: &IvfIndex) -> Vec<f32> {
     rows
 }
 
-/// A quantizer that forgot to check a centroid.
+/// A quantizer with a NaN in one centroid.
 #[derive(Debug)]
 struct Strange(Arc<dyn Level1Quantizer>);
 
@@ -117,7 +116,7 @@ fn another_way_to_the_same_centroids_changes_nothing_and_other_centroids_are_ref
         moved[5 * DIM] = rows[5 * DIM] + 1.0;
         assert_eq!(answers(&index), before);
 
-        // An empty index takes others, and what it codes from then on is relative to them.
+        // An empty index takes other centroids, and codes vectors relative to them from then on.
         let as_index: &mut dyn Index = &mut index;
         as_index.reset().expect("in memory");
         index.replace_quantizer(quantizer(&moved, DIM, Metric::L2)).expect("an empty index");
@@ -136,7 +135,7 @@ fn lists_are_replaced_and_those_from_before_come_back() {
         let mut index = flat(kind);
         let before = answers(&index);
         let layout = index.lists().expect("trained").layout().clone();
-        // Every vector again, its id one higher, in the list with the next number.
+        // All vectors again, with ids higher by one, each in the list with the next number.
         let mut others = ArrayLists::new(NLIST, layout.clone());
         for no in 0..NLIST as u32 {
             let lists = index.lists().expect("trained");
@@ -154,7 +153,7 @@ fn lists_are_replaced_and_those_from_before_come_back() {
         let vectors = data::clusters(1, 600, DIM, NLIST);
         assert_eq!(as_index.reconstruct(Id(41)).expect("moved up by one"), vectors.rows().row(40));
         assert!(as_index.reconstruct(Id(0)).is_err());
-        // Ids count on from the largest.
+        // New ids continue from the largest id.
         as_index.add(vectors.rows().slice(0..1)).expect("trained");
         assert_eq!(as_index.reconstruct(Id(601)).expect("added"), vectors.rows().row(0));
         index.replace_lists(old.snapshot().expect("in memory")).expect("they fitted before");
@@ -212,8 +211,8 @@ fn lists_get_other_numbers_and_answers_stay() {
             assert!(matches!(refused, Err(ReplaceError::ListCount { expected: 12, .. })), "{refused:?}");
         }
         assert_eq!(answers(&*index).without_locations(), before, "{spec}");
-        // The map knows where everything is.
-        assert_eq!(index.remove(&ivf::IdSelector::range(100..200)).expect("it can"), 100);
+        // The direct map knows the new locations.
+        assert_eq!(index.remove(&ivf::IdSelector::range(100..200)).expect("supported"), 100);
         assert!(index.reconstruct(Id(100)).is_err() && index.reconstruct(Id(99)).is_ok());
     }
 }

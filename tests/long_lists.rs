@@ -1,4 +1,4 @@
-//! Lists of more codes than a task or a stretch has, and calls of more queries than a block has.
+//! Lists longer than a task or a collector batch, and calls with more queries than a block.
 
 use ivf::{Hits, Id, IdSelector, Index, Metric, ParallelMode, QueryParams, SearchParams, Sink};
 use ivf_testkit::data::{self, Vectors};
@@ -12,7 +12,7 @@ fn filled(spec: &str, vectors: &Vectors) -> Box<dyn Index> {
     index
 }
 
-/// Of all that queries find the first `k` that each of them may.
+/// Returns, for each query, the first `k` ids of all its results that its selector keeps.
 fn filtered(all: &Hits, k: usize, params: &SearchParams<'_>) -> Vec<Vec<Id>> {
     let may = |q: usize, id: &Id| params.of_query(q).selector.is_none_or(|selector| selector.contains(*id));
     let rows = all.rows().enumerate();
@@ -95,7 +95,7 @@ fn many_queries_find_what_each_finds_alone() {
         if i.is_multiple_of(11) { own } else { own.selector(&selectors[i % 10]).max_lists(i % 7) }
     };
     let own: Vec<QueryParams<'_>> = (0..N).map(own).collect();
-    let range = index.as_range_search().expect("it can");
+    let range = index.as_range_search().expect("supported");
     for (ensure_k, is_range) in [(false, false), (true, false), (false, true)] {
         let search = |some: std::ops::Range<usize>| {
             let params = SearchParams::new().per_query(&own[some.clone()]);
@@ -116,8 +116,9 @@ fn many_queries_find_what_each_finds_alone() {
 
 #[test]
 fn a_capped_range_search_ends_where_an_uncapped_one_does() {
-    // Lists around 0, 10, 20 and 30; seen from 0 a near one, a far one with a result, an empty one,
-    // and one with the nearest.
+    // The lists lie around 0, 10, 20 and 30. Seen from the query at 0, the first probed list has a
+    // near vector, the second a farther one, the third none within the radius, and the last the
+    // nearest.
     let mut index = ivf::build("IVF4,Flat", DIM, Metric::L2).expect("a good string");
     let centre = |x: f32| vec![x; DIM];
     let training: Vec<f32> = (0..40).flat_map(|i| centre((i % 4) as f32 * 10.0)).collect();
@@ -127,14 +128,14 @@ fn a_capped_range_search_ends_where_an_uncapped_one_does() {
     let probes =
         index.as_ivf().expect("an inverted file").assign(row.into(), 4, &SearchParams::new()).expect("one query");
     let order: Vec<ivf::ListNo> = probes.row(0).filter_map(|(list, _)| list).collect();
-    // A place on a line for each list, in probe order; the third is beyond the radius.
+    // One vector for each list, in probe order. The third is beyond the radius.
     for (list, x) in order.iter().zip([1.0, 2.0, 90.0, 0.5]) {
         let vector = centre(x);
         let ivf = index.as_ivf_mut().expect("an inverted file");
         let vector = ivf::Rows::new(&vector, DIM).expect("one row");
         ivf.add_preassigned(vector.into(), &[Some(*list)], None, &ivf::AddOptions::new()).expect("a list");
     }
-    let range = index.as_range_search().expect("it can");
+    let range = index.as_range_search().expect("supported");
     let search = |most: usize, empty: usize| {
         let params = SearchParams::new().nprobe(4).max_results(most).max_empty_lists(empty);
         range.range_search(row.into(), 100.0, &params).expect("a good query").hits.ids().to_vec()

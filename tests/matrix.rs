@@ -1,15 +1,15 @@
-//! Every kind in the registry, in every composition its samples give, through the conformance
-//! suites: a new row is tested by being there.
+//! Runs the conformance suites for every kind in the registry, in every composition of its samples.
+//! A new registry row is tested without further code.
 
 use ivf::extend::CodecContext;
 use ivf::{AnyRows, Index, Metric, Rows, Spec, default_registry};
 use ivf_testkit::{codecs, data, indexes, quantizers, scanners, transforms, wrappers};
 
-/// A dimension that every sample works with.
+/// A dimension that every sample supports.
 const DIM: usize = 16;
 
-/// The metrics that every sample is tried with; [`ivf::error::BuildError`] says which it does not
-/// take.
+/// The metrics that every sample is tried with. [`ivf::error::BuildError`] reports the ones it does
+/// not support.
 const METRICS: [Metric; 10] = [
     Metric::L2,
     Metric::InnerProduct,
@@ -23,8 +23,8 @@ const METRICS: [Metric; 10] = [
     Metric::Jaccard,
 ];
 
-/// Factory strings out of the samples: every codec alone, in lists of every quantizer, under every
-/// transform and wrapper, and each pair of wrappers once.
+/// Returns factory strings made of the samples: every codec alone and in lists of every quantizer.
+/// Some of them are also under every transform and wrapper, and under each pair of these.
 fn compositions() -> Vec<String> {
     let registry = default_registry();
     let mut bases = Vec::new();
@@ -43,7 +43,8 @@ fn compositions() -> Vec<String> {
             .collect()
     };
     let mut all = bases.clone();
-    // Quantizers made of an index are tried alone: wrappers do not see how lists are found.
+    // Wrappers do not depend on how lists are found, so compositions with index quantizers are not
+    // wrapped.
     let plain = |base: &&String| !base.contains('(');
     let exact = bases.iter().rfind(|base| plain(base) && is_exact(base)).expect("lists of exact codes");
     let coded = bases.iter().rfind(plain).expect("lists of codes");
@@ -56,14 +57,15 @@ fn compositions() -> Vec<String> {
     all
 }
 
-/// Whether its results are exact if every list is probed.
+/// Returns whether the results are exact if every list is probed.
 fn is_exact(spec: &str) -> bool {
-    // Re-ranking some of what another codec finds is not exact, and the codec of the centroids is
-    // not that of the lists.
+    // Refining some results of another codec is not exact, and the codec of the centroids is not
+    // that of the lists.
     spec.replace("RFlat", "").replace("(IVF4,Flat)", "").contains("Flat") && !spec.contains("L2norm")
 }
 
-/// A trained, empty index that probes every list; `None` if the kind does not take the metric.
+/// Returns a trained, empty index that probes every list, or `None` if the kind does not support
+/// the metric.
 fn make(spec: &str, metric: Metric) -> Option<Box<dyn Index>> {
     let mut index = match ivf::build(spec, DIM, metric) {
         Ok(index) => index,
@@ -88,7 +90,8 @@ fn each(mut check: impl FnMut(&str, Metric)) {
     }
 }
 
-/// The metrics in full for the plain compositions; the two main ones for what is wrapped.
+/// Runs the check with all metrics for plain compositions, and with the three main ones for wrapped
+/// ones.
 fn each_briefly(mut check: impl FnMut(&str, Metric)) {
     let main = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
     each(|spec, metric| {
@@ -112,8 +115,8 @@ fn specs_are_canonical_and_metrics_are_kept() {
 #[test]
 fn exact_indexes_equal_the_oracle() {
     each_briefly(|spec, metric| {
-        // Inner ids decide ties under an id map, so its results under ties are not the oracle's;
-        // its history is.
+        // Internal ids decide ties under an id map, so its results under ties are not the oracle's.
+        // tests/id_map.rs compares its histories.
         if is_exact(spec) && !spec.contains("IDMap") {
             indexes::check_exhaustive(&|| make(spec, metric).expect("made before"));
         }
@@ -141,7 +144,8 @@ fn filled(spec: &str, metric: Metric) -> Box<dyn Index> {
 #[test]
 fn modes_and_threads_do_not_show() {
     each_briefly(|spec, metric| {
-        // The costliest suite: what is wrapped twice has the modes of what it wraps.
+        // This suite takes the longest, and a doubly wrapped index has the modes of the wrapped
+        // one.
         if spec.matches('(').count() > 1 && metric != Metric::L2 {
             return;
         }
@@ -158,8 +162,8 @@ fn modes_and_threads_do_not_show() {
 #[test]
 fn distances_are_those_of_the_vectors_that_codes_stand_for() {
     each_briefly(|spec, metric| {
-        // Re-ranked distances are of the vectors themselves; behind a transform, others are
-        // compared.
+        // Refined distances are distances to the vectors themselves, and a transform compares
+        // transformed vectors.
         let main = metric == Metric::L2 || metric == Metric::InnerProduct;
         if !main || spec.contains("RFlat") || spec.contains("L2norm") {
             return;
@@ -239,7 +243,7 @@ fn files_bring_the_same_index_back_and_damage_is_an_error() {
             ivf::read_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}"))
         });
         indexes::check_reload(&*index, &|_| ivf::open_index(&path).unwrap_or_else(|error| panic!("{spec}: {error}")));
-        // Written again, the bytes are the same.
+        // Writing the index again must give the same bytes.
         let first = std::fs::read(&path).expect("the file is there");
         let again = ivf::open_index(&path).expect("opened before");
         ivf::write_index(&again, &path).expect("written before");

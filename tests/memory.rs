@@ -1,4 +1,4 @@
-//! What an index says about its memory, beside what an allocator counts.
+//! Compares the memory that an index reports with the memory that an allocator counts.
 
 use ivf::{Index, Metric, Rows, TrainOptions};
 use ivf_testkit::data;
@@ -7,13 +7,15 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
-/// Few vectors for the allocator's own needs to matter, many for tables of a fixed size not to.
+/// Dimension of the vectors: large enough that allocator overhead does not matter, and small enough
+/// for many vectors, so that tables of a fixed size do not matter either.
 const DIM: usize = 48;
 
-/// Bytes that are of no point, list or vector: jobs, boxes, what threads keep.
+/// Allowance, in bytes, for memory that does not belong to points, lists or vectors: jobs, boxes,
+/// per-thread state.
 const SLACK: usize = 256 << 10;
 
-/// Bytes allocated at the peak of a call, beyond what was before it.
+/// Returns the peak number of bytes that a call allocates, beyond what was allocated before it.
 fn peak(call: impl FnOnce()) -> usize {
     let before = ALLOCATED.current_usage();
     ALLOCATED.reset_peak_usage();
@@ -25,7 +27,7 @@ fn made(factory: &str, metric: Metric) -> Box<dyn Index> {
     ivf::build(factory, DIM, metric).unwrap_or_else(|error| panic!("{factory}: {error}"))
 }
 
-/// One test: what runs beside it would be counted.
+/// Runs all checks in one test, since the allocator would also count concurrent tests.
 #[test]
 fn indexes_say_how_much_memory_they_take() {
     training_takes_what_it_says();
@@ -54,16 +56,16 @@ fn training_takes_what_it_says() {
         ("IDMap,IVF100,PQ48", Metric::L2, plain),
     ];
     for (factory, metric, options) in cases {
-        // The first one starts the threads.
-        made(factory, metric).as_train().expect("it learns").train(vectors.rows().into(), &options).expect("enough");
+        // The first training starts the threads.
+        made(factory, metric).as_train().expect("trainable").train(vectors.rows().into(), &options).expect("enough");
         for rows in [vectors.rows(), vectors.rows().slice(0..9000)] {
             let mut index = made(factory, metric);
-            let said = index.as_train().expect("it learns").training_memory(rows.len(), &options);
+            let said = index.as_train().expect("trainable").training_memory(rows.len(), &options);
             let took = peak(|| {
-                index.as_train().expect("it learns").train(rows.into(), &options).expect("enough vectors");
+                index.as_train().expect("trainable").train(rows.into(), &options).expect("enough vectors");
             });
             let learnt = index.memory();
-            let what = format!("{factory}, {metric}, {}: {took} bytes, {said} said, {learnt} learnt", rows.len());
+            let what = format!("{factory}, {metric}, {}: {took} bytes, {said} reported, {learnt} kept", rows.len());
             assert!(took <= said + learnt + SLACK, "{what}");
             assert!(said <= took + took / 2 + SLACK, "{what}");
         }
@@ -75,13 +77,13 @@ fn training_draws_as_many_points_as_it_says() {
     let options = TrainOptions::new().iterations(1).max_points_per_centroid(10);
     for factory in ["IVF100,Flat", "IVF300,PQ8", "IVF16,PQ8", "PQ8", "IDMap2,PQ8,RFlat", "L2norm,IVF100,Flat"] {
         let mut index = made(factory, Metric::L2);
-        let train = index.as_train().expect("it learns");
+        let train = index.as_train().expect("trainable");
         let points = train.training_points(&options);
         let report = train.train(vectors.rows().into(), &options).expect("enough vectors");
         assert_eq!((report.points, points < vectors.len()), (points, true), "{factory}");
     }
     let mut index = made("IVF100,Flat", Metric::L2);
-    let all = index.as_train().expect("it learns").training_points(&options.mini_batch(10));
+    let all = index.as_train().expect("trainable").training_points(&options.mini_batch(10));
     assert_eq!(all, usize::MAX);
 }
 
@@ -96,9 +98,9 @@ fn vectors_take_what_is_said_before_they_are_there() {
         let said = index.memory_with(vectors.len());
         index.add(vectors.rows()).expect("trained");
         let took = index.memory();
-        let what = format!("{factory}: {took} bytes, {said} said, {untrained} before training");
+        let what = format!("{factory}: {took} bytes, {said} reported, {untrained} before training");
         assert!(untrained <= said && said.abs_diff(took) <= took / 10, "{what}");
-        // Of no more vectors than there are, it is what it takes; and further ones take more.
+        // For no more vectors than it holds, this is its current memory. For more, it is larger.
         assert_eq!(index.memory_with(10), took, "{what}");
         let Some(row) = vectors.rows().as_slice().get(..DIM) else { unreachable!("many vectors") };
         index.add(Rows::new(row, DIM).expect("a row")).expect("trained");

@@ -1,5 +1,5 @@
-//! Indexes whose lists are in a file: what is done to them is what is done to an index in memory,
-//! and the file stays as it is.
+//! Indexes whose lists are in a file. Changes have the same effect as on an index in memory, and
+//! the file stays as it is.
 
 use ivf::{Id, IdSelector, Index, Metric, write_index};
 use ivf_testkit::data;
@@ -9,8 +9,8 @@ use std::path::Path;
 
 const DIM: usize = 16;
 
-/// Adds, removes and updates, each in some of the lists, and gives the bytes of the file that it
-/// then makes.
+/// Adds, removes and updates vectors in some of the lists, and returns the bytes of the resulting
+/// file.
 fn change(index: &mut dyn Index, folder: &Path) -> Vec<u8> {
     let more = data::clusters(2, 30, DIM, 2);
     index.add(more.rows()).unwrap();
@@ -46,7 +46,7 @@ fn an_opened_index_is_changed_in_memory_and_not_in_its_file() {
         }
         assert!(fs::read(&path).unwrap() == file, "{factory}: the file has changed");
 
-        // Written over the file it was opened from, an index still has its lists in the old one.
+        // An index that is written over its own file keeps reading its lists from the old one.
         let other = ivf::open_index(&path).unwrap();
         write_index(&*opened, &path).unwrap();
         write_index(&*other, folder.path().join("other.ivf")).unwrap();
@@ -67,20 +67,19 @@ fn an_opened_index_holds_what_it_has_read_and_no_more() {
     assert!(ivf::read_index(&path).unwrap().memory() > codes);
     let mut opened = ivf::open_index(&path).unwrap();
     assert!(opened.memory() < codes / 10, "{} bytes", opened.memory());
-    // One list is written to, and copied.
+    // Writing to one list copies it to memory.
     opened.add(vectors.rows().slice(0..1)).unwrap();
     assert!((codes / 20..codes / 2).contains(&opened.memory()), "{} bytes", opened.memory());
 }
 
-/// What happens to a file while an index is open in it: a stretch of bytes is overwritten, or the
-/// end cut off.
+/// Damages a file while an index is open on it: overwrites some bytes, or cuts off the end.
 fn vandalise(path: &Path, good: &[u8], random: &mut data::Random) {
     use std::io::{Seek, SeekFrom, Write};
     let mut file = fs::File::options().write(true).open(path).unwrap();
     if random.random_ratio(1, 4) {
         return file.set_len(good.len() as u64 * 3 / 4).unwrap();
     }
-    // In place, as a program does that has the file open: not by a new one of its name.
+    // Writes in place, as a program with the file open does, instead of replacing the file.
     let start = random.random_range(1000..good.len() - 200);
     file.seek(SeekFrom::Start(start as u64)).unwrap();
     let len = random.random_range(1..200);
@@ -112,7 +111,7 @@ fn a_file_that_is_written_to_while_it_is_open_gives_answers_or_errors() {
                 count(opened.search(queries, 5, &ivf::SearchParams::new()).is_ok());
                 count(opened.reconstruct(Id(7)).is_ok());
                 let removed = opened.remove(&IdSelector::range(0..50));
-                // Wrappers remove from two indexes, and say that they may stop half way.
+                // Wrappers remove from two indexes, and document that they may stop half way.
                 assert!(
                     removed.is_ok() || opened.len() == len || factory.contains("RFlat"),
                     "{factory}, {map}, {seed}: {removed:?}"

@@ -1,4 +1,4 @@
-//! A product quantizer with parts that no factory string names, in an index and through a file.
+//! A product quantizer with subvectors that no factory string names, in an index and from a file.
 
 use ivf::cpu::IvfIndex;
 use ivf::error::{BuildError, TrainError};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 const DIM: usize = 7;
 
-/// Parts of 1, 3 and 3 dimensions, after the mean was taken away.
+/// A product quantizer of 1, 3 and 3 dimensions, which subtracts the mean first.
 #[derive(Debug)]
 struct Uneven;
 
@@ -35,7 +35,7 @@ impl CodecSpec for Uneven {
     }
 
     fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize {
-        // And the vectors less their mean.
+        // Plus the vectors minus their mean.
         PqSpec { subquantizers: 3 }.training_memory(context, points, options) + points * context.dim * size_of::<f32>()
     }
 
@@ -65,10 +65,10 @@ fn uneven_parts_and_a_mean_come_back_from_a_file() {
         let params = ivf::SearchParams::new().nprobe(4);
         let search = |index: &dyn Index| index.search(vectors.rows().slice(0..50), 10, &params).expect("good").hits;
         assert_eq!(search(&*back), search(index), "{metric}");
-        // Trained again it would have even parts, and cannot.
+        // The specification in the file names even subvectors, which do not divide this dimension.
         index = &mut *back;
-        index.reset().expect("it can");
-        let again = index.as_train().expect("it learns").train(vectors.rows().into(), &TrainOptions::new());
+        index.reset().expect("supported");
+        let again = index.as_train().expect("trainable").train(vectors.rows().into(), &TrainOptions::new());
         assert!(matches!(again, Err(TrainError::Unsupported { .. })), "{again:?}");
     }
 }

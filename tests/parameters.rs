@@ -1,4 +1,4 @@
-//! Parameters and knobs: of an index and of its components, in a call, in a config and in a file.
+//! Parameters and knobs of an index and of its components: in calls, in configs and in files.
 
 use ivf::error::{KnobError, SearchError};
 use ivf::{Index, KnobValue, Metric, ParallelMode, Progress, SearchParam, SearchParams, Settings, TrainOptions};
@@ -14,7 +14,7 @@ fn trained(spec: &str) -> Box<dyn Index> {
     index
 }
 
-/// The centroids of all lists.
+/// Returns the centroids of all lists.
 fn centroids(quantizer: &dyn ivf::extend::Level1Quantizer) -> Vec<f32> {
     let mut all = vec![0.0; quantizer.nlist() * DIM];
     quantizer.centroid_rows(ivf::ListNo(0), &mut all);
@@ -47,7 +47,7 @@ fn a_parameter_of_the_quantizer_is_set_for_a_call_and_as_a_knob_and_is_saved() {
     assert_eq!(ids(&*index, &plain), narrow);
 }
 
-/// Faiss's searches that give vectors or codes leave the quantizer's parameters out (its issue
+/// Faiss ignores the quantizer's parameters in searches that return vectors or codes (Faiss issue
 /// 5589).
 #[test]
 fn every_way_of_searching_honours_the_parameters_of_the_quantizer() {
@@ -74,7 +74,7 @@ fn every_way_of_searching_honours_the_parameters_of_the_quantizer() {
     }
 }
 
-/// Where vectors go depends on the quantizer's parameters, too (Faiss's issue 2208).
+/// The quantizer's parameters also decide the lists of added vectors (Faiss issue 2208).
 #[test]
 fn adding_uses_the_quantizer_as_it_is_set() {
     let vectors = data::clusters(2, 800, DIM, 8);
@@ -125,7 +125,8 @@ fn another_quantizer_keeps_the_knobs_that_it_has() {
     assert_eq!(replace(nested), (Some(1.into()), false), "what the flat quantizer did not have is gone");
 }
 
-/// The index of the centroids has a setting of its own, which is the quantizer's default.
+/// The index of the centroids has a setting of its own, which is the default of the quantizer's
+/// parameter.
 #[test]
 fn a_knob_inside_of_the_quantizer_is_seen_after_reading() {
     let index = trained("IVF32(IVF8,Flat),Flat");
@@ -210,8 +211,8 @@ fn whether_residuals_are_coded_is_chosen_before_training() {
     assert!(matches!(refused, Err(KnobError::Trained { .. })), "{refused:?}");
     index.set_knob("by_residual", false).expect("what it is");
     index.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");
-    // Codes of vectors as they are: a distance is that of any list, and all lists together are the
-    // codec alone.
+    // Codes of vectors instead of residuals: the distance to a code does not depend on its list,
+    // and all lists together give the results of the codec alone.
     let mut alone = ivf::build("PQ4", DIM, Metric::L2).expect("a good string");
     alone.train(data::clusters(1, 600, DIM, 8).rows()).expect("enough vectors");
     alone.add(data::clusters(2, 800, DIM, 8).rows()).expect("trained");
@@ -221,7 +222,7 @@ fn whether_residuals_are_coded_is_chosen_before_training() {
     let back = ivf::read_index(folder.path().join("a.ivf")).expect("what was written");
     assert_eq!(back.as_ivf().map(|ivf| ivf.by_residual()), Some(false));
     assert_eq!(ids(&*back, &SearchParams::new()), ids(&*index, &SearchParams::new()));
-    // Flat has no choice, and no such knob.
+    // Flat never codes residuals, so it does not have this knob.
     let flat = ivf::build("IVF16,Flat", DIM, Metric::L2).expect("a good string");
     assert_eq!(flat.knob("by_residual"), None);
 }
@@ -291,7 +292,7 @@ fn the_first_half_of_a_search_uses_the_knobs_of_the_index() {
     let halves = ivf.search_preassigned(queries.rows().into(), &probes, 5, &SearchParams::new()).expect("its probes");
     let whole = index.search(queries.rows(), 5, &SearchParams::new()).expect("good queries");
     assert_eq!(halves.hits, whole.hits);
-    // The value of the call counts more.
+    // The value of the call takes precedence.
     let narrow = SearchParams::new().nprobe(1);
     let (mine, other) = (ivf.assign(queries.rows().into(), 4, &narrow).expect("good"), probes);
     assert_ne!(mine, other);
@@ -328,7 +329,7 @@ fn paths_are_exact_and_errors_name_them() {
 fn an_unset_seed_is_the_one_that_the_docs_say() {
     let nodes = [TrainOptions::new(), TrainOptions::new().seed(1234)].map(|options| {
         let mut index = ivf::build("IVF16,PQ4", DIM, Metric::L2).expect("a good string");
-        // More vectors than the codec learns from: some are drawn.
+        // More vectors than the codec trains on, so that it samples them.
         let options = options.max_points_per_centroid(2);
         index.train_with(data::clusters(1, 3000, DIM, 8).rows(), &options).expect("enough vectors");
         index.export().expect("in memory").to_stored()
@@ -362,10 +363,10 @@ fn every_verb_has_options_on_the_index_itself() {
 fn a_missing_ability_says_what_would_help() {
     let mut index = trained("Flat,RFlat");
     let error = index.add_with_ids(data::clusters(1, 1, DIM, 1).rows(), &[ivf::Id(7)]).expect_err("no ids");
-    assert_eq!(error.to_string(), "Flat,RFlat cannot add with ids: wrap it, IDMap2,Flat,RFlat");
+    assert_eq!(error.to_string(), "Flat,RFlat cannot add with ids: wrap it as IDMap2,Flat,RFlat");
     let mut wrapped = ivf::build("IDMap2,Flat,RFlat", DIM, Metric::L2).expect("what it said");
     wrapped.add_with_ids(data::clusters(1, 1, DIM, 1).rows(), &[ivf::Id(7)]).expect("what it said");
-    // Behind a transform it is the ability that is missing, and not training.
+    // Behind a transform, the error is the missing ability, not the missing training.
     let behind = ivf::build("L2norm,(Flat,RFlat)", DIM, Metric::L2).expect("a good string");
     let error = behind.sa_decode(&[0; 64]).expect_err("no standalone codes");
     assert!(matches!(error, ivf::error::CodeError::Unable(_)), "{error:?}");

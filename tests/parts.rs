@@ -1,4 +1,4 @@
-//! Indexes put together from parts, as whoever decoded a foreign file has them.
+//! Indexes assembled from parts, as a decoder of foreign files would do it.
 
 use ivf::cpu::coarse::FlatQuantizer;
 use ivf::cpu::codec::FlatCodec;
@@ -24,7 +24,7 @@ fn answers(index: &dyn Index) -> ivf::Hits {
     index.search(data::clusters(3, 20, DIM, 8).rows(), 10, &SearchParams::new()).expect("good queries").hits
 }
 
-/// The inverted file inside of an index, put together anew from its parts.
+/// Reassembles the inverted-file index inside of an index from its parts.
 fn rebuilt(index: &dyn Index) -> IvfIndex {
     let ivf = index.find_ivf().expect("an inverted file");
     let mut options = IvfOptions::default();
@@ -45,7 +45,7 @@ fn every_index_can_be_made_of_its_parts() {
             assert_eq!(answers(&*again), answers(&*index), "{spec}");
             let (ours, theirs) = (index.export().expect("in memory"), again.export().expect("in memory"));
             assert!(ours.same(&theirs), "{spec}");
-            // Ids count on from the largest.
+            // New ids continue from the largest id.
             again.add(data::clusters(4, 1, DIM, 1).rows()).expect("trained");
             assert!(again.reconstruct(Id(800)).is_ok(), "{spec}");
         }
@@ -159,7 +159,7 @@ fn settings_come_into_the_form_of_their_parameters() {
     }
 }
 
-/// Says how often somebody asks for a centroid.
+/// A quantizer that counts how often its centroids are read.
 #[derive(Debug)]
 struct Counting(FlatQuantizer, Arc<AtomicUsize>);
 
@@ -242,7 +242,7 @@ fn ids_and_maps_that_do_not_fit_the_lists_are_refused() {
     assert_eq!(error.to_string(), "the next id is 799, and the lists hold the id 799");
     options.next_id = Some(800);
     with(options.clone()).expect("the next id");
-    // An array for ids up to a million would be mostly empty.
+    // An array map for ids up to a million would be mostly empty.
     options.next_id = Some(1_000_000);
     options.direct_map = ivf::DirectMapKind::Array;
     let error = with(options).expect_err("no array for these ids");

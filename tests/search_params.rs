@@ -1,4 +1,4 @@
-//! What the parameters of a search mean, on an index whose lists are known.
+//! The meaning of search parameters, on an index whose lists are known.
 
 use ivf::error::SearchError;
 use ivf::{Cancel, Id, IdSelector, Index, ListNo, Metric, Probes, Rows, SearchParams, Sink};
@@ -16,14 +16,14 @@ fn index() -> (Box<dyn Index>, data::Vectors) {
 
 #[test]
 fn blocks_of_queries_against_a_list_find_the_same_as_each_query_alone() {
-    // 128 parts: a scanner keeps the tables of 128 queries at a time, of 700.
+    // 128 subquantizers: a scanner holds the tables of 128 of the 700 queries at a time.
     let dim = 128;
     let vectors = data::clusters(2, 3000, dim, 4);
     for metric in [Metric::L2, Metric::InnerProduct] {
         let mut index = ivf::build("IVF4,PQ128", dim, metric).expect("a good string");
         let mut options = ivf::TrainOptions::new();
         options.iterations = Some(2);
-        index.as_train().expect("it learns").train(vectors.rows().into(), &options).expect("enough vectors");
+        index.as_train().expect("trainable").train(vectors.rows().into(), &options).expect("enough vectors");
         index.add(vectors.rows()).expect("trained");
         let queries = vectors.rows().slice(0..700);
         let even = |id: Id| id.0 % 2 == 0;
@@ -34,8 +34,8 @@ fn blocks_of_queries_against_a_list_find_the_same_as_each_query_alone() {
             for params in [params.clone(), params.clone().selector(&even), params.max_codes(900)] {
                 let search = |mode| index.search(queries, 10, &params.clone().mode(mode)).expect("a good query");
                 let alone = search(ivf::ParallelMode::Queries);
-                // Lists of 750 codes that 96 queries share: the library chooses blocks too, where
-                // there is an instruction for lookups.
+                // Each list has about 750 codes, and about 96 queries share it. `Auto` therefore
+                // also selects list-major where the CPU has instructions for lookups.
                 for mode in [ivf::ParallelMode::ListMajor, ivf::ParallelMode::Auto] {
                     let together = search(mode);
                     assert_eq!(together.hits, alone.hits, "{metric}, {mode:?}, {threads} threads");
@@ -87,7 +87,7 @@ fn ensure_k_widens_only_the_queries_that_are_short() {
     let full = index.search(queries, 10, &params.clone().ensure_k(true)).expect("a good query");
     assert!(full.hits.rows().all(|row| row.ids.len() == 10), "600 vectors hold 10 of these");
     let easy = index.search(queries, 1, &SearchParams::new().nprobe(1).ensure_k(true)).expect("a good query");
-    assert_eq!(easy.stats.lists, 50, "nobody was short");
+    assert_eq!(easy.stats.lists, 50, "no query was short");
     let capped = index.search(queries, 10, &params.ensure_k(true).max_codes(40)).expect("a good query");
     assert!(capped.hits.rows().all(|row| row.ids.len() <= 10));
 }
@@ -169,20 +169,20 @@ fn cancelled_changes_leave_everything_as_it_was() {
     cancel.cancel();
     let options = ivf::AddOptions::new().cancel(&cancel);
     let (mut other, _) = self::index();
-    let merged = index.as_merge().expect("it can").merge_from(&mut *other, 600, &options);
+    let merged = index.as_merge().expect("supported").merge_from(&mut *other, 600, &options);
     assert!(merged.is_err() && (index.len(), other.len()) == (600, 600), "{merged:?}");
     let all = ivf::ability::Subset::Lists(0..20);
-    let copied = index.as_copy_subset().expect("it can").copy_subset_to(&mut *other, &all, &options);
+    let copied = index.as_copy_subset().expect("supported").copy_subset_to(&mut *other, &all, &options);
     assert!(copied.is_err() && other.len() == 600, "{copied:?}");
 
-    // Cancelled between its two halves, an upsert takes back the first.
+    // An upsert that is cancelled between its two halves undoes the first.
     for spec in ["IDMap,(IVF20,Flat)", "IDMap2,(IVF20,Flat)"] {
         let mut index = ivf::build(spec, DIM, Metric::L2).expect("a good string");
         index.train(vectors.rows()).expect("enough vectors");
         index.add(vectors.rows().slice(0..30)).expect("trained");
         let progress = CancelAtOnce(Cancel::new());
         let options = ivf::AddOptions::new().cancel(&progress.0).progress(&progress);
-        let upsert = index.as_upsert().expect("it can");
+        let upsert = index.as_upsert().expect("supported");
         let upserted = upsert.upsert(&[Id(5), Id(1000)], vectors.rows().slice(40..42).into(), &options);
         assert!(upserted.is_err() && index.len() == 30, "{upserted:?}");
         assert_eq!(index.reconstruct(Id(5)).expect("as before"), vectors.rows().row(5));

@@ -1,4 +1,4 @@
-//! Snapshots of an index, the parts that it hands out, and an index for many threads.
+//! Snapshots of an index, the parts that it hands out, and an index shared by many threads.
 
 use ivf::cpu::SharedIndex;
 use ivf::error::{AddError, EditError, StoreError};

@@ -1,9 +1,9 @@
-//! Every codec, in every kind of list and behind wrappers, through generated histories of all that
-//! an index can do, against a naive model.
+//! Generated histories of every operation on an index, compared with a naive model: every codec,
+//! with every kind of lists and behind wrappers.
 //!
-//! `IVF_HISTORIES=200000 cargo test --release --test surface` runs so many, for a night; without it
-//! there are as many as a check of every change has time for. The seeds are the same every time:
-//! those of a long run begin with those of a short one.
+//! `IVF_HISTORIES=200000 cargo test --release --test surface` runs this number of histories, for
+//! example over night. By default there are few enough to check every change. Seeds are fixed, and
+//! a long run begins with the seeds of a short one.
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::{CodesIndex, IvfIndex};
@@ -17,12 +17,12 @@ use ivf_testkit::indexes::surface::{Subject, Tally, check_surface, surface_kinds
 use ivf_testkit::{at_rest, data, segments};
 use std::sync::Arc;
 
-/// A dimension that every sample works with.
+/// A dimension that every sample supports.
 const DIM: usize = 16;
-/// Histories without `IVF_HISTORIES`, of all subjects together.
+/// Default number of histories, of all subjects together.
 const HISTORIES: u64 = 2400;
 
-/// An index that has learnt, by what it exports.
+/// A trained index, in exported form.
 struct Learnt {
     name: String,
     node: StoredNode,
@@ -36,12 +36,12 @@ fn registry() -> Registry {
     default_registry().clone().with_stores(&[segments::ROW])
 }
 
-/// Few values, so that many distances tie.
+/// Generates vectors of few values, so that many distances tie.
 fn tied(seed: u64, n: usize, dim: usize) -> data::Vectors {
     data::small_integers(seed, n, dim, 4)
 }
 
-/// How the bytes of a node lie.
+/// A placement of the bytes of a node, with its name.
 type Rest = (&'static str, fn(&StoredNode) -> StoredNode);
 
 const RESTS: [Rest; 3] = [("in memory", StoredNode::clone), ("opened", at_rest::opened), ("mapped", at_rest::mapped)];
@@ -57,7 +57,7 @@ impl Learnt {
         let make = || read(&(self.rest)(&self.node)).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let make: MakeIndex<'_> = &make;
         let codec = find(&self.node, "codec").expect("it has learnt a codec");
-        // A standalone index has a quantizer of one list that no one is to know of.
+        // The single-list quantizer of a standalone index is an internal detail.
         let quantizer = find(&self.node, "quantizer").filter(|_| make().find_ivf().is_some());
         let subject = Subject {
             name: self.name.clone(),
@@ -74,7 +74,7 @@ impl Learnt {
     }
 }
 
-/// The index, trained if it is not.
+/// Trains the index unless it is trained.
 fn learn(name: &str, mut index: Box<dyn Index>) -> Box<dyn Index> {
     if !index.is_trained() {
         let training = tied(1, 400, DIM);
@@ -83,14 +83,14 @@ fn learn(name: &str, mut index: Box<dyn Index>) -> Box<dyn Index> {
     index
 }
 
-/// The first component of a name, however far in.
+/// Returns the first child of this name, at any depth.
 fn find<'n>(node: &'n StoredNode, name: &str) -> Option<&'n StoredNode> {
     let own = node.children.iter().find(|(known, _)| known == name).map(|(_, node)| node);
     own.or_else(|| node.children.iter().find_map(|(_, child)| find(child, name)))
 }
 
-/// Every codec, alone and in few and in more lists, in every store and place, with every direct
-/// map.
+/// Returns every codec alone, in few lists and in more, in every store and placement, with every
+/// direct map.
 fn bare() -> Vec<Learnt> {
     let mut all = Vec::new();
     for row in default_registry().codecs() {
@@ -119,7 +119,7 @@ fn ivf_of(nlist: usize, metric: Metric, codec: &Arc<dyn CodecSpec>, store: impl 
     Box::new(index.with_store(Arc::new(store)))
 }
 
-/// The index with each kind of direct map, its bytes in each of these places.
+/// Returns the index with each kind of direct map and each of these placements.
 fn with_maps(name: String, index: Box<dyn Index>, rests: &[Rest]) -> Vec<Learnt> {
     let is_exact = name.contains("Flat");
     let mut index = learn(&name, index);
@@ -134,7 +134,7 @@ fn with_maps(name: String, index: Box<dyn Index>, rests: &[Rest]) -> Vec<Learnt>
     all
 }
 
-/// What stands behind wrappers.
+/// Returns cosine indexes and indexes behind wrappers.
 fn wrapped() -> Vec<Learnt> {
     let mut all = Vec::new();
     for spec in ["IVF12,Flat", "Flat", "IVF12,PQ8"] {
@@ -160,7 +160,7 @@ fn generated_histories_equal_a_naive_model() {
     let registry = registry();
     let threads = Threads(std::thread::available_parallelism().map_or(1, usize::from));
     let tallies = map(&threads, subjects.len(), |i| {
-        // A seed is one subject's alone.
+        // No two subjects share a seed.
         let first = i as u64 * 1_000_000_000;
         subjects[i].check(&registry, first..first + each)
     });

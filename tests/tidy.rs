@@ -1,11 +1,11 @@
-//! What the house rules say and a test can see: who may use whom, where `unsafe` may stand, how
-//! long a file may be.
+//! Rules of the project that a test can check: dependencies between crates, places of `unsafe`,
+//! lengths of files, and others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// For each crate the workspace crates it may name under `[dependencies]`. No other arrow exists.
+/// For each crate, the workspace crates that it may name under `[dependencies]`.
 const ARROWS: &[(&str, &[&str])] = &[
     (".", &["ivf-core", "ivf-cpu", "ivf-pq", "ivf-io", "ivf-factory"]),
     ("ivf-cli", &["ivf-core", "ivf-cpu", "ivf-io", "ivf-factory"]),
@@ -18,11 +18,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// The only places of `unsafe` code: those of the library, and who promises what a map asks for, as
-/// a user would.
+/// The only places of `unsafe` code: those in the library, and a benchmark that makes the promise
+/// of a memory map as a user would.
 const UNSAFE: &[&str] = &["ivf-cpu/src/simd", "ivf-io/src/mmap.rs", "benches/open.rs"];
 
-/// Lines past which a file is no longer one idea.
+/// Maximum number of lines of a file, beyond which it contains more than one idea.
 const MOST_LINES: usize = 800;
 
 fn root() -> PathBuf {
@@ -33,8 +33,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files below `folder` whose names end in `ending`, with their paths from the root; build
-/// output left out.
+/// Finds the files below `folder` whose names end in `ending`, with their paths from the root and
+/// their content. Build output is skipped.
 fn files(folder: &Path, ending: &str, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("an entry").path();
@@ -57,7 +57,7 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// The dependencies of a manifest that are crates of this workspace.
+/// Returns the dependencies in a manifest that are crates of this workspace.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
     let section = manifest.split("\n[").find(|section| section.starts_with("dependencies]")).unwrap_or_default();
     let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
@@ -106,7 +106,7 @@ fn unsafe_stands_where_the_plan_says_with_one_safety_line_each() {
         if lib.exists() {
             let text = read(&lib);
             let fenced = text.contains("#![forbid(unsafe_code)]") || text.contains("#![deny(unsafe_code)]");
-            assert!(fenced, "{name} does not fence off unsafe code");
+            assert!(fenced, "{name} does not forbid or deny unsafe code");
         }
     }
 }
@@ -125,14 +125,14 @@ fn the_core_touches_no_file_and_no_thread() {
 
 #[test]
 fn a_file_is_one_idea_and_nothing_is_left_undone() {
-    // Put together here, so that this file does not hold them.
+    // Built from pieces, so that this file does not contain them.
     let marks = ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
     let calls = ["todo", "unimplemented", "dbg"].iter().map(|name| format!("{name}!("));
     let undone: Vec<String> = marks.chain(calls).chain([format!("#[{}", "ignore")]).collect();
     for (path, text) in sources() {
         let count = text.lines().count();
         assert!(count <= MOST_LINES, "{path} has {count} lines");
-        assert!(text.starts_with("//!"), "{path} does not begin by saying what it is");
+        assert!(text.starts_with("//!"), "{path} does not begin with a `//!` comment");
         // An example in a doc comment may leave out a body.
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         for line in code {
@@ -145,8 +145,8 @@ fn a_file_is_one_idea_and_nothing_is_left_undone() {
 
 #[test]
 fn nobody_downcasts_but_to_its_own_kind() {
-    // A merge asks whether the other index is of its own kind; who wants another kind's insides
-    // asks `export()`.
+    // A merge checks that the other index is of its own kind. Other code must use `export()` to
+    // look into another kind.
     for (path, text) in sources() {
         let own = [
             "ivf-cpu/src/engine/merge.rs",
@@ -154,7 +154,7 @@ fn nobody_downcasts_but_to_its_own_kind() {
             "ivf-cpu/src/wrap/id_map/edit.rs",
             "ivf-cpu/src/wrap/pre_transform/abilities.rs",
         ];
-        // Tests look into the payloads of panics and the chains of errors, not into kinds.
+        // Tests inspect the payloads of panics and the chains of errors, not kinds.
         let test = path.starts_with("tests/") || path.contains("/tests/") || path.starts_with("ivf-testkit/");
         if !test && !own.contains(&path.as_str()) {
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -179,7 +179,7 @@ fn every_file_of_a_crate_is_a_module_of_it() {
         let beside = format!("{folder}.rs");
         let named = parents.iter().chain([&beside]).filter_map(|parent| sources.get(parent));
         let declares = |text: &String| text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")));
-        assert!(named.into_iter().any(declares), "{path} is no module");
+        assert!(named.into_iter().any(declares), "{path} is not a module");
     }
 }
 
@@ -197,7 +197,7 @@ fn prose_wraps_at_100_columns() {
             if prose.starts_with("```") {
                 is_code = !is_code;
             }
-            // Tables, and what cannot be broken: the address of a link, code.
+            // Exempt are tables and text that cannot be broken: addresses of links, code.
             let is_free = is_code || prose.starts_with('|') || prose.starts_with('<') || !prose.contains(' ');
             let columns = line.chars().count();
             assert!(columns <= 100 || is_free, "{path}:{}: {columns} columns of prose", number + 1);

@@ -107,7 +107,7 @@ pub enum StoreError {
     Segment {
         /// Number of entries in the segment.
         len: usize,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// A list would have more than 2^32 - 1 entries.

@@ -1,12 +1,12 @@
-//! Names of things: vectors, lists, places in lists.
+//! Identifiers of vectors, lists and entries of lists.
 
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
 
-/// The name of a vector: any `i64`, negative ones too.
+/// The id of a vector: any `i64`, including negative ones.
 ///
-/// Absence is an `Option` or a shorter row, never a magic id; -1 for "nothing" exists only at the
-/// edges (Python, Faiss's files).
+/// A missing id is an `Option` or a shorter row, never a reserved id. The id -1 for "nothing"
+/// exists only at the boundaries (Python, Faiss's files).
 #[derive(
     Clone,
     Copy,
@@ -25,7 +25,7 @@ use std::fmt;
 #[repr(transparent)]
 pub struct Id(pub i64);
 
-/// The number of an inverted list: `0..nlist`.
+/// The number of an inverted list, from 0 to nlist - 1.
 #[derive(
     Clone,
     Copy,
@@ -45,13 +45,13 @@ pub struct Id(pub i64);
 pub struct ListNo(pub u32);
 
 impl ListNo {
-    /// The number as an index into a slice.
+    /// Returns the number as an index into a slice.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The place of an entry in its list: `0..list length`, over all segments of the list.
+/// The offset of an entry in its list, counted from 0 over all segments of the list.
 #[derive(
     Clone,
     Copy,
@@ -71,24 +71,24 @@ impl ListNo {
 pub struct ListOffset(pub u32);
 
 impl ListOffset {
-    /// The place as an index.
+    /// Returns the offset as an index into a slice.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// Where an entry stands: a list and an offset in it.
+/// The location of an entry: a list and an offset in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct Location {
     /// The list.
     pub list: ListNo,
-    /// The place in the list.
+    /// The offset in the list.
     pub offset: ListOffset,
 }
 
 impl Location {
-    /// A location from its two numbers.
+    /// Creates a location from its two numbers.
     pub fn new(list: u32, offset: u32) -> Self {
         Self { list: ListNo(list), offset: ListOffset(offset) }
     }
@@ -112,27 +112,28 @@ impl From<i64> for Id {
     }
 }
 
-/// The ids of a stretch of entries: listed one by one, or counting up from a first one.
+/// The ids of a run of entries: stored one by one, or counted up from a first id.
 ///
-/// A list whose ids are consecutive (that of every `Flat` index filled with `add`) stores none of
-/// them.
+/// A list whose ids are consecutive, such as that of a `Flat` index filled with `add`, stores no
+/// ids.
 #[derive(Clone, Copy, Debug)]
 pub enum Ids<'a> {
-    /// One id an entry.
+    /// One id per entry, in any order.
     Listed(&'a [Id]),
-    /// One id an entry, none less than the one before it: a range of ids is found by bisection.
+    /// One id per entry, in ascending order (equal ids are allowed). A range of ids is found by
+    /// bisection.
     Ascending(&'a [Id]),
-    /// `first`, `first + 1`, ..., `len` of them.
+    /// The `len` consecutive ids `first`, `first + 1`, ...
     Run {
         /// The id of entry 0.
         first: Id,
-        /// How many.
+        /// Number of entries.
         len: usize,
     },
 }
 
 impl<'a> Ids<'a> {
-    /// How many entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         match self {
             Self::Listed(ids) | Self::Ascending(ids) => ids.len(),
@@ -140,12 +141,12 @@ impl<'a> Ids<'a> {
         }
     }
 
-    /// True if there is no entry.
+    /// Returns true if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The id of entry `i`.
+    /// Returns the id of entry `i`.
     ///
     /// # Panics
     /// If `i >= len`.
@@ -160,8 +161,8 @@ impl<'a> Ids<'a> {
         }
     }
 
-    /// The first entry with the id: at once for a run, by bisection for ascending ids, by looking
-    /// at each for others.
+    /// Returns the first entry with the id. This takes constant time for a run, a bisection for
+    /// ascending ids, and a linear scan otherwise.
     pub fn position(&self, id: Id) -> Option<usize> {
         match self {
             Self::Listed(ids) => ids.iter().position(|&listed| listed == id),
@@ -175,10 +176,10 @@ impl<'a> Ids<'a> {
         }
     }
 
-    /// The ids of the entries `range`.
+    /// Returns the ids of the entries `range`.
     ///
     /// # Panics
-    /// If the range passes the end.
+    /// If the range ends past `len`.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         match self {
             Self::Listed(ids) => Self::Listed(&ids[range]),
@@ -190,7 +191,7 @@ impl<'a> Ids<'a> {
         }
     }
 
-    /// The ids in order.
+    /// Iterates over the ids in order.
     pub fn iter(&self) -> impl Iterator<Item = Id> + use<'a> {
         let ids = *self;
         (0..ids.len()).map(move |i| ids.get(i))

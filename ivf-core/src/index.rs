@@ -38,8 +38,8 @@ use std::ops::Range;
 ///   in part if the store of the lists fails during the call.)
 ///
 /// Applications call methods of `dyn Index`, for abilities too. A method takes default options
-/// under its own name, and given options as `*_with`. If the index lacks the ability, the error
-/// says which wrapper would provide it.
+/// under its own name, and given options as `*_with`. If the index lacks the ability, the call
+/// returns an error. For ids of the caller, the error names the wrapper that provides them.
 ///
 /// ```no_run
 /// # fn get() -> Box<dyn ivf_core::Index> { unimplemented!() }
@@ -262,7 +262,7 @@ impl dyn Index + '_ {
     }
 
     /// Like `find_ivf`, for changes such as [`set_nprobe`](IndexIvfMut::set_nprobe).
-    /// [`wrapped_mut`](Index::wrapped_mut) says what may be changed behind a wrapper.
+    /// [`wrapped_mut`](Index::wrapped_mut) lists the changes that are allowed behind a wrapper.
     pub fn find_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
         if self.as_ivf().is_some() {
             return self.as_ivf_mut();
@@ -348,7 +348,7 @@ impl dyn Index + '_ {
     pub fn reset(&mut self) -> Result<(), EditError> {
         match self.as_reset() {
             Some(able) => Ok(able.reset()?),
-            None => Err(self.unable("forget its vectors").into()),
+            None => Err(self.unable("reset").into()),
         }
     }
 
@@ -475,18 +475,19 @@ impl dyn Index + '_ {
         subset: &Subset<'_>,
         options: &AddOptions<'_>,
     ) -> Result<usize, MergeError> {
-        let copy = self.as_copy_subset().ok_or_else(|| self.unable("copy a part of it"))?;
+        let copy = self.as_copy_subset().ok_or_else(|| self.unable("copy a subset"))?;
         copy.copy_subset_to(other, subset, options)
     }
 
-    /// The vectors of the ids from `ids.start` on, below `ids.end`, row after row.
+    /// Returns the vectors of the ids from `ids.start` to `ids.end - 1`, row after row.
     ///
     /// # Errors
-    /// As [`Reconstruct::reconstruct_many`]: each of them has to be there. [`Unable`] without the
+    /// As [`Reconstruct::reconstruct_many`]; every id must be in the index. [`Unable`] without the
     /// ability.
     pub fn reconstruct_n(&self, ids: Range<i64>) -> Result<Vec<f32>, ReconstructError> {
         if ids.start < ids.end && ids.end.abs_diff(ids.start) > self.len() as u64 {
-            // More than there can be: the first that is missing, found without room for all.
+            // There are more ids than vectors, so at least one is missing. Find it without
+            // allocating memory for all of them.
             let mut start = ids.start;
             while start < ids.end {
                 let end = start.saturating_add(4096).min(ids.end);
@@ -498,7 +499,7 @@ impl dyn Index + '_ {
         self.reconstruct_many(&ids)
     }
 
-    /// [`Reconstruct::reconstruct_many`] into new vectors, row after row.
+    /// Calls [`Reconstruct::reconstruct_many`] and returns the vectors, row after row.
     ///
     /// # Errors
     /// As [`Reconstruct::reconstruct_many`]; [`Unable`] without the ability.
@@ -535,7 +536,7 @@ impl dyn Index + '_ {
         reconstruct.search_and_reconstruct(queries.into(), k, params)
     }
 
-    /// [`Reconstruct::reconstruct`] into a new vector.
+    /// Calls [`Reconstruct::reconstruct`] and returns the vector.
     ///
     /// # Errors
     /// As [`Reconstruct::reconstruct`]; [`Unable`] without the ability.
@@ -551,7 +552,7 @@ impl dyn Index + '_ {
     /// # Errors
     /// As [`StandaloneCodec::sa_encode`]; [`Unable`] without the ability.
     pub fn sa_encode<'r>(&self, rows: impl Into<AnyRows<'r>>) -> Result<Vec<u8>, CodeError> {
-        let codec = self.as_standalone_codec().ok_or_else(|| self.unable("code vectors"))?;
+        let codec = self.as_standalone_codec().ok_or_else(|| self.unable("encode vectors"))?;
         codec.sa_encode(rows.into(), &AddOptions::new())
     }
 
@@ -574,15 +575,15 @@ impl dyn Index + '_ {
         }
     }
 
-    /// The error for an ability that this index lacks.
+    /// Returns the error for an ability that this index lacks.
     pub fn unable(&self, ability: &'static str) -> Unable {
         Unable { ability, index: self.spec(), help: None }
     }
 
-    /// The same for an ability that an id map around it would have.
+    /// Returns the error for an ability that the index would have inside an id map.
     fn unable_unless_wrapped(&mut self, ability: &'static str) -> Unable {
         let index = self.spec();
-        let help = self.as_add().map(|_| format!("wrap it, IDMap2,{index}"));
+        let help = self.as_add().map(|_| format!("wrap it as IDMap2,{index}"));
         Unable { ability, index, help }
     }
 }

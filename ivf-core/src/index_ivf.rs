@@ -1,4 +1,4 @@
-//! What every inverted-file index offers, whichever engine runs it.
+//! The interface of inverted-file indexes, independent of the engine.
 
 use crate::codec::Codec;
 use crate::error::{AddError, KnobError, ReconstructError, ReplaceError, SearchError, StoreError};
@@ -15,61 +15,65 @@ use crate::rows::AnyRows;
 use crate::sink::{Collector, Sink};
 use std::sync::Arc;
 
-/// An inverted-file index: a coarse quantizer that names lists, and lists that are scanned.
-/// Implemented by the CPU engine and by the CUDA engine alike. (Faiss's `IndexIVFInterface`.)
+/// An inverted-file index, which consists of a coarse quantizer and inverted lists. The interface
+/// does not depend on the engine: the CPU engine implements it, and a future CUDA engine will.
+/// (Faiss's `IndexIVFInterface`.)
 ///
-/// A search is [`Level1Quantizer::assign`] and then
-/// [`search_preassigned`](Self::search_preassigned); a caller may do the first half elsewhere and
-/// bring the probes.
+/// A search consists of [`Level1Quantizer::assign`] and
+/// [`search_preassigned`](Self::search_preassigned). A caller can do the first half elsewhere and
+/// pass the probes to the second.
 pub trait IndexIvf: Index {
-    /// How many lists.
+    /// Returns the number of lists.
     fn nlist(&self) -> usize;
 
-    /// Lists probed for each query unless a call says otherwise.
+    /// Returns the number of lists that a search probes per query unless its parameters set
+    /// another.
     fn nprobe(&self) -> usize;
 
-    /// Codes scanned at most for each query unless a call says otherwise; 0 means no limit.
+    /// Returns the maximum number of codes that a search scans per query unless its parameters set
+    /// another; 0 means no limit.
     fn max_codes(&self) -> usize;
 
-    /// How work is cut up unless a call says otherwise.
+    /// Returns the division of the work over the threads that a search uses unless its parameters
+    /// set another.
     fn parallel_mode(&self) -> ParallelMode;
 
-    /// The coarse quantizer; `None` before training. Whoever holds it may go on using it while the
-    /// index changes.
+    /// Returns the coarse quantizer, or `None` before training. The returned quantizer remains
+    /// usable while the index changes.
     fn quantizer(&self) -> Option<Arc<dyn Level1Quantizer>>;
 
-    /// The lists as they are now; `None` before training. They stay as they are while somebody
-    /// holds them: the index goes on with a [snapshot](InvertedLists::snapshot). (An engine whose
-    /// lists are elsewhere hands out copies of their contents.)
+    /// Returns the present lists, or `None` before training. They do not change while a caller
+    /// holds them: the index then modifies a [snapshot](InvertedLists::snapshot). (An engine that
+    /// keeps its lists elsewhere returns copies of their contents.)
     fn lists(&self) -> Option<Arc<dyn InvertedLists>>;
 
-    /// The codec of the lists; `None` before training.
+    /// Returns the codec of the lists, or `None` before training.
     fn codec(&self) -> Option<Arc<dyn Codec>>;
 
-    /// Whether codes are of residuals: the differences between vectors and the centroids of their
-    /// lists.
+    /// Returns whether the codes encode residuals: the differences between vectors and the
+    /// centroids of their lists.
     fn by_residual(&self) -> bool;
 
-    /// The lists that the coarse quantizer names for each query, nearest first: the first half of a
-    /// search. (Faiss's `search_centroid` is this with one probe.)
+    /// Returns the lists that the coarse quantizer assigns to each query, nearest first. This is
+    /// the first half of a search. (Faiss's `search_centroid` is this method with one probe.)
     ///
     /// # Errors
-    /// [`SearchError`]: queries of another dimension or with a NaN or an infinity, not trained, a
-    /// parameter that the quantizer does not take.
+    /// [`SearchError`] if a query has another dimension or holds a NaN or an infinity, the index is
+    /// not trained, or the quantizer does not support a parameter.
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError>;
 
-    /// The one way into the scan, which every search takes: scans, for query `i`, the lists of
-    /// `probes.row(i)`, and puts what it finds into `sinks[i]`, on top of what is there (Faiss's
-    /// flag "no heap init"): several calls, over shards or in rounds, accumulate into the same
-    /// sinks.
+    /// Scans the lists of `probes.row(i)` for query `i`, and adds the results to the present
+    /// contents of `sinks[i]` (Faiss's flag "no heap init"). Several calls, over shards or in
+    /// rounds, can thus accumulate into the same sinks. The provided searches of given
+    /// lists call this method.
     ///
-    /// Of `params`, `nprobe`, `ensure_k`, `max_results`, `max_empty_lists` and those of the
-    /// quantizer have no meaning here and are errors.
+    /// The parameters `nprobe`, `ensure_k`, `max_results` and `max_empty_lists`, and those of the
+    /// quantizer, do not apply here and are errors.
     ///
     /// # Errors
-    /// [`SearchError`]: as [`Index::search_rows`]; as many probe rows and sinks as queries are
-    /// needed; a probe past the last list. The sinks are untouched then, unless the lists could not
-    /// be read or the search was cancelled half way.
+    /// [`SearchError`] as for [`Index::search_rows`]. Also if the number of probe rows or of sinks
+    /// is not the number of queries, or if a probe is past the last list. The sinks do not change
+    /// on an error, unless the lists could not be read or the search was cancelled half way.
     fn search_preassigned_into(
         &self,
         queries: AnyRows<'_>,
@@ -78,14 +82,15 @@ pub trait IndexIvf: Index {
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError>;
 
-    /// One query, which hands all it finds in the lists of its one row of probes to a collector:
-    /// list after list, on the thread of the call. Distances are inner ones, smaller is closer
-    /// ([`Metric::to_user_distance`](crate::Metric::to_user_distance) makes them the metric's own).
+    /// Searches the probed lists for one query and passes all results to a collector. It scans list
+    /// by list, on the calling thread. Distances are internal ones, and smaller is closer
+    /// ([`Metric::to_user_distance`](crate::Metric::to_user_distance) converts them to values of
+    /// the metric).
     ///
     /// # Errors
-    /// As [`search_preassigned_into`](Self::search_preassigned_into); more than one query. `mode`,
-    /// `locations` (a collector hears of them) and `per_query` have no meaning here; the CPU engine
-    /// says so.
+    /// As [`search_preassigned_into`](Self::search_preassigned_into), and if the number of queries
+    /// is not one. The parameters `mode`, `locations` (a collector always receives them) and
+    /// `per_query` do not apply here. The CPU engine returns an error for them.
     fn search_one_preassigned(
         &self,
         query: AnyRows<'_>,
@@ -93,14 +98,15 @@ pub trait IndexIvf: Index {
         collector: &mut dyn Collector,
         params: &SearchParams<'_>,
     ) -> Result<SearchStats, SearchError> {
-        // An engine that goes list after list hands over as it goes, and stops when it is told to.
+        // This default collects all results first. An engine that scans list by list passes results
+        // on as it finds them, and stops when the collector asks it to.
         let mut sinks = [Sink::within(collector.threshold())];
         let stats = self.search_preassigned_into(query, probes, &mut sinks, params)?;
         let _ = collector.collect(sinks[0].held());
         Ok(stats)
     }
 
-    /// One query, which hands all it finds in its nearest lists to a collector. (Faiss's
+    /// Searches the nearest lists for one query and passes all results to a collector. (Faiss's
     /// `search1`.)
     ///
     /// # Errors
@@ -118,10 +124,10 @@ pub trait IndexIvf: Index {
         self.search_one_preassigned(query, &probes, collector, &rest)
     }
 
-    /// The `k` nearest vectors of each query in the lists of its probes.
+    /// Returns the `k` nearest vectors of each query in the lists of its probes.
     ///
     /// # Errors
-    /// As [`search_preassigned_into`](Self::search_preassigned_into); `k` is 0.
+    /// As [`search_preassigned_into`](Self::search_preassigned_into), and if `k` is 0.
     fn search_preassigned(
         &self,
         queries: AnyRows<'_>,
@@ -136,10 +142,10 @@ pub trait IndexIvf: Index {
         Ok(SearchResult::new(hits, stats))
     }
 
-    /// All vectors nearer than `radius`, strictly, in the lists of each query's probes.
+    /// Returns all vectors nearer than `radius` (strictly) in the lists of each query's probes.
     ///
     /// # Errors
-    /// As [`search_preassigned_into`](Self::search_preassigned_into); the radius is NaN.
+    /// As [`search_preassigned_into`](Self::search_preassigned_into), and if the radius is NaN.
     fn range_search_preassigned(
         &self,
         queries: AnyRows<'_>,
@@ -156,17 +162,18 @@ pub trait IndexIvf: Index {
         Ok(SearchResult::new(hits, stats))
     }
 
-    /// Writes the vector that stands at a place, as near as its code has it, to `vector` (`dim`
-    /// places). (Faiss's `reconstruct_from_offset`.)
+    /// Writes the vector at a location, as its code approximates it, to `vector` (`dim` elements).
+    /// (Faiss's `reconstruct_from_offset`.)
     ///
     /// # Errors
-    /// [`ReconstructError`]: no such list or entry ([`ReconstructError::Store`]), another length,
-    /// not trained.
+    /// [`ReconstructError`] if the list or the entry does not exist ([`ReconstructError::Store`]),
+    /// `vector` has another length, or the index is not trained.
     fn reconstruct_at(&self, at: Location, vector: &mut [f32]) -> Result<(), ReconstructError>;
 
-    /// [`Index::search_rows`], and the standalone codes of the results in the same order, one after
-    /// the other (`hits.total()` codes of [`sa_code_size`](crate::StandaloneCodec::sa_code_size)
-    /// bytes, which [`sa_decode`](crate::StandaloneCodec::sa_decode) decodes).
+    /// Searches like [`Index::search_rows`], and also returns the standalone codes of the results,
+    /// in the same order and one after the other. These are `hits.total()` codes of
+    /// [`sa_code_size`](crate::StandaloneCodec::sa_code_size) bytes, which
+    /// [`sa_decode`](crate::StandaloneCodec::sa_decode) decodes.
     ///
     /// # Errors
     /// As [`Index::search_rows`].
@@ -197,22 +204,22 @@ pub trait IndexIvf: Index {
     }
 }
 
-/// The write half of an inverted-file index: what knows of its lists.
+/// The write half of an inverted-file index: changes that concern its lists.
 pub trait IndexIvfMut: IndexIvf {
-    /// Sets the lists probed for each query unless a call says otherwise (1 until somebody sets it;
-    /// a stored index keeps its own).
+    /// Sets the number of lists that a search probes per query unless its parameters set another.
+    /// The initial value is 1; a stored index keeps its own value.
     ///
     /// # Errors
     /// [`KnobError::Value`] for 0.
     fn set_nprobe(&mut self, nprobe: usize) -> Result<(), KnobError>;
 
-    /// Adds vectors to given lists, `lists[i]` for row `i`, with `ids[i]` or ids that count up. A
-    /// row without a list is left out: it uses up its implicit id and stands in the report among
-    /// the skipped. (Faiss's `add_core` with precomputed lists.)
+    /// Adds vectors to given lists. Row `i` goes to `lists[i]`, with the id `ids[i]` or with an id
+    /// that counts up. A row without a list is skipped: its implicit id stays unused, and the
+    /// report lists it as skipped. (Faiss's `add_core` with precomputed lists.)
     ///
     /// # Errors
-    /// [`AddError`]: as [`AddWithIds`](crate::AddWithIds); a list past the last, not one list a
-    /// row. The index is as it was.
+    /// [`AddError`] as for [`AddWithIds`](crate::AddWithIds). Also if a list does not exist, or if
+    /// the number of lists is not the number of rows. The index is as it was before.
     fn add_preassigned(
         &mut self,
         rows: AnyRows<'_>,
@@ -221,35 +228,37 @@ pub trait IndexIvfMut: IndexIvf {
         options: &AddOptions<'_>,
     ) -> Result<AddReport, AddError>;
 
-    /// Puts another quantizer, of the same lists, in the place of this one: another way to find the
-    /// same centroids. An empty index takes any of as many lists. Knobs of the old quantizer keep
-    /// their values if the new one has the same knobs; the others are gone.
+    /// Replaces the quantizer by another one of the same lists, which finds the same centroids in
+    /// another way. An empty index accepts any quantizer with the same number of lists. Quantizer
+    /// knobs keep their values if the new quantizer has the same knobs and accepts the values. The
+    /// others are dropped.
     ///
     /// # Errors
-    /// [`ReplaceError`]: another dimension, metric or number of lists; other centroids, if there
-    /// are vectors. The index is as it was.
+    /// [`ReplaceError`] if the dimension, the metric or the number of lists differs. Also if a
+    /// centroid differs and the index holds vectors. The index is as it was before.
     fn replace_quantizer(&mut self, quantizer: Arc<dyn Level1Quantizer>) -> Result<(), ReplaceError>;
 
-    /// Puts other lists, filled already perhaps, in the place of these, which come back. Ids that
-    /// [`Add`](crate::Add) gives then count up from the largest in them, or go on as before if that
-    /// is more.
+    /// Replaces the lists by others, which may already hold entries, and returns the old lists. The
+    /// ids that [`Add`](crate::Add) assigns then continue after the largest id in the new lists, or
+    /// after the largest id ever added if that is larger.
     ///
     /// # Errors
-    /// [`ReplaceError`]: another number of lists, another layout of codes, ids that an array direct
-    /// map does not take, lists that cannot be read. The index is as it was.
+    /// [`ReplaceError`] if the number of lists or the layout of the codes differs, an array direct
+    /// map cannot hold the ids, or the lists cannot be read. The index is as it was before.
     fn replace_lists(&mut self, lists: Box<dyn InvertedLists>) -> Result<Arc<dyn InvertedLists>, ReplaceError>;
 
-    /// Gives the lists other numbers: list `i` is afterwards what was list `order[i]`. What
-    /// searches find stays the same, up to the order of the lists in ties.
+    /// Renumbers the lists: the new list `i` is the old list `order[i]`. Search results stay the
+    /// same, except for ties that the order of the lists decides.
     ///
     /// # Errors
-    /// [`ReplaceError`]: `order` does not name every list once, the quantizer cannot renumber its
-    /// lists ([`ReplaceError::FixedNumbers`]), or lists cannot be read or written. The index is as
-    /// it was (unless a store fails a second time, when its lists are put back).
+    /// [`ReplaceError`] if `order` does not name every list once, the quantizer cannot renumber its
+    /// lists ([`ReplaceError::FixedNumbers`]), or the lists cannot be read or written. The index is
+    /// as it was before, unless the store also fails while the lists are restored.
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError>;
 
-    /// Numbers the lists by their lengths, the longest first, lists of one length in the order they
-    /// are in; gives the order. (Faiss's `sort_invlists_by_size`.)
+    /// Renumbers the lists by length, the longest first. Lists of equal length keep their order.
+    /// Returns the order as passed to [`permute_lists`](Self::permute_lists). (Faiss's
+    /// `sort_invlists_by_size`.)
     ///
     /// # Errors
     /// As [`permute_lists`](Self::permute_lists).
@@ -262,19 +271,19 @@ pub trait IndexIvfMut: IndexIvf {
         Ok(order)
     }
 
-    /// Puts the entries of each list in the order of their ids: a selector that is a range then
-    /// finds its entries by bisection, until removals and updates have moved them. (Entries that
-    /// were added in the order of their ids are in order anyway.)
+    /// Sorts the entries of each list by id. A selector that is a range then finds its entries by
+    /// bisection, until removals and updates have moved them. (Entries that were added in the order
+    /// of their ids are already sorted.)
     ///
     /// # Errors
-    /// [`StoreError`] if the lists cannot be read or written; some of them may be in order then.
+    /// [`StoreError`] if the lists cannot be read or written. Some of the lists may then be sorted.
     fn sort_entries(&mut self) -> Result<(), StoreError>;
 }
 
-/// Refuses `k = 0`.
+/// Checks that `k` is not 0.
 ///
 /// # Errors
-/// [`SearchError::InvalidParam`].
+/// [`SearchError::InvalidParam`] if it is.
 pub fn check_k(k: usize) -> Result<(), SearchError> {
     if k == 0 {
         return Err(SearchError::invalid("k", "at least 1", 0));
@@ -282,10 +291,10 @@ pub fn check_k(k: usize) -> Result<(), SearchError> {
     Ok(())
 }
 
-/// Refuses a radius that is no number.
+/// Checks that a radius is not NaN.
 ///
 /// # Errors
-/// [`SearchError::InvalidParam`].
+/// [`SearchError::InvalidParam`] if it is.
 pub fn check_radius(radius: f32) -> Result<(), SearchError> {
     if radius.is_nan() {
         return Err(SearchError::invalid("radius", "a number", "NaN"));

@@ -1,11 +1,11 @@
-//! Knobs by name, whichever part of an index has them.
+//! Access to knobs by name, in any part of an index.
 
 use crate::error::KnobError;
 use crate::index::Index;
 use crate::param::{KnobValue, split_assignment};
 use crate::part::{Part, unknown_knob};
 
-/// The address of a knob: the path of its part and its name there.
+/// The address of a knob: the path of its part, and its name.
 type Place = (String, String);
 
 /// Finds the outermost knob of a name. `quantizer_<name>` is a knob of the outermost quantizer.
@@ -78,7 +78,7 @@ pub fn set_all<'n>(
         let knobs = parts.iter().filter(|part| part.path == at.0).flat_map(|part| &part.knobs);
         let old = knobs.into_iter().find(|knob| knob.param.is_named(&at.1)).map(|knob| knob.value.clone());
         index.set_knob_at(&at.0, &at.1, value).map_err(|error| match error {
-            // With its path, as the caller wrote it.
+            // Report the name with its path, as the caller wrote it.
             KnobError::Unknown { known, .. } => KnobError::Unknown { name: name.to_owned(), known },
             other => other,
         })?;
@@ -87,7 +87,7 @@ pub fn set_all<'n>(
     };
     for (name, value) in wanted {
         if let Err(error) = set(index, name, value) {
-            // All are set back, also after one that refuses its old value.
+            // Restore all of them, even if one refuses its old value.
             let mut result = Err(error);
             for ((path, name), value) in before.into_iter().rev() {
                 if let Err(refused) = index.set_knob_at(&path, &name, value) {

@@ -1,55 +1,57 @@
-//! How the codes of a list lie in memory.
+//! The memory layout of the codes of a list.
 
 use arrayvec::ArrayVec;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// At most this many planes in a layout.
+/// Maximum number of planes in a layout.
 pub const MAX_PLANES: usize = 4;
 
-/// One thing for each plane, without a heap.
+/// One item per plane, stored inline without heap allocation.
 pub type Planes<T> = ArrayVec<T, MAX_PLANES>;
 
-/// Puts one code into a block and takes it out again: the only place that knows where its bytes
-/// lie.
+/// Writes a code into a block and reads it back. Only the packer knows the positions of the bytes
+/// of a code in a block.
 ///
-/// A block is `block_len` slots; `planes[p]` holds `block_bytes(p)` bytes. For every block content
-/// and every slot: `get` after `put` gives the same code, and `put` leaves the other slots' codes
-/// alone. Putting the all-zero code writes what a zeroed block holds.
+/// A block has `block_len` slots, and `planes[p]` holds its `block_bytes(p)` bytes in plane `p`.
+/// For all contents of a block and every slot, `get` after `put` returns the same code, and `put`
+/// does not change the codes of other slots. `put` of the all-zero code leaves the slot as it is in
+/// a zeroed block.
 ///
 /// # Panics
-/// Implementations may panic if a slice has another length than the layout says or `slot >=
-/// block_len`.
+/// Implementations may panic if a slice has another length than the layout prescribes, or if `slot`
+/// is not below `block_len`.
 pub trait BlockPacker: Send + Sync + fmt::Debug {
     /// Writes `code` (`code_size` bytes) into `slot`.
     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]);
     /// Reads `slot` into `code` (`code_size` bytes).
     fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]);
-    /// Writes codes, one after the other, into the slots `slots`. A layout that puts many codes
-    /// down at once in less time than one after the other does better than this.
+    /// Writes codes, one after the other, into the slots `slots`. A layout that can write many
+    /// codes at once faster than one by one should override this.
     fn pack(&self, planes: &mut [&mut [u8]], slots: Range<usize>, codes: &[u8]) {
         let size = codes.len() / slots.len().max(1);
         slots.zip(codes.chunks_exact(size.max(1))).for_each(|(slot, code)| self.put(planes, slot, code));
     }
-    /// Reads the slots `slots` into codes, one after the other.
+    /// Reads the codes of the slots `slots`, one after the other, into `codes`.
     fn unpack(&self, planes: &[&[u8]], slots: Range<usize>, codes: &mut [u8]) {
         let size = codes.len() / slots.len().max(1);
         slots.zip(codes.chunks_exact_mut(size.max(1))).for_each(|(slot, code)| self.get(planes, slot, code));
     }
-    /// Copies a slot of a block to one of another; `scratch` is room for a code. A layout whose
-    /// codes lie all over a block may do better than to put one together first.
+    /// Copies a code from a slot of one block to a slot of another; `scratch` has room for one
+    /// code. A layout that scatters the bytes of a code over a block may be faster without
+    /// assembling the code first.
     fn copy(&self, from: &[&[u8]], from_slot: usize, to: &mut [&mut [u8]], to_slot: usize, scratch: &mut [u8]) {
         self.get(from, from_slot, scratch);
         self.put(to, to_slot, scratch);
     }
 }
 
-/// How the codes of a list lie in memory, given by the codec, obeyed by every store.
+/// The memory layout of the codes of a list. The codec defines it, and every store follows it.
 ///
-/// A list is a sequence of blocks of `block_len` codes; the last may be partly filled. Each block
-/// has one stretch of `block_bytes` in each plane, and a plane's blocks follow one another, so that
-/// a scan of one plane streams:
+/// A list is a sequence of blocks of `block_len` codes; the last block may be partly filled. Each
+/// block has `block_bytes` consecutive bytes in each plane. The blocks of a plane are contiguous,
+/// so that a scan reads each plane sequentially:
 ///
 /// ```text
 /// 5 codes, block_len 4, two planes:
@@ -58,9 +60,9 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
 /// ```
 ///
 /// Stores move blocks and call [`pack`](Self::pack), [`unpack`](Self::unpack), [`put`](Self::put),
-/// [`get`](Self::get) and [`copy`](Self::copy); they never look inside. A plane starts on a 64-byte
-/// boundary. Whoever writes a list zeroes the slots past its end; who reads one may find anything
-/// there, since it may lie in a file.
+/// [`get`](Self::get) and [`copy`](Self::copy). They never interpret the bytes of a block. A plane
+/// starts on a 64-byte boundary. A writer zeroes the slots past the end of a list. A reader must
+/// accept any bytes there, because the list may come from a file.
 ///
 /// ```
 /// use ivf_core::CodeLayout;
@@ -71,9 +73,9 @@ pub trait BlockPacker: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct CodeLayout {
     name: Arc<str>,
-    /// The tag of the codec whose codes these are; empty if that is not said.
+    /// The tag of the codec of the codes; empty if it is not given.
     codec: Arc<str>,
-    /// One code after the other: no packer is asked.
+    /// True if codes are stored one after the other, which needs no packer.
     is_rows: bool,
     code_size: usize,
     block_len: usize,
@@ -81,7 +83,8 @@ pub struct CodeLayout {
     packer: Arc<dyn BlockPacker>,
 }
 
-/// Two layouts are equal if the same bytes mean the same codes: codec, name, sizes, planes.
+/// Two layouts are equal if the same bytes represent the same codes: if codec, name, sizes and
+/// planes are equal.
 impl PartialEq for CodeLayout {
     fn eq(&self, other: &Self) -> bool {
         self.codec == other.codec
@@ -100,7 +103,8 @@ impl fmt::Display for CodeLayout {
 }
 
 impl CodeLayout {
-    /// One plane, one code after the other, no blocks: what any codec can start with.
+    /// Creates a layout with one plane, in which codes follow one another without blocks. Every
+    /// codec can use it as its first layout.
     ///
     /// # Panics
     /// If `code_size` is zero.
@@ -109,8 +113,8 @@ impl CodeLayout {
         Self { is_rows: true, ..layout }
     }
 
-    /// One plane; in a block of `block_len` codes the first elements of all codes stand together,
-    /// then the second ones:
+    /// Creates a layout with one plane. In a block of `block_len` codes, the first elements of all
+    /// codes come first, then the second elements, and so on:
     ///
     /// ```text
     /// elements 3, block_len 4 (x = dimension 0 of codes a b c d, ...):
@@ -130,7 +134,8 @@ impl CodeLayout {
         )
     }
 
-    /// A codec's own layout. `name` tells layouts with equal sizes apart; it stands in files.
+    /// Creates a layout that is specific to a codec. `name` distinguishes layouts of equal sizes
+    /// and is stored in files.
     ///
     /// # Panics
     /// If `code_size` or `block_len` is zero, or there are no planes or more than [`MAX_PLANES`].
@@ -141,65 +146,66 @@ impl CodeLayout {
         block_bytes: &[usize],
         packer: Arc<dyn BlockPacker>,
     ) -> Self {
-        assert!(code_size > 0 && block_len > 0, "a code has bytes and a block has slots");
-        assert!((1..=MAX_PLANES).contains(&block_bytes.len()), "1 to {MAX_PLANES} planes");
+        assert!(code_size > 0 && block_len > 0, "code_size and block_len must be at least 1");
+        assert!((1..=MAX_PLANES).contains(&block_bytes.len()), "a layout has 1 to {MAX_PLANES} planes");
         let block_bytes = block_bytes.iter().copied().collect();
         Self { name: name.into(), codec: "".into(), is_rows: false, code_size, block_len, block_bytes, packer }
     }
 
-    /// The same layout of the codes of the codec with this tag: lists of another codec's codes, of
-    /// equal sizes perhaps, are not taken for lists of these.
+    /// Returns the same layout for codes of the codec with this tag. It differs from the layout of
+    /// another codec even if the sizes are equal.
     #[must_use]
     pub fn of_codec(self, tag: &str) -> Self {
         Self { codec: tag.into(), ..self }
     }
 
-    /// The tag of the codec whose codes these are; empty if that was not said.
+    /// Returns the tag of the codec of the codes; empty if it was not given.
     pub fn codec(&self) -> &str {
         &self.codec
     }
 
-    /// The layout's name, as files have it.
+    /// Returns the name of the layout, as stored in files.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Bytes of one code as [`put`](Self::put) takes it.
+    /// Returns the size of one code in bytes, in the form that [`put`](Self::put) accepts.
     pub fn code_size(&self) -> usize {
         self.code_size
     }
 
-    /// Codes in a block.
+    /// Returns the number of codes per block.
     pub fn block_len(&self) -> usize {
         self.block_len
     }
 
-    /// Number of planes.
+    /// Returns the number of planes.
     pub fn plane_count(&self) -> usize {
         self.block_bytes.len()
     }
 
-    /// Bytes of one block in a plane.
+    /// Returns the number of bytes of one block in a plane.
     pub fn block_bytes(&self, plane: usize) -> usize {
         self.block_bytes[plane]
     }
 
-    /// Blocks that `len` codes take.
+    /// Returns the number of blocks that `len` codes take.
     pub fn blocks(&self, len: usize) -> usize {
         len.div_ceil(self.block_len)
     }
 
-    /// Bytes that `len` codes take in a plane.
+    /// Returns the number of bytes that `len` codes take in a plane.
     pub fn plane_bytes(&self, plane: usize, len: usize) -> usize {
         self.blocks(len) * self.block_bytes[plane]
     }
 
-    /// Writes a code into a slot of whole planes (slot 0 is the first of block 0).
+    /// Writes a code into a slot of whole planes. Slots are counted across blocks, from slot 0 of
+    /// block 0.
     ///
     /// # Panics
-    /// If the slot lies outside the planes or `code` is not `code_size` bytes.
+    /// If the slot lies outside the planes, or `code` does not have `code_size` bytes.
     pub fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
-        assert_eq!(code.len(), self.code_size, "bytes of a code");
+        assert_eq!(code.len(), self.code_size, "a code must have code_size bytes");
         let block = slot / self.block_len;
         let mut parts: Planes<&mut [u8]> = planes
             .iter_mut()
@@ -209,24 +215,25 @@ impl CodeLayout {
         self.packer.put(&mut parts, slot % self.block_len, code);
     }
 
-    /// Reads a slot of whole planes.
+    /// Reads the code in a slot of whole planes.
     ///
     /// # Panics
     /// As [`put`](Self::put).
     pub fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
-        assert_eq!(code.len(), self.code_size, "bytes of a code");
+        assert_eq!(code.len(), self.code_size, "a code must have code_size bytes");
         let block = slot / self.block_len;
         let parts: Planes<&[u8]> =
             planes.iter().zip(&self.block_bytes).map(|(plane, &bytes)| &plane[block * bytes..][..bytes]).collect();
         self.packer.get(&parts, slot % self.block_len, code);
     }
 
-    /// Writes codes, one after the other, into the slots from `first` on: block by block.
+    /// Writes codes, one after the other, into the slots from `first` on, block by block.
     ///
     /// # Panics
-    /// If a slot lies outside the planes or `codes` are not whole codes.
+    /// If a slot lies outside the planes, or the length of `codes` is not a multiple of
+    /// `code_size`.
     pub fn pack(&self, planes: &mut [&mut [u8]], first: usize, codes: &[u8]) {
-        assert!(codes.len().is_multiple_of(self.code_size), "whole codes");
+        assert!(codes.len().is_multiple_of(self.code_size), "the length of codes must be a multiple of code_size");
         if self.is_rows {
             return planes[0][first * self.code_size..][..codes.len()].copy_from_slice(codes);
         }
@@ -238,12 +245,13 @@ impl CodeLayout {
         }
     }
 
-    /// Reads the slots from `first` on into `codes`, one after the other: block by block.
+    /// Reads the codes of the slots from `first` on, one after the other, into `codes`, block by
+    /// block.
     ///
     /// # Panics
     /// As [`pack`](Self::pack).
     pub fn unpack(&self, planes: &[&[u8]], first: usize, codes: &mut [u8]) {
-        assert!(codes.len().is_multiple_of(self.code_size), "whole codes");
+        assert!(codes.len().is_multiple_of(self.code_size), "the length of codes must be a multiple of code_size");
         if self.is_rows {
             return codes.copy_from_slice(&planes[0][first * self.code_size..][..codes.len()]);
         }
@@ -254,8 +262,8 @@ impl CodeLayout {
         }
     }
 
-    /// The `len` slots from `first` on, cut at the ends of blocks: for each block its number, its
-    /// slots, and their ranks.
+    /// Divides the `len` slots from `first` on at the block boundaries. Yields for each block its
+    /// number, its slots, and the positions of these slots among the `len` slots.
     fn runs(&self, first: usize, len: usize) -> impl Iterator<Item = (usize, Range<usize>, Range<usize>)> {
         let block_len = self.block_len;
         let mut done = 0;
@@ -268,7 +276,7 @@ impl CodeLayout {
         })
     }
 
-    /// Copies slot `from` to slot `to` of the same planes.
+    /// Copies the code in slot `from` to slot `to` of the same planes.
     ///
     /// # Panics
     /// As [`put`](Self::put).
@@ -279,7 +287,7 @@ impl CodeLayout {
             self.get(&planes.iter().map(|plane| &**plane).collect::<Planes<_>>(), from, scratch);
             return self.put(planes, to, scratch);
         }
-        // A gap closed from the end of a list: from a later block.
+        // The source is in a later block: an entry from the end of a list fills a gap.
         let (mut source, mut target) = (Planes::<&[u8]>::new(), Planes::<&mut [u8]>::new());
         for (plane, &bytes) in planes.iter_mut().zip(&self.block_bytes) {
             let (before, after) = plane.split_at_mut(from_block * bytes);
@@ -289,7 +297,7 @@ impl CodeLayout {
         self.packer.copy(&source, from % self.block_len, &mut target, to % self.block_len, scratch);
     }
 
-    /// Copies slot `from` of some planes to slot `to` of others.
+    /// Copies the code in slot `from` of some planes to slot `to` of others.
     ///
     /// # Panics
     /// As [`put`](Self::put).
@@ -385,8 +393,8 @@ impl BlockPacker for Interleaved {
 mod tests {
     use super::*;
 
-    /// `put` then `get` in every slot, others untouched, `copy`, and zero codes restore zeroed
-    /// blocks.
+    /// Checks that `put` then `get` works in every slot and does not change other slots. Checks
+    /// `copy`, and that writing zero codes restores zeroed blocks.
     fn check(layout: &CodeLayout) {
         let len = 2 * layout.block_len() + 1;
         let mut planes: Vec<Vec<u8>> = (0..layout.plane_count()).map(|p| vec![0; layout.plane_bytes(p, len)]).collect();

@@ -1,24 +1,24 @@
 //! The contracts and plain data of the ivf framework.
 //!
-//! This crate touches no file, no thread and no instruction set; it says what the parts of an
-//! inverted-file index are and what they may expect of one another. Start with [`Index`], then
-//! [`Level1Quantizer`], [`InvertedLists`] and [`InvertedListScanner`]; the engines that implement
-//! them stand in `ivf-cpu` and later `ivf-cuda`.
+//! This crate uses no files, no threads and no particular instruction set. It defines the parts of
+//! an inverted-file index and their contracts. Start with [`Index`], then read [`Level1Quantizer`],
+//! [`InvertedLists`] and [`InvertedListScanner`]. The engines that implement them are in `ivf-cpu`,
+//! and later in `ivf-cuda`.
 //!
-//! | module | what |
+//! | modules | contents |
 //! |---|---|
-//! | [`rows`], [`element`], [`id`], [`metric`] | what goes in |
-//! | [`index`], [`index_ivf`], [`part`] | the index, its abilities, its knobs |
-//! | [`quantizer`], [`plan`] | which lists to look into |
-//! | [`codec`], [`layout`], [`scanner`] | how vectors are coded, kept and scanned |
-//! | [`lists`], [`bytes`] | where codes are kept |
-//! | [`selector`], [`mask`] | who may be found |
-//! | [`sink`], [`hits`], [`report`] | what comes out |
-//! | [`params`], [`param`], [`executor`] | what a call may ask for |
-//! | [`transform`], [`direct_map`] | what else an index is made of |
-//! | [`registry`], [`spec`], [`node`], [`field`], [`wire`] | names, files |
+//! | [`rows`], [`element`], [`id`], [`metric`] | vectors, ids, metrics |
+//! | [`index`], [`ability`], [`index_ivf`], [`part`], [`knobs`] | the index, its abilities, its parts and knobs |
+//! | [`quantizer`], [`plan`] | the choice of the lists to probe |
+//! | [`codec`], [`layout`], [`scanner`] | encoding, storing and scanning of vectors |
+//! | [`lists`], [`bytes`] | storage of the codes |
+//! | [`selector`], [`mask`] | filters by id |
+//! | [`sink`], [`hits`], [`report`] | results and reports |
+//! | [`params`], [`param`], [`executor`] | parameters and options of calls |
+//! | [`transform`], [`direct_map`] | other parts of an index |
+//! | [`registry`], [`spec`], [`node`], [`field`], [`section`], [`wire`] | factory strings and files |
 //!
-//! Inside the library smaller is closer: see [`Metric`].
+//! Inside the library, smaller distances are always closer: see [`Metric`].
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,4 @@
-//! Stored nodes whose bytes are not in memory, or not for the reader to count: as in an open file,
-//! and as in a mapped one.
+//! Stored nodes whose bytes count as outside of memory: as in an open file, and as in a mapped one.
 
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::{DecodeError, StoreError};
@@ -9,12 +8,12 @@ use ivf_core::{Section, StoredNode};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The node with its bytes as in a mapped file: parts are borrowed, and no memory is held.
+/// Returns the node with its bytes as in a mapped file: parts are borrowed, and no memory is held.
 pub fn mapped(node: &StoredNode) -> StoredNode {
     place(node, false)
 }
 
-/// The node with its bytes as in an open file: each part is a copy.
+/// Returns the node with its bytes as in an open file: each part is a copy.
 pub fn opened(node: &StoredNode) -> StoredNode {
     place(node, true)
 }
@@ -34,7 +33,7 @@ fn place(node: &StoredNode, copies: bool) -> StoredNode {
 #[derive(Debug)]
 struct AtRest {
     bytes: Arc<dyn Section>,
-    /// Whether a part is a copy.
+    /// Whether [`Section::part`] returns a copy.
     copies: bool,
 }
 

@@ -3,7 +3,7 @@
 use crate::data::Vectors;
 use ivf_core::{Centroids, ListNo};
 
-/// Vectors as the centres of lists: list `i` lies around vector `i`.
+/// Fixed vectors as the centroids of lists: vector `i` is the centroid of list `i`.
 #[derive(Clone, Debug)]
 pub struct FixedCentroids(pub Vectors);
 

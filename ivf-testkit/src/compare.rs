@@ -4,10 +4,10 @@ use ivf_core::node::StoredArray;
 use ivf_core::{Hits, Id, Neighbor, StoredNode};
 use std::fmt::Display;
 
-/// Asserts that `found` is what the [oracle](crate::oracle::exact) says.
+/// Asserts that `found` equals the results of the [oracle](crate::oracle::exact).
 ///
 /// # Panics
-/// If not; the message starts with `context`.
+/// If they differ. The message starts with `context`.
 pub fn assert_exact(found: &Hits, expected: &[Vec<(Id, f32)>], context: impl Display) {
     assert_eq!(found.len(), expected.len(), "{context}: a row of results for each query");
     for (query, (row, expected)) in found.rows().zip(expected).enumerate() {
@@ -16,10 +16,10 @@ pub fn assert_exact(found: &Hits, expected: &[Vec<(Id, f32)>], context: impl Dis
     }
 }
 
-/// Asserts that two searches found the same: ids, distances and, if there are any, locations.
+/// Asserts that two searches found the same ids, distances and, if present, locations.
 ///
 /// # Panics
-/// If not; the message starts with `context`.
+/// If they differ. The message starts with `context`.
 pub fn assert_same_hits(found: &Hits, expected: &Hits, context: impl Display) {
     assert_exact(found, &pairs(expected), &context);
     for (query, (found, expected)) in found.rows().zip(expected.rows()).enumerate() {
@@ -27,15 +27,15 @@ pub fn assert_same_hits(found: &Hits, expected: &Hits, context: impl Display) {
     }
 }
 
-/// The results as the [oracle](crate::oracle::exact) gives them.
+/// Returns the results in the form in which the [oracle](crate::oracle::exact) returns them.
 pub fn pairs(hits: &Hits) -> Vec<Vec<(Id, f32)>> {
     hits.rows().map(|row| row.ids.iter().copied().zip(row.distances.iter().copied()).collect()).collect()
 }
 
-/// Asserts that two sinks, sorted, hold the same: ids, distances, locations.
+/// Asserts that two sorted sinks hold the same ids, distances and locations.
 ///
 /// # Panics
-/// If not; the message starts with `context`.
+/// If they differ. The message starts with `context`.
 pub fn assert_same_neighbors(found: &[Neighbor], expected: &[Neighbor], context: impl Display) {
     let pairs = |all: &[Neighbor]| all.iter().map(|n| (n.id, n.distance)).collect::<Vec<_>>();
     assert_row(&pairs(found), &pairs(expected), &context);
@@ -64,7 +64,7 @@ fn shown(pair: Option<&(Id, f32)>) -> String {
 /// Asserts that two nodes hold the same fields, arrays and children.
 ///
 /// # Panics
-/// If not; the message starts with `context`.
+/// If they differ. The message starts with `context`.
 pub fn assert_same_node(found: &StoredNode, expected: &StoredNode, context: impl Display) {
     let context = format!("{context}: node '{}'", expected.tag);
     assert_eq!((&found.tag, found.version), (&expected.tag, expected.version), "{context}: tag and version");

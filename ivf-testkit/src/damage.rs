@@ -1,4 +1,4 @@
-//! Exported nodes, damaged: what a reader must answer with a value or an error, never with a panic.
+//! Damaged exports: a reader must answer them with a value or an error, never with a panic.
 
 use crate::data::{Random, bytes};
 use ivf_core::bytes::AlignedBytes;
@@ -10,13 +10,15 @@ use rand::seq::{IndexedMutRandom, IndexedRandom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Damages a node, or one below it, in one random way and says how.
+/// Damages a node, or one of its descendants, in one random way and describes the damage.
 ///
-/// Arrays are cut, grown, dropped, renamed, reshaped, retyped, exchanged, and their elements
-/// overwritten; fields are dropped, renamed, added, and given other values, of their type and of
-/// others; children are dropped and renamed. Shapes go on multiplying to the length of the bytes
-/// and bytes go on starting on a 64-byte boundary: whoever reads a file has checked that before a
-/// reader of nodes sees it.
+/// Arrays are cut, grown, dropped, renamed, reshaped, retyped and exchanged, and their elements are
+/// overwritten. Fields are dropped, renamed, added, and set to other values of the same or another
+/// type. Children are dropped and renamed.
+///
+/// Two invariants hold after the damage: the product of an array's shape is its length, and its
+/// bytes start on a 64-byte boundary. Whatever reads a file checks both before a reader of nodes
+/// sees them.
 pub fn damage(node: &mut StoredNode, random: &mut Random) -> String {
     if let Some((name, child)) = node.children.choose_mut(random)
         && random.random_ratio(3, 4)
@@ -70,7 +72,7 @@ fn damage_named(fields: &mut Fields, random: &mut Random) -> String {
     let Some(name) = names.choose(random).filter(|_| !random.random_ratio(1, 12)) else {
         let value = any_scalar(random);
         fields.set("xyzzy", Value::One(value.clone()));
-        return format!("a field 'xyzzy' of {value} more");
+        return format!("an additional field 'xyzzy' of {value}");
     };
     let Some(old) = fields.value(name).cloned() else { return "nothing".to_owned() };
     let value = match random.random_range(0..10) {
@@ -105,7 +107,7 @@ fn damage_named(fields: &mut Fields, random: &mut Random) -> String {
     what
 }
 
-/// A scalar of any type.
+/// Returns a scalar of any type.
 fn any_scalar(random: &mut Random) -> Scalar {
     match random.random_range(0..6) {
         0 => Scalar::Bool(random.random()),
@@ -121,7 +123,7 @@ fn any_metric(random: &mut Random) -> Metric {
     [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1, Metric::Lp(3.0)][random.random_range(0..5)]
 }
 
-/// Another scalar of the same type, of those that tend to hurt.
+/// Returns another scalar of the same type, preferably one that is likely to break a reader.
 fn other_scalar(scalar: &Scalar, random: &mut Random) -> Scalar {
     match scalar {
         Scalar::Bool(value) => Scalar::Bool(!value),
@@ -157,7 +159,7 @@ fn other_scalar(scalar: &Scalar, random: &mut Random) -> Scalar {
     }
 }
 
-/// Fields as version 1 of the file has them.
+/// Damages fields in the form of version 1 of the file format.
 fn damage_version_1(fields: &mut Vec<u8>, random: &mut Random) -> String {
     if fields.is_empty() || random.random_ratio(1, 6) {
         let n = random.random_range(1..9);
@@ -215,7 +217,7 @@ fn damage_array(array: &mut StoredArray, random: &mut Random) -> String {
         }
     };
     let elements = content.len() / array.dtype.size();
-    // An axis more or less is damage of its own: keep the shape where it still fits.
+    // A changed number of axes is a damage of its own, so keep the shape where it still fits.
     if array.shape.iter().product::<u64>() != elements as u64 {
         array.shape = vec![elements as u64];
     }
@@ -223,7 +225,7 @@ fn damage_array(array: &mut StoredArray, random: &mut Random) -> String {
     format!("array '{}': {what}", array.name)
 }
 
-/// Overwrites up to 8 bytes from `at` on with something that tends to hurt.
+/// Overwrites up to 8 bytes, starting at `at`, with values that are likely to break a reader.
 fn overwrite(content: &mut [u8], at: usize, random: &mut Random) -> String {
     let end = content.len().min(at + [1, 2, 4, 8][random.random_range(0..4)]);
     let place = &mut content[at..end];
@@ -237,10 +239,10 @@ fn overwrite(content: &mut [u8], at: usize, random: &mut Random) -> String {
     format!("bytes {at}..{end} are {place:x?}")
 }
 
-/// Damages copies of `node` in `count` ways, one way each, and calls `subject` with each of them.
+/// Calls `subject` with `count` copies of `node`, each damaged in one way, and every fourth in two.
 ///
 /// # Panics
-/// If `subject` does; the message says what the damage was.
+/// If `subject` does. The message describes the damage.
 pub fn check_damaged_nodes(node: &StoredNode, seed: u64, count: usize, subject: impl Fn(&StoredNode)) {
     let mut random = crate::data::random(seed);
     for turn in 0..count {
@@ -254,13 +256,13 @@ pub fn check_damaged_nodes(node: &StoredNode, seed: u64, count: usize, subject: 
     }
 }
 
-/// Bytes of the arrays of a node, its children's too.
+/// Returns the number of bytes in the arrays of a node and its descendants.
 pub fn array_bytes(node: &StoredNode) -> usize {
     let arrays: usize = node.arrays.iter().map(|array| array.bytes.len() as usize).sum();
     arrays + node.children.iter().map(|(_, child)| array_bytes(child)).sum::<usize>()
 }
 
-/// Bytes of a node, all its children's too.
+/// Returns the number of bytes in the fields and arrays of a node and its descendants.
 pub fn byte_len(node: &StoredNode) -> usize {
     let arrays: usize = node.arrays.iter().map(|array| array.bytes.len() as usize).sum();
     let fields = match &node.fields {
@@ -296,11 +298,11 @@ mod tests {
                 assert_eq!(elements as usize * array.dtype.size(), array.bytes.len() as usize, "{array:?}");
             }
         }
-        assert!(kinds.len() > 100, "{} ways only", kinds.len());
+        assert!(kinds.len() > 100, "only {} kinds", kinds.len());
         for words in
             ["field 'dim' dropped", "renamed to 'dimx'", "field 'metric' is", "field 'names' is \"a\"", "xyzzy"]
         {
-            assert!(kinds.iter().any(|kind| kind.contains(words)), "no damage says {words}");
+            assert!(kinds.iter().any(|kind| kind.contains(words)), "no damage mentions {words}");
         }
     }
 }

@@ -6,10 +6,10 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::collections::HashSet;
 
-/// The generator behind everything random here.
+/// The random number generator of this crate.
 pub type Random = Xoshiro256PlusPlus;
 
-/// A generator with this seed.
+/// Returns a generator with this seed.
 pub fn random(seed: u64) -> Random {
     Random::seed_from_u64(seed)
 }
@@ -19,12 +19,12 @@ pub fn random(seed: u64) -> Random {
 pub struct Vectors {
     /// The elements, row after row.
     pub data: Vec<f32>,
-    /// Elements of a vector.
+    /// Number of elements of a vector.
     pub dim: usize,
 }
 
 impl Vectors {
-    /// The vectors as the library takes them.
+    /// Returns the vectors in the form that the library takes.
     ///
     /// # Panics
     /// If `dim` does not divide the data.
@@ -32,17 +32,17 @@ impl Vectors {
         Rows::new(&self.data, self.dim).expect("generated vectors divide into rows")
     }
 
-    /// Number of vectors.
+    /// Returns the number of vectors.
     pub fn len(&self) -> usize {
         self.rows().len()
     }
 
-    /// True if there is no vector.
+    /// Returns whether there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
     }
 
-    /// Overwrites about every third vector by a copy of another one.
+    /// Overwrites about every third vector with a copy of another one.
     #[must_use]
     pub fn with_duplicates(mut self, seed: u64) -> Self {
         let (mut random, n, dim) = (random(seed), self.len(), self.dim);
@@ -63,14 +63,14 @@ impl Vectors {
     }
 }
 
-/// `n` vectors, every element uniform in -1..1.
+/// Returns `n` vectors with elements uniform in -1..1.
 pub fn uniform(seed: u64, n: usize, dim: usize) -> Vectors {
     let mut random = random(seed);
     Vectors { data: (0..n * dim).map(|_| random.random_range(-1.0..1.0)).collect(), dim }
 }
 
-/// `n` vectors around `clusters` centres: nearly Gaussian with a deviation of 0.2, the centres
-/// uniform in -1..1.
+/// Returns `n` vectors around `clusters` centres. The vectors are nearly Gaussian with a standard
+/// deviation of 0.2, and the centres are uniform in -1..1.
 ///
 /// # Panics
 /// If `clusters` is 0.
@@ -80,15 +80,15 @@ pub fn clusters(seed: u64, n: usize, dim: usize, clusters: usize) -> Vectors {
     let mut data = Vec::with_capacity(n * dim);
     for _ in 0..n {
         let centre = centres.rows().row(random.random_range(0..clusters));
-        // A sum of 12 uniform numbers is normal enough, and has the same bits everywhere, which
-        // `ln` and `cos` do not promise.
+        // A sum of 12 uniform numbers is close enough to normal, and has the same bits on every
+        // machine. `ln` and `cos` do not guarantee that.
         data.extend(centre.iter().map(|c| c + 0.2 * ((0..12).map(|_| random.random::<f32>()).sum::<f32>() - 6.0)));
     }
     Vectors { data, dim }
 }
 
-/// `n` vectors of the integers `0..below`, none of them all zero: many exact ties, and values that
-/// every element type holds (for `below <= 128`).
+/// Returns `n` vectors of the integers `0..below`, none of them all zero. They have many exact
+/// ties, and every element type can hold their values (for `below <= 128`).
 ///
 /// # Panics
 /// If `below < 2`.
@@ -104,36 +104,36 @@ pub fn small_integers(seed: u64, n: usize, dim: usize, below: u8) -> Vectors {
     Vectors { data, dim }
 }
 
-/// `n` random bytes.
+/// Returns `n` random bytes.
 pub fn bytes(random: &mut Random, n: usize) -> Vec<u8> {
     (0..n).map(|_| random.random()).collect()
 }
 
-/// The ids `0..n` in order.
+/// Returns the ids `0..n` in order.
 pub fn sequential_ids(n: usize) -> Vec<Id> {
     (0..n as i64).map(Id).collect()
 }
 
-/// The ids `0..n` in random order.
+/// Returns the ids `0..n` in random order.
 pub fn shuffled_ids(seed: u64, n: usize) -> Vec<Id> {
     let mut ids = sequential_ids(n);
     ids.shuffle(&mut random(seed));
     ids
 }
 
-/// `n` different ids from all over `i64`, about half of them negative.
+/// Returns `n` distinct ids from all over `i64`, about half of them negative.
 pub fn any_ids(seed: u64, n: usize) -> Vec<Id> {
     let mut random = random(seed);
     let mut seen = HashSet::new();
-    // Not the largest of all: no id could be counted up after it.
+    // The range excludes the largest id: no id could follow it.
     std::iter::repeat_with(|| Id(random.random_range(i64::MIN..i64::MAX)))
         .filter(|id| seen.insert(*id))
         .take(n)
         .collect()
 }
 
-/// `n` ids drawn from `-(distinct / 2)..distinct - distinct / 2`, so that many of them stand
-/// several times.
+/// Returns `n` ids drawn from `-(distinct / 2)..distinct - distinct / 2`. If `n` exceeds
+/// `distinct`, some of them repeat.
 ///
 /// # Panics
 /// If `distinct` is 0.
@@ -151,7 +151,7 @@ mod tests {
     fn a_seed_decides_everything() {
         assert_eq!(clusters(1, 50, 3, 4), clusters(1, 50, 3, 4));
         assert_ne!(clusters(1, 50, 3, 4), clusters(2, 50, 3, 4));
-        // Pinned: recorded results rest on these bits.
+        // Pinned: recorded results depend on these bits.
         assert_eq!(random(1).random::<u64>(), 14_971_601_782_005_023_387);
     }
 

@@ -5,8 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Runs turns on as many new threads as it says, each taking the next turn when it is free: the
-/// order is different every time, and no result may show it.
+/// Runs tasks on the given number of new threads. A free thread takes the next task, so the order
+/// differs from run to run, and no result may depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads(pub usize);
 
@@ -25,7 +25,7 @@ impl Executor for Threads {
             };
             let workers: Vec<_> = (0..self.threads().min(n)).map(|_| scope.spawn(work)).collect();
             for worker in workers {
-                // The panic of a turn, with its message, is the caller's.
+                // Passes the panic of a task, with its message, on to the caller.
                 worker.join().unwrap_or_else(|panic| resume_unwind(panic));
             }
         });

@@ -1,4 +1,4 @@
-//! Layouts: those that every store is tried with, and the promises of a packer.
+//! Layouts: samples for testing stores, and the checks of a packer's contract.
 
 use crate::data::{bytes, random};
 use ivf_core::CodeLayout;
@@ -7,8 +7,8 @@ use ivf_core::layout::BlockPacker;
 use rand::RngExt;
 use std::sync::Arc;
 
-/// The layouts that [`check_store`](crate::stores::check_store) runs with: rows, blocks, and one
-/// with two planes.
+/// Returns the layouts that [`check_store`](crate::stores::check_store) runs with: rows, blocks,
+/// and one with two planes.
 pub fn samples() -> Vec<CodeLayout> {
     vec![
         CodeLayout::rows(1),
@@ -19,8 +19,8 @@ pub fn samples() -> Vec<CodeLayout> {
     ]
 }
 
-/// A layout of two planes, in blocks of 4: three bytes of a code as rows, its other two byte by
-/// byte.
+/// Returns a layout of two planes in blocks of 4. The first plane holds three bytes of each code as
+/// rows, the second plane holds the other two bytes interleaved.
 ///
 /// ```text
 /// codes a b c d:
@@ -50,8 +50,8 @@ impl BlockPacker for Split {
     }
 }
 
-/// Layouts that differ from this one in one thing each, which they are named by: code size, block
-/// length, name, codec. Their codes cannot be read.
+/// Returns layouts that differ from this one in one property each, with the name of the property:
+/// code size, block length, name, codec. Their codes cannot be read.
 pub(crate) fn unlike(layout: &CodeLayout) -> [(&'static str, CodeLayout); 4] {
     let (name, size, len) = (layout.name(), layout.code_size(), layout.block_len());
     let bytes: Vec<usize> = (0..layout.plane_count()).map(|p| layout.block_bytes(p)).collect();
@@ -65,7 +65,7 @@ pub(crate) fn unlike(layout: &CodeLayout) -> [(&'static str, CodeLayout); 4] {
     ]
 }
 
-/// Holds no codes.
+/// A packer that stores nothing.
 #[derive(Debug)]
 struct Blank;
 
@@ -77,10 +77,10 @@ impl BlockPacker for Blank {
     }
 }
 
-/// The planes of a segment of these codes: zeroed blocks, then a put for each code.
+/// Returns the planes of a segment of these codes: zeroed blocks, then one `put` for each code.
 ///
 /// # Panics
-/// If the codes do not divide into codes of the layout.
+/// If the length of `codes` is not a multiple of the layout's code size.
 pub fn pack(layout: &CodeLayout, codes: &[u8]) -> Vec<AlignedBytes> {
     assert!(codes.len().is_multiple_of(layout.code_size()), "whole codes");
     let len = codes.len() / layout.code_size();
@@ -96,11 +96,12 @@ fn views(planes: &mut [AlignedBytes]) -> Vec<&mut [u8]> {
     planes.iter_mut().map(|plane| &mut **plane).collect()
 }
 
-/// Checks what [`BlockPacker`] promises: a code that was put is got back, other slots keep theirs,
-/// in blocks of any content, and zero codes leave what a zeroed block holds.
+/// Checks the contract of [`BlockPacker`]. `get` returns the code that `put` wrote. A `put` leaves
+/// other slots unchanged, whatever the block holds. Zero codes restore the content of a zeroed
+/// block.
 ///
 /// # Panics
-/// If a promise is broken.
+/// If the layout breaks the contract.
 pub fn check_layout(layout: &CodeLayout) {
     let mut random = random(17);
     let (size, len) = (layout.code_size(), 2 * layout.block_len() + 1);

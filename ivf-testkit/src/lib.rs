@@ -1,10 +1,9 @@
-//! Conformance suites, oracles and data generators: what a new kind runs through before anybody
-//! trusts it.
+//! Conformance suites, oracles and data generators for testing new kinds of components.
 //!
 //! Each suite is one function over the contracts of `ivf-core`, so it takes a codec, a store or an
-//! index from any crate. It is called from a `tests/` folder and fails as tests do: it panics, and
-//! the message says what was asked, what came and what was expected. All suites together take a few
-//! seconds at `opt-level = 2`.
+//! index from any crate. Call it from a `tests/` folder. It fails as tests do: it panics, and the
+//! message names the call, the result and the expectation. All suites together take a few seconds
+//! at `opt-level = 2`.
 //!
 //! | you wrote | call |
 //! |---|---|
@@ -20,17 +19,17 @@
 //! | an index with a reader | also [`indexes::check_reload`], [`indexes::check_damaged`] |
 //! | an index over a codec and lists | also [`indexes::surface::check_surface`] |
 //!
-//! What the suites are made of serves other tests too:
+//! Other tests can use the building blocks of the suites:
 //!
-//! | module | what |
+//! | module | content |
 //! |---|---|
 //! | [`data`] | seeded vectors and ids, the same bits on every machine |
-//! | [`oracle`] | the definition of every metric, and exhaustive search by it |
-//! | [`executor`] | threads that share the turns of a loop |
+//! | [`oracle`] | the definition of every metric, and exhaustive search with it |
+//! | [`executor`] | an executor of several threads |
 //! | [`centroids`] | centroids to bind a codec to |
 //! | [`compare`] | results compared bit for bit |
 //! | [`damage`] | exported nodes, damaged in many ways |
-//! | [`reseal`](mod@reseal) | index files that are damaged under right checksums |
+//! | [`reseal`](mod@reseal) | recomputed checksums for damaged index files |
 //! | [`segments`] | a store whose lists have many segments |
 //! | [`at_rest`], `sealed` (Linux) | nodes whose bytes are as in an open or a mapped file; files that can be mapped safely |
 //!

@@ -1,15 +1,15 @@
-//! The naive truth: every metric as its definition reads, and search by comparing everything.
+//! The oracle: every metric by its definition, and exhaustive search.
 //!
-//! A plain loop over the dimensions in order, each step of a sum one fused multiply-add where there
-//! is a product. The library's kernels keep to the same order, so their results are compared with
-//! these bit for bit.
+//! Each metric is a plain loop over the dimensions in order. Where there is a product, each step of
+//! the sum is one fused multiply-add. The kernels of the library use the same order, so their
+//! results must be bit-identical to these.
 
 use ivf_core::{Id, Metric, Rows};
 
-/// The inner distance between two vectors: smaller is closer, a similarity is negated.
+/// Returns the internal distance between two vectors: smaller is closer, a similarity is negated.
 ///
 /// # Panics
-/// If the lengths differ, or the metric is one this oracle does not know.
+/// If the lengths differ, or the oracle does not know the metric.
 pub fn distance(metric: Metric, query: &[f32], vector: &[f32]) -> f32 {
     assert_eq!(query.len(), vector.len(), "vectors of one dimension");
     let pairs = || query.iter().copied().zip(vector.iter().copied());
@@ -48,19 +48,21 @@ pub fn distance(metric: Metric, query: &[f32], vector: &[f32]) -> f32 {
     }
 }
 
-/// The vector divided by its length, computed in `f64`: what the metric `Cosine` compares. NaN if
-/// the length is zero.
+/// Returns the vector divided by its length, which the metric `Cosine` compares. The length is
+/// computed in `f64`. The elements are NaN if the length is zero.
 pub fn unit(vector: &[f32]) -> Vec<f32> {
     let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
     vector.iter().map(|&x| (f64::from(x) / norm) as f32).collect()
 }
 
-/// For each query its true neighbours, nearest first, ties by id, with distances as the caller sees
-/// them: of the base vectors whose ids are to be kept, those strictly within `radius` (a caller's
-/// value too), and of these the nearest `k`.
+/// Returns the true neighbours of each query, nearest first, ties by id, with user-facing
+/// distances.
+///
+/// Only base vectors whose ids `keep` accepts, and that lie strictly within `radius` (a user-facing
+/// value too), count. Of these, the result has the nearest `k`.
 ///
 /// # Panics
-/// If there is not one id a base vector, or the dimensions differ.
+/// If the number of ids is not the number of base vectors, or the dimensions differ.
 pub fn exact(
     metric: Metric,
     base: Rows<'_, f32>,
@@ -70,7 +72,7 @@ pub fn exact(
     radius: Option<f32>,
     keep: impl Fn(Id) -> bool,
 ) -> Vec<Vec<(Id, f32)>> {
-    assert_eq!(base.len(), ids.len(), "an id a vector");
+    assert_eq!(base.len(), ids.len(), "one id per vector");
     let within = |d: f32| !d.is_nan() && radius.is_none_or(|radius| d < metric.to_user_distance(radius));
     let nearest = |query: &[f32]| {
         let mut all: Vec<(f32, Id)> = base

@@ -1,12 +1,12 @@
-//! Index files whose checksums are made right again, so that damage gets past them.
+//! Recomputed checksums for damaged index files, so that the damage passes the checksum tests.
 
-/// Bytes of a preamble, and of a row of the table of sections (`docs/format.md`).
+/// Number of bytes of a preamble, and of a row of the section table (`docs/format.md`).
 const PREAMBLE: usize = 64;
 const SECTION: usize = 20;
 
-/// Gives the sections, the header and the preamble of a container the checksums of the bytes they
-/// have now. `sections` is the number of sections that it had before it was damaged. What does not
-/// lie in the file is left alone.
+/// Recomputes the checksums of the sections, the header and the preamble of a container from their
+/// current bytes. `sections` is the number of sections before the damage. Parts that do not lie
+/// inside of the file are left alone.
 pub fn reseal(file: &mut [u8], sections: usize) {
     let Some(header_len) = number(file, 16).and_then(|len| usize::try_from(len).ok()) else { return };
     let Some(header_end) = header_len.checked_add(PREAMBLE).filter(|end| *end <= file.len()) else { return };

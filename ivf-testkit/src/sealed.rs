@@ -1,5 +1,5 @@
-//! Files in memory that nobody can change any more: the system vouches for it, so that they can be
-//! mapped safely.
+//! Files in memory that can no longer be changed: the kernel enforces it, so they can be mapped
+//! safely.
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
@@ -7,15 +7,15 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-/// A sealed file (`memfd_create(2)`), there for as long as this is.
+/// A sealed file in memory (`memfd_create(2)`). It exists until this value is dropped.
 #[derive(Debug)]
 pub struct SealedFile(File);
 
 impl SealedFile {
-    /// A file of these bytes.
+    /// Creates a file with these bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// The errors of the system calls.
     pub fn new(bytes: &[u8]) -> io::Result<Self> {
         let mut file = File::from(memfd_create("sealed", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC)?);
         file.write_all(bytes)?;
@@ -23,7 +23,7 @@ impl SealedFile {
         Ok(Self(file))
     }
 
-    /// The name under which this process can open it.
+    /// Returns the path under which this process can open the file.
     pub fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }

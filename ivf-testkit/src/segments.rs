@@ -1,5 +1,5 @@
-//! A naive store whose lists have many segments, of uneven lengths: rows of ids and codes, cut and
-//! laid out anew for every reader.
+//! A naive store whose lists have many segments of uneven lengths. It holds rows of ids and codes,
+//! and splits and lays them out anew for every reader.
 //!
 //! ```text
 //! list of 44 entries:   | 3 | 1 | 37 | 3 |      segments of 3, 1, 37, 8, 3, 1, 37, ... entries, each with its own partial last block
@@ -16,10 +16,10 @@ use ivf_core::{
     CodeLayout, Executor, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset, Location, Node, StoredNode,
 };
 
-/// Lengths of the segments of a list, again and again.
+/// Lengths of the segments of a list, repeated.
 const LENGTHS: [usize; 4] = [3, 1, 37, 8];
 
-/// The row of this store.
+/// The registry row of this store.
 pub const ROW: StoreRow = StoreRow::new(
     "segments",
     |nlist, layout| Ok(Box::new(SegmentedLists::new(nlist, layout))),
@@ -27,7 +27,7 @@ pub const ROW: StoreRow = StoreRow::new(
 )
 .about("lists in many segments");
 
-/// The layout of the codes, which a reader compares with the codec's.
+/// The fields of the node. A reader compares the stored layout with the codec's.
 const SCHEMA: &Schema = &[
     Field::new("layout", FieldType::Text),
     Field::new("code_size", FieldType::UInt),
@@ -35,7 +35,7 @@ const SCHEMA: &Schema = &[
     Field::new("codec", FieldType::Text),
 ];
 
-/// The store.
+/// A store whose lists have many segments.
 #[derive(Clone, Debug)]
 pub struct SegmentedLists {
     layout: CodeLayout,
@@ -43,7 +43,7 @@ pub struct SegmentedLists {
 }
 
 impl SegmentedLists {
-    /// `nlist` empty lists.
+    /// Creates a store of `nlist` empty lists.
     pub fn new(nlist: usize, layout: &CodeLayout) -> Self {
         Self { layout: layout.clone(), lists: vec![Vec::new(); nlist] }
     }

@@ -1,4 +1,4 @@
-//! Any transform: trained, applied, undone, exported, read back, damaged.
+//! The suite for transforms: train, apply, reverse, export, read back, damage.
 
 use crate::compare::assert_same_node;
 use crate::damage::{array_bytes, check_damaged_nodes};
@@ -9,33 +9,36 @@ use ivf_core::transform::Reverse;
 use ivf_core::{Cancel, Executor, Metric, Rows, StoredNode, TrainOptions, Transform, TransformSpec};
 use std::sync::Arc;
 
-/// Reads an exported transform.
+/// A function that reads an exported transform.
 pub type ReadTransform<'a> = &'a dyn Fn(&StoredNode) -> Result<Arc<dyn Transform>, DecodeError>;
 
-/// Training vectors.
+/// Number of training vectors.
 const POINTS: usize = 2000;
-/// Vectors that are transformed.
+/// Number of vectors that are transformed.
 const SAMPLE: usize = 150;
-/// Damaged nodes tried.
+/// Number of damaged nodes.
 const DAMAGES: usize = 300;
-/// A damaged node may say any dimension: no memory is taken for a greater one than this.
+/// Largest dimension of a transform from a damaged node that is used. A damaged node may declare
+/// any dimension, and the test allocates no more memory than for this one.
 const GREATEST: usize = 1 << 16;
 
 /// Checks a specification and the transform it trains into, for vectors of `dim` before an index of
 /// this metric:
 ///
-/// * training gives the same bytes again and for any number of threads, and the transform knows
-///   what it was trained from; a cancelled training that learns from vectors says so, and needs
-///   memory, the more the more vectors there are; what exports arrays takes memory;
-/// * the specification and the transform agree in the dimension of what comes out;
-/// * neither the cut of the batch nor what the output held before shows, and what comes out is
-///   finite; a row that cannot be transformed is named by its number;
-/// * what can be undone is: transformed again, it is as it was, up to the rounding of sums;
-/// * exported and read back, it gives the same vectors; a damaged node gives an error or a
-///   transform that works.
+/// * Training gives the same bytes again, for any number of threads. The transform returns the
+///   specification that it was trained from. If training learns from vectors, a cancelled training
+///   is an error, and training memory is positive and does not fall as the number of vectors grows.
+///   A transform that exports arrays reports memory.
+/// * The specification and the transform report the same output dimension.
+/// * The output depends neither on how the batch is split nor on the previous content of the output
+///   buffer, and it is finite. An error about a row names its number.
+/// * A transform that can be reversed restores vectors: transforming them again gives the same
+///   result, up to the rounding of sums.
+/// * Exported and read back, the transform gives the same vectors. A damaged node gives an error or
+///   a transform that works.
 ///
 /// # Panics
-/// If one of these does not hold.
+/// If a check fails.
 pub fn check_transform(spec: &Arc<dyn TransformSpec>, dim: usize, metric: Metric, read: ReadTransform<'_>) {
     let at = format!("{spec}, {dim} dimensions, {metric}");
     let dim_out = spec.dim_out(dim, metric).unwrap_or_else(|error| panic!("{at}: refused: {error}"));
@@ -78,7 +81,7 @@ fn train(
     trained.unwrap_or_else(|error| panic!("{at}: it does not train: {error}")).0
 }
 
-/// A training that is cancelled before it begins, and the memory that training takes.
+/// Checks a training that is cancelled before it begins, and the memory that training reports.
 fn check_training(spec: &Arc<dyn TransformSpec>, dim: usize, metric: Metric, at: &str) {
     let options = TrainOptions::new();
     if spec.training_points(&options) == 0 {
@@ -115,7 +118,7 @@ fn check_apply(transform: &dyn Transform, at: &str) {
     applied(transform, sample.rows().slice(0..0), 0.0, at);
 }
 
-/// The row that an error names.
+/// Returns the row that an error names.
 fn row_of(error: &InputError) -> Option<usize> {
     match error {
         InputError::NonFinite { row } | InputError::ZeroVector { row } => Some(*row),
@@ -123,7 +126,7 @@ fn row_of(error: &InputError) -> Option<usize> {
     }
 }
 
-/// Rows that a transform may refuse, alone and in a batch: the error is about that row.
+/// Checks rows that a transform may refuse, alone and in a batch: the error must name that row.
 fn check_bad_rows(transform: &dyn Transform, at: &str) {
     const ROWS: usize = 100;
     const BAD: usize = 77;
@@ -170,7 +173,7 @@ fn check_read_back(transform: &dyn Transform, back: &dyn Transform, at: &str) {
     assert_same_node(&back.export().to_stored(), &transform.export().to_stored(), at);
 }
 
-/// Whatever a transform out of a damaged node answers, it answers.
+/// Checks that a transform from a damaged node answers without a panic.
 fn use_it(transform: &dyn Transform) {
     let (dim_in, dim_out) = (transform.dim_in(), transform.dim_out());
     transform.spec().to_string();
@@ -181,7 +184,7 @@ fn use_it(transform: &dyn Transform) {
         return;
     }
     let mut out = vec![0.0; 3 * dim_out];
-    // An error is as good: what was damaged may show only now.
+    // An error is allowed: the transform may detect the damage only here.
     let _ = transform.apply(uniform(87, 3, dim_in).rows(), &mut out);
     if let Some(reverse) = transform.as_reverse() {
         reverse.reverse(&out[..dim_out], &mut vec![0.0; dim_in]);

@@ -1,4 +1,4 @@
-//! A codec bound to the centroids of lists.
+//! Checks of a codec that is bound to the centroids of lists.
 
 use super::{bits, encode, settings, vectors};
 use crate::centroids::FixedCentroids;
@@ -11,12 +11,12 @@ use ivf_core::plan::PlannedProbe;
 use ivf_core::{Binding, BoundCodec, Cancel, Codec, CodecContext, ListNo, Residuals, TrainOptions};
 use std::sync::Arc;
 
-/// Lists to bind to.
+/// Number of lists to bind to.
 const LISTS: usize = 4;
-/// Vectors coded.
+/// Number of coded vectors.
 const SAMPLE: usize = 40;
 
-/// The codec bound to lists around some centroids, on some threads.
+/// Binds the codec to lists around generated centroids, on the given number of threads.
 fn bind(codec: &Arc<dyn Codec>, by_residual: bool, threads: usize, at: &str) -> (Arc<dyn BoundCodec>, FixedCentroids) {
     let centroids = FixedCentroids(uniform(5, LISTS, codec.dim()));
     let executor = Threads(threads);
@@ -62,7 +62,7 @@ pub(super) fn check_bound(codec: &Arc<dyn Codec>, context: &CodecContext, at: &s
     check_unusual_bindings(codec, context.by_residual, at);
 }
 
-/// The bits of the distances from a few queries to the codes, list by list.
+/// Returns the bits of the distances from a few queries to the codes, list by list.
 fn scans(
     bound: &dyn BoundCodec,
     centroids: &FixedCentroids,
@@ -91,7 +91,7 @@ fn scans(
     distances
 }
 
-/// Bindings that may fail: without memory for tables, and cancelled.
+/// Checks bindings that may fail: without memory for tables, and cancelled.
 fn check_unusual_bindings(codec: &Arc<dyn Codec>, by_residual: bool, at: &str) {
     let binding = Binding::new(Arc::new(FixedCentroids(uniform(5, LISTS, codec.dim())))).by_residual(by_residual);
     let result = codec.clone().bind(&binding.clone().table_memory(0));
@@ -104,8 +104,9 @@ fn check_unusual_bindings(codec: &Arc<dyn Codec>, by_residual: bool, at: &str) {
     assert!(is_typed, "{at}: a cancelled binding gives {result:?}");
 }
 
-/// A choice of residuals that the codec does not allow is refused. A codec that always codes
-/// residuals may be bound without, to the one list of an index without lists.
+/// Checks that binding refuses a choice of residuals that the codec does not allow. One exception:
+/// a codec that always codes residuals may be bound without them, to the single list of an index
+/// without lists.
 pub(super) fn check_refused_binding(codec: &Arc<dyn Codec>, at: &str) {
     let residuals = codec.spec().residuals();
     for by_residual in [false, true].into_iter().filter(|choice| !residuals.allows(*choice)) {
@@ -122,7 +123,7 @@ pub(super) fn check_refused_binding(codec: &Arc<dyn Codec>, at: &str) {
     }
 }
 
-/// The parameters of scanners are named once, and their defaults are in range.
+/// Checks that each scanner parameter is declared once, with a default in range.
 fn check_declarations(codec: &Arc<dyn Codec>, context: &CodecContext, at: &str) {
     let params = codec.spec().params(context);
     for (i, param) in params.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What a codec learns from, and what its training must keep to.
+//! Training data for codecs, and checks of their training.
 
 use crate::centroids::FixedCentroids;
 use crate::data::{Vectors, clusters, uniform};
@@ -12,13 +12,12 @@ use ivf_core::{
 };
 use std::sync::Arc;
 
-/// Training vectors at most.
+/// Maximum number of training vectors.
 const POINTS: usize = 3000;
-/// Lists of the index that training belongs to.
+/// Number of lists of the index that the training belongs to.
 const LISTS: usize = 8;
 
-/// The codec that a specification trains into, on generated vectors, or residuals if that is the
-/// codec's own choice.
+/// Trains a codec on generated vectors, or on residuals if that is the codec's default choice.
 ///
 /// # Panics
 /// If training fails.
@@ -33,7 +32,7 @@ pub(super) fn train_on(spec: &Arc<dyn CodecSpec>, context: &CodecContext, execut
     trained.unwrap_or_else(|error| panic!("{spec} does not train, {context:?}: {error}")).0
 }
 
-/// Trains on generated vectors: those of lists around a few centroids.
+/// Trains on generated vectors, with lists around a few centroids.
 fn learn(
     spec: &Arc<dyn CodecSpec>,
     context: &CodecContext,
@@ -60,7 +59,7 @@ pub(crate) fn vectors(seed: u64, n: usize, dim: usize, metric: Metric) -> Vector
     if metric == Metric::Cosine { vectors.unit() } else { vectors }
 }
 
-/// The parameters of a codec's scanners, as they are unless somebody sets them.
+/// Returns the scanner parameters of a codec with their default values.
 pub(crate) fn settings(codec: &dyn Codec, by_residual: bool) -> Settings {
     let context = CodecContext::new(codec.dim(), codec.metric()).by_residual(by_residual);
     let params = codec.spec().params(&context);
@@ -68,7 +67,7 @@ pub(crate) fn settings(codec: &dyn Codec, by_residual: bool) -> Settings {
     resolved.unwrap_or_else(|error| panic!("{}: the default of a parameter: {error}", codec.spec()))
 }
 
-/// A training that is cancelled before it begins, and the memory that training takes.
+/// Checks a training that is cancelled before it begins, and the memory that training reports.
 pub(super) fn check_training(spec: &Arc<dyn CodecSpec>, context: &CodecContext, at: &str) {
     let options = TrainOptions::new();
     if spec.training_points(&options) == 0 {

@@ -1,8 +1,8 @@
-//! Any codec: trained, encoding, decoding, bound, exported, read back, damaged.
+//! The suite for codecs: train, encode, decode, bind, export, read back, damage.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `learn` | training data, and what training must keep to |
+//! | `learn` | training data, and checks of training |
 //! | `bound` | the codec bound to centroids |
 
 mod bound;
@@ -22,34 +22,35 @@ use ivf_core::{Binding, Codec, CodecContext, CodecSpec, Metric, Rows, StoredNode
 use learn::{check_training, train_on};
 use std::sync::Arc;
 
-/// Reads an exported codec.
+/// A function that reads an exported codec.
 pub type ReadCodec<'a> = &'a dyn Fn(&StoredNode) -> Result<Arc<dyn Codec>, DecodeError>;
 
-/// Damaged nodes tried.
+/// Number of damaged nodes.
 const DAMAGES: usize = 400;
-/// A damaged node may say any dimension: no memory is taken for a greater one than this.
+/// Largest dimension and code size of a codec from a damaged node that is used. A damaged node may
+/// declare any, and the test allocates no more memory than for these.
 const GREATEST: usize = 1 << 16;
 
-/// Checks a specification and the codec it trains into, coding vectors or residuals, whichever the
-/// codec allows:
+/// Checks a specification and the codec it trains into, for codes of vectors and of residuals, as
+/// far as the codec allows them:
 ///
-/// * training gives the same bytes again and for any number of threads, and the codec knows what it
-///   was trained from; a cancelled training that learns from vectors says so, and needs memory, the
-///   more the more vectors there are;
-/// * the tag is that of the layout and of the exported node; codes are as long as the specification
-///   says; what exports arrays takes memory;
-/// * the layout keeps its [promises](check_layout);
-/// * codes are the same again, for every cut of the batch, and whatever the output held before;
-///   decoded they are finite;
-/// * a code decodes to something nearer to its vector than the mean of all is;
-/// * every string of bytes decodes without panic;
-/// * bound to centroids, on any number of threads, it codes residuals if it is told to, and gives
-///   the same distances; a binding that it does not allow is a typed error;
-/// * exported and read back, it gives the same codes and vectors; a damaged node gives an error or
-///   a codec that works.
+/// * Training gives the same bytes again, for any number of threads. The codec returns the
+///   specification that it was trained from. If training learns from vectors, a cancelled training
+///   is an error, and training memory is positive and does not fall as the number of vectors grows.
+/// * The codec, its layout and the exported node have the same tag. Codes have the size that the
+///   specification reports. A codec that exports arrays reports memory.
+/// * The layout keeps its [contract](check_layout).
+/// * Codes depend neither on how the batch is split nor on the previous content of the output
+///   buffer. Decoded codes are finite.
+/// * On average, a decoded code is nearer to its vector than the mean of all vectors is.
+/// * Every string of bytes decodes without a panic.
+/// * A bound codec codes residuals if asked to, and gives the same codes and distances for any
+///   number of binding threads. A binding that the codec does not allow is a typed error.
+/// * Exported and read back, the codec gives the same codes and vectors. A damaged node gives an
+///   error or a codec that works.
 ///
 /// # Panics
-/// If one of these does not hold.
+/// If a check fails.
 pub fn check_codec(spec: &Arc<dyn CodecSpec>, dim: usize, metric: Metric, read: ReadCodec<'_>) {
     let choices = [false, true].into_iter().filter(|choice| spec.residuals().allows(*choice));
     for by_residual in choices {
@@ -118,7 +119,7 @@ fn check_codes(codec: &dyn Codec, at: &str) {
         kept += row.iter().zip(&mean).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
     }
     assert!(lost < kept, "{at}: decoded codes are no nearer to their vectors ({lost}) than the mean is ({kept})");
-    // Far from everything seen in training: any code will do.
+    // Vectors far outside of the training data: any code is correct.
     for value in [0.0, -1.0e3, 1.0e19, f32::MAX] {
         encode(codec, Rows::new(&vec![value; dim], dim).expect("one row"), 0);
     }
@@ -149,7 +150,7 @@ fn check_read_back(codec: &dyn Codec, back: &dyn Codec, at: &str) {
     assert_same_node(&back.export().to_stored(), &codec.export().to_stored(), format_args!("{at}, read back"));
 }
 
-/// Whatever a codec out of a damaged node answers, it answers.
+/// Checks that a codec from a damaged node answers without a panic.
 fn use_it(codec: &Arc<dyn Codec>, by_residual: bool) {
     let (dim, size) = (codec.dim(), codec.layout().code_size());
     if dim == 0 || dim > GREATEST || size > GREATEST {

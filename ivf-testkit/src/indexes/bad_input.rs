@@ -1,4 +1,4 @@
-//! Calls that must fail, each with its own error, and change nothing.
+//! The suite for bad input: calls that must fail with the right error and change nothing.
 
 use super::params::{check_knobs, check_params};
 use super::{Want, answers};
@@ -8,27 +8,28 @@ use half::f16;
 use ivf_core::error::{AddError, EditError, InputError, ReconstructError, SearchError};
 use ivf_core::{AddOptions, AnyRows, Cancel, Id, IdSelector, Index, Metric, Rows, SearchParams};
 
-/// Vectors in a batch; more than one block of anything, so that a row is named by its number in the
-/// caller's batch.
+/// Number of vectors in a batch: more than any internal block, to check that an error names a row
+/// by its number in the caller's batch.
 const ROWS: usize = 300;
-/// The row at fault.
+/// Number of the invalid row.
 const BAD: usize = 257;
-/// An id that nobody has.
+/// An id that no vector has.
 const NOBODY: Id = Id(i64::MIN + 4711);
 
-/// Checks that bad input gives the error of its kind and leaves the index as it was: another
-/// dimension, a NaN or an infinity (the error names the row), a vector without direction, `k = 0`,
-/// a radius that is no number, as many ids as vectors missing, unknown ids, a cancelled call.
+/// Checks that bad input gives the right error and leaves the index unchanged. It tries vectors of
+/// another dimension, NaN and infinities (the error names the row), a vector without direction
+/// under cosine, `k = 0`, a NaN radius, a number of ids that differs from the number of vectors,
+/// unknown ids, and cancelled calls.
 ///
-/// Of all search parameters ([`SearchParam::ALL`](ivf_core::SearchParam::ALL), and those of its
-/// components) the index takes exactly those that it [declares](Index::takes), with the values that
-/// they may have, and refuses each other one by its name. The same goes for a range search. Each
-/// knob that its parts show can be set to the value it has, and refuses values out of its range.
+/// Of all search parameters ([`SearchParam::ALL`](ivf_core::SearchParam::ALL) and those of its
+/// components) the index must take exactly those that it [declares](Index::takes), with all values
+/// in range. It must refuse every other one by its name. The same holds for range search. Each knob
+/// of its parts must accept its current value and refuse values out of range.
 ///
-/// The index must hold vectors, at least two ids.
+/// The index must hold vectors with at least two ids.
 ///
 /// # Panics
-/// If a call succeeds, or fails with another error, or changes the index; the message says which.
+/// If a call succeeds, fails with another error, or changes the index. The message names the call.
 pub fn check_bad_input(index: &mut dyn Index) {
     let sample = clusters(41, 4, index.dim(), 2);
     let before = answers(index, sample.rows().into());
@@ -77,7 +78,7 @@ pub fn check_bad_input(index: &mut dyn Index) {
     }
 }
 
-/// Vectors that no index takes, and the error that says why.
+/// Vectors that every index must refuse, and the expected error.
 struct Fault {
     data: Data,
     dim: usize,
@@ -192,7 +193,7 @@ fn check_edits(index: &mut dyn Index, unchanged: &dyn Fn(&dyn Index, &str)) {
             result,
             Some(Err(ReconstructError::OutputLength { expected, found })) if (expected, found) == (dim, dim + 1)
         );
-        assert!(counted, "reconstructing into {} places gives {result:?}", dim + 1);
+        assert!(counted, "reconstructing into {} elements gives {result:?}", dim + 1);
     }
     if let Some(remove) = index.as_remove() {
         let result = remove.remove(&IdSelector::set([NOBODY]));

@@ -1,4 +1,4 @@
-//! Exact indexes against the oracle.
+//! The suite for exact indexes, against the oracle.
 
 use super::{MakeIndex, Want, middle_radius, selectors};
 use crate::compare::assert_exact;
@@ -7,14 +7,15 @@ use crate::oracle::exact;
 use half::{bf16, f16};
 use ivf_core::{AnyRows, Element, Id, Index, Rows, SearchParams};
 
-/// Checks that an index which claims to be exact (`Flat`; `IVF,Flat` that probes every list) gives
-/// what the [oracle](crate::oracle::exact) gives, ids and distances to the bit: k-NN and, if it
-/// can, range search; k beyond the number of vectors, an empty index, no queries; vectors added in
-/// batches, by `add` and with ids (negative and repeated ones), queries and vectors of every
-/// element type, selectors of every kind.
+/// Checks that an index that claims to be exact (`Flat`, or `IVF,Flat` that probes every list)
+/// gives the ids and the bit-identical distances of the [oracle](crate::oracle::exact).
+///
+/// It checks k-NN and, if supported, range search, for `k` beyond the number of vectors, an empty
+/// index and no queries. Vectors are added in batches, by `add` and with ids (negative and repeated
+/// ones). Queries and vectors have every element type, and selectors are of every kind.
 ///
 /// # Panics
-/// If a result differs or a call fails; the message says which.
+/// If a result differs or a call fails. The message names the check.
 pub fn check_exhaustive(make: MakeIndex<'_>) {
     let dim = make().dim();
     for (name, base, queries) in [
@@ -30,7 +31,7 @@ pub fn check_exhaustive(make: MakeIndex<'_>) {
             check_results(&*index, &format!("{at}, added"), &base, &sequential_ids(base.len()), &queries);
         }
         let mut ids = any_ids(36, base.len());
-        // The same id at several places, and small ones, which bitmaps can hold.
+        // Repeats some ids, and makes some small enough for bitmaps.
         (0..20).for_each(|i| ids[i * 7] = ids[i * 9 + 1]);
         (0..60).for_each(|i| ids[i * 3] = Id(i as i64));
         let mut index = make();
@@ -99,7 +100,7 @@ fn check_results(index: &dyn Index, at: &str, base: &Vectors, ids: &[Id], querie
     }
 }
 
-/// True if every element type holds the values.
+/// Returns whether every element type can hold the values.
 fn is_whole(vectors: &Vectors) -> bool {
     vectors.data.iter().all(|x| x.fract() == 0.0 && (0.0..128.0).contains(x))
 }

@@ -1,4 +1,4 @@
-//! Generated histories of an index, against a model.
+//! The suite of generated histories of an exact index, against a model.
 
 use super::MakeIndex;
 use super::model::Model;
@@ -11,20 +11,22 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 const STEPS: usize = 100;
-/// A clone is taken every so many steps.
+/// Number of steps between two clones.
 const CLONE_STEPS: usize = 20;
 
-/// Runs generated histories of an exact index against a model, with whatever abilities the index
-/// has: add, add with ids (new, negative and repeated ones), remove, update, merge, adding of
-/// codes, reset. After each step the length, k-NN and range results and some reconstructed vectors
-/// are compared, to the bit. A clone that is taken now and then stays as the index was at that
-/// moment. At the end: rows that are skipped, and ids that run out.
+/// Runs generated histories of an exact index against a model, with all abilities that the index
+/// has: add, add with ids (new, negative and repeated ones), remove, update, merge, add codes,
+/// reset.
 ///
-/// An index that takes only ids that count up (an array direct map) may say so; it is then
-/// unchanged.
+/// After each step it compares the length, k-NN and range results and some reconstructed vectors,
+/// all of which must be bit-identical. Clones are taken on the way and must stay as the index was
+/// at that moment. At the end it checks skipped rows and exhausted ids.
+///
+/// An index that takes only consecutive ids (an array direct map) may refuse others. It must then
+/// be unchanged.
 ///
 /// # Panics
-/// If the index differs from the model or a call fails; the message names seed and step.
+/// If the index differs from the model or a call fails. The message names seed and step.
 pub fn check_history(make: MakeIndex<'_>) {
     for seed in [51, 52, 53] {
         let mut index = make();
@@ -44,7 +46,7 @@ pub fn check_history(make: MakeIndex<'_>) {
     check_exhausted_ids(make);
 }
 
-/// A clone of the index; `None` if its lists are in a store that gives none.
+/// Returns a clone of the index, or `None` if its store supports no snapshots.
 fn clone(index: &dyn Index, at: &str) -> Option<Box<dyn Index>> {
     match index.clone_index() {
         Ok(clone) => Some(clone),
@@ -53,8 +55,8 @@ fn clone(index: &dyn Index, at: &str) -> Option<Box<dyn Index>> {
     }
 }
 
-/// A clone of some steps before is what the index was then, and the index is none the wiser if it
-/// is written to.
+/// Checks that an earlier clone still has its content, then resets it. The reset must not show in
+/// the index.
 fn check_clone(earlier: Option<(Box<dyn Index>, Model)>, step: u64, at: &str) {
     let Some((mut clone, model)) = earlier else { return };
     model.check(&*clone, step, &format!("{at}, a clone of {CLONE_STEPS} steps before"));
@@ -114,7 +116,7 @@ impl History<'_> {
         let (share, turn) = (self.random.random_range(2..9), self.random.random_range(0..3));
         let some = |id: Id| id.0.rem_euclid(share) == 1;
         let mut kinds = selectors(&ids, &some);
-        // Those that select about everything would leave nothing to do for most of a history.
+        // Selectors of nearly everything would leave the index empty for most of a history.
         let kind = self.random.random_range(3..kinds.len());
         let selector = if turn == 0 { kinds.swap_remove(kind) } else { IdSelector::Fn(&some) };
         let removed = index.remove(&selector).unwrap_or_else(|error| panic!("{at}: removing {selector:?}: {error}"));
@@ -189,8 +191,8 @@ impl History<'_> {
         ids.into_iter().zip(vectors.rows().iter()).for_each(|(id, vector)| self.model.add(id, vector));
     }
 
-    /// The id that `add` gives next; `None` after negative ids only, of which the contract says
-    /// nothing.
+    /// Returns the id that `add` gives next, or `None` if there were only negative ids, for which
+    /// the contract defines none.
     fn next_id(&self) -> Option<i64> {
         self.model.largest.map_or(Some(0), |id| (id.0 >= 0).then_some(id.0 + 1))
     }
@@ -200,7 +202,7 @@ impl History<'_> {
         small_integers(self.random.random(), n, self.model.dim, 4)
     }
 
-    /// New ids that count up, ids from near 0 (many there already), or negative ones.
+    /// Returns new consecutive ids, ids near 0 (many of them in use), or negative ids.
     fn ids(&mut self, n: usize) -> Vec<Id> {
         let random = &mut self.random;
         match random.random_range(0..3) {
@@ -214,7 +216,8 @@ impl History<'_> {
     }
 }
 
-/// Rows with a NaN, left out: not counted, reported, their implicit ids used up.
+/// Checks rows with a NaN that are skipped: they are reported, not counted, and use up their
+/// implicit ids.
 fn check_skipped_rows(make: MakeIndex<'_>) {
     let mut index = make();
     let (dim, at) = (index.dim(), format!("{}, rows skipped", index.spec()));
@@ -246,7 +249,7 @@ fn check_skipped_rows(make: MakeIndex<'_>) {
     }
 }
 
-/// After the largest id of all there is none left for `add`.
+/// Checks that `add` fails after the largest possible id.
 fn check_exhausted_ids(make: MakeIndex<'_>) {
     let mut index = make();
     if index.as_add().is_none() || index.as_add_with_ids().is_none() {

@@ -1,15 +1,15 @@
-//! Any index: against exhaustive search, against itself in another mode, against a model, against
+//! Suites for indexes: against exhaustive search, against other modes, against a model, and with
 //! bad input.
 //!
-//! | suite | for | what |
+//! | suite | for | content |
 //! |---|---|---|
 //! | [`check_exhaustive`] | exact indexes | all results are the oracle's |
-//! | [`check_history`] | exact indexes | writes of every sort, against a model |
+//! | [`check_history`] | exact indexes | writes of every kind, against a model |
 //! | [`check_modes`] | any index | modes, threads and batches do not change results |
-//! | [`check_preassigned`] | inverted-file indexes | a search in halves is the search |
-//! | [`check_bad_input`] | any index | typed errors that change nothing |
-//! | [`surface::check_surface`] | indexes and their codecs | writes and searches of every sort, against a model |
-//! | [`check_reload`], [`check_damaged`] | indexes with a reader | the same index comes back, or an error |
+//! | [`check_preassigned`] | inverted-file indexes | a search in two halves equals the whole search |
+//! | [`check_bad_input`] | any index | bad input gives typed errors and changes nothing |
+//! | [`surface::check_surface`] | indexes and their codecs | writes and searches of every kind, against a model |
+//! | [`check_reload`], [`check_damaged`] | indexes with a reader | an export gives the same index, a damaged one an index that works or an error |
 
 mod bad_input;
 mod exhaustive;
@@ -35,10 +35,10 @@ use crate::compare::pairs;
 use ivf_core::error::SearchError;
 use ivf_core::{AnyRows, Id, Index, SearchParams, SearchResult};
 
-/// Makes an index that is trained and empty, the same one every time.
+/// A function that makes an index, trained and empty, and the same on every call.
 pub type MakeIndex<'a> = &'a dyn Fn() -> Box<dyn Index>;
 
-/// What a search asks for besides its parameters.
+/// The number of results or the radius of a search.
 #[derive(Clone, Copy, Debug)]
 enum Want {
     K(usize),
@@ -70,14 +70,14 @@ impl Want {
     }
 }
 
-/// A radius that about half of the results lie within, exactly that of one of them, so that
-/// strictness shows.
+/// Returns a radius that about half of the results lie within. It equals the distance of one
+/// result, to check that results at the radius are excluded.
 fn middle_radius(results: &[Vec<(Id, f32)>]) -> Option<f32> {
     let row = results.iter().max_by_key(|row| row.len())?;
     row.get(row.len() / 2).map(|(_, distance)| *distance)
 }
 
-/// What the index answers, to tell whether it changed.
+/// Returns the length of the index and some results, to detect changes.
 fn answers(index: &dyn Index, queries: AnyRows<'_>) -> (usize, Vec<Vec<(Id, f32)>>) {
     let found = index.search(queries, 5, &SearchParams::new());
     let found = found.unwrap_or_else(|error| panic!("{}: a plain search fails: {error}", index.spec()));

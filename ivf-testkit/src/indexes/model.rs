@@ -1,4 +1,4 @@
-//! What an index should hold.
+//! The expected content of an exact index.
 
 use super::{Want, middle_radius};
 use crate::compare::assert_exact;
@@ -7,7 +7,7 @@ use crate::oracle::{self, exact};
 use ivf_core::{Id, IdSelector, Index, Metric, Rows, SearchParams};
 use std::collections::BTreeSet;
 
-/// The vectors of an exact index, in a plain vector.
+/// The entries of an exact index, in a plain vector.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     metric: Metric,
@@ -31,18 +31,18 @@ impl Model {
         self.entries.iter().map(|(id, _)| *id).collect()
     }
 
-    /// How many entries are removed.
+    /// Removes the selected entries and returns their number.
     pub(super) fn remove(&mut self, selector: &IdSelector<'_>) -> usize {
         let before = self.entries.len();
         self.entries.retain(|(id, _)| !selector.contains(*id));
         before - self.entries.len()
     }
 
-    /// Asserts that the index holds these vectors: its length, what it finds and what it
-    /// reconstructs.
+    /// Asserts that the index holds these vectors: compares its length, results and reconstructed
+    /// vectors.
     pub(super) fn check(&self, index: &dyn Index, seed: u64, at: &str) {
         assert_eq!(index.len(), self.entries.len(), "{at}: number of vectors");
-        assert!(index.is_trained(), "{at}: the index is trained no longer");
+        assert!(index.is_trained(), "{at}: the index is no longer trained");
         let data: Vec<f32> = self.entries.iter().flat_map(|(_, vector)| vector).copied().collect();
         let base = Rows::new(&data, self.dim).expect("whole vectors");
         let ids: Vec<Id> = self.entries.iter().map(|(id, _)| *id).collect();
@@ -67,13 +67,13 @@ impl Model {
         let ids = self.ids();
         for id in ids.iter().copied().skip(turn % 5).step_by(ids.len() / 4 + 1) {
             let found = index.reconstruct(id).unwrap_or_else(|error| panic!("{at}: reconstructing {id}: {error}"));
-            // Which of several entries stands first in list order, the model does not know.
+            // The model does not know which of several entries comes first in list order.
             let mut candidates = self.entries.iter().filter(|(own, _)| *own == id).map(|(_, vector)| self.kept(vector));
             assert!(candidates.any(|vector| vector == found), "{at}: {id} reconstructs to {found:?}");
         }
     }
 
-    /// A vector as the index keeps it.
+    /// Returns a vector in the form in which the index stores it.
     pub(super) fn kept(&self, vector: &[f32]) -> Vec<f32> {
         if self.metric == Metric::Cosine { oracle::unit(vector) } else { vector.to_vec() }
     }

@@ -1,4 +1,4 @@
-//! Modes, threads and batches must not show in results.
+//! The suite for modes, threads and batches, which must not change results.
 
 use super::{Want, middle_radius};
 use crate::compare::{assert_same_hits, pairs};
@@ -7,18 +7,20 @@ use ivf_core::error::SearchError;
 use ivf_core::executor::Inline;
 use ivf_core::{Executor, Hits, Id, IdSelector, Index, ParallelMode, Rows, SearchParams};
 
-/// Queries that are also searched one at a time.
+/// Number of queries that are also searched one at a time.
 const SINGLE: usize = 3;
 
 /// Checks that k-NN and range search give the same ids and distances in every [`ParallelMode`] that
 /// the index takes, on 1, 2 and 8 threads, for all queries at once, in batches of 7 and one at a
-/// time; without and with a filter, limits on codes, lists and results, widening until k are found,
-/// and locations, so far as the index takes these parameters.
+/// time.
 ///
-/// `nprobe` is passed on with every search, unless it is `None` (for an index without lists).
+/// The searches run without and with a filter, limits on codes, lists and results, `ensure_k`, and
+/// locations, as far as the index takes these parameters.
+///
+/// Every search gets `nprobe`, unless it is `None` (for an index without lists).
 ///
 /// # Panics
-/// If a result differs or a search fails; the message names mode, threads and batch.
+/// If a result differs or a search fails. The message names mode, threads and batch.
 pub fn check_modes(index: &dyn Index, queries: Rows<'_, f32>, nprobe: Option<usize>) {
     let odd = |id: Id| id.0 % 2 != 0;
     let rare = |id: Id| id.0 % 29 == 0;
@@ -53,7 +55,7 @@ pub fn check_modes(index: &dyn Index, queries: Rows<'_, f32>, nprobe: Option<usi
 
 fn check_wanted(index: &dyn Index, queries: Rows<'_, f32>, want: Want, params: &SearchParams<'_>, at: &str) {
     let expected = search(index, queries, want, &params.clone().executor(&Inline)).hits;
-    // The library's own choice of executor and mode.
+    // With the library's default executor and mode.
     assert_same_hits(&search(index, queries, want, params).hits, &expected, format_args!("{at}, default executor"));
     let none = queries.slice(0..0).into();
     let taken = |mode: &ParallelMode| is_taken(want.search(index, none, &params.clone().mode(*mode)));
@@ -96,7 +98,8 @@ fn assert_same_rows(found: &Hits, all: &Hits, range: std::ops::Range<usize>, at:
     }
 }
 
-/// False if the index takes no such parameter; any other failure shows when results are asked for.
+/// Returns false if the index does not take a parameter. Other errors show when results are
+/// compared.
 fn is_taken<T>(result: Result<T, SearchError>) -> bool {
     !matches!(result, Err(SearchError::UnsupportedParam { .. }))
 }

@@ -1,5 +1,5 @@
-//! Search parameters and knobs: an index takes what it declares, and refuses everything else by its
-//! name.
+//! Checks of search parameters and knobs: an index takes what it declares, and refuses everything
+//! else by its name.
 
 use super::Want;
 use crate::data::{Vectors, clusters};
@@ -10,12 +10,12 @@ use ivf_core::{
     IdSelector, Index, Knob, KnobValue, ParallelMode, Part, QueryParams, SearchParam, SearchParams, SearchResult, Takes,
 };
 
-/// A name that nobody has.
+/// A name that no parameter has.
 const NOBODY: &str = "no_such_parameter";
-/// Queries of a search.
+/// Number of queries of a search.
 const QUERIES: usize = 3;
 
-/// Values that a range has.
+/// Returns values within a range.
 pub(crate) fn good_values(range: &ParamRange) -> Vec<KnobValue> {
     match range {
         ParamRange::Bool => vec![false.into(), true.into(), 1.into()],
@@ -27,7 +27,7 @@ pub(crate) fn good_values(range: &ParamRange) -> Vec<KnobValue> {
     }
 }
 
-/// Values that a range does not have.
+/// Returns values outside of a range.
 pub(crate) fn bad_values(range: &ParamRange) -> Vec<KnobValue> {
     let mut values = vec![KnobValue::from("xyzzy")];
     match range {
@@ -99,7 +99,7 @@ impl Search<'_> {
         }
     }
 
-    /// Values that only a field can have, not a config file.
+    /// Checks values that can be set on a field but not in a config file.
     fn check_setters(&self) {
         let plain = SearchParams::new();
         for (param, params) in [
@@ -122,8 +122,8 @@ impl Search<'_> {
         }
     }
 
-    /// A parameter that a component declares: some part has it as a knob, under its name or without
-    /// the quantizer's prefix.
+    /// Checks a parameter that a component declares. Some part must have it as a knob, under its
+    /// name or without the quantizer's prefix.
     fn check_own(&self, name: &str) {
         let parts = self.index.parts();
         let knob = find_knob(&parts, name).unwrap_or_else(|| panic!("{}: {name} is no knob", self.name()));
@@ -148,7 +148,8 @@ impl Search<'_> {
         }
     }
 
-    /// A value out of range of a parameter that is taken, or any of one that is not.
+    /// Expects a refusal: of a value out of range if the parameter is taken, otherwise of the
+    /// parameter.
     fn expect_refused(&self, name: &str, is_taken: bool, params: &SearchParams<'_>) {
         let result = self.run(params);
         // The quantizer knows its parameters without the prefix.
@@ -178,9 +179,8 @@ fn find_knob<'p>(parts: &'p [Part], name: &str) -> Option<&'p Knob> {
     by_name.or_else(inner).map(|(_, knob)| knob)
 }
 
-/// Checks that each knob that is shown can be set to the value it has, at its path and under its
-/// alias, and refuses values out of range; that names and paths which are not there are errors; and
-/// that all this changes nothing.
+/// Checks that each knob accepts its current value, at its path and under its alias, and refuses
+/// values out of range. Unknown names and paths must be errors, and no call may change anything.
 pub(super) fn check_knobs(index: &mut dyn Index) {
     let (parts, spec) = (index.parts(), index.spec());
     for part in &parts {

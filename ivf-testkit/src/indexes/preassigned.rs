@@ -1,4 +1,4 @@
-//! The coarse half of a search done by the caller.
+//! The suite for searches whose coarse half the caller does.
 
 use super::middle_radius;
 use crate::compare::{assert_same_hits, pairs};
@@ -9,13 +9,13 @@ use ivf_core::{Hits, IndexIvf, ListNo, ParallelMode, Probes, Rows, SearchParams,
 
 const K: usize = 10;
 
-/// Checks that a search is its quantizer's answer and then [`IndexIvf::search_preassigned`], for
-/// k-NN and range search; that two halves of the probes, searched into the same sinks, find what
-/// all of them find, in every mode; that probes without a list are left out; and that probes which
-/// do not fit the queries or the lists are errors.
+/// Checks [`IndexIvf::search_preassigned`] for k-NN and range search. With the probes of the
+/// index's own quantizer it must equal a plain search. Two halves of the probes, searched into the
+/// same sinks, must find what all probes find, in every mode. Probes without a list are ignored,
+/// and probes that do not fit the queries or the lists are errors.
 ///
 /// # Panics
-/// If a result differs or a call fails; the message says which.
+/// If a result differs or a call fails. The message names the check.
 pub fn check_preassigned(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: usize) {
     let at = format!("{}, nprobe {nprobe}", index.spec());
     let probes = index.assign(queries.into(), nprobe, &SearchParams::new());
@@ -39,7 +39,7 @@ pub fn check_preassigned(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: u
     check_bad_probes(index, queries, &probes, &at);
 }
 
-/// Even places of the probes, then odd ones: the others stand without a list.
+/// Searches the even positions of the probes, then the odd ones. The other positions have no list.
 fn check_halves(index: &dyn IndexIvf, queries: Rows<'_, f32>, probes: &Probes, expected: &Hits, at: &str) {
     let half = |odd: usize| {
         let places = (0..probes.len()).flat_map(|i| probes.row(i).enumerate());

@@ -1,4 +1,4 @@
-//! An index exported and read back.
+//! The suite for indexes that are exported and read back.
 
 use super::{Want, middle_radius};
 use crate::compare::{assert_same_hits, pairs};
@@ -7,20 +7,19 @@ use crate::data::clusters;
 use ivf_core::error::DecodeError;
 use ivf_core::{Index, SearchParams, StoredNode};
 
-/// Reads an exported index.
+/// A function that reads an exported index.
 pub type ReadIndex<'a> = &'a dyn Fn(&StoredNode) -> Result<Box<dyn Index>, DecodeError>;
 
-/// Damaged nodes tried.
+/// Number of damaged nodes.
 const DAMAGES: usize = 500;
-/// A damaged node may say any dimension: nothing of a greater one is searched.
+/// Largest dimension of a damaged index that is searched. A damaged node may declare any dimension.
 const GREATEST: usize = 1 << 12;
 
-/// Checks that an index which is written and read back, however `reload` does that, is the same:
-/// specification, dimension, metric, length, parts with their knobs, results and reconstructed
-/// vectors.
+/// Checks that an index that `reload` writes and reads back is the same: specification, dimension,
+/// metric, length, parts with their knobs, results and reconstructed vectors.
 ///
 /// # Panics
-/// If something differs; the message says what.
+/// If something differs. The message names it.
 pub fn check_reload(index: &dyn Index, reload: &dyn Fn(&dyn Index) -> Box<dyn Index>) {
     let back = reload(index);
     let at = format!("{}, read back", index.spec());
@@ -56,11 +55,11 @@ pub fn check_reload(index: &dyn Index, reload: &dyn Fn(&dyn Index) -> Box<dyn In
     }
 }
 
-/// Checks that a damaged export gives an error or an index that answers searches, with results or
-/// errors, without panic.
+/// Checks that a damaged export gives an error or an index that answers searches with results or
+/// errors, without a panic.
 ///
 /// # Panics
-/// If reading or using one panics; the message says how the node was damaged.
+/// If reading or using one panics. The message describes the damage.
 pub fn check_damaged(index: &dyn Index, read: ReadIndex<'_>) {
     let node = index.export().unwrap_or_else(|error| panic!("{}: export: {error}", index.spec())).to_stored();
     read(&node).unwrap_or_else(|error| panic!("{}: reading it undamaged: {error}", index.spec()));
@@ -75,7 +74,7 @@ pub fn check_damaged(index: &dyn Index, read: ReadIndex<'_>) {
             return;
         }
         let queries = clusters(63, 2, dim, 1);
-        // Errors are as good as results: what was damaged may show only now.
+        // Errors are allowed: the index may detect the damage only here.
         let found = index.search(queries.rows(), 3, &SearchParams::new());
         if let Ok(found) = found {
             for id in found.hits.rows().flat_map(|row| row.ids) {

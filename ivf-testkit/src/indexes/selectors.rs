@@ -2,7 +2,8 @@
 
 use ivf_core::{Id, IdSelector};
 
-/// Selectors of every kind that choose some of `ids`; `keep` is the function of the last one.
+/// Returns selectors of every kind that select some of `ids`. The last one uses the function
+/// `keep`.
 pub fn selectors<'a>(ids: &[Id], keep: &'a (dyn Fn(Id) -> bool + Sync)) -> Vec<IdSelector<'a>> {
     let some = |step: usize| ids.iter().copied().step_by(step);
     let non_negative = || some(2).filter_map(|id| u64::try_from(id.0).ok());

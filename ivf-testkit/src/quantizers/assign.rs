@@ -1,4 +1,4 @@
-//! The lists that a quantizer names.
+//! Checks of the lists that a quantizer assigns.
 
 use super::{Data, centroids};
 use crate::data::{Vectors, uniform};
@@ -7,13 +7,13 @@ use crate::oracle;
 use ivf_core::executor::Inline;
 use ivf_core::{Executor, Level1Quantizer, ListNo, Metric, Probes, Rows, SearchParams};
 
-/// A quantizer, and what messages call it.
+/// A quantizer and its name in messages.
 pub(super) struct Subject<'a> {
     pub(super) quantizer: &'a dyn Level1Quantizer,
     pub(super) at: String,
 }
 
-/// The lists of a row with their coarse distances.
+/// The lists of a row, with their coarse distances.
 type Row = Vec<(Option<ListNo>, f32)>;
 
 impl Subject<'_> {
@@ -23,7 +23,7 @@ impl Subject<'_> {
     }
 }
 
-/// Numbers of probes to ask for.
+/// Returns the values of `nprobe` to test.
 fn nprobes(nlist: usize) -> Vec<usize> {
     let mut nprobes = vec![1, 2, 3, 5, nlist.div_ceil(2), nlist.max(2) - 1, nlist, nlist + 7];
     nprobes.sort_unstable();
@@ -31,8 +31,8 @@ fn nprobes(nlist: usize) -> Vec<usize> {
     nprobes
 }
 
-/// Vectors like those of the training, others, and the centroids themselves, between which there
-/// are ties perhaps.
+/// Returns vectors like the training vectors, others, and the centroids themselves, among which
+/// there may be ties.
 fn queries(quantizer: &dyn Level1Quantizer, data: &Data) -> Vectors {
     let dim = data.queries.dim;
     let (mut others, mut own) = (uniform(72, 8, dim), centroids(quantizer));
@@ -45,7 +45,7 @@ fn queries(quantizer: &dyn Level1Quantizer, data: &Data) -> Vectors {
     Vectors { data: [&data.queries.data[..], &others.data, &own.data].concat(), dim }
 }
 
-/// Checks everything that the contract says of assignments, and what the quantizer promises.
+/// Checks the contract of assignments and the quantizer's promise.
 pub(super) fn check_assign(subject: &Subject<'_>, data: &Data) {
     let (quantizer, at) = (subject.quantizer, &subject.at);
     let (queries, centroids) = (queries(quantizer, data), centroids(quantizer));
@@ -80,11 +80,12 @@ fn key((list, distance): (Option<ListNo>, f32)) -> (Option<ListNo>, u32) {
     (list, if list.is_some() { distance.to_bits() } else { 0 })
 }
 
-/// Absent lists last, none twice, none past the last; nearest first, ties by number.
+/// Checks the order of a row: no list twice or out of range, nearest first, ties by number, absent
+/// lists last.
 fn check_order(row: &Row, nlist: usize, at: &str) {
     let present: Vec<(ListNo, f32)> = row.iter().map_while(|(list, distance)| Some(((*list)?, *distance))).collect();
     let behind = row[present.len()..].iter().find(|(list, _)| list.is_some());
-    assert!(behind.is_none(), "{at}: a list stands behind an absent one: {row:?}");
+    assert!(behind.is_none(), "{at}: a list follows an absent one: {row:?}");
     let past = present.iter().find(|(list, _)| list.index() >= nlist);
     assert!(past.is_none(), "{at}: {past:?} is past the last of {nlist} lists");
     let mut lists: Vec<ListNo> = present.iter().map(|(list, _)| *list).collect();
@@ -94,7 +95,7 @@ fn check_order(row: &Row, nlist: usize, at: &str) {
     assert!(present.windows(2).all(ascends), "{at}: the lists are not in the order of distances and numbers: {row:?}");
 }
 
-/// The oracle's distance from a vector to a centroid, and how far off rounded sums may be.
+/// Returns the oracle's distance from a vector to a centroid, and the bound of rounding errors.
 fn distance(metric: Metric, query: &[f32], centroid: &[f32]) -> (f32, f32) {
     let distance = oracle::distance(metric, query, centroid);
     let size: f32 = query.iter().zip(centroid).map(|(x, c)| (x.abs() + c.abs()).powi(2)).sum();
@@ -111,8 +112,8 @@ fn check_distances(row: &Row, query: &[f32], centroids: &Vectors, metric: Metric
     }
 }
 
-/// The lists are the oracle's, all of them; where sums are rounded otherwise, lists about as near
-/// will do.
+/// Checks that the lists are exactly the oracle's. If sums are rounded differently, lists at nearly
+/// the same distances are accepted.
 fn check_exact(row: &Row, (query, most): (&[f32], usize), centroids: &Vectors, metric: Metric, at: &str) {
     let mut all: Vec<(f32, ListNo)> = centroids
         .rows()
@@ -133,7 +134,7 @@ fn check_exact(row: &Row, (query, most): (&[f32], usize), centroids: &Vectors, m
     }
 }
 
-/// The first list is the nearest one, more often than not, for vectors like those of the training.
+/// Checks that the first list is the nearest one for most vectors that resemble the training data.
 fn check_recall(subject: &Subject<'_>, data: &Data, centroids: &Vectors) {
     let Some(metric) = subject.quantizer.metric() else { return };
     let probes = subject.assign(data.queries.rows(), 1, &Inline);
@@ -147,7 +148,7 @@ fn check_recall(subject: &Subject<'_>, data: &Data, centroids: &Vectors) {
     assert!(2 * hits > n, "{}: the first list is the nearest one for {hits} of {n} vectors", subject.at);
 }
 
-/// Batches of one, of seven, none at all; on one thread and on four.
+/// Checks batches of one, of seven, of all and of no vectors, on one thread and on four.
 fn check_cuts(subject: &Subject<'_>, queries: &Vectors) {
     let (at, nprobe) = (&subject.at, subject.quantizer.nlist().min(4));
     let rows = |probes: &Probes| -> Vec<_> {
@@ -170,7 +171,7 @@ fn check_cuts(subject: &Subject<'_>, queries: &Vectors) {
     assert!(none.is_empty(), "{at}: probes of no rows");
 }
 
-/// Asserts that two quantizers name the same lists at the same distances.
+/// Asserts that two quantizers assign the same lists at the same distances.
 pub(super) fn same_assignments(found: &dyn Level1Quantizer, expected: &dyn Level1Quantizer, data: &Data, at: &str) {
     let queries = queries(expected, data);
     let [found, expected] = [found, expected].map(|quantizer| Subject { quantizer, at: at.to_owned() });

@@ -7,7 +7,7 @@ use ivf_core::error::{InputError, SearchError};
 use ivf_core::{Cancel, IdSelector, Probes, QuantizerSpec, QueryParams, SearchParam, SearchParams};
 use std::sync::Arc;
 
-/// A name that nobody has.
+/// A name that no parameter has.
 const NOBODY: &str = "no_such_parameter";
 const ROWS: usize = 3;
 
@@ -15,7 +15,7 @@ fn assign(subject: &Subject<'_>, nprobe: usize, params: &SearchParams<'_>) -> Re
     subject.quantizer.assign(uniform(75, ROWS, subject.quantizer.dim()).rows(), nprobe, params)
 }
 
-/// No probes at all, and vectors of another dimension.
+/// Checks that `nprobe` 0 and vectors of another dimension are errors.
 pub(super) fn check_errors(subject: &Subject<'_>) {
     let (at, dim, plain) = (&subject.at, subject.quantizer.dim(), SearchParams::new());
     let result = assign(subject, 0, &plain);
@@ -27,8 +27,8 @@ pub(super) fn check_errors(subject: &Subject<'_>) {
     assert!(is_right, "{at}: vectors of {} dimensions give {result:?}", dim + 1);
 }
 
-/// The parameters that the specification declares are taken, with values in range; all others are
-/// refused.
+/// Checks that the quantizer takes the parameters that its specification declares, with values in
+/// range, and refuses all others.
 pub(super) fn check_parameters(subject: &Subject<'_>, spec: &Arc<dyn QuantizerSpec>) {
     let plain = SearchParams::new();
     let params = spec.params(subject.quantizer.dim(), subject.quantizer.metric().unwrap_or(ivf_core::Metric::L2));

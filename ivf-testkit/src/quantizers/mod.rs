@@ -1,10 +1,10 @@
-//! Any coarse quantizer: trained, assigning, renumbered, exported, read back, damaged.
+//! The suite for coarse quantizers: train, assign, renumber, export, read back, damage.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `assign` | the lists it names, against the oracle |
+//! | `assign` | the assigned lists, against the oracle |
 //! | `errors` | calls that must fail, and parameters |
-//! | `renumber` | lists under other numbers |
+//! | `renumber` | renumbered lists |
 
 mod assign;
 mod errors;
@@ -23,40 +23,42 @@ use ivf_core::{
 use renumber::check_renumbered;
 use std::sync::Arc;
 
-/// Reads an exported quantizer.
+/// A function that reads an exported quantizer.
 pub type ReadQuantizer<'a> = &'a dyn Fn(&StoredNode) -> Result<Arc<dyn Level1Quantizer>, DecodeError>;
 
-/// Training vectors at least, and for each list.
+/// Number of training vectors: the minimum, and the number per list.
 const POINTS: usize = 2000;
 const POINTS_PER_LIST: usize = 40;
-/// Vectors that are assigned, beside those that are special.
+/// Number of query vectors that resemble the training vectors.
 const QUERIES: usize = 60;
-/// Damaged nodes tried.
+/// Number of damaged nodes.
 const DAMAGES: usize = 300;
-/// A damaged node may say any dimension and any number of lists: no memory is taken for more than
-/// this.
+/// Largest dimension and number of lists of a quantizer from a damaged node that is used. A damaged
+/// node may declare any, and the test allocates no more memory than for these.
 const GREATEST: usize = 1 << 16;
 
 /// Checks a specification and the quantizer it trains into:
 ///
-/// * training gives the same bytes again and for any number of threads, and the quantizer knows
-///   what it was trained from; it needs memory, the more the more vectors there are; what exports
-///   arrays takes memory;
-/// * [`assign`](Level1Quantizer::assign) names at most `min(nprobe, nlist)` lists, each once, by
-///   ascending coarse distance, equal ones by number, absent ones last; a coarse distance is the
-///   oracle's distance to the centroid, up to the rounding of sums; neither the cut of the batch
-///   nor the number of threads shows;
-/// * its [promise](Level1Quantizer::promise) is kept: lists that are exact are the oracle's, and
-///   those for few probes begin those for more. Without a promise, the first list is the nearest
-///   one for more than half of the vectors;
-/// * `nprobe` 0, another dimension, parameters that it does not declare and values out of range are
-///   errors; a cancelled call ends;
-/// * [renumbered](ivf_core::Permute), it is the same with other numbers, exported too;
-/// * exported and read back, it gives the same answers; a damaged node gives an error or a
-///   quantizer that works and names no list past its last one.
+/// * Training gives the same bytes again, for any number of threads. The quantizer returns the
+///   specification that it was trained from. If training learns from vectors, a cancelled training
+///   is an error, and training memory is positive and does not fall as the number of vectors grows.
+///   A quantizer that exports arrays reports memory.
+/// * [`assign`](Level1Quantizer::assign) returns at most `min(nprobe, nlist)` lists, each once, by
+///   ascending coarse distance, ties by number, absent lists last. A coarse distance is the
+///   oracle's distance to the centroid, up to the rounding of sums. The result depends neither on
+///   how the batch is split nor on the number of threads.
+/// * The quantizer keeps its [promise](Level1Quantizer::promise). Exact lists are the oracle's
+///   lists, and with the prefix promise the lists for few probes begin those for more. With any
+///   promise or none, the first list is the nearest one for more than half of the vectors.
+/// * `nprobe` 0, vectors of another dimension, undeclared parameters and values out of range are
+///   errors. A cancelled call ends.
+/// * A [renumbered](ivf_core::Permute) quantizer is the same with other list numbers, also in its
+///   export.
+/// * Exported and read back, the quantizer gives the same answers. A damaged node gives an error or
+///   a quantizer that works and names no list out of range.
 ///
 /// # Panics
-/// If one of these does not hold.
+/// If a check fails.
 pub fn check_quantizer(spec: &Arc<dyn QuantizerSpec>, dim: usize, metric: Metric, read: ReadQuantizer<'_>) {
     let at = format!("{spec}, {dim} dimensions, {metric}");
     spec.check(dim, metric).unwrap_or_else(|error| panic!("{at}: refused: {error}"));
@@ -88,7 +90,7 @@ pub fn check_quantizer(spec: &Arc<dyn QuantizerSpec>, dim: usize, metric: Metric
     });
 }
 
-/// What quantizers learn from, and what they are asked for.
+/// Training vectors and queries.
 struct Data {
     points: Vectors,
     queries: Vectors,
@@ -101,7 +103,7 @@ impl Data {
         match metric {
             Metric::L2 | Metric::InnerProduct => {}
             Metric::Cosine => points = points.unit(),
-            // Metrics of distributions are for numbers of at least 0.
+            // Metrics of distributions are defined for numbers of at least 0.
             _ => points.data.iter_mut().for_each(|x| *x = x.abs()),
         }
         let queries = Vectors { data: points.data.split_off(n * dim), dim };
@@ -124,7 +126,7 @@ fn exported(quantizer: &dyn Level1Quantizer, at: &str) -> StoredNode {
     quantizer.export().unwrap_or_else(|error| panic!("{at}: export: {error}")).to_stored()
 }
 
-/// A training that is cancelled before it begins, and the memory that training takes.
+/// Checks a training that is cancelled before it begins, and the memory that training reports.
 fn check_training(spec: &Arc<dyn QuantizerSpec>, data: &Data, metric: Metric, at: &str) {
     let options = TrainOptions::new();
     if spec.training_points(&options) == 0 {
@@ -155,7 +157,7 @@ fn check_identity(
     assert!(quantizer.promise().prefix || !quantizer.promise().exact, "{at}: exact lists have prefixes");
 }
 
-/// Centroids one by one and as rows.
+/// Checks that single centroids and rows of centroids agree.
 fn check_rows(quantizer: &dyn Level1Quantizer, at: &str) {
     let (nlist, dim) = (quantizer.nlist(), quantizer.dim());
     let all = centroids(quantizer);
@@ -193,7 +195,7 @@ fn check_read_back(quantizer: &dyn Level1Quantizer, back: &dyn Level1Quantizer, 
     assert_same_node(&exported(back, at), &exported(quantizer, at), at);
 }
 
-/// Whatever a quantizer out of a damaged node answers, it answers, and about lists that it has.
+/// Checks that a quantizer from a damaged node answers without a panic, with lists that exist.
 fn use_it(quantizer: &dyn Level1Quantizer) {
     let (nlist, dim) = (quantizer.nlist(), quantizer.dim());
     quantizer.spec().to_string();
@@ -207,7 +209,7 @@ fn use_it(quantizer: &dyn Level1Quantizer) {
     [0, nlist - 1].into_iter().for_each(|list| quantizer.centroid(ListNo(list as u32), &mut centroid));
     let queries = uniform(74, 3, dim);
     for nprobe in [1, 3, nlist] {
-        // An error is as good: what was damaged may show only now.
+        // An error is allowed: the quantizer may detect the damage only here.
         let Ok(probes) = quantizer.assign(queries.rows(), nprobe, &SearchParams::new()) else { continue };
         assert_eq!(probes.len(), queries.len(), "rows of probes of a damaged quantizer");
         for list in (0..probes.len()).flat_map(|row| probes.row(row)).filter_map(|(list, _)| list) {

@@ -1,4 +1,4 @@
-//! Lists under other numbers.
+//! Checks of renumbered lists.
 
 use super::assign::{Subject, check_assign};
 use super::{Data, ReadQuantizer, bits, centroids, check_read_back, exported};
@@ -7,15 +7,15 @@ use ivf_core::{Level1Quantizer, ListNo, Permute};
 use rand::seq::SliceRandom;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Checks that a quantizer which can renumber its lists does: centroids, assignments and what it
-/// exports follow the order, and the order back gives the lists their numbers again.
+/// Checks a quantizer that can renumber its lists: centroids, assignments and its export follow the
+/// new order, and the inverse order restores the numbers.
 pub(super) fn check_renumbered(subject: &Subject<'_>, data: &Data, read: ReadQuantizer<'_>) {
     let (quantizer, at) = (subject.quantizer, &subject.at);
     let Some(permute) = quantizer.as_permute() else { return };
     let mut order: Vec<ListNo> = (0..quantizer.nlist() as u32).map(ListNo).collect();
     check_bad_orders(permute, &order, at);
     order.shuffle(&mut random(77));
-    // Not the order that they are in, if there is another.
+    // Avoids the identity order, if there is another one.
     if order.is_sorted() {
         order.reverse();
     }
@@ -36,7 +36,7 @@ pub(super) fn check_renumbered(subject: &Subject<'_>, data: &Data, read: ReadQua
     check_centroids(&*again.permuted(&inverse), quantizer, &as_before, &format!("{at}, and back"));
 }
 
-/// List `i` is what list `order[i]` was.
+/// Checks that the centroid of list `i` is the previous centroid of list `order[i]`.
 fn check_centroids(found: &dyn Level1Quantizer, before: &dyn Level1Quantizer, order: &[ListNo], at: &str) {
     let (found, before) = (centroids(found), centroids(before));
     for (no, old) in order.iter().enumerate() {
@@ -45,7 +45,7 @@ fn check_centroids(found: &dyn Level1Quantizer, before: &dyn Level1Quantizer, or
     }
 }
 
-/// An order that does not name every list once is a panic, not an odd quantizer.
+/// Checks that an order that does not name every list once causes a panic.
 fn check_bad_orders(permute: &dyn Permute, order: &[ListNo], at: &str) {
     let with_last = |list: u32| [&order[..order.len() - 1], &[ListNo(list)]].concat();
     let mut wrong = vec![order[1..].to_vec(), with_last(order.len() as u32)];

@@ -1,4 +1,4 @@
-//! What a scanner is tried on: lists of several lengths and segments, filters, ranges, sinks.
+//! Test data for scanners: lists of several lengths and segments, filters, ranges, sinks.
 
 use crate::centroids::FixedCentroids;
 use crate::codecs::{settings, vectors};
@@ -18,11 +18,11 @@ use rand::RngExt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The segments of each list.
+/// Lengths of the segments of each list.
 const LISTS: [&[usize]; 10] = [&[0], &[1], &[31], &[32], &[33], &[64], &[65], &[100], &[33, 1, 64, 30], &[5, 5]];
 pub(super) const QUERIES: usize = 20;
 
-/// For each segment of a list, every entry with its distance from the query.
+/// For each segment of a list, all entries with their distances from the query.
 pub(super) type Reference = Vec<Vec<Neighbor>>;
 
 pub(super) struct Fixture {
@@ -39,20 +39,21 @@ pub(super) struct List {
     pub(super) entries: ListRef<'static>,
     /// The vectors that were encoded.
     members: Vectors,
-    /// For each filter, a mask a segment.
+    /// The filters, each with one mask per segment.
     pub(super) filters: Vec<(&'static str, Option<Vec<Mask>>)>,
 }
 
 impl Fixture {
-    /// The codec bound in each way that it allows.
+    /// Returns the codec bound in each way that it allows.
     pub(super) fn of(codec: &Arc<dyn Codec>) -> Vec<Self> {
         let allowed = [false, true].into_iter().filter(|choice| codec.spec().residuals().allows(*choice));
         let fixtures: Vec<Self> = allowed.filter_map(|by_residual| Self::new(codec.clone(), by_residual)).collect();
-        assert!(!fixtures.is_empty(), "{}: it can be bound in no way", codec.spec());
+        assert!(!fixtures.is_empty(), "{}: it allows no binding", codec.spec());
         fixtures
     }
 
-    /// `None` if the codec was trained for the other choice, and says so.
+    /// Returns `None` if binding reports that the codec was trained for the other choice of
+    /// residuals.
     fn new(codec: Arc<dyn Codec>, by_residual: bool) -> Option<Self> {
         let (dim, metric) = (codec.dim(), codec.metric());
         let centroids = FixedCentroids(vectors(21, LISTS.len(), dim, metric));
@@ -77,7 +78,7 @@ impl Fixture {
         self.bound.scanner(&self.settings)
     }
 
-    /// All lists as the probes of a query.
+    /// Returns all lists as the probes of a query.
     pub(super) fn probes(&self, query: &[f32]) -> Vec<PlannedProbe> {
         let probe = |list: &List| PlannedProbe {
             list: list.no,
@@ -91,18 +92,18 @@ impl Fixture {
         self.bound.codec().layout()
     }
 
-    /// The query's distance from the list's centroid, as a coarse quantizer gives it.
+    /// Returns the query's distance from the list's centroid, as a coarse quantizer reports it.
     pub(super) fn coarse(&self, query: &[f32], list: ListNo) -> f32 {
         oracle::distance(self.metric, query, self.centroids.0.rows().row(list.index()))
     }
 
-    /// The oracle's distance from the query to the vector that was encoded as an entry, and how far
-    /// off rounded sums may be.
+    /// Returns the oracle's distance from the query to the encoded vector of an entry, and the
+    /// bound of rounding errors.
     pub(super) fn true_distance(&self, query: &[f32], list: &List, offset: ListOffset) -> (f32, f32) {
         self.rounded_distance(query, list, list.members.rows().row(offset.index()))
     }
 
-    /// The same to what the entry decodes to.
+    /// Returns the same for the decoded vector of an entry.
     pub(super) fn decoded_distance(&self, query: &[f32], list: &List, offset: ListOffset) -> (f32, f32) {
         let mut code = vec![0; self.layout().code_size()];
         list.entries.entry(self.layout(), offset, &mut code).expect("an entry of the list");
@@ -113,15 +114,14 @@ impl Fixture {
 
     fn rounded_distance(&self, query: &[f32], list: &List, vector: &[f32]) -> (f32, f32) {
         let centroid = self.centroids.0.rows().row(list.no.index());
-        // A sum of n terms is off by at most about n roundings of its largest partial sums: terms
-        // in the vector, the query and the centroid, squared or multiplied.
+        // A sum of n terms is off by at most about n roundings of its largest partial sum. Its
+        // terms are squares or products of elements of the vector, the query and the centroid.
         let size: f32 =
             vector.iter().zip(query).zip(centroid).map(|((x, q), c)| (x.abs() + q.abs() + c.abs()).powi(2)).sum();
         (oracle::distance(self.metric, query, vector), 4.0 * query.len() as f32 * f32::EPSILON * (1.0 + size))
     }
 
-    /// Distances by the one method that every scanner writes itself, of a scanner used for nothing
-    /// else.
+    /// Returns the distances by the only required scan method, `distance`, of a fresh scanner.
     pub(super) fn reference(&self, query: &[f32], list: &List) -> Reference {
         let mut scanner = self.scanner();
         scanner.set_query(query);
@@ -143,8 +143,7 @@ impl List {
         let (codec, layout) = (bound.codec(), bound.codec().layout());
         let (seed, len) = (100 + no as u64, lens.iter().sum());
         let no = ListNo(no as u32);
-        // Residuals are of vectors around the centroid of the list, as a quantizer would have put
-        // them there.
+        // Residuals need vectors around the centroid of the list, as a quantizer would assign them.
         let mut centroid = vec![0.0; codec.dim()];
         if bound.by_residual() {
             bound.centroids().centroid(no, &mut centroid);
@@ -168,7 +167,7 @@ impl List {
         Self { no, entries, members, filters }
     }
 
-    /// Which of the list's segments a range lies in.
+    /// Returns the index of the segment that a range lies in.
     pub(super) fn segment_of(&self, scan_range: &ScanRange<'_>) -> usize {
         self.entries
             .placed()
@@ -177,8 +176,8 @@ impl List {
     }
 }
 
-/// A segment that owns its memory, with anything at all past its end. One of 5 entries has ids that
-/// count up.
+/// Returns a segment that owns its memory, with random codes after its end. Segments of 5 entries
+/// have consecutive ids.
 pub(super) fn segment(layout: &CodeLayout, ids: &[Id], codes: &[u8]) -> Segment<'static> {
     let mut planes = pack(layout, codes);
     let (mut random, mut views) = (random(9), planes.iter_mut().map(|plane| &mut **plane).collect::<Vec<_>>());
@@ -207,7 +206,7 @@ fn filters(entries: &ListRef<'_>, seed: u64) -> Vec<(&'static str, Option<Vec<Ma
     ]
 }
 
-/// Ranges of a list of `len` entries, each with a range of each of its segments.
+/// Returns ranges of a list of `len` entries, each with a range that applies within every segment.
 pub(super) fn windows(len: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     let all = 0..usize::MAX;
     let of_list = [0..0, 0..1, 0..31, 0..len / 2, 0..len, 0..len + 5, 10..50, 34..35, len / 2..len];
@@ -216,7 +215,7 @@ pub(super) fn windows(len: usize) -> impl Iterator<Item = (Range<usize>, Range<u
     of_list.map(|window| (window, all.clone())).into_iter().chain(narrow)
 }
 
-/// Empty sinks of every sort; the range one takes about half of these neighbours.
+/// Returns empty sinks of every kind. The range sink accepts about half of these neighbours.
 pub(super) fn sinks(neighbors: &Reference) -> [(&'static str, Sink); 4] {
     let mut distances: Vec<f32> = neighbors.iter().flatten().map(|n| n.distance).filter(|d| !d.is_nan()).collect();
     distances.sort_by(f32::total_cmp);

@@ -1,4 +1,4 @@
-//! Any scanner against the loop over its own `distance`.
+//! The suite for scanners, against a loop over their own `distance`.
 
 mod fixture;
 
@@ -14,16 +14,18 @@ use rand::RngExt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Binds the codec to a few centroids (in each way that it allows: to code vectors, residuals),
-/// codes vectors into lists of several lengths and segments, and checks that `scan` (with filters,
-/// ranges and prefixes) and `scan_batch` (queries with limits and filters of their own) put exactly
-/// into a sink what the loop over [`InvertedListScanner::distance`] puts there: ids, locations, and
-/// distances to the bit. The scanner is told of all lists of a query before the first. One scanner
-/// does all of it, so that nothing may be left over from one call to the next. Lists of any bytes
-/// at all must not make it panic.
+/// Checks the scans of a codec's scanner. It binds the codec to a few centroids, in each way that
+/// the codec allows (codes of vectors, of residuals), and codes vectors into lists of several
+/// lengths and segments.
+///
+/// `scan` (with filters, ranges and prefixes) and `scan_batch` (with a limit and a filter for each
+/// query) must put into a sink exactly what a loop over [`InvertedListScanner::distance`] puts
+/// there: the same ids, locations and bit-identical distances. The scanner learns all lists of a
+/// query before the first scan. One scanner runs all checks, so no state may remain from one call
+/// to the next. Lists of arbitrary bytes must not cause a panic.
 ///
 /// # Panics
-/// If a result differs; the message names the list, the filter and the sink.
+/// If a result differs. The message names the list, the filter and the sink.
 pub fn check_scanner(codec: Arc<dyn Codec>) {
     for fixture in &Fixture::of(&codec) {
         let mut scanner = fixture.scanner();
@@ -34,17 +36,18 @@ pub fn check_scanner(codec: Arc<dyn Codec>) {
     }
 }
 
-/// Checks that distances are as exact as the scanner [says](InvertedListScanner::exactness):
+/// Checks that distances are as exact as the scanner [declares](InvertedListScanner::exactness):
 ///
-/// * [`Exactness::Exact`]: the distance to a code is that to the vector it decodes to, in the
-///   codec's metric, up to the rounding of sums;
-/// * [`Exactness::Bounded`]: it is at most its bound away from the distance to the vector that was
-///   encoded;
-/// * [`Exactness::Estimate`]: it is finite, and on average nearer to the distance to the vector
-///   that was encoded than the mean of all such distances is.
+/// * [`Exactness::Exact`]: the distance to a code is the distance to its decoded vector in the
+///   codec's metric, up to the rounding of sums.
+/// * [`Exactness::Bounded`]: the distance differs from the distance to the encoded vector by at
+///   most the scanner's bound.
+/// * [`Exactness::Estimate`]: the distance is finite. The mean error of the distances is smaller
+///   than the mean deviation of the true distances from their mean.
 ///
 /// # Panics
-/// If a distance is another one; the message names the list and the entry.
+/// If a distance is not as exact. The message names the codec, and the location unless distances
+/// are estimates.
 pub fn check_distances(codec: Arc<dyn Codec>) {
     for fixture in &Fixture::of(&codec) {
         let exactness = fixture.scanner().exactness();
@@ -70,7 +73,7 @@ pub fn check_distances(codec: Arc<dyn Codec>) {
 
 fn check_exact(fixture: &Fixture, query: &[f32], list: &List, neighbor: &Neighbor) {
     let (expected, bound) = fixture.decoded_distance(query, list, neighbor.location.offset);
-    // A metric of distributions is NaN for vectors that are none.
+    // Metrics of distributions are NaN for vectors that are not distributions.
     let both_nan = neighbor.distance.is_nan() && expected.is_nan();
     assert!(
         both_nan || (neighbor.distance - expected).abs() <= bound,
@@ -119,7 +122,7 @@ fn check_scans(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
             scanner.set_list(list.no, fixture.coarse(query, list.no));
             let len = list.entries.len();
             for ((name, empty), (window, range)) in sinks(&all).iter().flat_map(|s| windows(len).map(move |w| (s, w))) {
-                // What another list left in the sink stays there.
+                // The results of the previous list must stay in the sink.
                 let mut sink = empty.fork();
                 before.iter().flatten().for_each(|neighbor| sink.push(*neighbor));
                 for (filter, masks) in &list.filters {
@@ -144,8 +147,8 @@ fn check_scans(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     }
 }
 
-/// Scans the entries of a list that lie in `window` and, in their segment, in `range`, filtered by
-/// a mask a segment.
+/// Scans the entries of a list that lie in `window` and, within their segment, in `range`, filtered
+/// by one mask per segment.
 fn scan(
     scanner: &mut dyn InvertedListScanner,
     layout: &CodeLayout,
@@ -161,7 +164,7 @@ fn scan(
     }
 }
 
-/// The same entries, entry by entry.
+/// Pushes the same entries one by one.
 fn offer(all: &Reference, window: &Range<usize>, range: &Range<usize>, masks: Option<&[Mask]>, sink: &mut Sink) {
     let mut offset = 0;
     for (s, neighbors) in all.iter().enumerate() {
@@ -190,7 +193,7 @@ fn check_batches(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     }
 }
 
-/// One query of a batch.
+/// The parameters and the expected sink of one query of a batch.
 struct Asked<'a> {
     limit: usize,
     filter: &'static str,
@@ -245,7 +248,7 @@ fn check_batch(
     }
 }
 
-/// Every string of bytes is a code: a damaged file may give wrong answers, but no panic.
+/// Checks that arbitrary bytes as codes cause no panic: a damaged file may give wrong answers only.
 fn check_any_bytes(fixture: &Fixture, scanner: &mut dyn InvertedListScanner) {
     const LEN: usize = 70;
     let mut random = random(24);

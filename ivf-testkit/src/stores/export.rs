@@ -1,4 +1,4 @@
-//! A store exported and read back.
+//! Checks of a store that is exported and read back.
 
 use super::MakeStore;
 use super::history::History;
@@ -10,24 +10,27 @@ use crate::layouts;
 use ivf_core::error::DecodeError;
 use ivf_core::{CodeLayout, InvertedLists, ListNo, ListOffset, StoredNode};
 
-/// Reads an exported store of codes laid out so.
+/// A function that reads an exported store of codes in this layout.
 pub type ReadStore<'a> = &'a dyn Fn(&StoredNode, &CodeLayout) -> Result<Box<dyn InvertedLists>, DecodeError>;
 
-/// Damaged nodes tried for each store exported.
+/// Number of damaged nodes for each exported store.
 const DAMAGES: usize = 200;
-/// Bytes of a node beside the entries: fields and lengths.
+/// Allowance, in bytes, for the content of a node besides its entries: fields and lengths.
 const UNCOUNTED: usize = 1024;
-/// Writes tried on lists that were read back.
+/// Number of writes to lists that were read back.
 const STEPS: usize = 30;
 
-/// Checks that a store which is exported and read back, from memory and from a file that is open or
-/// mapped, holds the same lists (and goes on working, if it can be written), that codes of another
-/// layout are refused (of another code size, block length, name or codec, each on its own), and
-/// that a damaged node gives an error or lists that can be read whole. Memory must be counted of a
-/// store that exports its entries; one that leaves them elsewhere exports where they are.
+/// Checks a store that is exported and read back, from memory and from an open or mapped file:
+///
+/// * It holds the same lists, and keeps working if it can be written.
+/// * Codes of another layout are refused. Each of code size, block length, name and codec is
+///   changed on its own.
+/// * A damaged node gives an error or lists that can be read completely.
+/// * A store that exports its entries counts their memory. One that keeps the entries elsewhere
+///   exports where they are.
 ///
 /// # Panics
-/// If a list differs, or `read` or a list it made panics; the message names layout, seed and
+/// If a list differs, or `read` or a list from it panics. The message names layout, seed and
 /// damage.
 pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
     for layout in &layouts::samples() {
@@ -49,7 +52,8 @@ pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
                     read_whole(&*lists, layout, damaged);
                 }
             });
-            // Each of them writes on from what was exported, and none may change that for the next.
+            // Each store is written to after the export. The export must not change for the next
+            // one.
             for (place, node) in [("read back", &node), ("opened", &opened(&node)), ("mapped", &mapped(&node))] {
                 let at = format!("{at}, {place}");
                 let mut history = history.clone();
@@ -66,11 +70,11 @@ pub fn check_store_export(make: MakeStore<'_>, read: ReadStore<'_>) {
     }
 }
 
-/// Lists that are read of a store that says it has more: those without entries may take no bytes.
+/// Maximum number of lists read from a damaged store, since lists without entries may take no
+/// bytes.
 const READ: usize = 2000;
 
-/// Reads everything there is; a list may be an error, since a store may check its bytes when they
-/// are used.
+/// Reads all lists. A list may be an error, since a store may check its bytes only on use.
 fn read_whole(lists: &dyn InvertedLists, layout: &CodeLayout, node: &StoredNode) {
     assert_eq!(lists.layout(), layout, "the layout asked for");
     let (memory, bytes) = (lists.memory(), byte_len(node));

@@ -1,4 +1,4 @@
-//! Generated writes to a store and, the same, to its model.
+//! Generated writes, applied to a store and to its model.
 
 use super::model::Model;
 use crate::data::{Random, bytes};
@@ -11,7 +11,7 @@ use rand::RngExt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A store's past and what it should hold now.
+/// The generator of writes, and the expected content of the store after them.
 #[derive(Clone)]
 pub(super) struct History {
     model: Model,
@@ -24,12 +24,12 @@ impl History {
         Self { model: Model::new(nlist, layout), random, next_id: 0 }
     }
 
-    /// Asserts that the store holds what it should.
+    /// Asserts that the store holds the expected content.
     pub(super) fn check(&self, store: &dyn InvertedLists, at: &str) {
         self.model.check(store, at);
     }
 
-    /// One write, the same to the model, and the comparison.
+    /// Applies one write to the store and the model, and compares them.
     pub(super) fn step(&mut self, store: &mut dyn InvertedLists, at: &str) {
         let lists = store.writer().unwrap_or_else(|| panic!("{at}: the store cannot be written"));
         let done = match self.random.random_range(0..40) {
@@ -115,8 +115,8 @@ impl History {
         "clear".to_owned()
     }
 
-    /// A call that must fail, with the right error; that it changed nothing, the comparison after
-    /// the step sees.
+    /// Makes a call that must fail and checks its error. The comparison after the step checks that
+    /// the call changed nothing.
     fn fail(&mut self, store: &mut dyn InvertedListsMut, at: &str) -> String {
         let past = ListNo(self.model.lists.len() as u32 + self.random.random_range(0..3));
         let list = self.any_list();
@@ -165,7 +165,7 @@ impl History {
         format!("failed {what}")
     }
 
-    /// Codes of a wrong length, which must be errors as well.
+    /// Writes codes of a wrong length, which must be an error.
     fn misfit(&mut self, store: &mut dyn InvertedListsMut, at: &str) -> String {
         let list = self.any_list();
         let (ids, size) = (self.ids(3), self.model.layout.code_size());
@@ -183,10 +183,10 @@ impl History {
         format!("failed {what}")
     }
 
-    /// The ways to empty lists.
+    /// Number of ways to empty lists.
     pub(super) const WAYS: usize = 4;
 
-    /// Fills the lists and empties them in one of several ways, which it names.
+    /// Fills the lists, empties them in the given way, and returns a description of it.
     pub(super) fn empty_lists(&mut self, store: &mut dyn InvertedLists, way: usize, at: &str) -> &'static str {
         for _ in 0..8 {
             self.append_some(store, 2000, at);
@@ -220,7 +220,7 @@ impl History {
 
     fn batch(&mut self, sizes: Range<usize>) -> Batch {
         let n = self.random.random_range(sizes);
-        // Sometimes all lists, sometimes few: both long groups and many groups.
+        // Using all lists or only a few gives both many groups and long ones.
         let some = self.random.random_range(1..=self.model.lists.len() as u32);
         Batch {
             lists: (0..n).map(|_| ListNo(self.random.random_range(0..some))).collect(),
@@ -229,7 +229,7 @@ impl History {
         }
     }
 
-    /// Ids that count up from the last ones, or are all over the place, or repeat.
+    /// Returns ids that continue the last ones, or arbitrary ids, or repeated ids.
     fn ids(&mut self, n: usize) -> Vec<Id> {
         match self.random.random_range(0..4) {
             0..2 => {

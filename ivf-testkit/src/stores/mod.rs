@@ -1,8 +1,8 @@
-//! Any store of inverted lists against a model.
+//! The suite for stores of inverted lists, against a model.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `model` | what a store should hold, and the comparison with what it holds |
+//! | `model` | the expected content of a store, and the comparison with it |
 //! | `history` | generated writes, and the errors that must change nothing |
 //! | `export` | a store exported, read back, damaged |
 
@@ -18,28 +18,29 @@ use history::History;
 use ivf_core::error::StoreError;
 use ivf_core::{CodeLayout, InvertedLists};
 
-/// Makes an empty store of so many lists with codes laid out so.
+/// A function that makes an empty store of this number of lists, with codes in this layout.
 pub type MakeStore<'a> = &'a dyn Fn(usize, &CodeLayout) -> Box<dyn InvertedLists>;
 
 const STEPS: usize = 150;
-/// A snapshot is taken every so many steps; the last ones are kept.
+/// Number of steps between two snapshots, and number of snapshots that are kept.
 const SNAPSHOT_STEPS: usize = 15;
 const SNAPSHOTS: usize = 2;
-/// Bytes that emptied lists may take more than lists that never held anything.
+/// Number of bytes that emptied lists may take beyond lists that never held anything.
 const EMPTIED: usize = 4096;
 
 /// Runs generated histories of writes (append, truncate, put, remove, replace, clear) against a
-/// model, over several [layouts](layouts::samples), and compares everything after each step:
-/// lengths, ids, codes, planes byte by byte, the moves that a removal reports, and that a call
-/// which fails (for a list or an entry that is not there, with codes of a wrong length) changes
-/// nothing.
+/// model, over several [layouts](layouts::samples).
 ///
-/// A store that gives snapshots is asked for one now and then: while the store is written to, it
-/// stays as the model was at that moment, and what is written to it does not show in the store.
-/// Emptied lists give their memory back.
+/// After each step it compares lengths, ids, codes, planes byte by byte, and the moves that a
+/// removal reports. A call that fails (an unknown list or entry, codes of a wrong length) must
+/// change nothing.
+///
+/// If the store supports snapshots, some are taken on the way. Writes to the store must not show in
+/// a snapshot, and writes to a snapshot must not show in the store. Emptied lists must give their
+/// memory back.
 ///
 /// # Panics
-/// If the store has no write half or differs from the model; the message names layout, seed, step
+/// If the store has no write half or differs from the model. The message names layout, seed, step
 /// and list.
 pub fn check_store(make: MakeStore<'_>) {
     for layout in layouts::samples() {
@@ -65,7 +66,7 @@ pub fn check_store(make: MakeStore<'_>) {
     }
 }
 
-/// Earlier states of a store, each with the step it is of and what it should hold.
+/// Earlier states of a store, each with its step and its expected content.
 #[derive(Default)]
 struct Snapshots(Vec<(usize, Box<dyn InvertedLists>, History)>);
 
@@ -83,7 +84,7 @@ impl Snapshots {
         }
     }
 
-    /// Compares them with what they should hold; then writes to them, if asked to.
+    /// Compares the snapshots with their expected content, then writes to them if `writes` is set.
     fn check(&mut self, writes: bool, at: &str) {
         for (step, snapshot, history) in &mut self.0 {
             let at = format!("{at}: the snapshot of step {step}");

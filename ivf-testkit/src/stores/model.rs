@@ -1,4 +1,4 @@
-//! What a store should hold.
+//! The expected content of a store.
 
 use crate::layouts::pack;
 use ivf_core::lists::{ListRef, Moved};
@@ -18,8 +18,8 @@ impl Model {
         Self { layout: layout.clone(), lists: vec![Vec::new(); nlist] }
     }
 
-    /// Removes entries as [`ivf_core::InvertedListsMut::remove`] says, told apart from the
-    /// library's own way of doing it.
+    /// Removes entries as [`ivf_core::InvertedListsMut::remove`] specifies, independently of the
+    /// library's implementation.
     pub(super) fn remove(&mut self, list: usize, offsets: &[ListOffset]) -> Vec<Moved> {
         let entries = &mut self.lists[list];
         let left = entries.len() - offsets.len();
@@ -34,7 +34,7 @@ impl Model {
         moves
     }
 
-    /// Asserts that the store holds this.
+    /// Asserts that the store holds the content of this model.
     pub(super) fn check(&self, store: &dyn InvertedLists, at: &str) {
         assert_eq!(store.nlist(), self.lists.len(), "{at}: number of lists");
         assert_eq!(store.layout(), &self.layout, "{at}: layout");

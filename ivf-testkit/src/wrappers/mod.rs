@@ -1,9 +1,9 @@
-//! Any index around an index.
+//! The suite for wrappers of an index.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `parts` | what shows of the index inside: parts, knobs, parameters |
-//! | `work` | vectors added, found, cloned |
+//! | `parts` | parts, knobs and parameters of the wrapped index that the wrapper shows |
+//! | `work` | adding, searching, cloning |
 
 mod parts;
 mod work;
@@ -15,30 +15,30 @@ use ivf_core::registry::WrapperSpec;
 use parts::{check_knobs, check_parts, check_takes};
 use work::{check_clone, check_exact, fill};
 
-/// Makes an index to wrap: empty, trained or not, the same one every time.
+/// A function that makes the index to wrap: empty, trained or not, and the same on every call.
 pub type MakeInner<'a> = &'a dyn Fn() -> Box<dyn Index>;
 
-/// Training vectors.
+/// Number of training vectors.
 const POINTS: usize = 600;
 
-/// Checks a wrapper around an index, which is empty, trained or not:
+/// Checks a wrapper around an empty index, trained or not:
 ///
-/// * it has the dimension and the metric of the index inside, and its factory string contains the
-///   wrapper's token; an index that holds vectors is refused;
-/// * its part stands at the path `""`, and the parts of the index inside, with their knobs, under a
-///   path of their own; these knobs can be set through the wrapper; [`wrapped`](Index::wrapped) and
-///   [`wrapped_mut`](Index::wrapped_mut) give the same index;
-/// * it takes the search parameters that the index inside takes (but for `locations`, which are
-///   places inside), and keeps to what it declares, as [`check_bad_input`] says;
-/// * it takes at least the memory of the index inside;
-/// * around an index that finds what the oracle finds, it finds that too, with selectors of every
-///   kind;
-/// * a clone does not see what is written to the wrapper, nor the other way round;
-/// * exported and read back, it is [the same](check_reload); a damaged node gives an error or an
+/// * The wrapper has the dimension and the metric of the wrapped index, and its factory string
+///   contains the wrapper's token. Wrapping an index that holds vectors is refused.
+/// * Its own part has the path `""`. The parts of the wrapped index, with their knobs, have paths
+///   below a common prefix, and these knobs can be set through the wrapper.
+///   [`wrapped`](Index::wrapped) and [`wrapped_mut`](Index::wrapped_mut) return the same index.
+/// * It takes the search parameters that the wrapped index takes, except `locations`, which refer
+///   to the wrapped index. It takes exactly what it declares (see [`check_bad_input`]).
+/// * It reports at least the memory of the wrapped index.
+/// * If the wrapped index finds what the oracle finds, so does the wrapper, with selectors of every
+///   kind.
+/// * Writes to a clone do not show in the wrapper, nor the other way round.
+/// * Exported and read back, it is [the same](check_reload). A damaged node gives an error or an
 ///   [index that works](check_damaged).
 ///
 /// # Panics
-/// If one of these does not hold.
+/// If a check fails.
 pub fn check_wrapper(wrapper: &dyn WrapperSpec, make_inner: MakeInner<'_>, read: ReadIndex<'_>) {
     let inner = make_inner();
     let at = format!("{wrapper} around {}", inner.spec());
@@ -82,7 +82,7 @@ fn train(index: &mut dyn Index, at: &str) {
     }
 }
 
-/// The index inside, to read and to change.
+/// Checks access to the wrapped index, for reading and for changing.
 fn check_inside(index: &mut dyn Index, spec: &str, at: &str) {
     let shown = |inner: Option<&dyn Index>| inner.map(|inner| (inner.spec(), inner.len(), inner.parts()));
     let inside = shown(index.wrapped());
@@ -96,7 +96,7 @@ fn check_inside(index: &mut dyn Index, spec: &str, at: &str) {
     );
 }
 
-/// An index that holds vectors is not wrapped.
+/// Checks that an index that holds vectors is not wrapped.
 fn check_full(wrapper: &dyn WrapperSpec, make_inner: MakeInner<'_>, at: &str) {
     let mut full = make_inner();
     train(&mut *full, at);

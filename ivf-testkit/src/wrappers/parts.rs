@@ -1,4 +1,4 @@
-//! What shows of the index inside: parts, knobs, parameters.
+//! Checks of the parts, knobs and parameters of the wrapped index that a wrapper shows.
 
 use crate::indexes::good_values;
 use ivf_core::error::KnobError;
@@ -8,12 +8,12 @@ fn inside<'i>(index: &'i dyn Index, at: &str) -> &'i dyn Index {
     index.wrapped().unwrap_or_else(|| panic!("{at}: there is no index inside"))
 }
 
-/// Checks the paths of the parts, and gives that of the index inside.
+/// Checks the paths of the parts, and returns the path of the wrapped index.
 pub(super) fn check_parts(index: &dyn Index, at: &str) -> String {
     let (parts, inner) = (index.parts(), inside(index, at).parts());
     for (i, part) in parts.iter().enumerate() {
         let is_new = parts[..i].iter().all(|other| other.path != part.path);
-        assert!(is_new, "{at}: two parts stand at '{}'", part.path);
+        assert!(is_new, "{at}: two parts have the path '{}'", part.path);
     }
     let tag = index.export().unwrap_or_else(|error| panic!("{at}: export: {error}")).tag;
     let own = parts.first().map(|part| (&*part.path, &*part.kind));
@@ -26,14 +26,15 @@ pub(super) fn check_parts(index: &dyn Index, at: &str) -> String {
     under.unwrap_or_else(|| panic!("{at}: the inner parts {names:?} are not all under one path of {shown:?}")).clone()
 }
 
-/// Another value that a knob may have.
+/// Returns a valid value of a knob that differs from its current one.
 pub(super) fn other_value(knob: &Knob) -> Option<KnobValue> {
     let normal = good_values(&knob.param.range).into_iter().filter_map(|value| knob.param.range.normal(&value));
     let now = knob.param.range.normal(&knob.value);
     normal.into_iter().find(|value| Some(value) != now.as_ref())
 }
 
-/// Every knob inside can be set through the wrapper, if it can be set at all.
+/// Checks that every knob of the wrapped index can be set through the wrapper if it can be set at
+/// all.
 pub(super) fn check_knobs(index: &mut dyn Index, under: &str, at: &str) {
     for part in inside(index, at).parts() {
         for knob in &part.knobs {
@@ -65,14 +66,14 @@ pub(super) fn check_knobs(index: &mut dyn Index, under: &str, at: &str) {
     }
 }
 
-/// The value of a knob, in the form that its parameter has.
+/// Returns the value of a knob in the normal form of its parameter.
 pub(super) fn value_of(parts: &[Part], path: &str, knob: &Knob) -> Option<KnobValue> {
     let mut knobs = parts.iter().filter(|part| part.path == path).flat_map(|part| &part.knobs);
     let found = knobs.find(|other| other.name() == knob.name())?;
     found.param.range.normal(&found.value)
 }
 
-/// What the index inside takes, the wrapper takes.
+/// Checks that the wrapper takes the search parameters that the wrapped index takes.
 pub(super) fn check_takes(index: &dyn Index, at: &str) {
     let compare = |what: &str, inner: &Takes, outer: &Takes| {
         let fields = inner.fields().filter(|field| *field != SearchParam::Locations && !outer.contains(*field));

@@ -1,4 +1,4 @@
-//! Vectors added, found, cloned.
+//! Checks of adding, searching and cloning through a wrapper.
 
 use super::parts::{other_value, value_of};
 use super::{MakeInner, train};
@@ -9,17 +9,17 @@ use crate::oracle::exact;
 use ivf_core::error::StoreError;
 use ivf_core::{Hits, Id, Index, SearchParam, SearchParams};
 
-/// Vectors added.
+/// Number of added vectors.
 const VECTORS: usize = 300;
 const QUERIES: usize = 6;
 const K: usize = 10;
 
-/// Vectors among which no distances tie, so that the order of ids does not matter.
+/// Returns vectors whose distances do not tie, so that the order of ids does not matter.
 fn base(index: &dyn Index) -> Vectors {
     clusters(92, VECTORS, index.dim(), 8)
 }
 
-/// Adds vectors, with ids if the index takes such, and gives the ids.
+/// Adds vectors, with ids if the index takes ids, and returns the ids.
 pub(super) fn fill(index: &mut dyn Index, at: &str) -> Vec<Id> {
     let base = base(index);
     let takes_ids = index.as_add_with_ids().is_some();
@@ -44,7 +44,7 @@ fn truth(index: &dyn Index, ids: &[Id], keep: &dyn Fn(Id) -> bool) -> Vec<Vec<(I
     exact(index.metric(), base(index).rows(), ids, queries.rows(), Some(K), None, keep)
 }
 
-/// If the index inside finds by itself what the oracle finds, so does the wrapper.
+/// Checks that the wrapper finds what the oracle finds, if the wrapped index alone does.
 pub(super) fn check_exact(make_inner: MakeInner<'_>, index: &mut dyn Index, at: &str) {
     let mut inner = make_inner();
     train(&mut *inner, at);
@@ -67,7 +67,7 @@ pub(super) fn check_exact(make_inner: MakeInner<'_>, index: &mut dyn Index, at: 
     }
 }
 
-/// Adds a few vectors, with ids that are not there yet.
+/// Adds a few vectors with new ids.
 fn add_some(index: &mut dyn Index, at: &str) {
     let more = clusters(95, QUERIES, index.dim(), 8);
     let ids: Vec<Id> = (0..QUERIES as i64).map(|i| Id(i64::from(i32::MAX) + i)).collect();
@@ -76,7 +76,7 @@ fn add_some(index: &mut dyn Index, at: &str) {
     added.unwrap_or_else(|error| panic!("{at}: adding to one of two clones: {error}"));
 }
 
-/// What is written to one of two clones, or set on it, does not show in the other.
+/// Checks that writes and knobs of one clone do not show in another.
 pub(super) fn check_clone(index: &dyn Index, at: &str) {
     let clone = |index: &dyn Index| match index.clone_index() {
         Ok(clone) => Some(clone),
@@ -102,7 +102,7 @@ pub(super) fn check_clone(index: &dyn Index, at: &str) {
     is_unchanged(index, &format!("{at}, after knobs of a clone were set"));
 }
 
-/// Sets the knobs that can be set.
+/// Sets all knobs that can be set.
 fn set_some(index: &mut dyn Index) {
     for part in index.parts() {
         for knob in &part.knobs {

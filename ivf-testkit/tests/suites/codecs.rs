@@ -1,4 +1,4 @@
-//! Codecs and scanners: the tiny codec, and the same with faults.
+//! Tests of the codec and scanner suites: a tiny codec passes, and its faulty variants are caught.
 
 use crate::assert_caught;
 use crate::scalar::{Fault, ScalarSpec, read};
@@ -63,7 +63,7 @@ fn faulty_readers_are_caught() {
     let spec = spec(Residuals::Never, Fault::None);
     assert_caught("panicked", || {
         check_codec(&spec, 6, Metric::L2, &|node| {
-            // Trusts that the arrays are there and as long as each other.
+            // Trusts that both arrays exist and have the same length.
             let (least, step) = (node.array::<f32>("least")?, node.array::<f32>("step")?);
             assert!(least.iter().enumerate().all(|(d, x)| x + step[d] != f32::MIN_POSITIVE));
             read(node)

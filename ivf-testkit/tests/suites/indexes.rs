@@ -1,4 +1,4 @@
-//! Indexes: a naive one, and the same with faults.
+//! Tests of the index suites: a naive index passes, and its faulty variants are caught.
 
 use crate::assert_caught;
 use crate::naive::{Fault, Naive};

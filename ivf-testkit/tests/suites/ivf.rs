@@ -1,5 +1,5 @@
-//! A plain inverted-file index: fixed centroids, vectors in lists, searched by the oracle's
-//! distances.
+//! Tests of the inverted-file suites: a plain index with fixed centroids and vectors in lists,
+//! searched with the oracle's distances.
 
 use crate::assert_caught;
 use crate::quantizers::{KMeans, QuantizerFault};
@@ -17,7 +17,7 @@ use ivf_testkit::indexes::{check_modes, check_preassigned};
 use ivf_testkit::oracle::distance;
 use std::sync::Arc;
 
-/// What a search of given lists takes.
+/// The parameters that a search of given lists takes.
 const PREASSIGNED: Takes =
     Takes::of(&[SearchParam::MaxCodes, SearchParam::Selector, SearchParam::Mode, SearchParam::Locations]);
 

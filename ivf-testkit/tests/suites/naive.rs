@@ -1,4 +1,4 @@
-//! A plain index with every ability: a vector of vectors, searched by the oracle's distances.
+//! A naive index with every ability: a vector of vectors, searched with the oracle's distances.
 
 use ivf_core::ability::{
     Add, AddCodes, AddWithIds, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Update,
@@ -21,7 +21,7 @@ use ivf_core::{
 use ivf_testkit::oracle::{distance, unit};
 use std::any::Any;
 
-/// What is wrong with an index.
+/// The fault of an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Fault {
     #[default]
@@ -50,7 +50,7 @@ pub(crate) enum Fault {
     ClonesAllButOne,
 }
 
-/// The index.
+/// A naive index.
 #[derive(Clone, Debug)]
 pub(crate) struct Naive {
     pub(crate) dim: usize,
@@ -63,11 +63,11 @@ pub(crate) struct Naive {
     effort: u64,
 }
 
-/// The parameters that it takes, beside its own.
+/// The parameters that it takes, besides its own.
 const TAKES: Takes =
     Takes::of(&[SearchParam::Selector, SearchParam::Mode, SearchParam::Locations, SearchParam::PerQuery]);
 
-/// A parameter of its own, which changes nothing.
+/// A parameter of the index itself, which has no effect.
 const EFFORT: Param =
     Param::new("effort", ParamRange::Whole { least: 1, most: 8 }, KnobValue::Int(2), "how hard it tries");
 
@@ -91,13 +91,13 @@ impl Naive {
         let effort = fields.get::<u64>("effort")?;
         let (ids, data) = (node.array::<i64>("ids")?, node.array::<f32>("data")?);
         if dim == 0 || dim.checked_mul(ids.len()) != Some(data.len()) || !(1..=8).contains(&effort) {
-            return Err(DecodeError::value("naive", "ids and vectors differ in number, or it tries too hard"));
+            return Err(DecodeError::value("naive", "ids and vectors differ in number, or effort is out of range"));
         }
         let ids = ids.iter().copied().map(Id).collect();
         Ok(Box::new(Self { dim, metric, fault: Fault::None, ids, data: data.to_vec(), largest, effort }))
     }
 
-    /// Checked and, for cosine, of unit length.
+    /// Returns the checked vectors, of unit length for cosine, with `None` for skipped rows.
     fn vectors(&self, rows: AnyRows<'_>, skip: bool) -> Result<Vec<Option<Vec<f32>>>, InputError> {
         if rows.dim() != self.dim {
             return Err(InputError::Dim { expected: self.dim, found: rows.dim() });
@@ -403,7 +403,7 @@ impl Merge for Naive {
         if other.dim != self.dim {
             return Err(MergeError::Incompatible("dimension"));
         }
-        // Not `insert`: these are of unit length already.
+        // Not `insert`: these vectors already have unit length.
         let shift = if self.fault == Fault::MergesWithoutShift { 0 } else { shift };
         self.ids.extend(other.ids.iter().map(|id| Id(id.0 + shift)));
         self.largest = self.largest.max(self.ids.iter().copied().max());
@@ -431,7 +431,7 @@ impl StandaloneCodec for Naive {
 impl AddCodes for Naive {
     fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>, _: &AddOptions<'_>) -> Result<AddReport, CodeError> {
         let vectors = self.sa_decode(codes)?;
-        // Not `insert`: these are of unit length already.
+        // Not `insert`: these vectors already have unit length.
         let first = self.largest.map_or(0, |id| id.0.max(-1) + 1);
         let added = vectors.len() / self.dim;
         let ids = ids.map_or_else(|| (first..).map(Id).take(added).collect(), <[Id]>::to_vec);

@@ -1,4 +1,5 @@
-//! Coarse quantizers: a tiny one of k centroids, and the same with faults.
+//! Tests of the quantizer suite: a tiny quantizer of k centroids passes, and its faulty variants
+//! are caught.
 
 use crate::assert_caught;
 use ivf_core::error::{BuildError, DecodeError, InputError, SearchError, StoreError, TrainError};
@@ -17,11 +18,11 @@ use ivf_testkit::quantizers::check_quantizer;
 use std::fmt;
 use std::sync::Arc;
 
-/// What is wrong with a quantizer, or unusual about it.
+/// The fault or the peculiarity of a quantizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum QuantizerFault {
     None,
-    /// Sound: it misses the second list, promises nothing, and has absent lists.
+    /// Correct: it misses the second list, promises nothing, and has absent lists.
     SkipsTheSecond,
     SkipsTheSecondThoughExact,
     SkipsTheFirst,
@@ -52,7 +53,7 @@ use QuantizerFault as Fault;
 
 const TAG: &str = "tiny centroids";
 
-/// A parameter that changes nothing.
+/// A parameter without effect.
 const EFFORT: Param =
     Param::new("effort", ParamRange::Whole { least: 1, most: 8 }, KnobValue::Int(2), "how hard it tries");
 
@@ -107,11 +108,11 @@ impl QuantizerSpec for Spec {
     }
 }
 
-/// Lists around vectors.
+/// A quantizer with fixed centroids.
 #[derive(Clone, Debug)]
 pub(crate) struct KMeans {
     centroids: Vectors,
-    /// The number of the list around each of them.
+    /// The list number of each centroid.
     numbers: Vec<u32>,
     metric: Metric,
     fault: Fault,
@@ -139,7 +140,7 @@ impl KMeans {
         Ok(Arc::new(Self { centroids: Vectors { data, dim }, numbers, metric, fault }))
     }
 
-    /// All lists with their distances, nearest first.
+    /// Returns all lists with their distances, nearest first.
     fn ranked(&self, query: &[f32]) -> Vec<(Option<ListNo>, f32)> {
         let sign = if self.fault == Fault::HasTheWrongSign { -1.0 } else { 1.0 };
         let all = self.centroids.rows();

@@ -1,4 +1,4 @@
-//! A tiny codec: each dimension between the least and the greatest value seen, in 8 bits.
+//! A tiny codec: each dimension, between its minimum and maximum in the training data, in 8 bits.
 
 use ivf_core::error::{BindError, BuildError, DecodeError, TrainError};
 use ivf_core::field::{Field, FieldType, Schema};
@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What is wrong with a codec, its reader or its scanner, or unusual about it.
+/// The fault or the peculiarity of a codec, its reader or its scanner.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Fault {
     #[default]
@@ -36,19 +36,20 @@ pub(crate) enum Fault {
     NamesNoCodec,
     BindsToAnything,
     DependsOnThreads,
-    /// Sound: it works only for lists that it was told of.
+    /// Correct: it works only for lists that `set_probes` was told of.
     NeedsProbes,
-    /// Sound: distances with a bound, which saturated codes have none worth having of.
+    /// Correct: it reports distances with a bound, which for saturated codes is too large to be
+    /// useful.
     SaysBounded,
     BoundsTooTightly,
-    /// Sound: distances that are about right.
+    /// Correct: it reports approximate distances.
     SaysEstimate,
     EstimatesNothing,
 }
 
 const TAG: &str = "tiny8";
 
-/// By the place of their names.
+/// The choices of residuals by their names.
 const RESIDUALS: [(&str, Residuals); 3] =
     [("never", Residuals::Never), ("optional", Residuals::Optional { default: true }), ("always", Residuals::Always)];
 
@@ -125,7 +126,7 @@ struct Scalar {
     layout: CodeLayout,
 }
 
-/// Reads what [`Codec::export`] of the scalar codec wrote.
+/// Reads an export of the scalar codec.
 pub(crate) fn read(node: &StoredNode) -> Result<Arc<dyn Codec>, DecodeError> {
     node.expect_version(0)?;
     let fields = node.fields(SCHEMA)?;
@@ -133,7 +134,7 @@ pub(crate) fn read(node: &StoredNode) -> Result<Arc<dyn Codec>, DecodeError> {
     let residuals = RESIDUALS.iter().find(|(known, _)| *known == word).expect("one of the three").1;
     let (least, step) = (node.array::<f32>("least")?, node.array::<f32>("step")?);
     if least.is_empty() || least.len() != step.len() {
-        return Err(DecodeError::value(&node.tag, "a bound and a step a dimension are needed"));
+        return Err(DecodeError::value(&node.tag, "each dimension needs a minimum and a step"));
     }
     Ok(Arc::new(Scalar {
         spec: ScalarSpec { residuals, fault: Fault::None },
@@ -290,7 +291,7 @@ impl InvertedListScanner for FaultyScanner<'_> {
     }
 
     fn set_list(&mut self, list: ListNo, coarse_distance: f32) {
-        assert!(self.fault != Fault::NeedsProbes || self.probes.contains(&list), "nobody told of list {list}");
+        assert!(self.fault != Fault::NeedsProbes || self.probes.contains(&list), "no probe names list {list}");
         self.plain.set_list(list, coarse_distance);
     }
 
@@ -310,8 +311,8 @@ impl InvertedListScanner for FaultyScanner<'_> {
         }
     }
 
-    /// For L2: with an error of the decoded vector of `e`, the distance is off by at most `2 |q -
-    /// y| e + e^2`.
+    /// Returns a bound of the error of an L2 distance. If the decoded vector is off by at most `e`,
+    /// the distance is off by at most `2 |q - y| e + e^2`.
     fn bound(&self, code: &[u8]) -> f32 {
         if self.fault == Fault::BoundsTooTightly {
             return 1.0e-4;

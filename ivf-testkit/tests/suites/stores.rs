@@ -1,4 +1,5 @@
-//! Stores: the array lists of ivf-core, and the same with faults.
+//! Tests of the store suite: the array lists of ivf-core pass, and their faulty variants are
+//! caught.
 
 use crate::assert_caught;
 use ivf_core::bytes::AlignedBytes;
@@ -52,7 +53,7 @@ enum Fault {
 struct Faulty {
     lists: ArrayLists,
     fault: Fault,
-    /// The most that it ever took.
+    /// Maximum memory so far, in bytes.
     memory: AtomicUsize,
 }
 
@@ -62,13 +63,13 @@ impl Faulty {
     }
 }
 
-/// Lists whose snapshots are themselves.
+/// Faulty lists whose snapshots share their content.
 #[derive(Debug)]
 struct Shared(Arc<Mutex<ArrayLists>>, CodeLayout);
 
 impl Shared {
     fn get(&self) -> MutexGuard<'_, ArrayLists> {
-        self.0.lock().expect("nobody panics with it")
+        self.0.lock().expect("no lock holder panics")
     }
 }
 
@@ -261,7 +262,7 @@ fn faulty_stores_are_caught() {
 fn faulty_readers_are_caught() {
     assert_caught("panicked", || {
         check_store_export(&array, &|node, layout| {
-            // Indexing where a checked read belongs.
+            // Indexes a slice without checking its length.
             let lens = node.array::<u64>("lens")?;
             let plane = node.array::<u8>("plane0")?;
             let bytes: usize = lens.iter().map(|&len| layout.plane_bytes(0, len as usize)).sum();
@@ -278,7 +279,7 @@ fn faulty_readers_are_caught() {
             Ok(array(nlist, layout))
         });
     });
-    // What is refused for one reason each, this reader takes.
+    // Each of these readers accepts one kind of wrong layout.
     for (lost, words) in [
         ("code_size", "read as lists of another code size"),
         ("block_len", "read as lists of another block length"),

@@ -1,5 +1,5 @@
-//! The whole surface: a naive index under a codec that keeps vectors as they are, and the same with
-//! faults.
+//! Tests of the surface suite: a naive index with a codec that stores vectors unchanged passes, and
+//! its faulty variants are caught.
 
 use crate::assert_caught;
 use crate::naive::{Fault, Naive};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 const DIM: usize = 6;
 
-/// Codes are the vectors, little-endian.
+/// A codec whose codes are the vectors, little-endian.
 #[derive(Clone, Debug)]
 struct Whole(Metric, CodeLayout);
 
@@ -129,7 +129,7 @@ fn check(metric: Metric, fault: Fault) -> Tally {
     let subject = Subject {
         name: format!("naive, {metric}, {fault:?}"),
         make: &|| Box::new(Naive::new(DIM, metric, fault)),
-        // What is read has no fault any more.
+        // An index that was read back has no fault.
         read: &Naive::read,
         rest: StoredNode::clone,
         codec: Arc::new(Whole::new(inner, DIM)),
@@ -149,7 +149,7 @@ fn a_naive_index_passes() {
         for kind in ["merge", "add codes", "reload", "clone", "per_query", "max_results", "selector roaring"] {
             assert!(tally.of(kind) > 0, "{kind} came up in {tally:?}");
         }
-        // It has no such ability.
+        // The naive index does not support these.
         assert_eq!(tally.of("copy a subset") + tally.of("permute lists") + tally.of("nprobe"), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! Transforms: a tiny one that learns a scale for each dimension, and the same with faults.
+//! Tests of the transform suite: a tiny transform that scales each dimension passes, and its faulty
+//! variants are caught.
 
 use crate::assert_caught;
 use ivf_core::error::{BuildError, DecodeError, InputError, TrainError};
@@ -81,7 +82,7 @@ fn read(node: &StoredNode, fault: Fault) -> Result<Arc<dyn Transform>, DecodeErr
     if fault == Fault::TrustsTheFile {
         assert!(is_usable(scale[0]), "a scale that can be divided by");
     } else if scale.is_empty() || !scale.iter().all(|x| is_usable(*x)) {
-        return Err(DecodeError::value(TAG, "no scale, or one that cannot be"));
+        return Err(DecodeError::value(TAG, "no scale, or one that is not positive"));
     }
     if fault == Fault::ForgetsItsState {
         scale.fill(1.0);
@@ -102,7 +103,7 @@ impl Transform for Scale {
     fn dim_out(&self) -> usize {
         self.scale.len()
     }
-    /// Refuses zero vectors, and those that overflow.
+    /// Refuses zero vectors.
     fn apply(&self, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError> {
         for (row, (vector, out)) in rows.iter().zip(out.chunks_exact_mut(self.dim_out())).enumerate() {
             let named = if self.fault == Fault::NamesTheFirstRow { 0 } else { row };

@@ -1,4 +1,5 @@
-//! Wrappers: a tiny one that passes everything on, and the same with faults.
+//! Tests of the wrapper suite: a tiny wrapper that only delegates passes, and its faulty variants
+//! are caught.
 
 use crate::assert_caught;
 use crate::naive::{Fault as Inner, Naive};
@@ -35,7 +36,7 @@ enum Fault {
 const TAG: &str = "tiny wrapper";
 const INNER: &str = "inner";
 
-/// A knob that changes nothing.
+/// A knob without effect.
 const COLOR: Param = Param::new(
     "color",
     ParamRange::Word(&["red", "blue"]),
@@ -82,7 +83,7 @@ impl Wrapper {
         Ok(Box::new(Self::new(Naive::read(node.child(INNER)?)?, Fault::None)))
     }
 
-    /// The parameters that are passed on.
+    /// Returns the parameters that are passed on.
     fn passed<'p>(&self, params: &SearchParams<'p>) -> SearchParams<'p> {
         let mut passed = params.clone();
         if self.fault == Fault::IgnoresSelectors {

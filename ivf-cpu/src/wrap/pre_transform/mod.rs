@@ -198,7 +198,7 @@ impl PreTransform {
     }
 
     fn standalone(&self) -> Result<&dyn StandaloneCodec, CodeError> {
-        Ok(self.inner.as_standalone_codec().ok_or_else(|| self.inner.unable("code vectors"))?)
+        Ok(self.inner.as_standalone_codec().ok_or_else(|| self.inner.unable("encode vectors"))?)
     }
 
     fn behind<'v>(&self, vectors: &'v [f32]) -> Rows<'v, f32> {

@@ -1,4 +1,4 @@
-//! Steps that add.
+//! Steps that add vectors.
 
 use super::check::done;
 use super::step::History;

@@ -1,4 +1,4 @@
-//! What a search may be asked for, drawn at random.
+//! Random search parameters.
 
 use super::Tally;
 use super::model::Model;
@@ -9,7 +9,7 @@ use ivf_core::executor::Inline;
 use ivf_core::{Executor, Id, IdSelector, Limits, ParallelMode, QueryParams, SearchParams};
 use rand::RngExt;
 
-/// The parameters that a way of searching takes, beside those that all take.
+/// The parameters that a kind of search takes, besides those that all searches take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Takes {
     pub(super) nprobe: bool,
@@ -18,11 +18,11 @@ pub(super) struct Takes {
     pub(super) ensure_k: bool,
     pub(super) max_results: bool,
     pub(super) max_empty_lists: bool,
-    /// What only calls for several queries take: `mode`, `locations` and `per_query`.
+    /// The parameters of calls for several queries: `mode`, `locations` and `per_query`.
     pub(super) many: bool,
 }
 
-/// What a search asks for.
+/// The parameters of a search.
 pub(super) struct Ask<'s> {
     all: One<'s>,
     own: Option<Vec<One<'s>>>,
@@ -34,7 +34,7 @@ pub(super) struct Ask<'s> {
     executor: Option<Box<dyn Executor>>,
 }
 
-/// What all queries ask for, or one.
+/// The parameters of one query, or the common ones of all queries.
 #[derive(Default)]
 struct One<'s> {
     nprobe: Option<usize>,
@@ -43,13 +43,13 @@ struct One<'s> {
     selector: Option<IdSelector<'s>>,
 }
 
-/// Draws selectors over some ids.
+/// Draws random selectors over some ids.
 pub(super) struct Selectors<'k> {
     pub(super) ids: Vec<Id>,
     pub(super) keep: &'k (dyn Fn(Id) -> bool + Sync),
 }
 
-/// The kinds of [`selectors`], by place.
+/// Names of the kinds of [`selectors`], in their order.
 pub(super) const KINDS: [&str; 13] = [
     "selector all",
     "selector range below",
@@ -86,7 +86,7 @@ impl<'k> Selectors<'k> {
 }
 
 impl<'s> Ask<'s> {
-    /// Nothing asked for, on the thread of the call.
+    /// Returns empty parameters with an executor that runs on the calling thread.
     pub(super) fn plain() -> Self {
         Self {
             all: One::default(),
@@ -100,7 +100,7 @@ impl<'s> Ask<'s> {
         }
     }
 
-    /// So many lists, for all queries.
+    /// Sets `nprobe` for all queries.
     pub(super) fn probe(&mut self, nprobe: Option<usize>) {
         self.all.nprobe = nprobe;
     }
@@ -148,7 +148,7 @@ impl<'s> Ask<'s> {
         }
     }
 
-    /// The parameters.
+    /// Calls `call` with these parameters.
     pub(super) fn with<T>(&self, call: impl FnOnce(&SearchParams<'_>) -> T) -> T {
         let own = self.own.as_ref().map(|own| own.iter().map(One::params).collect::<Vec<_>>());
         let mut params = SearchParams::new();
@@ -161,7 +161,7 @@ impl<'s> Ask<'s> {
         call(&params)
     }
 
-    /// What a query scans at most; `nprobe` at least 1.
+    /// Returns the scan limits of a query.
     pub(super) fn limits(&self, query: usize, model: &Model) -> Limits {
         let own = |field: fn(&One<'s>) -> Option<usize>| self.one(query).and_then(field).or_else(|| field(&self.all));
         let limit = |most: Option<usize>| most.filter(|&most| most > 0).unwrap_or(usize::MAX);
@@ -172,7 +172,7 @@ impl<'s> Ask<'s> {
         }
     }
 
-    /// Whether a query may find an id.
+    /// Returns whether the selector of a query keeps an id.
     pub(super) fn keeps(&self, query: usize, id: Id) -> bool {
         let selector = self.one(query).and_then(|one| one.selector.as_ref()).or(self.all.selector.as_ref());
         selector.is_none_or(|selector| selector.contains(id))

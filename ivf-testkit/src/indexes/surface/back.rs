@@ -1,4 +1,4 @@
-//! Vectors and codes given back: of results, of ids, of places.
+//! Checks of returned vectors and codes: of results, of ids, of locations.
 
 use super::Tally;
 use super::ask::Takes;
@@ -33,13 +33,14 @@ impl Check<'_> {
     pub(super) fn check_vectors(&self, vectors: &[f32], expected: &[Vec<Hit<'_>>], at: &str) {
         let hits: Vec<(&[Hit<'_>], &Hit<'_>)> =
             expected.iter().flat_map(|row| row.iter().map(|hit| (&row[..], hit))).collect();
-        assert_eq!(vectors.len(), hits.len() * self.truth.model.dim, "{at}: a vector a result");
+        assert_eq!(vectors.len(), hits.len() * self.truth.model.dim, "{at}: one vector per result");
         for ((row, hit), vector) in hits.iter().zip(vectors.chunks_exact(self.truth.model.dim)) {
             if !self.truth.ties_by_id && ties(row, hit.distance) {
                 continue;
             }
             let named = |id: Id| self.truth.model.entries.iter().filter(move |entry| entry.id == id);
-            // Which of several entries of an id was found shows only where the lists do.
+            // Which of several entries of an id was found is known only if the index shows its
+            // lists.
             let is_one = if self.truth.is_placed {
                 vector == hit.entry.vector
             } else {
@@ -49,7 +50,7 @@ impl Check<'_> {
         }
     }
 
-    /// Vectors by their ids and by their places.
+    /// Checks vectors by their ids and by their locations.
     pub(super) fn given_back(&self, random: &mut Random, tally: &mut Tally) {
         let (model, at) = (self.truth.model, self.at);
         if let Some(reconstruct) = self.index.as_reconstruct() {
@@ -63,7 +64,7 @@ impl Check<'_> {
             let known = ids.first().copied().unwrap_or(nobody);
             for result in [single, reconstruct.reconstruct_many(&[known, nobody], &mut places)] {
                 let named = matches!(result, Err(ReconstructError::NoSuchId(id)) if id == nobody);
-                assert!(named, "{at}: an id that nobody has gives {result:?}");
+                assert!(named, "{at}: an unknown id gives {result:?}");
             }
         }
         let Some(ivf) = self.index.as_ivf() else { return };
@@ -87,7 +88,7 @@ impl Check<'_> {
         }
     }
 
-    /// The vector of an id: that of its first entry, if places show.
+    /// Returns the vector of an id. If the index shows its lists, it must be the id's first entry.
     fn reconstruct(&self, reconstruct: &dyn Reconstruct, id: Id) -> Vec<f32> {
         let mut vector = vec![0.0; self.truth.model.dim];
         done(reconstruct.reconstruct(id, &mut vector), self.at);

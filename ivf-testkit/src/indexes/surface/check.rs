@@ -1,4 +1,4 @@
-//! Everything that can be asked of an index, compared with the truth.
+//! Comparison of every kind of search with the expected results.
 
 use super::ask::{Ask, Selectors, Takes};
 use super::model::Model;
@@ -11,7 +11,7 @@ use rand::seq::IndexedRandom;
 use std::fmt::Display;
 use std::ops::ControlFlow;
 
-/// Queries of a step.
+/// Number of queries of a step.
 pub(super) const QUERIES: usize = 3;
 
 /// One comparison of an index with its model.
@@ -24,7 +24,7 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Compares the contents, searches of every sort, and what is given back.
+    /// Compares the contents, searches of every kind, and returned vectors and codes.
     pub(super) fn run(
         subject: &Subject<'_>,
         model: &Model,
@@ -59,7 +59,7 @@ impl Check<'_> {
 
     pub(super) fn takes(&self) -> Takes {
         let has_lists = self.truth.model.nlist() > 1;
-        // What stands first in a list shows only where the lists do.
+        // The order within a list, which `max_codes` depends on, is known only if lists are shown.
         let max_codes = has_lists && self.truth.is_placed;
         Takes { nprobe: has_lists, max_lists: has_lists, max_codes, many: true, ..Takes::default() }
     }
@@ -72,7 +72,7 @@ impl Check<'_> {
         (0..self.truth.queries.len()).map(of_query).collect()
     }
 
-    /// A radius of a caller: one of the distances, so that strictness shows, or something else.
+    /// Returns a user-facing radius: mostly the distance of a result, to check strictness.
     fn radius(&self, random: &mut Random) -> f32 {
         let query = random.random_range(0..QUERIES);
         let plain = Ask::plain();
@@ -83,7 +83,8 @@ impl Check<'_> {
         }
     }
 
-    /// All entries of an index that does not show its lists: what is wrong is found at once.
+    /// Searches for all entries of an index that does not show its lists, so that a wrong entry
+    /// shows immediately.
     fn everything(&self) {
         if self.truth.is_placed {
             return;
@@ -151,7 +152,7 @@ impl Check<'_> {
         });
     }
 
-    /// Lists in any order, absent ones and ones named twice.
+    /// Returns random probes, with absent and repeated lists.
     fn own_lists(&self, random: &mut Random) -> Vec<Vec<Option<ListNo>>> {
         let nprobe = random.random_range(1..9);
         let nlist = self.truth.lists.len() as u32;
@@ -192,7 +193,7 @@ impl Check<'_> {
         });
     }
 
-    /// A single query whose results a collector takes.
+    /// Checks a search of a single query into a collector.
     fn one(&self, ivf: &dyn IndexIvf, random: &mut Random, tally: &mut Tally) {
         tally.count("search one");
         let ask = self.draw(random, tally, Takes { many: false, ..self.takes() }, 1);
@@ -207,7 +208,7 @@ impl Check<'_> {
             done(ivf.search_one(query.into(), &mut collector, params), &at);
         });
         if stops {
-            assert!(collector.calls <= 1, "{}: a collector that has stopped hears more", self.at);
+            assert!(collector.calls <= 1, "{}: a stopped collector gets more results", self.at);
             assert_eq!(collector.calls == 0, expected.is_empty(), "{}: calls of a collector", self.at);
             return;
         }
@@ -217,18 +218,18 @@ impl Check<'_> {
         let same = found.iter().map(|hit| (bits(hit.id, hit.distance), hit.location));
         assert!(
             same.eq(expected.iter().map(|hit| (bits(hit.entry.id, hit.distance), hit.at))),
-            "{}: a collector of {k} heard\n{found:?}, expected\n{expected:?}",
+            "{}: a collector of {k} got\n{found:?}, expected\n{expected:?}",
             self.at
         );
     }
 }
 
-/// What a call gives, or a panic that names it.
+/// Returns the result of a call, or panics with a message that names the call.
 pub(super) fn done<T, E: Display>(result: Result<T, E>, at: &str) -> T {
     result.unwrap_or_else(|error| panic!("{at}: {error}"))
 }
 
-/// Collects the nearest, perhaps of the first stretch alone.
+/// A collector of the nearest results. If `stops` is set, it stops after the first batch.
 struct Nearest {
     sink: Sink,
     calls: usize,

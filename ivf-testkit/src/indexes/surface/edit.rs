@@ -1,4 +1,4 @@
-//! Steps that remove, replace and take over.
+//! Steps that remove, update, upsert and merge.
 
 use super::check::done;
 use super::step::History;
@@ -14,7 +14,7 @@ impl History<'_> {
         let (share, turn) = (self.random.random_range(2..9), self.random.random_range(0..3));
         let some = |id: Id| id.0.rem_euclid(share) == 1;
         let mut kinds = selectors(&ids, &some);
-        // Everything, or about that, would leave nothing to do for most of a history.
+        // Removing nearly everything would leave the index empty for most of a history.
         let least = if self.random.random_ratio(1, 20) { 0 } else { 3 };
         let kind = self.random.random_range(least..kinds.len());
         let selector = if turn == 0 { kinds.swap_remove(kind) } else { IdSelector::Fn(&some) };
@@ -44,7 +44,7 @@ impl History<'_> {
         new.sort_unstable();
         new.dedup();
         ids.extend(&new);
-        // An array map wants the new ones in order; the others may stand between.
+        // An array map requires the new ids in order. Known ids may lie between them.
         if self.random.random() {
             ids.rotate_left(updated);
         }

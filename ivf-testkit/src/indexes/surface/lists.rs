@@ -1,4 +1,4 @@
-//! Steps of the write half of an inverted file.
+//! Steps of the write half of an inverted-file index.
 
 use super::check::done;
 use super::step::History;
@@ -7,12 +7,12 @@ use ivf_core::{AddOptions, Id, Index, ListNo, Rows};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-/// Adds vectors to lists of the caller's: some have none.
+/// Adds vectors to lists that the caller chooses. Some vectors have no list.
 pub(super) fn add_preassigned(history: &mut History<'_>, at: &str) -> Option<String> {
     history.index.as_ivf_mut()?;
     let vectors = history.vectors();
     let (n, nlist) = (vectors.len(), history.model.nlist() as u32);
-    // Half of the time many go to one list, so that it has several blocks.
+    // Half of the time all vectors go to one list, so that it gets several blocks.
     let most = if history.random.random() { nlist } else { 1 };
     let first = history.random.random_range(0..=nlist - most);
     let mut list = || {
@@ -70,7 +70,7 @@ pub(super) fn sort_by_size(history: &mut History<'_>, at: &str) -> Option<String
     Some(format!("{order:?}"))
 }
 
-/// Whether calls that must fail do.
+/// Makes calls that must fail, and returns whether they did.
 pub(super) fn refused(index: &mut dyn Index) -> Vec<Option<bool>> {
     let (dim, nlist) = (index.dim(), index.as_ivf().map_or(1, |ivf| ivf.nlist()));
     let Some(ivf) = index.as_ivf_mut() else { return Vec::new() };

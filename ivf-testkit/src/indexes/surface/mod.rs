@@ -1,4 +1,4 @@
-//! The whole surface of an index, against a naive model.
+//! The suite for the whole surface of an index, against a naive model.
 
 mod add;
 mod ask;
@@ -23,32 +23,32 @@ use std::sync::Arc;
 use std::thread;
 use step::History;
 
-/// Writes of a history.
+/// Number of steps of a history.
 const STEPS: usize = 25;
 
-/// An index to check, and what its model is made of.
+/// An index to check, and the components of its model.
 ///
-/// Its metric is L2, the inner product or cosine; its coarse quantizer, if it has one, compares a
-/// vector with every centroid, and can renumber its lists.
+/// Its metric is L2, the inner product or cosine. Its coarse quantizer, if it has one, compares a
+/// vector with every centroid and can renumber its lists.
 pub struct Subject<'a> {
-    /// What messages call it.
+    /// Name of the subject in messages.
     pub name: String,
     /// Makes the index, trained and empty.
     pub make: MakeIndex<'a>,
-    /// Reads what such an index exports.
+    /// Reads an export of the index.
     pub read: ReadIndex<'a>,
-    /// Where the bytes are that such a reader is given.
+    /// Converts an exported node before it is read, for example to bytes in an open or mapped file.
     pub rest: fn(&StoredNode) -> StoredNode,
-    /// The codec that the index has learnt.
+    /// The codec of the trained index.
     pub codec: Arc<dyn Codec>,
-    /// The coarse quantizer that the index has learnt; `None` for one list around the origin.
+    /// The coarse quantizer of the trained index, or `None` for a single list around the origin.
     pub quantizer: Option<Arc<dyn Level1Quantizer>>,
-    /// Whether codes are the vectors themselves, so that their distances are the oracle's.
+    /// Whether codes are the vectors themselves, so that distances are the oracle's.
     pub is_exact: bool,
-    /// Whether the index keeps the caller's ids in its lists. Under an id map of a wrapper ties go
-    /// by insertion: its vectors should have none.
+    /// Whether the index stores the caller's ids in its lists. Under the id map of a wrapper, ties
+    /// are ordered by insertion, so its vectors should have none.
     pub keeps_ids: bool,
-    /// Generates vectors: a seed, how many, their dimension.
+    /// Generates vectors from a seed, their number and their dimension.
     pub vectors: fn(u64, usize, usize) -> Vectors,
 }
 
@@ -58,12 +58,12 @@ impl fmt::Debug for Subject<'_> {
     }
 }
 
-/// How often each kind of step, call and parameter came up.
+/// Number of occurrences of each kind of step, call and parameter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<&'static str, u64>);
 
 impl Tally {
-    /// How often a kind came up; `"history"` counts the histories.
+    /// Returns the number of occurrences of a kind. `"history"` counts the histories.
     pub fn of(&self, kind: &str) -> u64 {
         self.0.get(kind).copied().unwrap_or(0)
     }
@@ -78,8 +78,8 @@ impl Tally {
     }
 }
 
-/// The kinds of steps, calls and parameters that histories of an inverted-file index with every
-/// ability are made of: each should come up in some hundred of them.
+/// Returns the kinds of steps, calls and parameters in histories of an inverted-file index with
+/// every ability. A few hundred histories should contain each of them.
 pub fn surface_kinds() -> impl Iterator<Item = &'static str> {
     let params = [
         "nprobe",
@@ -111,16 +111,20 @@ pub fn surface_kinds() -> impl Iterator<Item = &'static str> {
     params.into_iter().chain(calls).chain(ask::KINDS).chain(step::KINDS.map(|(_, name, _)| name)).chain(subset::KINDS)
 }
 
-/// Runs a generated history for each seed: writes of every sort that the index is able to (add,
-/// with ids, to given lists, codes; remove, update, upsert; merge, copies of subsets; lists sorted
-/// and permuted; direct maps; files; clones, of which one stays as it was and one goes on; calls
-/// that fail), and after each of them the contents, searches with random parameters of every sort
-/// and vectors given back are compared with a model, a plain vector of entries, to the bit. Says
-/// what came up.
+/// Runs a generated history for each seed, and returns what occurred in them.
+///
+/// A history has all kinds of writes that the index supports: add (plain, with ids, to given lists,
+/// codes), remove, update, upsert, merge, copies of subsets, sorted and permuted lists, direct
+/// maps, reloading, clones, and calls that fail. Of a clone and its original, one continues the
+/// history and the other must stay unchanged.
+///
+/// After each step the contents, searches with random parameters of every kind, and returned
+/// vectors and codes are compared with a model, a plain vector of entries. All must be
+/// bit-identical.
 ///
 /// # Panics
-/// If the index differs from the model or a call fails; the message names subject, seed, step and
-/// what was done.
+/// If the index differs from the model or a call fails. The message names subject, seed, step and
+/// the last call.
 pub fn check_surface(subject: &Subject<'_>, seeds: Range<u64>) -> Tally {
     let mut tally = Tally::default();
     for seed in seeds {
@@ -140,13 +144,13 @@ pub fn check_surface(subject: &Subject<'_>, seeds: Range<u64>) -> Tally {
     tally
 }
 
-/// Where a history is: said when the index itself panics, since its message does not know.
+/// The position in a history, printed if the index itself panics, whose message does not name it.
 struct Noted(String);
 
 impl Drop for Noted {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("the panic came in {}", self.0);
+            eprintln!("the panic occurred in {}", self.0);
         }
     }
 }

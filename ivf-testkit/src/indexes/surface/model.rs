@@ -1,4 +1,4 @@
-//! What an index should hold: a vector of entries.
+//! The expected content of an index: a vector of entries.
 
 use super::Subject;
 use crate::codecs::settings;
@@ -12,19 +12,19 @@ use ivf_core::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// An entry: which list it stands in, though not where in it.
+/// An entry and its list. Its offset in the list is not part of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) id: Id,
     pub(super) list: ListNo,
     pub(super) code: Vec<u8>,
-    /// The vector that the code stands for.
+    /// The decoded vector.
     pub(super) vector: Vec<f32>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    /// The caller's metric.
+    /// The user-facing metric.
     pub(super) metric: Metric,
     pub(super) dim: usize,
     is_exact: bool,
@@ -33,12 +33,12 @@ pub(super) struct Model {
     bound: Arc<dyn BoundCodec>,
     /// The parameters of the codec's scanners.
     settings: Settings,
-    /// Which list of the quantizer that was learnt each list is.
+    /// For each list, its number in the trained quantizer.
     pub(super) order: Vec<ListNo>,
     pub(super) entries: Vec<Entry>,
     /// The id that `add` gives next.
     pub(super) next: u64,
-    /// The kind of direct map, as the knob has it.
+    /// The kind of direct map, as the index of the knob's word.
     pub(super) map: u64,
     pub(super) nprobe: usize,
     pub(super) max_codes: usize,
@@ -69,7 +69,7 @@ impl Model {
         }
     }
 
-    /// The metric that codes are compared by.
+    /// Returns the metric that codes are compared with.
     pub(super) fn inner_metric(&self) -> Metric {
         if self.metric == Metric::Cosine { Metric::InnerProduct } else { self.metric }
     }
@@ -78,12 +78,12 @@ impl Model {
         self.order.len()
     }
 
-    /// A vector as lists and codes have it.
+    /// Returns a vector in the form in which lists and codes store it.
     pub(super) fn seen(&self, vector: &[f32]) -> Vec<f32> {
         if self.metric == Metric::Cosine { oracle::unit(vector) } else { vector.to_vec() }
     }
 
-    /// All lists with their coarse distances, nearest first, by comparing all centroids.
+    /// Returns all lists with their coarse distances, nearest first, by comparing all centroids.
     pub(super) fn probes(&self, seen: &[f32]) -> Vec<(ListNo, f32)> {
         let Some(quantizer) = &self.quantizer else { return vec![(ListNo(0), 0.0)] };
         let mut centroid = vec![0.0; self.dim];
@@ -97,18 +97,18 @@ impl Model {
         all
     }
 
-    /// The entry of a vector, in its nearest list or a given one.
+    /// Returns the entry of a vector, in its nearest list or in a given one.
     pub(super) fn entry(&self, id: Id, vector: &[f32], list: Option<ListNo>) -> Entry {
         let seen = self.seen(vector);
         let list = list.unwrap_or_else(|| self.probes(&seen)[0].0);
         let mut code = vec![0; self.codec.layout().code_size()];
         self.bound.encode(Rows::new(&seen, self.dim).expect("one row"), &[list], &mut code);
         let entry = self.decoded(id, list, code);
-        assert!(!self.is_exact || entry.vector == seen, "an exact code of {seen:?} is one of {:?}", entry.vector);
+        assert!(!self.is_exact || entry.vector == seen, "an exact code of {seen:?} decodes to {:?}", entry.vector);
         entry
     }
 
-    /// The entry of a standalone code.
+    /// Returns the entry of a standalone code.
     pub(super) fn entry_of_code(&self, id: Id, code: &[u8]) -> Entry {
         let (list, code) = code.split_at(list_code_size(self.nlist()));
         self.decoded(id, decode_list(self.nlist(), list).expect("a list that is there"), code.to_vec())
@@ -120,14 +120,14 @@ impl Model {
         Entry { id, list, code, vector }
     }
 
-    /// The standalone code of an entry.
+    /// Returns the standalone code of an entry.
     pub(super) fn standalone(&self, entry: &Entry) -> Vec<u8> {
         let mut code = vec![0; list_code_size(self.nlist())];
         encode_list(entry.list, &mut code);
         [code, entry.code.clone()].concat()
     }
 
-    /// The distances from a query to entries of a list.
+    /// Returns the distances from a query to entries of a list.
     pub(super) fn distances(&self, seen: &[f32], list: ListNo, coarse: f32, entries: &[&Entry]) -> Vec<f32> {
         let mut scanner = self.bound.scanner(&self.settings);
         scanner.set_query(seen);
@@ -136,14 +136,19 @@ impl Model {
             let distance = scanner.distance(&entry.code);
             if self.is_exact {
                 let naive = oracle::distance(self.inner_metric(), seen, &entry.vector);
-                assert_eq!(distance.to_bits(), naive.to_bits(), "the scanner of {:?} is off the oracle", self.codec);
+                assert_eq!(
+                    distance.to_bits(),
+                    naive.to_bits(),
+                    "the scanner of {:?} differs from the oracle",
+                    self.codec
+                );
             }
             distance
         };
         entries.iter().map(distance).collect()
     }
 
-    /// Notes ids that are used up.
+    /// Marks ids as used.
     pub(super) fn count(&mut self, ids: impl IntoIterator<Item = Id>) {
         let ends = ids.into_iter().filter_map(|id| u64::try_from(id.0).ok()).map(|id| id + 1);
         self.next = ends.fold(self.next, u64::max);
@@ -154,7 +159,7 @@ impl Model {
         self.entries.extend(entries);
     }
 
-    /// How many entries are removed.
+    /// Removes the selected entries and returns their number.
     pub(super) fn remove(&mut self, selector: &IdSelector<'_>) -> usize {
         let before = self.entries.len();
         self.entries.retain(|entry| !selector.contains(entry.id));
@@ -165,7 +170,7 @@ impl Model {
         self.entries.iter().map(|entry| entry.id).collect()
     }
 
-    /// List `i` is from now on what was list `order[i]`.
+    /// Renumbers the lists: list `i` becomes the previous list `order[i]`.
     pub(super) fn permute(&mut self, order: &[ListNo]) {
         let Some(quantizer) = &self.quantizer else { return };
         assert_eq!(order_fault(quantizer.nlist(), order), None, "an order of all lists");
@@ -178,11 +183,11 @@ impl Model {
         self.bound = bind(&self.codec, self.quantizer.as_ref(), self.bound.by_residual());
     }
 
-    /// The entries of each list, in the order of the index's lists if it shows them (`true`), or
-    /// else in any.
+    /// Returns the entries of each list. They have the order of the index's lists if the index
+    /// shows them (the result is then `true`), and any order otherwise.
     ///
     /// # Panics
-    /// If the index has others.
+    /// If the index holds other entries.
     pub(super) fn lists(&self, index: &dyn Index, at: &str) -> (Vec<Vec<&Entry>>, bool) {
         assert_eq!(index.len(), self.entries.len(), "{at}: number of vectors");
         let mut lists = vec![Vec::new(); self.nlist()];
@@ -211,12 +216,13 @@ impl Model {
     }
 }
 
-/// The place of entry `offset` of list `no`.
+/// Returns the location of the entry at `offset` of list `no`.
 pub(super) fn place(no: usize, offset: usize) -> Location {
     Location { list: ListNo(no as u32), offset: ListOffset(offset as u32) }
 }
 
-/// The value of a knob as a whole number; of a word, its place among the words that it may be.
+/// Returns the value of a knob as a whole number. For a word, this is its index among the allowed
+/// words.
 pub(super) fn knob(index: &dyn Index, name: &str) -> Option<u64> {
     let knob = index.parts().into_iter().flat_map(|part| part.knobs).find(|knob| knob.param.is_named(name))?;
     match (&knob.param.range, &knob.value) {

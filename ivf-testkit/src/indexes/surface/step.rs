@@ -1,4 +1,4 @@
-//! The steps of a history: what the index does, and the model after it.
+//! The steps of a history, applied to the index and to the model.
 
 use super::check::done;
 use super::model::{Entry, Model, knob};
@@ -8,10 +8,11 @@ use ivf_core::{Id, Index};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-/// Does something, and says what; `None` if the index is not able to.
+/// A function that performs a step and describes it. It returns `None` if the index does not
+/// support the step.
 type Step = fn(&mut History<'_>, &str) -> Option<String>;
 
-/// Every kind of step: how often, its name, what it does.
+/// Every kind of step: its weight, its name and its function.
 pub(super) const KINDS: [(u32, &str, Step); 18] = [
     (6, "add", |history, at| history.add(at)),
     (6, "add with ids", |history, at| history.add_with_ids(at)),
@@ -38,22 +39,22 @@ pub(super) struct History<'a> {
     pub(super) random: Random,
     pub(super) index: Box<dyn Index>,
     pub(super) model: Model,
-    /// A clone that was taken some steps ago, and what it should hold.
+    /// A clone that was taken some steps ago, and its expected content.
     pub(super) clone: Option<(Box<dyn Index>, Model)>,
-    /// Vectors of a batch at most.
+    /// Maximum number of vectors of a batch.
     most: usize,
 }
 
 impl<'a> History<'a> {
     pub(super) fn new(subject: &'a Subject<'a>, mut random: Random) -> Self {
         let index = (subject.make)();
-        assert!(index.is_trained() && index.is_empty(), "{}: made, it is not trained and empty", subject.name);
+        assert!(index.is_trained() && index.is_empty(), "{}: a new index is not trained and empty", subject.name);
         let model = Model::new(subject, &*index);
         let most = [12, 12, 12, 90][random.random_range(0..4)];
         Self { subject, random, index, model, clone: None, most }
     }
 
-    /// Does one step that the index is able to.
+    /// Performs one step that the index supports, and describes it.
     pub(super) fn step(&mut self, tally: &mut Tally, at: &str) -> String {
         loop {
             let mut turn = self.random.random_range(0..KINDS.iter().map(|(weight, ..)| weight).sum());
@@ -82,8 +83,8 @@ impl<'a> History<'a> {
         (self.subject.vectors)(self.random.random(), n, self.model.dim)
     }
 
-    /// Ids that count up, ids that may be there already, negative ones, and rarely some from far
-    /// away.
+    /// Returns consecutive new ids, ids that may be in use, negative ids, and rarely some from a
+    /// wide range.
     pub(super) fn ids(&mut self, n: usize) -> Vec<Id> {
         let (random, next) = (&mut self.random, self.model.next as i64);
         let kind = random.random_range(0..12);
@@ -97,12 +98,12 @@ impl<'a> History<'a> {
             .collect()
     }
 
-    /// The ids that `add` gives.
+    /// Returns the ids that `add` gives.
     pub(super) fn counted(&self, n: usize) -> Vec<Id> {
         (self.model.next as i64..).map(Id).take(n).collect()
     }
 
-    /// The first of some new ids that an array map does not take.
+    /// Returns whether an array map refuses these new ids.
     pub(super) fn refuses(&self, mut ids: impl Iterator<Item = Id>) -> bool {
         let mut expected = self.model.next as i64..;
         self.subject.keeps_ids && self.model.map == 1 && !ids.all(|id| expected.next() == Some(id.0))
@@ -112,7 +113,7 @@ impl<'a> History<'a> {
         ids.iter().zip(vectors.rows().iter()).map(|(id, vector)| self.model.entry(*id, vector, None)).collect()
     }
 
-    /// Some of the ids that are there, in any order.
+    /// Returns up to `most` ids of the index, in any order.
     pub(super) fn known(&mut self, most: usize) -> Vec<Id> {
         let mut ids: Vec<Id> = self.model.ids().into_iter().collect();
         ids.shuffle(&mut self.random);
@@ -120,8 +121,8 @@ impl<'a> History<'a> {
         ids
     }
 
-    /// Another index that learnt the same, whose direct map takes any ids, with the lists under the
-    /// same numbers.
+    /// Returns another index with the same training and the same list numbers, whose direct map
+    /// takes any ids.
     pub(super) fn other(&mut self) -> Box<dyn Index> {
         let mut other = (self.subject.make)();
         if let Some(ivf) = other.as_ivf_mut().filter(|_| !self.model.order.is_sorted()) {

@@ -1,4 +1,4 @@
-//! Copies of parts of an index.
+//! Steps that copy subsets of an index.
 
 use super::Tally;
 use super::check::{Check, done};
@@ -8,10 +8,10 @@ use crate::indexes::selectors;
 use ivf_core::{AddOptions, Id, Index, Subset};
 use rand::RngExt;
 
-/// The kinds of subsets, as a step names them.
+/// The kinds of subsets, as steps name them.
 pub(super) const KINDS: [&str; 5] = ["chosen ids", "ids modulo", "elements", "fractions of lists", "whole lists"];
 
-/// Copies a part, and then all parts of a partition: together they are everything.
+/// Copies one subset, then all subsets of a partition, which together must hold all entries.
 pub(super) fn copy(history: &mut History<'_>, at: &str) -> Option<String> {
     history.index.as_copy_subset()?;
     let kind = history.random.random_range(0..KINDS.len());
@@ -38,8 +38,9 @@ pub(super) fn copy(history: &mut History<'_>, at: &str) -> Option<String> {
     };
     let part = history.random.random_range(0..of);
     let sizes = sizes(&history.model);
-    // Entry `i` of `n` stands before as many of another list of `m` as have `(2 j + 1) / 2 m` below
-    // its own, or at it in a lower list.
+    // Rank of entry `i` of a list of `n` entries: it follows entry `j` of another list of `m`
+    // entries if `(2 j + 1) / 2m` is less than `(2 i + 1) / 2n`, or equal and the other list has
+    // a lower number.
     let rank = |no: usize, i: usize| {
         let before = |(other, m): (usize, &usize)| {
             (0..*m).filter(|j| ((2 * j + 1) * sizes[no], other) < ((2 * i + 1) * m, no)).count()
@@ -77,11 +78,11 @@ fn sizes(model: &Model) -> Vec<usize> {
     sizes
 }
 
-/// Copies a subset to an empty index, and compares that with those entries of which `is_chosen`
-/// says, by list and offset, that they are in it.
+/// Copies a subset to an empty index and compares the copy with the entries that `is_chosen`
+/// selects by list and offset.
 fn compare(history: &mut History<'_>, subset: &Subset<'_>, is_chosen: &dyn Fn(usize, usize, &Entry) -> bool, at: &str) {
     let mut other = history.other();
-    let copier = history.index.as_copy_subset().expect("asked before");
+    let copier = history.index.as_copy_subset().expect("checked above");
     let copied = done(copier.copy_subset_to(&mut *other, subset, &AddOptions::new()), at);
     assert_eq!(copied, other.len(), "{at}: entries that the copy of {subset:?} has");
     let (lists, is_placed) = history.model.lists(&*history.index, at);
@@ -90,7 +91,7 @@ fn compare(history: &mut History<'_>, subset: &Subset<'_>, is_chosen: &dyn Fn(us
     });
     let chosen: Vec<Entry> = chosen.cloned().collect();
     assert_eq!(copied, chosen.len(), "{at}: entries in {subset:?}");
-    // Which entries stand where is not known of an index that does not show its lists.
+    // The offsets of entries are not known if the index does not show its lists.
     if is_placed || matches!(subset, Subset::Ids(_) | Subset::IdModulo { .. } | Subset::Lists(_)) {
         compare_with(history, &chosen, &*other, &format!("{at}, the copy of {subset:?}"));
     }

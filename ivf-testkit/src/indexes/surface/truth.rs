@@ -1,4 +1,4 @@
-//! What searches must find: every distance by its definition, every parameter by what its docs say.
+//! Expected results of searches: distances by definition, parameters by their documentation.
 
 use super::Subject;
 use super::ask::Ask;
@@ -6,32 +6,32 @@ use super::model::{Entry, Model, place};
 use crate::data::Vectors;
 use ivf_core::{Hits, Id, Index, Limits, ListNo, Location, Metric, Probes};
 
-/// A result.
+/// A search result.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hit<'m> {
-    /// The inner distance.
+    /// The internal distance.
     pub(super) distance: f32,
     pub(super) at: Location,
     pub(super) entry: &'m Entry,
 }
 
-/// The entries of an index in their lists, and some queries with their distances from all of them.
+/// The entries of an index in their lists, and some queries with their distances from all entries.
 pub(super) struct Truth<'m> {
     pub(super) model: &'m Model,
     pub(super) lists: Vec<Vec<&'m Entry>>,
-    /// Whether places in the lists are those of the index.
+    /// Whether the index shows its lists, so that offsets are known.
     pub(super) is_placed: bool,
-    /// Whether entries at one distance come in the order of their ids; under an id map it is
-    /// another one.
+    /// Whether entries at the same distance are ordered by id. Under an id map the order is another
+    /// one.
     pub(super) ties_by_id: bool,
     pub(super) queries: Vectors,
-    /// For each query all lists, nearest first, with their coarse distances.
+    /// For each query, all lists with their coarse distances, nearest first.
     pub(super) probes: Vec<Vec<(ListNo, f32)>>,
-    /// For each query, list and entry.
+    /// Distances by query, list and offset.
     distances: Vec<Vec<Vec<f32>>>,
 }
 
-/// The lists that a query scans, with how many entries of each.
+/// The lists that a query scans, with the number of scanned entries of each.
 type Plan = Vec<(ListNo, usize)>;
 
 impl<'m> Truth<'m> {
@@ -51,12 +51,12 @@ impl<'m> Truth<'m> {
         Self { model, lists, is_placed, ties_by_id: subject.keeps_ids, queries, probes, distances }
     }
 
-    /// The first lists of a query, as a quantizer names them.
+    /// Returns the first lists of a query, as a quantizer assigns them.
     pub(super) fn nearest_lists(&self, query: usize, nprobe: usize) -> Vec<Option<ListNo>> {
         self.probes[query].iter().map(|(list, _)| Some(*list)).take(nprobe).collect()
     }
 
-    /// A caller's probes, with the coarse distances of their lists.
+    /// Returns a caller's probes, with the coarse distances of their lists.
     pub(super) fn own_probes(&self, lists: &[Vec<Option<ListNo>>]) -> Probes {
         let coarse = |query: usize, list: Option<ListNo>| {
             let known = self.probes[query].iter().find(|(known, _)| Some(*known) == list);
@@ -67,7 +67,7 @@ impl<'m> Truth<'m> {
         Probes::new(lists[0].len(), lists.concat(), distances).expect("rows of one length")
     }
 
-    /// The lists that hold something, as far as the limits go; the last may be cut.
+    /// Returns the non-empty lists to scan within the limits. The last one may be cut.
     pub(super) fn plan(&self, probes: &[Option<ListNo>], limits: Limits) -> Plan {
         let mut plan = Plan::new();
         let mut codes = 0;
@@ -81,7 +81,7 @@ impl<'m> Truth<'m> {
         plan
     }
 
-    /// The entries of a planned list that a query may find.
+    /// Returns the entries of a planned list that the selector of a query keeps.
     fn found(&self, query: usize, (list, len): (ListNo, usize), ask: &Ask<'_>) -> Vec<Hit<'m>> {
         let no = list.index();
         let all = self.lists[no].iter().zip(&self.distances[query][no]).take(len).enumerate();
@@ -89,13 +89,14 @@ impl<'m> Truth<'m> {
         hits.filter(|hit| ask.keeps(query, hit.entry.id)).collect()
     }
 
-    /// What a query finds in its first lists, or in given ones: all of it, nearest first.
+    /// Returns all results of a query in the given lists, nearest first.
     pub(super) fn all(&self, query: usize, probes: &[Option<ListNo>], ask: &Ask<'_>) -> Vec<Hit<'m>> {
         let plan = self.plan(probes, ask.limits(query, self.model));
         sorted(plan.into_iter().flat_map(|planned| self.found(query, planned, ask)).collect())
     }
 
-    /// The `k` nearest of a search by the index's own quantizer, which may have to widen.
+    /// Returns the `k` nearest results with the lists of the index's own quantizer. `ensure_k` may
+    /// increase the number of lists.
     pub(super) fn nearest(&self, query: usize, k: usize, ask: &Ask<'_>) -> Vec<Hit<'m>> {
         let mut nprobe = ask.limits(query, self.model).nprobe;
         loop {
@@ -108,7 +109,7 @@ impl<'m> Truth<'m> {
         }
     }
 
-    /// What a query finds within an inner distance.
+    /// Returns the results of a query within an internal distance.
     pub(super) fn within(&self, query: usize, probes: &[Option<ListNo>], radius: f32, ask: &Ask<'_>) -> Vec<Hit<'m>> {
         let (mut hits, mut empty) = (Vec::new(), 0);
         for planned in self.plan(probes, ask.limits(query, self.model)) {
@@ -125,12 +126,12 @@ impl<'m> Truth<'m> {
         hits
     }
 
-    /// Asserts that a search found these, to the bit.
+    /// Asserts that a search found these results, with bit-identical distances.
     pub(super) fn check(&self, found: &Hits, expected: &[Vec<Hit<'m>>], ask: &Ask<'_>, at: &str) {
         assert_eq!(found.len(), expected.len(), "{at}: a row a query");
         for (query, (row, expected)) in found.rows().zip(expected).enumerate() {
-            // Of a tie whose order is not known, ids are not compared: it is rare, as the vectors
-            // of such an index are chosen.
+            // Ids are not compared where ties have an unknown order. Such ties are rare, since the
+            // vectors of such an index are chosen to have none.
             let bits = |(id, distance): (Id, f32)| {
                 (
                     Some(id).filter(|_| self.ties_by_id || !ties(expected, self.to_user_distance(distance))),
@@ -150,26 +151,27 @@ impl<'m> Truth<'m> {
             let same = row.locations.is_empty() || !self.is_placed || places.clone().eq(row.locations.iter().copied());
             assert!(
                 same,
-                "{at}: query {query} has places {:?}, expected {:?}",
+                "{at}: query {query} has locations {:?}, expected {:?}",
                 row.locations,
                 places.collect::<Vec<_>>()
             );
         }
     }
 
-    /// An inner distance as a caller knows it.
+    /// Returns an internal distance as a user-facing one.
     pub(super) fn to_user_distance(&self, distance: f32) -> f32 {
         Metric::to_user_distance(self.model.metric, distance)
     }
 }
 
-/// Whether several results stand at a distance, or one last, which may be one of several.
+/// Returns whether a distance may be tied: several results have it, or the last result has it,
+/// which may be one of several.
 pub(super) fn ties(hits: &[Hit<'_>], distance: f32) -> bool {
     let is_last = hits.last().is_some_and(|hit| hit.distance == distance);
     is_last || hits.iter().filter(|hit| hit.distance == distance).count() > 1
 }
 
-/// By distance, then by id, then by place.
+/// Sorts results by distance, then by id, then by location.
 pub(super) fn sorted(mut hits: Vec<Hit<'_>>) -> Vec<Hit<'_>> {
     let key = |hit: &Hit<'_>| (hit.entry.id, hit.at);
     hits.sort_by(|a, b| a.distance.partial_cmp(&b.distance).expect("no NaN").then_with(|| key(a).cmp(&key(b))));

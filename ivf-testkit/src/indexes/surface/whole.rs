@@ -1,5 +1,4 @@
-//! Steps of the index as a whole: emptied, written and read, set otherwise, asked for what cannot
-//! be.
+//! Steps on the index as a whole: reset, reload, clone, knobs, and calls that must fail.
 
 use super::Tally;
 use super::check::{Check, done};
@@ -24,15 +23,15 @@ impl History<'_> {
         let node = if is_written_before { node } else { (self.subject.rest)(&node) };
         self.index = done((self.subject.read)(&node), at);
         let map = knob(&*self.index, "direct_map").unwrap_or(0);
-        // An array that would be mostly empty comes back as a table.
+        // An array map that would be mostly empty is read back as a hash map.
         let is_sparse = self.model.next > 4096 && (self.model.map, map) == (1, 2);
         assert!(map == self.model.map || is_sparse, "{at}: map {} comes back as {map}", self.model.map);
         self.model.map = map;
         Some("from what it exports".to_owned())
     }
 
-    /// Takes a clone, and compares the one before with what the index was then. One of the two goes
-    /// on.
+    /// Takes a clone, after comparing the previous one with its expected content. Either the index
+    /// or the clone continues the history.
     pub(super) fn clone_index(&mut self, at: &str) -> Option<String> {
         let clone = match self.index.clone_index() {
             Ok(clone) => clone,
@@ -49,7 +48,7 @@ impl History<'_> {
         Some(if goes_on { "which goes on" } else { "which stays" }.to_owned())
     }
 
-    /// The clone is what the index was.
+    /// Checks that the clone still has its expected content.
     pub(super) fn check_clone(&mut self, at: &str) {
         if let Some((clone, model)) = &self.clone {
             let at = format!("{at}: a clone that was left as it was");
@@ -64,7 +63,7 @@ impl History<'_> {
             _ => ("direct_map", self.random.random_range(0..3_u64)),
         };
         knob(&*self.index, name)?;
-        // Under an id map, what is first in a list is not known.
+        // Under an id map, the order within a list is not known.
         if name == "max_codes" && self.index.as_ivf().is_none() {
             return None;
         }
@@ -88,7 +87,7 @@ impl History<'_> {
         Some(format!("{name}={value}"))
     }
 
-    /// Calls that fail: the comparison after the step sees that nothing has changed.
+    /// Makes calls that must fail. The comparison after the step checks that nothing has changed.
     pub(super) fn refused(&mut self, at: &str) -> Option<String> {
         let mut vectors = self.vectors_of(3);
         let known = self.known(1);
