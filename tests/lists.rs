@@ -13,6 +13,7 @@ use ivf::pq::PqSpec;
 use ivf::{DirectMapKind, Hits, Id, Index, IndexIvf, IndexIvfMut, ListNo, Metric, Probes, Rows, SearchParams};
 use ivf_testkit::data;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const DIM: usize = 8;
 const NLIST: usize = 12;
@@ -46,46 +47,52 @@ fn centroids(index: &IvfIndex) -> Vec<f32> {
     rows
 }
 
-/// A quantizer with a NaN in one centroid.
+/// A quantizer that counts how often somebody asks for a centroid, and may have a NaN in one.
 #[derive(Debug)]
-struct Strange(Arc<dyn Level1Quantizer>);
+struct Watched {
+    inner: Arc<dyn Level1Quantizer>,
+    spoilt: Option<ListNo>,
+    asked: Arc<AtomicUsize>,
+}
 
-impl Centroids for Strange {
+impl Centroids for Watched {
     fn dim(&self) -> usize {
-        self.0.dim()
+        self.inner.dim()
     }
     fn nlist(&self) -> usize {
-        self.0.nlist()
+        self.inner.nlist()
     }
     fn centroid(&self, list: ListNo, out: &mut [f32]) {
-        self.0.centroid(list, out);
-        if list == ListNo(5) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.inner.centroid(list, out);
+        if self.spoilt == Some(list) {
             out[1] = f32::NAN;
         }
     }
 }
 
-impl Level1Quantizer for Strange {
+impl Level1Quantizer for Watched {
     fn tag(&self) -> &str {
-        self.0.tag()
+        self.inner.tag()
     }
     fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        self.0.assign(rows, nprobe, params)
+        self.inner.assign(rows, nprobe, params)
     }
     fn promise(&self) -> Promise {
-        self.0.promise()
+        self.inner.promise()
     }
     fn spec(&self) -> Arc<dyn QuantizerSpec> {
-        self.0.spec()
+        self.inner.spec()
     }
     fn metric(&self) -> Option<Metric> {
-        self.0.metric()
+        self.inner.metric()
     }
     fn memory(&self) -> usize {
-        self.0.memory()
+        self.inner.memory()
     }
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        self.0.export()
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.inner.export()
     }
 }
 
@@ -111,7 +118,11 @@ fn another_way_to_the_same_centroids_changes_nothing_and_other_centroids_are_ref
         assert!(matches!(refused, Err(ReplaceError::ListCount { expected: NLIST, found: 11 })), "{refused:?}");
         let refused = index.replace_quantizer(quantizer(&rows[..NLIST * 4], 4, Metric::L2));
         assert!(matches!(refused, Err(ReplaceError::Dim { expected: DIM, found: 4 })), "{refused:?}");
-        let refused = index.replace_quantizer(Arc::new(Strange(quantizer(&rows, DIM, Metric::L2))));
+        let refused = index.replace_quantizer(Arc::new(Watched {
+            inner: quantizer(&rows, DIM, Metric::L2),
+            spoilt: Some(ListNo(5)),
+            asked: Arc::default(),
+        }));
         assert!(matches!(refused, Err(ReplaceError::NonFinite { list: ListNo(5) })), "{refused:?}");
         moved[5 * DIM] = rows[5 * DIM] + 1.0;
         assert_eq!(answers(&index), before);
@@ -243,4 +254,20 @@ fn what_has_no_lists_says_so() {
     assert!(ivf.sort_entries().is_ok());
     assert!(ivf.assign(row.into(), 1, &SearchParams::new()).is_err());
     assert!(ivf.add_preassigned(row.into(), &[Some(ListNo(0))], None, &ivf::AddOptions::new()).is_err());
+}
+
+#[test]
+fn asking_for_parts_and_parameters_touches_no_centroid() {
+    let mut index = index(Arc::new(FlatSpec), DirectMapKind::None);
+    let asked = Arc::<AtomicUsize>::default();
+    let inner = index.quantizer().expect("trained");
+    let watched = Watched { inner, spoilt: None, asked: asked.clone() };
+    index.replace_quantizer(Arc::new(watched)).expect("the same centroids");
+    let checked = asked.swap(0, Ordering::Relaxed);
+    assert!(checked >= NLIST, "{checked} centroids looked at when they were checked");
+    let index: &mut dyn Index = &mut index;
+    assert_eq!(index.parts().len(), 4);
+    index.set_knob("nprobe", 4).expect("a knob that is there");
+    assert!(index.takes().contains(ivf::SearchParam::Nprobe));
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
 }

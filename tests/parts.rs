@@ -3,13 +3,12 @@
 use ivf::cpu::coarse::FlatQuantizer;
 use ivf::cpu::codec::FlatCodec;
 use ivf::cpu::{CodesIndex, IdMap, IvfIndex, IvfOptions, PreTransform, Refine};
-use ivf::error::{PartsError, SearchError, StoreError};
-use ivf::extend::{Centroids, Codec, InvertedLists, Level1Quantizer, Promise, QuantizerSpec};
+use ivf::error::PartsError;
+use ivf::extend::{Codec, InvertedLists};
 use ivf::lists::ArrayLists;
-use ivf::{Id, Index, ListNo, Metric, Probes, Rows, SearchParams};
+use ivf::{Id, Index, Metric, Rows, SearchParams};
 use ivf_testkit::data;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const DIM: usize = 16;
 
@@ -157,75 +156,6 @@ fn settings_come_into_the_form_of_their_parameters() {
         let error = with(name, bad).expect_err("out of range");
         assert!(matches!(&error, PartsError::Mismatch(what) if what.contains(name)), "{error}");
     }
-}
-
-/// A quantizer that counts how often its centroids are read.
-#[derive(Debug)]
-struct Counting(FlatQuantizer, Arc<AtomicUsize>);
-
-impl Centroids for Counting {
-    fn dim(&self) -> usize {
-        self.0.dim()
-    }
-
-    fn nlist(&self) -> usize {
-        self.0.nlist()
-    }
-
-    fn centroid(&self, list: ListNo, out: &mut [f32]) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.centroid(list, out);
-    }
-}
-
-impl Level1Quantizer for Counting {
-    fn tag(&self) -> &str {
-        self.0.tag()
-    }
-
-    fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        self.0.assign(rows, nprobe, params)
-    }
-
-    fn promise(&self) -> Promise {
-        self.0.promise()
-    }
-
-    fn spec(&self) -> Arc<dyn QuantizerSpec> {
-        self.0.spec()
-    }
-
-    fn metric(&self) -> Option<Metric> {
-        self.0.metric()
-    }
-
-    fn memory(&self) -> usize {
-        self.0.memory()
-    }
-
-    fn export(&self) -> Result<ivf::extend::Node<'_>, StoreError> {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.export()
-    }
-}
-
-#[test]
-fn asking_for_parts_and_parameters_touches_no_centroid() {
-    let centroids = data::clusters(1, 32, DIM, 8);
-    let asked = Arc::new(AtomicUsize::new(0));
-    let flat = FlatQuantizer::from_centroids(centroids.rows(), Metric::L2).expect("finite centroids");
-    let codec = FlatCodec::new(DIM, Metric::L2);
-    let lists = ArrayLists::new(32, codec.layout().clone());
-    let quantizer = Arc::new(Counting(flat, asked.clone()));
-    let made = IvfIndex::from_parts(quantizer, Arc::new(codec), Box::new(lists), IvfOptions::default());
-    let mut made = made.expect("parts that fit");
-    let index: &mut dyn Index = &mut made;
-    let checked = asked.swap(0, Ordering::Relaxed);
-    assert!(checked >= 32, "{checked} centroids looked at when they were checked");
-    assert_eq!(index.parts().len(), 4);
-    index.set_knob("nprobe", 4).expect("a knob that is there");
-    assert!(index.takes().contains(ivf::SearchParam::Nprobe));
-    assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn all<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     std::array::from_fn(|_| byte(bytes))
 }
 
-/// Reads a count of items, each of which takes at least a byte.
+/// Reads a count of items. Each item takes at least one byte.
 fn count(bytes: &mut &[u8]) -> usize {
     usize::from(byte(bytes)).min(bytes.len())
 }

@@ -86,7 +86,7 @@ pub struct CodecTraining<'a> {
     pub rows: Rows<'a, f32>,
     /// The properties of the index.
     pub context: CodecContext,
-    /// The list of each row. It is given if residuals are encoded, or if
+    /// The list of each row. The caller must give it if residuals are encoded, or if
     /// [`CodecSpec::learns_from_lists`] returns true.
     pub lists: Option<&'a [ListNo]>,
     /// The centroids of the lists, given together with `lists`.
@@ -133,8 +133,8 @@ pub trait CodecSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// Returns whether the codec encodes residuals.
     fn residuals(&self) -> Residuals;
 
-    /// Returns the maximum number of vectors that training uses. It is 0 if the codec learns
-    /// nothing from vectors, whatever the options.
+    /// Returns the maximum number of vectors that training uses. A codec that learns nothing from
+    /// vectors returns 0 for all options.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
     /// Returns true if [`CodecTraining::lists`] must be given even where no residuals are encoded.
@@ -221,8 +221,9 @@ pub struct Binding<'a> {
     pub centroids: Arc<dyn Centroids>,
     /// Whether the index encodes residuals.
     pub by_residual: bool,
-    /// Maximum memory of the per-list tables, in bytes. Tables that only save time are left out if
-    /// they would exceed it.
+    /// Maximum memory of the tables that are computed for each list, in bytes. Tables that only
+    /// save time are left out if they would exceed it. If a codec cannot do without its tables,
+    /// `bind` fails.
     pub table_memory: usize,
     /// Executor of the parallel loops, or `None` for the codec's default.
     pub executor: Option<&'a dyn Executor>,
@@ -288,8 +289,8 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     fn by_residual(&self) -> bool;
 
     /// Returns true if the scanners scan lists of about `len` codes faster for a block of queries
-    /// than for one query after the other. An engine that is free to choose then scans list by
-    /// list.
+    /// than for one query after the other. An engine that is free to choose then takes each list
+    /// once and scans it for all queries that probe it.
     fn shares_lists(&self, _len: usize) -> bool {
         false
     }
@@ -300,7 +301,8 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
         usize::MAX
     }
 
-    /// Returns the memory of the codec and of the per-list tables, in bytes.
+    /// Returns the memory of the codec and of the per-list tables, in bytes. The default is for a
+    /// codec without such tables.
     fn memory(&self) -> usize {
         self.codec().memory()
     }

@@ -64,7 +64,7 @@ pub fn map_items<I: Send, T: Send>(
     map(executor, items.len(), |i| turn(i, lock(&items[i]).take().expect("a task runs once")))
 }
 
-/// Divides `0..n` into at most `parts` ranges of nearly equal length, none of which is empty.
+/// Divides `0..n` into at most `parts` ranges of nearly equal length. No range is empty.
 pub fn split(n: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
     let parts = parts.clamp(1, n.max(1));
     (0..parts).map(|i| n * i / parts..n * (i + 1) / parts).filter(|range| !range.is_empty()).collect()

@@ -357,11 +357,11 @@ impl NodeFields<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use FieldType::{Bool, Float32, Metric as MetricField, Text, Texts, UInt, Word};
 
-    const SCHEMA: &Schema = &[
+    pub(crate) const SCHEMA: &Schema = &[
         Field::new("dim", UInt),
         Field::new("metric", MetricField),
         Field::new("mode", Word(&["auto", "queries"])),

@@ -8,6 +8,11 @@ use crate::part::{Part, unknown_knob};
 /// The address of a knob: the path of its part, and its name.
 type Place = (String, String);
 
+/// Splits a name that includes a path: `"quantizer/efSearch"`.
+fn address(name: &str) -> Option<Place> {
+    name.rsplit_once('/').map(|(path, name)| (path.to_owned(), name.to_owned()))
+}
+
 /// Finds the outermost knob of a name. `quantizer_<name>` is a knob of the outermost quantizer.
 fn find(parts: &[Part], name: &str) -> Option<Place> {
     let in_parts = |name: &str, fits: &dyn Fn(&Part) -> bool| {
@@ -71,10 +76,7 @@ pub fn set_all<'n>(
     let mut before: Vec<(Place, KnobValue)> = Vec::new();
     let mut set = |index: &mut dyn Index, name: &str, value: KnobValue| {
         let parts = index.parts();
-        let at = match name.rsplit_once('/') {
-            Some((path, name)) => (path.to_owned(), name.to_owned()),
-            None => find(&parts, name).ok_or_else(|| unknown_knob(name, &parts))?,
-        };
+        let at = address(name).or_else(|| find(&parts, name)).ok_or_else(|| unknown_knob(name, &parts))?;
         let knobs = parts.iter().filter(|part| part.path == at.0).flat_map(|part| &part.knobs);
         let old = knobs.into_iter().find(|knob| knob.param.is_named(&at.1)).map(|knob| knob.value.clone());
         index.set_knob_at(&at.0, &at.1, value).map_err(|error| match error {
@@ -111,9 +113,9 @@ pub fn set_known<'n>(
     wanted: impl IntoIterator<Item = (&'n str, KnobValue)>,
 ) -> Result<Vec<String>, KnobError> {
     let parts = index.parts();
-    let is_known = |name: &str| match name.rsplit_once('/') {
+    let is_known = |name: &str| match address(name) {
         Some((path, name)) => {
-            parts.iter().any(|part| part.path == path && part.knobs.iter().any(|knob| knob.param.is_named(name)))
+            parts.iter().any(|part| part.path == path && part.knobs.iter().any(|knob| knob.param.is_named(&name)))
         }
         None => find(&parts, name).is_some(),
     };

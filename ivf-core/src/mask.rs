@@ -28,7 +28,7 @@ impl Mask {
         }));
     }
 
-    /// Creates a mask of `len` bits, of which the bits in `range` are set.
+    /// Creates a mask of `len` bits and sets the bits in `range`.
     ///
     /// # Panics
     /// If the range ends past `len`.

@@ -167,7 +167,7 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
         Vec::new()
     }
 
-    /// Learns the lists from vectors, all of which are finite.
+    /// Learns the lists from vectors. All vectors are finite.
     ///
     /// # Errors
     /// [`TrainError`] if there are too few vectors, or the caller cancelled.

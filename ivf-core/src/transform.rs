@@ -27,7 +27,7 @@ pub trait TransformSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// vectors themselves (as `f32`) and the trained transform are not counted.
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
 
-    /// Learns the transform from vectors, all of which are finite, for an index of this metric.
+    /// Learns the transform from finite vectors, for an index of this metric.
     ///
     /// # Errors
     /// [`TrainError`] if there are too few vectors, or the caller cancelled.

@@ -84,11 +84,9 @@ impl SharedIndex {
         };
         let done = change(&mut *index)?;
         let next = index.clone_index()?;
-        let before = {
-            let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *published, next.into())
-        };
-        // Freeing what nobody else holds may take long. No reader waits for it.
+        let before =
+            std::mem::replace(&mut *self.published.write().unwrap_or_else(PoisonError::into_inner), next.into());
+        // The lock is free again: no reader waits until a snapshot that nobody holds is freed.
         drop(before);
         *working = Some(index);
         Ok(done)

@@ -1,7 +1,7 @@
 //! Tables that are computed for each list ahead of all queries: the bytes of a first pass for L2.
 
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
-use crate::tables::{Bytes, Ends, MOST_PARTS, Source, least_and_most, round_down};
+use crate::tables::{Bytes, Ends, MAX_SUBQUANTIZERS, Source, least_and_most, round_down};
 use ivf_core::error::Cancelled;
 use ivf_core::executor::{map, map_items};
 use ivf_core::{Binding, ListNo, Rows};
@@ -81,7 +81,7 @@ impl ListTables {
         let (dim, subquantizers) = (pq.dim(), pq.subquantizers().len());
         let nlist = centroids.len() / dim;
         let bytes = nlist.checked_mul(subquantizers * size_of::<Bytes>());
-        if nlist < 2 || subquantizers > MOST_PARTS || bytes.is_none_or(|bytes| bytes > to.table_memory) {
+        if nlist < 2 || subquantizers > MAX_SUBQUANTIZERS || bytes.is_none_or(|bytes| bytes > to.table_memory) {
             return Ok(None);
         }
         let executor = executor_or_global(to.executor);

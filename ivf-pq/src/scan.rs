@@ -1,5 +1,5 @@
 //! Scan of a list of codes: a first pass in bytes, 64 codes at a time, then exact distances for the
-//! codes that it leaves.
+//! codes that pass it.
 
 use crate::tables::{ByteTables, Source, SumLimit};
 use ivf_core::Sink;
@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Number of codes in a block.
 pub(crate) const BLOCK: usize = 64;
 
-/// Maximum number of codes that a filter may leave of a list for the scan to omit the first pass.
+/// Maximum number of codes selected by a filter for which the scan omits the first pass.
 const FEW: usize = 8;
 
 /// Exact distances of codes.
@@ -28,12 +28,15 @@ pub(crate) trait Exact {
 /// a block of 64 codes, 3 subquantizers:  | first bytes of all 64 | second bytes | third bytes |
 /// ```
 ///
-/// A lookup of 64 codes at once is a permutation of the table's bytes in registers. The sums of 64
-/// codes are compared with the sink's threshold. Exact distances are computed only for codes that
-/// may be near, one after the other. The hits are the same as with exact distances for every code.
+/// The first pass has a table of 256 bytes for each subquantizer. An entry is the contribution of
+/// one code byte to the distance, rounded down. A permutation in registers looks up 64 codes in a
+/// table, and the looked-up bytes of a code are summed. A code passes if its sum is at most a
+/// limit, which follows from the sink's threshold and includes all rounding errors. So no code
+/// within the threshold is lost, and the hits are the same as with exact distances for every code.
 pub(crate) struct Scan<'a, 's, F, E> {
     pub(crate) exact: E,
-    /// Term that the distances of all codes have in common, for the first pass.
+    /// Term that the distances of all codes have in common. The first pass adds it; `exact` has it
+    /// already.
     pub(crate) start: f64,
     /// Source of the first pass. Without it, or if the instruction set has no lookups, all
     /// distances are computed exactly.
@@ -49,6 +52,7 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        // The codes have one plane of whole blocks. A column has one byte of each of 64 codes.
         let columns = bytemuck::cast_slice::<u8, [u8; BLOCK]>(self.scan_range.segment().plane(0));
         let mut left = self.scan_range.blocks();
         if !self.scan_range.is_masked() {
@@ -61,7 +65,7 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
             }
             return;
         }
-        // Scans runs of blocks with selected codes: blocks that the filter leaves out cost nothing.
+        // Scans runs of blocks with selected codes: blocks without selected codes cost nothing.
         let scan_range = self.scan_range;
         let wanted = |block: usize| scan_range.selected(block * BLOCK, BLOCK) != 0;
         while let Some(first) = left.find(|&block| wanted(block)) {
@@ -76,7 +80,9 @@ impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
     #[inline(always)]
     fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut left: Range<usize>) {
         while !left.is_empty() {
-            // The fewer codes are scanned before there is a threshold, the better.
+            // Until the sink is full, every code needs an exact distance. One block at a time then
+            // gives a threshold as early as possible. After that, up to 8 blocks share the loads of
+            // the tables.
             let together = if self.sink.threshold() < f32::MAX { left.len() } else { 1 };
             left.start += match together {
                 8.. => self.blocks::<S, 8>(simd, columns, left.start),

@@ -7,7 +7,7 @@ use ivf_cpu::simd::LANES;
 pub(crate) type Bytes = [u8; CENTROIDS];
 
 /// Maximum number of bytes whose sum fits 16 bits.
-pub(crate) const MOST_PARTS: usize = 257;
+pub(crate) const MAX_SUBQUANTIZERS: usize = 257;
 
 /// Upper bound of the rounding error of one quantised table entry, in quantisation steps: the
 /// roundings of one multiplication and three additions.
@@ -84,7 +84,7 @@ impl ByteTables {
         if self.state == State::Unknown {
             self.ends = source.ends();
             let finite = (self.ends.low + self.ends.size + self.ends.slack + self.ends.width).is_finite();
-            self.state = if finite && subquantizers <= MOST_PARTS { State::Measured } else { State::Impossible };
+            self.state = if finite && subquantizers <= MAX_SUBQUANTIZERS { State::Measured } else { State::Impossible };
         }
         let Ends { low, size, slack, width } = self.ends;
         // If a sum can overflow on its way, the bound means nothing.

@@ -135,7 +135,7 @@ impl<'a> ListRef<'a> {
         self.len == 0
     }
 
-    /// Iterates over the segments, none of which is empty.
+    /// Iterates over the segments. No segment is empty.
     pub fn segments(&self) -> impl Iterator<Item = &Segment<'a>> {
         self.first.iter().chain(&self.rest)
     }

@@ -332,15 +332,8 @@ impl<'a> SearchParams<'a> {
     /// [`QUANTIZER_PREFIX`], without the prefix. Values of the call take precedence over those in
     /// `settings`, the settings of the index. The executor and `cancel` are those of the call.
     pub fn for_quantizer(&self, settings: &Settings) -> SearchParams<'a> {
-        let mut params = SearchParams { executor: self.executor, cancel: self.cancel, ..SearchParams::default() };
-        for settings in [settings, &self.own] {
-            for (name, value) in settings.iter() {
-                if let Some(name) = name.strip_prefix(QUANTIZER_PREFIX) {
-                    params = params.set(name, value.clone());
-                }
-            }
-        }
-        params
+        let own = SearchParams { executor: self.executor, cancel: self.cancel, ..SearchParams::default() };
+        own.or(&self.own.under(QUANTIZER_PREFIX)).or(&settings.under(QUANTIZER_PREFIX))
     }
 
     /// Returns a value for each of `params`: the one of the call, else the one in `settings`, else

@@ -95,18 +95,7 @@ fn decode(kind: FieldType, reader: &mut Reader<'_>) -> Result<Value, DecodeError
 mod tests {
     use super::*;
     use crate::field::check_fields;
-    use FieldType::{Bool, Float32, Metric as MetricField, Text, Texts, UInt, Word};
-
-    const SCHEMA: &Schema = &[
-        Field::new("dim", UInt),
-        Field::new("metric", MetricField),
-        Field::new("mode", Word(&["auto", "queries"])),
-        Field::new("tokens", Texts),
-        Field::new("factor", Float32),
-        Field::since_version_2("by_residual", Bool),
-        Field::grouped("next_id", UInt),
-        Field::grouped("store", Text),
-    ];
+    use crate::field::tests::SCHEMA;
 
     fn version_1(metric: &[u8], with_group: bool) -> Vec<u8> {
         let mut bytes = 7_u64.to_le_bytes().to_vec();

@@ -136,7 +136,8 @@ impl IvfIndex {
         lists: Box<dyn InvertedLists>,
     ) -> Result<(), PartsError> {
         let (asked, after) = (self.options.direct_map, super::lists::after_largest(&*lists)?);
-        if let Some(next_id) = self.options.next_id.filter(|next_id| *next_id < after) {
+        let next_id = *self.options.next_id.get_or_insert(after);
+        if next_id < after {
             let what = format!("the next id is {next_id}, and the lists hold the id {}", after - 1);
             return Err(PartsError::Mismatch(what));
         }

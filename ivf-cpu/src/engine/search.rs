@@ -44,11 +44,11 @@ impl IvfIndex {
             let rows = queries.slice(block.range());
             let plan = search.run(rows, block.numbers(), &mut sinks[block.range()])?;
             if params.ensure_k == Some(true) {
-                let rows: Vec<(usize, &[PlannedProbe])> =
+                let scanned: Vec<(usize, &[PlannedProbe])> =
                     block.numbers().iter().enumerate().map(|(row, &q)| (q, plan.row(row))).collect();
-                // Widening may probe all lists, so the blocks are sized for that.
-                for part in Batches::new(rows.len(), search.trained.quantizer.nlist()) {
-                    search.widen(queries, &rows[part.range()], k, &mut sinks)?;
+                // Widening may probe all lists, so the queries are split again into smaller blocks.
+                for part in Batches::new(scanned.len(), search.trained.quantizer.nlist()) {
+                    search.widen(queries, &scanned[part.range()], k, &mut sinks)?;
                 }
             }
         }
@@ -63,7 +63,8 @@ impl IvfIndex {
         Ok(trained)
     }
 
-    /// Returns the limits on what query `i` of a call scans.
+    /// Returns the limits on what query `i` of a call scans. A `max_lists` or `max_codes` of 0
+    /// means no limit. `max_lists` is not a knob, so it has no default in the index.
     pub(super) fn limits(&self, params: &SearchParams<'_>, i: usize) -> Limits {
         let asked = params.of_query(i);
         let limit = |asked: Option<usize>| asked.filter(|&most| most > 0).unwrap_or(usize::MAX);
@@ -89,6 +90,7 @@ impl RangeSearch for IvfIndex {
         check_radius(radius)?;
         params.only("a range search of an IVF index", &self.range_takes())?;
         let mut search = Search::new(self, queries, params)?;
+        // The conversion between inner and user distances is its own inverse.
         let rounds = Rounds::new(self.metric.to_user_distance(radius), params);
         let mut sinks = vec![rounds.sink(); queries.len()];
         for block in Batches::new(queries.len(), search.nprobe) {
@@ -102,6 +104,7 @@ impl RangeSearch for IvfIndex {
     }
 }
 
+/// Turns probes into a plan, with the lengths of the lists.
 pub(super) fn plan(
     lists: &dyn InvertedLists,
     probes: &Probes,
@@ -125,6 +128,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(index: &'a IvfIndex, queries: AnyRows<'_>, params: &SearchParams<'a>) -> Result<Self, SearchError> {
         let trained = index.checked(queries, params)?;
+        // Without parameters of single queries, query 0 represents all.
         let own = params.per_query.map_or(0, <[_]>::len);
         let nprobes = (0..own.max(1)).map(|i| index.limits(params, i).nprobe);
         if nprobes.clone().any(|nprobe| nprobe == 0) {
@@ -148,6 +152,7 @@ impl<'a> Search<'a> {
         self.plan_within(rows, |i| index.limits(&params, numbers[i]))
     }
 
+    /// Assigns rows to lists and plans their scan. `limits(row)` are the limits of a row.
     fn plan_within(
         &mut self,
         rows: Rows<'_, f32>,
@@ -161,7 +166,8 @@ impl<'a> Search<'a> {
         plan(self.scan.lists, &probes, limits)
     }
 
-    /// Returns the probes of each row, `nprobes[row]` of them. Rows with different numbers are
+    /// Returns the probes of each row, `nprobes[row]` of them; shorter rows are padded with `None`.
+    /// Rows with different numbers are
     /// assigned separately, because the first lists that a quantizer returns may depend on the
     /// number. So the result of a query never depends on the other queries of the batch.
     fn assign(&self, rows: Rows<'_, f32>, nprobes: &[usize]) -> Result<Probes, SearchError> {
@@ -174,9 +180,9 @@ impl<'a> Search<'a> {
         order.sort_by_key(|&row| nprobes[row]);
         let (mut lists, mut distances) = (vec![None; rows.len() * most], vec![0.0; rows.len() * most]);
         for same in order.chunk_by(|&a, &b| nprobes[a] == nprobes[b]) {
-            let some: Vec<f32> = same.iter().flat_map(|&row| rows.row(row)).copied().collect();
-            let some = Rows::new(&some, rows.dim()).map_err(InputError::from)?;
-            let probes = quantizer.assign(some, nprobes[same[0]], &self.quantizer_params)?;
+            let same_rows: Vec<f32> = same.iter().flat_map(|&row| rows.row(row)).copied().collect();
+            let same_rows = Rows::new(&same_rows, rows.dim()).map_err(InputError::from)?;
+            let probes = quantizer.assign(same_rows, nprobes[same[0]], &self.quantizer_params)?;
             for (i, &row) in same.iter().enumerate() {
                 for (place, (list, distance)) in probes.row(i).enumerate().take(most) {
                     (lists[row * most + place], distances[row * most + place]) = (list, distance);
@@ -197,7 +203,9 @@ impl<'a> Search<'a> {
 
     /// Doubles the probes of each query that has found fewer than `k` results. It stops when the
     /// query has `k`, has probed all lists, or has reached one of its limits. If the quantizer
-    /// returns the same first lists again, only the new lists are scanned.
+    /// returns the same first lists again, only the new lists are scanned. Otherwise the query
+    /// starts over: its results are dropped and all planned lists are scanned, because an entry
+    /// that is found twice would count twice.
     fn widen(
         &mut self,
         queries: AnyRows<'_>,
@@ -211,6 +219,8 @@ impl<'a> Search<'a> {
         for factor in std::iter::successors(Some(2_usize), |factor| factor.checked_mul(2)) {
             let wide = |q: usize, factor: usize| self.index.limits(&self.params, q).nprobe.saturating_mul(factor);
             short.retain(|(q, scanned)| {
+                // `factor / 2` is the factor of the round before: a query that reached `nlist` in
+                // it has probed every list.
                 let limits = self.index.limits(&self.params, *q);
                 let codes: u64 = scanned.iter().map(|probe| u64::from(probe.prefix)).sum();
                 let is_spent = codes >= limits.max_codes as u64 || scanned.len() >= limits.max_lists;
