@@ -54,12 +54,12 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
     fn run<S: Simd>(mut self, simd: S) {
         // The codes have one plane of whole blocks. A column has one byte of each of 64 codes.
         let columns = bytemuck::cast_slice::<u8, [u8; BLOCK]>(self.scan_range.segment().plane(0));
-        let mut left = self.scan_range.blocks();
+        let mut unscanned = self.scan_range.blocks();
         if !self.scan_range.is_masked() {
-            return self.run_of_blocks(simd, columns, left);
+            return self.run_of_blocks(simd, columns, unscanned);
         }
         if self.scan_range.selected_len() <= FEW {
-            for block in left {
+            for block in unscanned {
                 let selected = self.scan_range.selected(block * BLOCK, BLOCK);
                 self.exact_distances(simd, columns, block, selected);
             }
@@ -68,8 +68,8 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
         // Scans runs of blocks with selected codes: blocks without selected codes cost nothing.
         let scan_range = self.scan_range;
         let wanted = |block: usize| scan_range.selected(block * BLOCK, BLOCK) != 0;
-        while let Some(first) = left.find(|&block| wanted(block)) {
-            let end = left.find(|&block| !wanted(block)).unwrap_or(left.end);
+        while let Some(first) = unscanned.find(|&block| wanted(block)) {
+            let end = unscanned.find(|&block| !wanted(block)).unwrap_or(unscanned.end);
             self.run_of_blocks(simd, columns, first..end);
         }
     }
@@ -78,21 +78,21 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
 impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
     /// Scans blocks one after the other.
     #[inline(always)]
-    fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut left: Range<usize>) {
-        while !left.is_empty() {
+    fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut unscanned: Range<usize>) {
+        while !unscanned.is_empty() {
             // Until the sink is full, every code needs an exact distance. One block at a time then
             // gives a threshold as early as possible. After that, up to 8 blocks share the loads of
             // the tables.
-            let together = if self.sink.threshold() < f32::MAX { left.len() } else { 1 };
-            left.start += match together {
-                8.. => self.blocks::<S, 8>(simd, columns, left.start),
-                7 => self.blocks::<S, 7>(simd, columns, left.start),
-                6 => self.blocks::<S, 6>(simd, columns, left.start),
-                5 => self.blocks::<S, 5>(simd, columns, left.start),
-                4 => self.blocks::<S, 4>(simd, columns, left.start),
-                3 => self.blocks::<S, 3>(simd, columns, left.start),
-                2 => self.blocks::<S, 2>(simd, columns, left.start),
-                _ => self.blocks::<S, 1>(simd, columns, left.start),
+            let together = if self.sink.threshold() < f32::MAX { unscanned.len() } else { 1 };
+            unscanned.start += match together {
+                8.. => self.blocks::<S, 8>(simd, columns, unscanned.start),
+                7 => self.blocks::<S, 7>(simd, columns, unscanned.start),
+                6 => self.blocks::<S, 6>(simd, columns, unscanned.start),
+                5 => self.blocks::<S, 5>(simd, columns, unscanned.start),
+                4 => self.blocks::<S, 4>(simd, columns, unscanned.start),
+                3 => self.blocks::<S, 3>(simd, columns, unscanned.start),
+                2 => self.blocks::<S, 2>(simd, columns, unscanned.start),
+                _ => self.blocks::<S, 1>(simd, columns, unscanned.start),
             };
         }
     }
@@ -103,32 +103,35 @@ impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
         let subquantizers = self.exact.subquantizers();
         let blocks: [&[[u8; BLOCK]]; B] =
             std::array::from_fn(|b| &columns[(first + b) * subquantizers..][..subquantizers]);
-        let near = match self.source {
-            Some(source) if S::HAS_LOOKUP => self.bytes.near(source, subquantizers, self.start, self.sink.threshold()),
+        let limit = match self.source {
+            Some(source) if S::HAS_LOOKUP => {
+                self.bytes.sum_limit(source, subquantizers, self.start, self.sink.threshold())
+            }
             _ => SumLimit::All,
         };
-        let near = match near {
+        let candidates = match limit {
             SumLimit::All => [u64::MAX; B],
-            SumLimit::AtMost(limit) => simd.lookups_at_most(&self.bytes.bytes, blocks, limit),
+            SumLimit::AtMost(limit) => simd.lookups_at_most(&self.bytes.entries, blocks, limit),
             SumLimit::None => return B,
         };
-        for (b, near) in near.into_iter().enumerate() {
+        for (b, candidates) in candidates.into_iter().enumerate() {
             let block = first + b;
-            let selected = if near == 0 { 0 } else { near & self.scan_range.selected(block * BLOCK, BLOCK) };
+            let selected =
+                if candidates == 0 { 0 } else { candidates & self.scan_range.selected(block * BLOCK, BLOCK) };
             self.exact_distances(simd, columns, block, selected);
         }
         B
     }
 
-    /// Computes the exact distances of the codes of a block whose bits are set in `left`. Pushes
+    /// Computes the exact distances of the codes of a block whose bits are set in `lanes`. Pushes
     /// the near ones to the sink.
     #[inline(always)]
-    fn exact_distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], block: usize, mut left: u64) {
+    fn exact_distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], block: usize, mut lanes: u64) {
         let subquantizers = self.exact.subquantizers();
         let block_columns = &columns[block * subquantizers..][..subquantizers];
-        while left != 0 {
-            let lane = left.trailing_zeros() as usize;
-            left &= left - 1;
+        while lanes != 0 {
+            let lane = lanes.trailing_zeros() as usize;
+            lanes &= lanes - 1;
             let distance = self.exact.distance(simd, block_columns.iter().map(|column| column[lane]));
             if distance <= self.sink.threshold() {
                 self.sink.push(self.scan_range.neighbor(block * BLOCK + lane, distance));

@@ -51,7 +51,7 @@ pub(crate) enum SumLimit {
 /// Bytes of a first pass, with the numbers that their bound needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ByteTables {
-    pub(crate) bytes: Vec<Bytes>,
+    pub(crate) entries: Vec<Bytes>,
     ends: Ends,
     step: f64,
     /// Distance above the least entry that the bytes cover with the current step.
@@ -80,7 +80,13 @@ impl ByteTables {
     /// the sums. The bytes are made when they are needed. They are made again when the threshold
     /// has become so close that finer steps exclude more codes.
     #[inline(always)]
-    pub(crate) fn near(&mut self, source: impl Source, subquantizers: usize, start: f64, threshold: f32) -> SumLimit {
+    pub(crate) fn sum_limit(
+        &mut self,
+        source: impl Source,
+        subquantizers: usize,
+        start: f64,
+        threshold: f32,
+    ) -> SumLimit {
         if self.state == State::Unknown {
             self.ends = source.ends();
             let finite = (self.ends.low + self.ends.size + self.ends.slack + self.ends.width).is_finite();
@@ -100,8 +106,8 @@ impl ByteTables {
         // An entry beyond the reach excludes a code on its own, so all such entries may be 255.
         let reach = above.clamp(width / 16.0, width);
         if self.state == State::Measured || reach < self.reach / 2.0 {
-            self.bytes.resize(subquantizers, [0; CENTROIDS]);
-            self.step = source.fill((reach / 255.0).max(1e-30), &mut self.bytes);
+            self.entries.resize(subquantizers, [0; CENTROIDS]);
+            self.step = source.fill((reach / 255.0).max(1e-30), &mut self.entries);
             (self.reach, self.state) = (reach, State::Made);
         }
         let steps = above / self.step + ROUNDING * subquantizers as f64;

@@ -178,17 +178,18 @@ fn assert_keeps(
     let mut thresholds: Vec<f32> = found.iter().map(|&(_, distance)| distance).filter(|t| !t.is_nan()).collect();
     thresholds.sort_by(|a, b| b.total_cmp(a));
     for threshold in thresholds.into_iter().step_by(3) {
-        let near = bytes.near(source, subquantizers, start, threshold);
+        let limit = bytes.sum_limit(source, subquantizers, start, threshold);
         for &(code, distance) in found {
-            let sum = || code.iter().zip(&bytes.bytes).map(|(&c, table)| u32::from(table[usize::from(c)])).sum::<u32>();
-            let kept = match near {
+            let sum =
+                || code.iter().zip(&bytes.entries).map(|(&c, table)| u32::from(table[usize::from(c)])).sum::<u32>();
+            let kept = match limit {
                 SumLimit::All => true,
                 SumLimit::AtMost(limit) => sum() <= u32::from(limit),
                 SumLimit::None => false,
             };
             assert!(
                 kept || distance > threshold || distance.is_nan(),
-                "{}: {distance}, {threshold}, {near:?}",
+                "{}: {distance}, {threshold}, {limit:?}",
                 context()
             );
         }

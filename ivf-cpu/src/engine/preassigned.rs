@@ -2,7 +2,7 @@
 //! location.
 
 use super::filter::restricted;
-use super::rounds::{Batches, Rounds};
+use super::rounds::{QueryBlocks, Rounds};
 use super::scan::{Batch, Scan};
 use super::search::plan;
 use super::{IvfIndex, Trained};
@@ -212,7 +212,7 @@ impl IvfIndex {
         let scan = Scan::new(self, entries, params, queries.len(), probes.nprobe())?;
         let mut stats = SearchStats::of_queries(queries.len());
         let mut scratch = Vec::new();
-        for block in Batches::new(queries.len(), probes.nprobe()) {
+        for block in QueryBlocks::new(queries.len(), probes.nprobe()) {
             let range = block.range();
             let rows = queries.slice(range.clone()).to_f32(&mut scratch);
             let batch = Batch { queries: rows, plan: &plan, first: range.start, numbers: block.numbers() };

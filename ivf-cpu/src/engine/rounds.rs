@@ -10,27 +10,27 @@ use std::ops::Range;
 /// Blocks of queries, of about the same size, that are converted, assigned, planned and scanned at
 /// a time. The maximum size is `2^20 / nprobe` queries, but at least 64 and at most 16384. So a
 /// search of all lists does not store every pair of query and list.
-pub(super) struct Batches(std::vec::IntoIter<Range<usize>>);
+pub(super) struct QueryBlocks(std::vec::IntoIter<Range<usize>>);
 
 /// A block of queries.
-pub(super) struct Block(Range<usize>, Vec<usize>);
+pub(super) struct QueryBlock(Range<usize>, Vec<usize>);
 
-impl Batches {
+impl QueryBlocks {
     pub(super) fn new(queries: usize, nprobe: usize) -> Self {
         let most = ((1 << 20) / nprobe.max(1)).clamp(64, 16384);
         Self(split(queries, queries.div_ceil(most)).into_iter())
     }
 }
 
-impl Iterator for Batches {
-    type Item = Block;
+impl Iterator for QueryBlocks {
+    type Item = QueryBlock;
 
-    fn next(&mut self) -> Option<Block> {
-        self.0.next().map(|range| Block(range.clone(), range.collect()))
+    fn next(&mut self) -> Option<QueryBlock> {
+        self.0.next().map(|range| QueryBlock(range.clone(), range.collect()))
     }
 }
 
-impl Block {
+impl QueryBlock {
     pub(super) fn range(&self) -> Range<usize> {
         self.0.clone()
     }

@@ -1,6 +1,6 @@
 //! Searching: assign the queries to lists, plan, and scan.
 
-use super::rounds::{Batches, Rounds};
+use super::rounds::{QueryBlocks, Rounds};
 use super::scan::{Batch, Scan};
 use super::{IvfIndex, Trained};
 use ivf_core::error::{InputError, SearchError};
@@ -40,15 +40,15 @@ impl IvfIndex {
         params.only("an IVF index", &self.takes())?;
         let mut search = Search::new(self, queries, params)?;
         let mut sinks = vec![Sink::top_k(k); queries.len()];
-        for block in Batches::new(queries.len(), search.nprobe) {
+        for block in QueryBlocks::new(queries.len(), search.nprobe) {
             let rows = queries.slice(block.range());
             let plan = search.run(rows, block.numbers(), &mut sinks[block.range()])?;
             if params.ensure_k == Some(true) {
                 let scanned: Vec<(usize, &[PlannedProbe])> =
                     block.numbers().iter().enumerate().map(|(row, &q)| (q, plan.row(row))).collect();
                 // Widening may probe all lists, so the queries are split again into smaller blocks.
-                for part in Batches::new(scanned.len(), search.trained.quantizer.nlist()) {
-                    search.widen(queries, &scanned[part.range()], k, &mut sinks)?;
+                for smaller in QueryBlocks::new(scanned.len(), search.trained.quantizer.nlist()) {
+                    search.widen(queries, &scanned[smaller.range()], k, &mut sinks)?;
                 }
             }
         }
@@ -93,7 +93,7 @@ impl RangeSearch for IvfIndex {
         // The conversion between inner and user distances is its own inverse.
         let rounds = Rounds::new(self.metric.to_user_distance(radius), params);
         let mut sinks = vec![rounds.sink(); queries.len()];
-        for block in Batches::new(queries.len(), search.nprobe) {
+        for block in QueryBlocks::new(queries.len(), search.nprobe) {
             let mut scratch = Vec::new();
             let rows = queries.slice(block.range()).to_f32(&mut scratch);
             let plan = search.plan(rows, block.numbers())?;
