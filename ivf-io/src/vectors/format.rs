@@ -21,6 +21,17 @@ use super::hdf5::read_head as read_hdf5_head;
 /// All numbers are little-endian. HDF5 files can only be read, and only in builds with the feature
 /// `hdf5`. They hold several datasets. `FILE.hdf5:DATASET` selects one, for example
 /// `glove-100-angular.hdf5:train`. If a file of that full name exists, it is used instead.
+///
+/// ```
+/// use ivf_io::vectors::{VectorFormat, VectorType};
+/// use std::path::Path;
+///
+/// let format = VectorFormat::of(Path::new("base.u8bin"))?;
+/// assert_eq!((format.element, format.is_written()), (Some(VectorType::U8), true));
+/// // A dataset of an HDF5 file. Another build may read it, but none writes such files.
+/// assert!(!VectorFormat::of(Path::new("glove.hdf5:train"))?.is_written());
+/// # Ok::<(), ivf_io::VectorFileError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct VectorFormat {
     /// File extension, without the dot.
@@ -112,6 +123,15 @@ impl VectorFormat {
 
 /// Returns the file of a path to vectors: `a.hdf5` for `a.hdf5:train`. Other paths are returned
 /// unchanged.
+///
+/// ```
+/// use ivf_io::vectors::file_of;
+/// use std::path::Path;
+///
+/// // To get the size of the file, or to watch it.
+/// assert_eq!(file_of(Path::new("data/glove.hdf5:train")), Path::new("data/glove.hdf5"));
+/// assert_eq!(file_of(Path::new("data/base.fvecs")), Path::new("data/base.fvecs"));
+/// ```
 pub fn file_of(path: &Path) -> PathBuf {
     split(path).map_or(path, |(file, _)| file).to_owned()
 }
