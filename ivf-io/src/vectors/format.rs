@@ -3,7 +3,7 @@
 use super::npy;
 use super::{MAX_DIM, VectorFileError, VectorType};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "hdf5")]
@@ -192,11 +192,13 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Reads the next `N` bytes of the header.
     pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], VectorFileError> {
-        let mut bytes = [0; N];
-        if self.bytes < N as u64 {
-            return Err(self.truncated(0, N as u64, self.bytes));
+        let failed = |why| VectorFileError::read(self.path, why);
+        let end = self.file.stream_position().map_err(failed)? + N as u64;
+        if self.bytes < end {
+            return Err(self.truncated(0, end, self.bytes));
         }
-        self.file.read_exact(&mut bytes).map_err(|why| VectorFileError::read(self.path, why))?;
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
 
