@@ -31,7 +31,7 @@ impl Executor for RayonGlobal {
 /// let (shared, own) = (RayonPool::from(pool.clone()), RayonPool::new(2)?);
 /// assert_eq!((shared.threads(), own.threads()), (2, 2));
 ///
-/// // A function that takes an executor from its caller runs on rayon's global pool if it gets none.
+/// // A function that takes an executor from its caller runs on the global pool if it gets none.
 /// assert_eq!(executor_or_global(Some(&own)).threads(), 2);
 /// assert_eq!(executor_or_global(None).threads(), rayon::current_num_threads());
 /// # Ok::<(), rayon::ThreadPoolBuildError>(())

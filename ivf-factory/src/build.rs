@@ -38,8 +38,8 @@ pub fn build(factory: &str, dim: usize, metric: Metric) -> Result<Box<dyn Index>
 /// use ivf_core::{Metric, Registry};
 /// use ivf_factory::{build_with, default_registry};
 ///
-/// // A server that offers only some kinds to its users. (Kinds of one's own are added to a clone of
-/// // the default registry.)
+/// // A server that offers only some kinds to its users. (Kinds of one's own are added to a clone
+/// // of the default registry.)
 /// let few = Registry::new().with_codecs(ivf_cpu::CODECS).with_indexes(ivf_cpu::INDEXES);
 /// assert_eq!(build_with("Flat", 4, Metric::L2, &few)?.spec(), "Flat");
 /// assert!(build_with("PQ2", 4, Metric::L2, &few).is_err());

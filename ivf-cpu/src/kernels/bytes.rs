@@ -87,8 +87,8 @@ impl PackedBytes {
 /// let queries = ByteQueries::new(Rows::new(&[127.0, 2.0], 2)?);
 /// assert_eq!(queries.unit(&packed), 1.0);
 ///
-/// // A product of bytes times `unit` differs from the exact product by at most `error`: a vector whose
-/// // product with the query is at least 50 has at least this product of bytes.
+/// // A product of bytes times `unit` differs from the exact product by at most `error`: a vector
+/// // whose product with the query is at least 50 has at least this product of bytes.
 /// assert!(queries.bounded(&packed), "the numbers are not tiny");
 /// let error = queries.error(0, &packed);
 /// let threshold = ((50.0 - error) / queries.unit(&packed)).floor();
@@ -203,8 +203,8 @@ fn scale(data: &[f32]) -> f64 {
 /// use ivf_cpu::kernels::{BLOCK, ByteQueries, PackedBytes, scan_bytes, squared_norm};
 /// use ivf_cpu::simd::Scalar;
 ///
-/// // Which vectors are within a distance of 10 of the query? Those whose product with it, less half
-/// // their squared norm, is at least half of (the query's squared norm less 100).
+/// // Which vectors are within a distance of 10 of the query? Those whose product with it, less
+/// // half their squared norm, is at least half of (the query's squared norm less 100).
 /// let vectors = [127.0, 0.0, 0.0, 25.0];
 /// let packed = PackedBytes::new(Rows::new(&vectors, 2)?);
 /// let queries = ByteQueries::new(Rows::new(&[127.0, 2.0], 2)?);

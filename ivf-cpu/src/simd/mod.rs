@@ -122,7 +122,8 @@ impl std::error::Error for UnknownLevel {}
 ///     }
 /// }
 ///
-/// // An index runs kernels on the best level, unless `IVF_SIMD` names another. A test runs them on all.
+/// // An index runs kernels on the best level, or on the one that `IVF_SIMD` names. A test runs
+/// // them on all levels.
 /// let numbers = std::array::from_fn(|i| i as f32);
 /// for level in Level::available() {
 ///     assert_eq!(level.run(Near(&numbers, 3.0)), 0b11100, "{level}");

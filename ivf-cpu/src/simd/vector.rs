@@ -35,7 +35,7 @@ pub const LANES: usize = 16;
 /// assert_eq!(simd.to_array_i32(sums), [1000 - 510 + 10; LANES]);
 /// assert_eq!(simd.at_least_i32(sums, 500), 0xffff);
 ///
-/// // The smallest value of each lane so far, and its number: 2, number 7, until `count` is smaller.
+/// // The smallest value of each lane so far and its number: 2 and 7, until `count` is smaller.
 /// let (least, numbers) = simd.keep_less((two, simd.load_i32(&[7; LANES])), count, 8);
 /// assert_eq!(first(least), [0.0, 1.0, 2.0, 2.0]);
 /// assert_eq!(simd.to_array_i32(numbers)[..4], [8, 8, 7, 7]);
@@ -199,9 +199,12 @@ pub(crate) fn join(upper: bf16, lower: u16) -> f32 {
 /// assert_eq!((sum([2_u8; LANES]), sum([-2_i8; LANES])), (32.0, -32.0));
 /// assert_eq!((sum([f16::ONE; LANES]), sum([bf16::ONE; LANES])), (16.0, 16.0));
 ///
-/// // It is the load of that type on an instruction set: `load_u8`, `load_i8`, `load_f16`, `load_bf16`.
-/// let bytes: [u8; LANES] = std::array::from_fn(|i| i as u8);
-/// assert_eq!(Scalar.load_u8(&bytes), <u8 as Lane>::load(Scalar, &bytes));
+/// // An instruction set has a load of its own for each of them.
+/// let (bytes, signed) = (Scalar.load_u8(&[1; LANES]), Scalar.load_i8(&[1; LANES]));
+/// let (half, brain) = (Scalar.load_f16(&[f16::ONE; LANES]), Scalar.load_bf16(&[bf16::ONE; LANES]));
+/// for register in [bytes, signed, half, brain] {
+///     assert_eq!(Scalar.to_array(register), [1.0; LANES]);
+/// }
 /// ```
 pub trait Lane: Element {
     /// Loads 16 elements, each as its exact value.

@@ -22,7 +22,7 @@ const BUFFER: usize = 1 << 18;
 /// # let path = folder.path().join("base.u8bin");
 /// # ivf_io::write_vectors(&path, Rows::new(&[1_u8, 2, 3, 4, 5, 6, 7, 8, 9, 10], 2)?)?;
 ///
-/// // Five vectors of bytes, read as floats: the first is skipped, the others come in blocks of three.
+/// // Five vectors of bytes, read as floats: one is skipped, the others come in blocks of three.
 /// let mut reader = VectorReader::open(&path)?; // base.u8bin
 /// assert_eq!((reader.len(), reader.dim(), reader.element()), (5, 2, VectorType::U8));
 /// reader.skip(1)?;
@@ -69,7 +69,8 @@ impl VectorReader {
     /// # let path = folder.path().join("upload-17");
     /// # std::fs::write(&path, [1, 0, 0, 0, 2, 0, 0, 0, 5, 6])?;
     ///
-    /// let reader = VectorReader::open_as(&path, VectorFormat::of(Path::new("any.u8bin"))?)?; // upload-17
+    /// let format = VectorFormat::of(Path::new("any.u8bin"))?;
+    /// let reader = VectorReader::open_as(&path, format)?; // upload-17
     /// let vectors = reader.read_all::<u8>()?;
     /// assert_eq!(vectors.rows().row(0), [5, 6]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
