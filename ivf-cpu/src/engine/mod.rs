@@ -212,9 +212,9 @@ impl IvfIndex {
     /// let mut index = IvfIndex::new(1, Metric::L2, Arc::new(FlatQuantizerSpec { nlist: 1 }), Arc::new(FlatSpec))?;
     /// let dynamic: &mut dyn Index = &mut index;
     /// dynamic.train(Rows::new(&[1.0_f32], 1)?)?;
-    /// dynamic.add_with_ids(Rows::new(&[1.0_f32], 1)?, &[Id(1000)])?;
+    /// dynamic.add_with_ids(Rows::new(&[1.0_f32], 1)?, &[Id(-7)])?;
     ///
-    /// // An array takes only ids that count up from 0.
+    /// // An array has no place for a negative id.
     /// assert!(index.set_direct_map(DirectMapKind::Array).is_err());
     /// assert_eq!(index.direct_map(), DirectMapKind::None);
     /// index.set_direct_map(DirectMapKind::Hash)?;
