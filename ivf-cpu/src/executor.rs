@@ -22,11 +22,18 @@ impl Executor for RayonGlobal {
 /// A rayon pool, either new or supplied by the caller.
 ///
 /// ```
-/// use ivf_cpu::RayonPool;
+/// use ivf_core::Executor;
+/// use ivf_cpu::{RayonPool, executor_or_global};
 /// use std::sync::Arc;
+///
+/// // A pool that the application already has, or one of two threads.
 /// let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build()?);
-/// let executor = RayonPool::from(pool.clone());
-/// # let _ = executor;
+/// let (shared, own) = (RayonPool::from(pool.clone()), RayonPool::new(2)?);
+/// assert_eq!((shared.threads(), own.threads()), (2, 2));
+///
+/// // A function that takes an executor from its caller runs on the global pool if it gets none.
+/// assert_eq!(executor_or_global(Some(&own)).threads(), 2);
+/// assert_eq!(executor_or_global(None).threads(), rayon::current_num_threads());
 /// # Ok::<(), rayon::ThreadPoolBuildError>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -13,6 +13,18 @@ use std::sync::Arc;
 /// Builds the index that a factory string describes, untrained and empty, for vectors of dimension
 /// `dim`. (Faiss: `index_factory`.)
 ///
+/// ```
+/// use ivf_core::{Metric, Rows};
+///
+/// let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+/// assert!(index.is_empty() && !index.is_trained());
+/// let vectors = Rows::new(&[0.0_f32, 1.0, 8.0, 9.0], 1)?;
+/// index.train(vectors)?;
+/// index.add(vectors)?;
+/// assert_eq!(index.len(), 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`FactoryError`]: the string does not parse, or the index does not work with this dimension or
 /// metric.
@@ -21,6 +33,19 @@ pub fn build(factory: &str, dim: usize, metric: Metric) -> Result<Box<dyn Index>
 }
 
 /// Like [`build`], with the kinds of `registry`.
+///
+/// ```
+/// use ivf_core::{Metric, Registry};
+/// use ivf_factory::{build_with, default_registry};
+///
+/// // A server that offers only some kinds to its users. (Kinds of one's own are added to a clone
+/// // of the default registry.)
+/// let few = Registry::new().with_codecs(ivf_cpu::CODECS).with_indexes(ivf_cpu::INDEXES);
+/// assert_eq!(build_with("Flat", 4, Metric::L2, &few)?.spec(), "Flat");
+/// assert!(build_with("PQ2", 4, Metric::L2, &few).is_err());
+/// assert!(build_with("PQ2", 4, Metric::L2, default_registry()).is_ok());
+/// # Ok::<(), ivf_factory::FactoryError>(())
+/// ```
 ///
 /// # Errors
 /// As for [`build`].
@@ -47,6 +72,17 @@ fn at(span: &Range<usize>) -> impl FnOnce(BuildError) -> Refusal {
 
 impl Spec {
     /// Builds the index of the specification, untrained and empty, for vectors of dimension `dim`.
+    ///
+    /// ```
+    /// use ivf_core::Metric;
+    /// use ivf_factory::Spec;
+    ///
+    /// // Parsed once, for example from a config, and built for each shard.
+    /// let spec: Spec = "IVF16,PQ2".parse()?;
+    /// let shards: Vec<_> = (0..3).map(|_| spec.build(8, Metric::Cosine)).collect::<Result<_, _>>()?;
+    /// assert!(shards.iter().all(|shard| shard.spec() == "IVF16,PQ2" && shard.metric() == Metric::Cosine));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`SpecError`] if a part does not work with the dimension, the metric or the index that it

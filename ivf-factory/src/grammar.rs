@@ -67,9 +67,13 @@ impl<'a> Parser<'a> {
         // tokens made them unnecessary, at most one pair per comma.
         if input.bytes().filter(|byte| matches!(byte, b',' | b'(')).count() > MAX_DEPTH {
             let canonical = reading.tree.to_string();
-            if depth(&canonical) > MAX_DEPTH || canonical.len() > MAX_LEN {
-                let what = format!("in canonical form, it has more than {MAX_DEPTH} nested parentheses");
-                return Err(Fault::new(0..input.len(), what));
+            let excess = match canonical.len() {
+                _ if depth(&canonical) > MAX_DEPTH => Some(format!("more than {MAX_DEPTH} nested parentheses")),
+                len if len > MAX_LEN => Some(format!("{len} bytes, more than {MAX_LEN}")),
+                _ => None,
+            };
+            if let Some(excess) = excess {
+                return Err(Fault::new(0..input.len(), format!("in canonical form, it has {excess}")));
             }
         }
         Ok(reading)

@@ -92,6 +92,18 @@ impl BuildParams {
     }
 
     /// Sets a knob.
+    ///
+    /// ```
+    /// use ivf_core::Metric;
+    /// use ivf_factory::{BuildParams, default_registry};
+    ///
+    /// let params = BuildParams::new("IVF64,Flat", 8).metric(Metric::InnerProduct).knob("nprobe", 8);
+    /// assert_eq!(params.build()?.knob("nprobe"), Some(8.into()));
+    /// // A knob that the index lacks is an error, also with kinds of one's own.
+    /// let misspelt = params.knob("nprob", 8);
+    /// assert!(misspelt.build_with(default_registry()).is_err());
+    /// # Ok::<(), ivf_factory::FactoryError>(())
+    /// ```
     #[must_use]
     pub fn knob(mut self, name: &str, value: impl Into<KnobValue>) -> Self {
         self.knobs.set(name, value);

@@ -56,11 +56,28 @@ impl Spec {
     }
 
     /// Returns the tree of the index.
+    ///
+    /// ```
+    /// use ivf_factory::{Spec, SpecTree};
+    ///
+    /// let spec: Spec = "IVF16,Flat".parse()?;
+    /// assert!(matches!(spec.tree(), SpecTree::Ivf { quantizer, .. } if quantizer.nlist() == 16));
+    /// # Ok::<(), ivf_factory::ParseError>(())
+    /// ```
     pub fn tree(&self) -> &SpecTree {
         &self.tree
     }
 
     /// Returns the string that was parsed, or the canonical string if this was made from a tree.
+    ///
+    /// ```
+    /// use ivf_factory::Spec;
+    ///
+    /// let spec: Spec = "((IVF1k,Flat))".parse()?;
+    /// assert_eq!((spec.input(), spec.to_string().as_str()), ("((IVF1k,Flat))", "IVF1024,Flat"));
+    /// assert_eq!(Spec::from(spec.tree().clone()).input(), "IVF1024,Flat");
+    /// # Ok::<(), ivf_factory::ParseError>(())
+    /// ```
     pub fn input(&self) -> &str {
         &self.input
     }
@@ -101,6 +118,24 @@ impl Spec {
 /// Parses the argument of a token that takes a whole index. Pass it to
 /// [`Registry::with_index_parser`] for a registry that starts from [`Registry::new`]. The
 /// [`default_registry`](crate::default_registry) has it.
+///
+/// ```
+/// use ivf_core::{Metric, Registry};
+/// use ivf_factory::{Spec, parse_index};
+///
+/// // A registry without kinds of the library's, or with some of them.
+/// let registry = Registry::new()
+///     .with_codecs(ivf_cpu::CODECS)
+///     .with_quantizers(ivf_cpu::QUANTIZERS)
+///     .with_indexes(ivf_cpu::INDEXES)
+///     .with_index_parser(parse_index);
+/// // The coarse quantizer of this index is an index.
+/// let spec = Spec::parse("IVF64(IVF4,Flat),Flat", &registry)?;
+/// assert_eq!(spec.build(8, Metric::L2)?.spec(), "IVF64(IVF4,Flat),Flat");
+/// // The parser of the argument alone:
+/// assert_eq!(parse_index("IVF4,Flat", &registry)?.to_string(), "IVF4,Flat");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`TokenError`] with the span of the fault in the string. No string causes a panic.

@@ -188,6 +188,15 @@ fn depth_and_length_are_limited() {
     assert_eq!(Spec::parse(&spec.to_string(), &registry), Ok(spec));
     let error = Spec::parse(&in_order(6), &registry).unwrap_err();
     assert!(error.what.starts_with("in canonical form, it has more than 32 nested"), "{error}");
+    // The canonical string is longer, because it spells `4k` as `4096`.
+    let long = |bytes: usize| {
+        let (start, end) = (around(MAX_DEPTH).replace("Flat", "IVF4k,PQ"), "x4fs_64");
+        start.clone() + &"1".repeat(bytes - start.len() - end.len()) + end
+    };
+    let spec = Spec::parse(&long(MAX_LEN - 2), &registry).unwrap();
+    assert_eq!(spec.to_string().len(), MAX_LEN);
+    let error = Spec::parse(&long(MAX_LEN), &registry).unwrap_err();
+    assert_eq!(error.what, "in canonical form, it has 4098 bytes, more than 4096");
 }
 
 /// Work that could repeat at each level is done once, for the outermost.

@@ -18,12 +18,18 @@ use std::path::{Path, PathBuf};
 /// Replacing a file by another one of the same name, as every save of this library does, does not
 /// affect a map of the old file.
 ///
-/// ```no_run
+/// ```
 /// use ivf_io::{Container, Map};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("base.ivf");
+/// # ivf_io::write_container(&path, &ivf_core::Node::new("thing", 1))?;
 ///
 /// // SAFETY: the file belongs to this service, which replaces it by rename and never writes into it.
-/// let map = unsafe { Map::open("base.ivf")? };
+/// let map = unsafe { Map::open(&path)? }; // base.ivf
+/// assert_eq!(map.path(), path);
+/// assert_eq!(map.len() as u64, std::fs::metadata(&path)?.len());
 /// let container = Container::from_map(map)?;
+/// # assert_eq!(container.node().tag, "thing");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -59,6 +65,23 @@ pub enum MapError {
 
 impl Map {
     /// Maps a file that the operating system makes immutable.
+    ///
+    /// ```
+    /// use ivf_io::{Container, Map, MapError};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("base.ivf");
+    /// # ivf_io::write_container(&path, &ivf_core::Node::new("thing", 1))?;
+    ///
+    /// // Anyone may write to an ordinary file, so it is read at offsets instead.
+    /// let mapped = Map::open_if_safe(&path);
+    /// assert!(matches!(mapped, Err(MapError::Mutable { .. })));
+    /// let container = match mapped {
+    ///     Ok(map) => Container::from_map(map)?,
+    ///     Err(_) => Container::open(&path)?,
+    /// };
+    /// assert_eq!(container.node().tag, "thing");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`MapError::Mutable`] for any other file, and on systems without immutable files (Linux,

@@ -116,6 +116,29 @@ fn each_malformed_file_has_its_error() {
 }
 
 #[test]
+fn a_header_that_ends_too_soon_is_cut_short_wherever_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes, expected) in [
+        ("a.fvecs", &[2, 0, 0][..], (4, 3)),
+        ("a.fbin", &[2, 0, 0], (4, 3)),
+        ("a.fbin", &[2, 0, 0, 0, 1, 0], (8, 6)),
+        ("a.npy", b"\x93NUMP", (6, 5)),
+        ("a.npy", b"\x93NUMPY\x01", (8, 7)),
+        ("a.npy", b"\x93NUMPY\x02\0\x76\0\0", (12, 11)),
+        ("a.npy", b"\x93NUMPY\x01\0\x76\0{", (128, 11)),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        match VectorReader::open(&path).unwrap_err() {
+            VectorFileError::Truncated { path: named, record: 0, needed, left } => {
+                assert_eq!((named, (needed, left)), (path, expected));
+            }
+            error => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_opened_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let a_folder = folder.path().join("folder.fvecs");

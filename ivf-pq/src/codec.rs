@@ -112,6 +112,26 @@ impl CodecSpec for PqSpec {
 
 /// Product quantizer as a list codec. Codes are stored in blocks of 64, subquantizer after
 /// subquantizer.
+///
+/// ```
+/// use ivf_core::{Codec, Metric, Rows};
+/// use ivf_pq::{PqCodec, ProductQuantizer, equal_parts};
+///
+/// // A codebook that was trained elsewhere, for each of two dimensions: the numbers 0 to 255.
+/// let book: Vec<f32> = (0..256).map(|i| i as f32).collect();
+/// let quantizer = ProductQuantizer::new(equal_parts(2, 2), vec![book.clone(), book], None)?;
+///
+/// // If the metric comes from a file or a user, `from_parts` reports that it does not work.
+/// assert!(PqCodec::from_parts(quantizer.clone(), Metric::L1).is_err());
+///
+/// let codec = PqCodec::new(quantizer, Metric::L2);
+/// let (mut code, mut vector) = (vec![0; codec.layout().code_size()], [0.0; 2]);
+/// codec.encode(Rows::new(&[3.2, 7.9], 2)?, &mut code);
+/// codec.decode(&code, &mut vector);
+/// assert_eq!((code.as_slice(), vector), (&[3, 8][..], [3.0, 8.0]));
+/// assert_eq!(codec.quantizer().subquantizers(), [0..1, 1..2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PqCodec {
     quantizer: ProductQuantizer,

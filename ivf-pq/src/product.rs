@@ -103,6 +103,27 @@ impl ProductQuantizer {
 
     /// Creates a quantizer from codebooks: 256 centroids for each subquantizer, row after row.
     ///
+    /// ```
+    /// use ivf_core::Rows;
+    /// use ivf_pq::{ProductQuantizer, equal_parts};
+    ///
+    /// // Both codebooks hold the numbers 0 to 255. The vectors are around (1000, 1000).
+    /// let book: Vec<f32> = (0..256).map(|i| i as f32).collect();
+    /// let pq = ProductQuantizer::new(equal_parts(2, 2), vec![book.clone(), book], Some(vec![1000.0; 2]))?;
+    /// let (mut code, mut vector) = ([0; 2], [0.0; 2]);
+    /// pq.encode(Rows::new(&[1003.2, 1007.9], 2)?, &mut code);
+    /// pq.decode(&code, &mut vector);
+    /// assert_eq!((code, vector), ([3, 8], [1003.0, 1008.0]));
+    ///
+    /// // A vector is the mean and a centroid of each codebook, so a caller can decode on its own.
+    /// let mean = pq.mean().ok_or("there is one")?;
+    /// assert_eq!(mean[1] + pq.codebook(1).row(8)[0], 1008.0);
+    ///
+    /// // The centroids are kept in three forms.
+    /// assert!(pq.memory() >= 3 * 2 * 256 * size_of::<f32>());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PartsError::Mismatch`] if the subquantizers do not follow one another, a codebook or the
     /// mean has the wrong length, a number is not finite, or there are more than [`MAX_DIM`]

@@ -88,6 +88,21 @@ pub struct FlatQuantizer {
 impl FlatQuantizer {
     /// Creates a quantizer with these centroids, one per list.
     ///
+    /// ```
+    /// use ivf_core::{Centroids, Level1Quantizer, ListNo, Metric, Rows, SearchParams};
+    /// use ivf_cpu::coarse::FlatQuantizer;
+    ///
+    /// // Centroids learnt elsewhere: list `i` is around centroid `i`.
+    /// let quantizer = FlatQuantizer::from_centroids(Rows::new(&[0.0, 10.0, 20.0], 1)?, Metric::L2)?;
+    /// let probes = quantizer.assign(Rows::new(&[12.0], 1)?, 2, &SearchParams::new())?;
+    /// assert!(probes.row(0).eq([(Some(ListNo(1)), 4.0), (Some(ListNo(2)), 64.0)]));
+    ///
+    /// let mut centroid = [0.0];
+    /// quantizer.centroid(ListNo(2), &mut centroid);
+    /// assert_eq!(centroid, [20.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PartsError::Mismatch`] if there are no centroids or more than `u32::MAX`, or if one holds
     /// a NaN or an infinity.

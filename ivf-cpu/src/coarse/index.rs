@@ -70,6 +70,39 @@ fn parentheses(text: &str) -> usize {
 }
 
 /// The specification `IVF<n>(<index>)`: `n` centroids learnt by k-means, in an index.
+///
+/// ```
+/// use ivf_core::{Index, Metric, Rows, SearchParams};
+/// use ivf_cpu::IvfIndex;
+/// use ivf_cpu::codec::FlatSpec;
+/// use ivf_cpu::coarse::IndexQuantizerSpec;
+/// use std::sync::Arc;
+/// # #[derive(Debug)]
+/// # struct Flat;
+/// # impl std::fmt::Display for Flat {
+/// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// #         f.write_str("Flat")
+/// #     }
+/// # }
+/// # impl ivf_core::registry::IndexSpec for Flat {
+/// #     fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, ivf_core::error::BuildError> {
+/// #         Ok(Box::new(ivf_cpu::CodesIndex::new(dim, metric, Arc::new(FlatSpec))?))
+/// #     }
+/// # }
+///
+/// // `Flat` is an `IndexSpec`. The parser of `ivf-factory` makes one of any factory string.
+/// let quantizer = IndexQuantizerSpec::new(4, Arc::new(Flat));
+/// assert_eq!((quantizer.to_string(), quantizer.index().to_string()), ("IVF4(Flat)".to_owned(), "Flat".to_owned()));
+///
+/// let mut index = IvfIndex::new(1, Metric::L2, Arc::new(quantizer), Arc::new(FlatSpec))?;
+/// let index: &mut dyn Index = &mut index;
+/// let vectors: Vec<f32> = (0..200).map(|i| i as f32).collect();
+/// index.train(Rows::new(&vectors, 1)?)?;
+/// index.add(Rows::new(&vectors, 1)?)?;
+/// let found = index.search(Rows::new(&[90.0_f32], 1)?, 1, &SearchParams::new())?;
+/// assert_eq!(found.hits.row(0).ids, [90.into()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct IndexQuantizerSpec {
     nlist: usize,
@@ -235,6 +268,35 @@ pub struct IndexQuantizer {
 impl IndexQuantizer {
     /// Creates a quantizer from an index that holds the centroids under consecutive ids from 0, one
     /// per list. `spec` is the specification of such an index.
+    ///
+    /// ```
+    /// use ivf_core::registry::IndexSpec;
+    /// use ivf_core::{Centroids, Index, Level1Quantizer, ListNo, Metric, Rows, SearchParams};
+    /// use ivf_cpu::coarse::IndexQuantizer;
+    /// use std::sync::Arc;
+    /// # #[derive(Debug)]
+    /// # struct Flat;
+    /// # impl std::fmt::Display for Flat {
+    /// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    /// #         f.write_str("Flat")
+    /// #     }
+    /// # }
+    /// # impl IndexSpec for Flat {
+    /// #     fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, ivf_core::error::BuildError> {
+    /// #         Ok(Box::new(ivf_cpu::CodesIndex::new(dim, metric, Arc::new(ivf_cpu::codec::FlatSpec))?))
+    /// #     }
+    /// # }
+    ///
+    /// // Centroids learnt elsewhere, in an index of any kind.
+    /// let mut index = Flat.build(1, Metric::L2)?;
+    /// index.add(Rows::new(&[0.0_f32, 10.0, 20.0], 1)?)?;
+    /// let quantizer = IndexQuantizer::from_index(Arc::new(Flat), index)?;
+    /// assert_eq!((quantizer.nlist(), quantizer.index().len()), (3, 3));
+    ///
+    /// let probes = quantizer.assign(Rows::new(&[12.0], 1)?, 2, &SearchParams::new())?;
+    /// assert!(probes.row(0).eq([(Some(ListNo(1)), 4.0), (Some(ListNo(2)), 64.0)]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`PartsError::Mismatch`] if `spec` specifies another kind of index. Also if the index is not

@@ -13,6 +13,19 @@ const CHUNK: usize = 256;
 /// its number and the distance. Of equally near vectors, the lowest number wins. A row whose
 /// distances are all NaN (overflow) gets number 0.
 ///
+/// ```
+/// use ivf_core::{Metric, Rows};
+/// use ivf_cpu::RayonGlobal;
+/// use ivf_cpu::coarse::nearest;
+/// use ivf_cpu::kernels::PackedRows;
+///
+/// let packed = PackedRows::new(Rows::new(&[0.0, 10.0, 20.0], 1)?);
+/// let (mut numbers, mut distances) = ([0; 2], [0.0; 2]);
+/// nearest(Rows::new(&[12.0, 5.0], 1)?, &packed, Metric::L2, &RayonGlobal, &mut numbers, &mut distances);
+/// assert_eq!((numbers, distances), ([1, 0], [4.0, 25.0]));
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
+///
 /// # Panics
 /// If `packed` is empty or has another dimension, or if the outputs do not have one element per
 /// row.
@@ -37,6 +50,19 @@ pub fn nearest(
 /// distances, as `n x k` values in rows of `k`. The nearest is first; equally near vectors are
 /// ordered by number. NaN distances (overflow) come last, as infinity, so every row gets `k`
 /// results.
+///
+/// ```
+/// use ivf_core::executor::Inline;
+/// use ivf_core::{Metric, Rows};
+/// use ivf_cpu::coarse::nearest_many;
+/// use ivf_cpu::kernels::PackedRows;
+///
+/// let packed = PackedRows::new(Rows::new(&[0.0, 10.0, 20.0], 1)?);
+/// let (numbers, distances) = nearest_many(Rows::new(&[12.0, 1.0], 1)?, &packed, Metric::L1, 2, &Inline);
+/// assert_eq!(numbers, [1, 2, 0, 1]);
+/// assert_eq!(distances, [2.0, 8.0, 1.0, 9.0]);
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 ///
 /// # Panics
 /// If the dimensions differ, or if `k` is zero or more than the number of packed vectors.

@@ -59,6 +59,17 @@ impl QuantizerSpec for OneListSpec {
 }
 
 /// A quantizer with one list around the origin. Its distance from every vector is reported as 0.
+///
+/// ```
+/// use ivf_core::{Centroids, Level1Quantizer, ListNo, Rows, SearchParams};
+/// use ivf_cpu::coarse::OneList;
+///
+/// let quantizer = OneList::new(2);
+/// let probes = quantizer.assign(Rows::new(&[3.0, 4.0], 2)?, 8, &SearchParams::new())?;
+/// assert_eq!(quantizer.nlist(), 1);
+/// assert!(probes.row(0).eq([(Some(ListNo(0)), 0.0)]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct OneList(Origin);
 

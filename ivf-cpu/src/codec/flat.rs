@@ -75,6 +75,19 @@ impl CodecSpec for FlatSpec {
 }
 
 /// A codec that stores vectors unchanged.
+///
+/// ```
+/// use ivf_core::{Codec, Metric, Rows};
+/// use ivf_cpu::codec::FlatCodec;
+///
+/// // A code is the vector itself, four bytes per dimension.
+/// let codec = FlatCodec::new(2, Metric::L2);
+/// let (mut code, mut vector) = (vec![0; codec.layout().code_size()], [0.0; 2]);
+/// codec.encode(Rows::new(&[0.1, 2.0], 2)?, &mut code);
+/// codec.decode(&code, &mut vector);
+/// assert_eq!((code.len(), vector), (8, [0.1, 2.0]));
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct FlatCodec {
     dim: usize,

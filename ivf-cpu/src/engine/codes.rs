@@ -39,6 +39,28 @@ const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults);
 ///
 /// It is the IVF engine with one list. With a codec that needs no training (`Flat`), the index is
 /// trained from the start. Consecutive ids from 0 take no memory.
+///
+/// ```
+/// use ivf_core::{DirectMapKind, Id, Index, KnobValue, Metric, ParallelMode, Rows, SearchParams};
+/// use ivf_cpu::CodesIndex;
+/// use ivf_cpu::codec::FlatSpec;
+/// use std::sync::Arc;
+///
+/// let mut index = CodesIndex::new(1, Metric::L2, Arc::new(FlatSpec))?;
+/// let dynamic: &mut dyn Index = &mut index;
+/// dynamic.add(Rows::new(&[1.0_f32, 2.0, 4.0], 1)?)?;
+/// let found = dynamic.search(Rows::new(&[3.5_f32], 1)?, 2, &SearchParams::new())?;
+/// assert_eq!(found.hits.row(0).ids, [Id(2), Id(1)]);
+///
+/// // Methods of its own: the distances of chosen vectors, and two settings, which are also knobs.
+/// assert_eq!(index.distances(&[3.0], &[Id(0), Id(2)])?, [4.0, 1.0]);
+/// index.set_direct_map(DirectMapKind::Hash)?;
+/// assert_eq!(index.direct_map(), DirectMapKind::Hash);
+/// index.set_parallel_mode(ParallelMode::Probes);
+/// let index: &dyn Index = &index;
+/// assert_eq!(index.knob("mode"), Some(KnobValue::from("probes")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CodesIndex {
     inner: IvfIndex,
@@ -72,6 +94,23 @@ impl CodesIndex {
     }
 
     /// Assembles an index from an existing codec and its one list; see [`IvfIndex::from_parts`].
+    ///
+    /// ```
+    /// use ivf_core::{ArrayLists, Codec, Id, Index, InvertedLists, ListNo, Metric, Rows};
+    /// use ivf_cpu::codec::FlatCodec;
+    /// use ivf_cpu::{CodesIndex, IvfOptions};
+    /// use std::sync::Arc;
+    ///
+    /// let codec = FlatCodec::new(1, Metric::L2);
+    /// let mut lists = ArrayLists::new(1, codec.layout().clone());
+    /// let mut code = vec![0; codec.layout().code_size()];
+    /// codec.encode(Rows::new(&[9.5], 1)?, &mut code);
+    /// lists.writer().ok_or("lists in memory")?.replace(ListNo(0), &[Id(7)], &code)?;
+    /// let index = CodesIndex::from_parts(Arc::new(codec), Box::new(lists), IvfOptions::default())?;
+    /// let index: &dyn Index = &index;
+    /// assert_eq!(index.reconstruct(Id(7))?, [9.5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`IvfIndex::from_parts`].

@@ -172,6 +172,26 @@ impl IvfIndex {
 
     /// Selects another kind of lists. Training creates them.
     ///
+    /// ```
+    /// use ivf_core::registry::StoreRow;
+    /// use ivf_core::{ArrayLists, Index, Metric};
+    /// use ivf_cpu::IvfIndex;
+    /// use ivf_cpu::codec::FlatSpec;
+    /// use ivf_cpu::coarse::FlatQuantizerSpec;
+    /// use std::sync::Arc;
+    ///
+    /// // A store of one's own. (This one is the default store with another tag.)
+    /// const STORE: StoreRow = StoreRow::new(
+    ///     "mine",
+    ///     |nlist, layout| Ok(Box::new(ArrayLists::new(nlist, layout.clone()))),
+    ///     |node, layout| Ok(Box::new(ArrayLists::read(node, layout)?)),
+    /// );
+    /// let index = IvfIndex::new(2, Metric::L2, Arc::new(FlatQuantizerSpec { nlist: 4 }), Arc::new(FlatSpec))?;
+    /// let index = index.with_store(Arc::new(STORE));
+    /// assert!(index.parts().iter().any(|part| part.path == "lists" && part.kind == "mine"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Panics
     /// If the index is trained.
     #[must_use]
@@ -181,6 +201,27 @@ impl IvfIndex {
     }
 
     /// Switches to another kind of direct map, and builds it over the present entries.
+    ///
+    /// ```
+    /// use ivf_core::{DirectMapKind, Id, Index, Metric, Rows};
+    /// use ivf_cpu::IvfIndex;
+    /// use ivf_cpu::codec::FlatSpec;
+    /// use ivf_cpu::coarse::FlatQuantizerSpec;
+    /// use std::sync::Arc;
+    ///
+    /// let mut index = IvfIndex::new(1, Metric::L2, Arc::new(FlatQuantizerSpec { nlist: 1 }), Arc::new(FlatSpec))?;
+    /// let dynamic: &mut dyn Index = &mut index;
+    /// dynamic.train(Rows::new(&[1.0_f32], 1)?)?;
+    /// dynamic.add_with_ids(Rows::new(&[1.0_f32], 1)?, &[Id(-7)])?;
+    ///
+    /// // An array has no place for a negative id.
+    /// assert!(index.set_direct_map(DirectMapKind::Array).is_err());
+    /// assert_eq!(index.direct_map(), DirectMapKind::None);
+    /// index.set_direct_map(DirectMapKind::Hash)?;
+    /// // From now on, no call scans the lists for an id.
+    /// assert_eq!(index.direct_map(), DirectMapKind::Hash);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`EditError`] if an array cannot hold the ids, or the lists cannot be read. The map is then
@@ -202,6 +243,17 @@ impl IvfIndex {
     }
 
     /// Sets the default parallel mode, which the parameters of a search can override.
+    ///
+    /// ```
+    /// use ivf_core::{Index, KnobValue, Metric, ParallelMode};
+    /// # use ivf_cpu::{IvfIndex, codec::FlatSpec, coarse::FlatQuantizerSpec};
+    /// # use std::sync::Arc;
+    /// # let mut index = IvfIndex::new(2, Metric::L2, Arc::new(FlatQuantizerSpec { nlist: 4 }), Arc::new(FlatSpec))?;
+    /// index.set_parallel_mode(ParallelMode::ListMajor);
+    /// let index: &dyn Index = &index;
+    /// assert_eq!(index.knob("mode"), Some(KnobValue::from("list_major")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_parallel_mode(&mut self, mode: ParallelMode) {
         self.options.mode = mode;
     }

@@ -77,6 +77,25 @@ impl PackedBytes {
 }
 
 /// Queries as unsigned bytes (128 is zero), all on one scale.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_cpu::kernels::{ByteQueries, PackedBytes};
+///
+/// // The largest number becomes 127. Here it is 127, so bytes hold these numbers exactly.
+/// let packed = PackedBytes::new(Rows::new(&[127.0, 0.0, 0.0, 25.0], 2)?);
+/// let queries = ByteQueries::new(Rows::new(&[127.0, 2.0], 2)?);
+/// assert_eq!(queries.unit(&packed), 1.0);
+///
+/// // A product of bytes times `unit` differs from the exact product by at most `error`: a vector
+/// // whose product with the query is at least 50 has at least this product of bytes.
+/// assert!(queries.bounded(&packed), "the numbers are not tiny");
+/// let error = queries.error(0, &packed);
+/// let threshold = ((50.0 - error) / queries.unit(&packed)).floor();
+/// assert_eq!(threshold, 49.0);
+/// assert!((queries.squared_norm(0) - (127.0 * 127.0 + 4.0)).abs() <= error);
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ByteQueries<'a> {
     groups: Cow<'a, [[u8; 4]]>,
@@ -98,6 +117,17 @@ impl<'a> ByteQueries<'a> {
 
     /// Quantises rows into memory of the caller. A caller with many chunks of rows can keep the
     /// bytes of all of them in one allocation, which the system's allocator releases as a whole.
+    ///
+    /// ```
+    /// use ivf_core::Rows;
+    /// use ivf_cpu::kernels::ByteQueries;
+    ///
+    /// let (mut groups, mut lengths) = ([[0; 4]; 1], [(0.0, 0.0); 1]);
+    /// ByteQueries::within(Rows::new(&[1.0, -1.0, 0.25], 3)?, &mut groups, &mut lengths);
+    /// // 128 stands for zero, and fills the group. 1 becomes 128 + 127.
+    /// assert_eq!(groups, [[255, 1, 160, 128]]);
+    /// # Ok::<(), ivf_core::RowsError>(())
+    /// ```
     ///
     /// # Panics
     /// If `groups` does not have one entry for every four dimensions of each row, or `lengths` not
@@ -167,6 +197,29 @@ fn scale(data: &[f32]) -> f64 {
 /// For each query and block, calls `near` if the block has a vector that may be near: the product
 /// of their bytes, less the vector's `bias`, is at least the query's threshold. The candidates
 /// carry no distances.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_cpu::kernels::{BLOCK, ByteQueries, PackedBytes, scan_bytes, squared_norm};
+/// use ivf_cpu::simd::Scalar;
+///
+/// // Which vectors are within a distance of 10 of the query? Those whose product with it, less
+/// // half their squared norm, is at least half of (the query's squared norm less 100).
+/// let vectors = [127.0, 0.0, 0.0, 25.0];
+/// let packed = PackedBytes::new(Rows::new(&vectors, 2)?);
+/// let queries = ByteQueries::new(Rows::new(&[127.0, 2.0], 2)?);
+/// let unit = queries.unit(&packed);
+/// let bias: Vec<i32> =
+///     vectors.chunks(2).map(|vector| (f64::from(squared_norm(vector)) / 2.0 / unit).floor() as i32).collect();
+/// let least = (queries.squared_norm(0) - 100.0) / 2.0 - queries.error(0, &packed);
+///
+/// let mut near = Vec::new();
+/// scan_bytes(Scalar, &queries, &packed, &bias, &[(least / unit).floor() as i32], |found| {
+///     near.extend(found.hits(u32::MAX).map(|(lane, _)| (found.query, found.block * BLOCK + lane)));
+/// });
+/// assert_eq!(near, [(0, 0)]); // Vector 0 is at a distance of 2, vector 1 far away.
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 ///
 /// # Panics
 /// If `thresholds` does not have one entry for each query or `bias` one for each vector, if a bias

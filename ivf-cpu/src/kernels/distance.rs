@@ -10,6 +10,42 @@ use ivf_core::Metric;
 /// This fold is the definition of the distance. Every implementation, for any layout and any
 /// instruction set, performs these steps in this order for each pair of vectors. All results are
 /// therefore bit-identical.
+///
+/// ```
+/// use ivf_cpu::kernels::{BLOCK, Distance};
+/// use ivf_cpu::simd::{LANES, Scalar, Simd};
+///
+/// /// The number of coordinates that differ.
+/// #[derive(Clone, Copy, Debug)]
+/// struct Differing;
+///
+/// impl Distance for Differing {
+///     type Sum = u32;
+///
+///     #[inline(always)]
+///     fn step(self, sum: u32, q: f32, x: f32) -> u32 {
+///         sum + u32::from(q != x)
+///     }
+///
+///     #[inline(always)]
+///     fn finish(self, sum: u32) -> f32 {
+///         sum as f32
+///     }
+/// }
+///
+/// // The provided methods fold pairs of vectors in every layout: one pair,
+/// let query = [1.0, 2.0, 3.0];
+/// assert_eq!(Differing.between(&query, [1.0, 2.0, 0.0].into_iter()), 1.0);
+///
+/// // the vectors of a block, dimension after dimension (vector i is (1, i, i)),
+/// let count: [f32; BLOCK] = std::array::from_fn(|i| i as f32);
+/// let [[low, _high]] = Differing.distances::<_, _, 1, 2>(Scalar, [&query], &[[1.0; BLOCK], count, count], 0);
+/// assert_eq!(Scalar.to_array(low)[..4], [2.0, 2.0, 1.0, 1.0]);
+///
+/// // and 16 pairs side by side.
+/// let vector = [1.0_f32, 9.0, 9.0];
+/// assert_eq!(Differing.of_pairs(Scalar, [&query[..]; LANES], [&vector[..]; LANES]), [2.0; LANES]);
+/// ```
 pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     /// Accumulator of the fold.
     type Sum: Copy + Default;
@@ -72,6 +108,23 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     /// Each coordinate in `block` may be off by at most 1/256 of the exact one, apart from
     /// underflow. The distance is negated so that a comparison "at most" is true only for lanes
     /// that are certainly too far, and never for NaN.
+    ///
+    /// ```
+    /// use half::bf16;
+    /// use ivf_cpu::kernels::{BLOCK, Distance, L1, L2};
+    /// use ivf_cpu::simd::{Scalar, Simd};
+    ///
+    /// // Every vector is (3, 4), and the query is the origin: the exact distance is 25.
+    /// let block = [[bf16::from_f32(3.0); BLOCK], [bf16::from_f32(4.0); BLOCK]];
+    /// let [most, _] = L2.most_negated(Scalar, &[0.0, 0.0], &block).ok_or("L2 has a bound")?;
+    /// let most = Scalar.to_array(most)[0];
+    /// assert!((-25.0..-24.0).contains(&most));
+    /// // So no vector of the block can be within a distance of 24.
+    /// assert_eq!(Scalar.at_most(Scalar.splat(most), -24.0), 0xffff);
+    ///
+    /// assert!(L1.most_negated(Scalar, &[0.0, 0.0], &block).is_none());
+    /// # Ok::<(), &str>(())
+    /// ```
     #[inline(always)]
     fn most_negated<S: Simd>(self, _simd: S, _query: &[f32], _block: &[[bf16; BLOCK]]) -> Option<[S::F32; 2]> {
         None
@@ -346,6 +399,26 @@ impl Distance for Lp {
 }
 
 /// Code that runs with the distance of a metric that is known only at run time.
+///
+/// ```
+/// use ivf_core::Metric;
+/// use ivf_cpu::kernels::{Distance, Visitor, with_distance};
+///
+/// #[derive(Clone, Copy)]
+/// struct Between<'a>(&'a [f32], &'a [f32]);
+///
+/// impl Visitor for Between<'_> {
+///     type Output = f32;
+///
+///     fn visit<D: Distance>(self, distance: D) -> f32 {
+///         distance.between(self.0, self.1.iter().copied())
+///     }
+/// }
+///
+/// let pair = Between(&[1.0, 0.0], &[4.0, 4.0]);
+/// let metrics = [Metric::L2, Metric::L1, Metric::Linf, Metric::InnerProduct];
+/// assert_eq!(metrics.map(|metric| with_distance(metric, pair)), [25.0, 7.0, 4.0, -4.0]);
+/// ```
 pub trait Visitor {
     /// Type of the result.
     type Output;

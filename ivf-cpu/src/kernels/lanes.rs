@@ -13,6 +13,22 @@ const TILE: usize = 4;
 
 /// Centroids in rows, each with half its squared norm. The nearest centroid of a point `x` has the
 /// least `|c|^2 / 2 - c x`.
+///
+/// ```
+/// use ivf_cpu::kernels::{BLOCK, LaneCentroids};
+/// use ivf_cpu::simd::Scalar;
+///
+/// // Two centroids of one dimension, and the points 0, 1, ... 31.
+/// let centroids = LaneCentroids::new(vec![0.0, 10.0], 1);
+/// let points: [f32; BLOCK] = std::array::from_fn(|i| i as f32);
+/// let (mut numbers, mut values) = ([0; BLOCK], [0.0; BLOCK]);
+/// centroids.nearest(Scalar, &[points], &mut numbers, &mut values);
+///
+/// // 5 is as near to both.
+/// assert_eq!(numbers[4..7], [0, 0, 1]);
+/// // The value of point 7 becomes its squared distance from 10.
+/// assert_eq!((centroids.rows()[1], 2.0 * values[7] + 7.0 * 7.0), (10.0, 9.0));
+/// ```
 #[derive(Clone, Debug)]
 pub struct LaneCentroids {
     rows: Vec<f32>,

@@ -16,6 +16,29 @@ pub const BLOCK: usize = 32;
 /// One load reads a coordinate of 32 vectors. A step of 32 sums needs no shuffle, and each sum
 /// still runs over the dimensions in order. The lanes past the last vector are zero, and callers
 /// must ignore them.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_cpu::kernels::{BLOCK, PackedRows};
+///
+/// // 33 vectors, (0, 1), (2, 3) and so on: one more than a block.
+/// let vectors: Vec<f32> = (0..66).map(|i| i as f32).collect();
+/// let packed = PackedRows::new(Rows::new(&vectors, 2)?);
+/// assert_eq!((packed.len(), packed.dim(), packed.is_empty()), (33, 2, false));
+///
+/// // Two blocks of two columns. The second block has one vector, and zeros after it.
+/// assert_eq!(packed.blocks().len(), 2);
+/// assert_eq!(packed.columns()[1][..3], [1.0, 3.0, 5.0]);
+/// assert_eq!(packed.columns()[2][..3], [64.0, 0.0, 0.0]);
+/// assert_eq!(packed.memory(), 2 * 2 * BLOCK * size_of::<f32>());
+///
+/// // Reading vectors back: one of them, or several across the end of a block.
+/// let (mut one, mut two) = ([0.0; 2], [0.0; 4]);
+/// packed.row(5, &mut one);
+/// packed.rows(31, &mut two);
+/// assert_eq!((one, two), ([10.0, 11.0], [62.0, 63.0, 64.0, 65.0]));
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PackedRows {
     bytes: AlignedBytes,

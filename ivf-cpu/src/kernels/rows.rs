@@ -6,6 +6,19 @@ use ivf_core::Element;
 
 /// Writes the distance of each pair of a query and a row to `out`.
 ///
+/// ```
+/// use ivf_cpu::kernels::{L2, distances_to_rows};
+/// use ivf_cpu::simd::Scalar;
+///
+/// // Rows of bytes: every element type that loads as floats works.
+/// let queries = [[0.0, 0.0], [1.0, 0.0]];
+/// let rows = [[3_u8, 4], [1, 1]];
+/// let mut distances = [0.0; 2];
+/// let pairs = queries.iter().zip(&rows).map(|(query, row)| (&query[..], &row[..]));
+/// distances_to_rows(Scalar, L2, pairs, &mut distances);
+/// assert_eq!(distances, [25.0, 1.0]);
+/// ```
+///
 /// # Panics
 /// If the vectors differ in length, or `out` does not have one element for each pair.
 #[inline(always)]
@@ -29,6 +42,10 @@ pub fn distances_to_rows<'a, S: Simd, D: Distance, T: Lane>(
 }
 
 /// Returns the squared Euclidean norm: a fold over the dimensions in order, like a distance.
+///
+/// ```
+/// assert_eq!(ivf_cpu::kernels::squared_norm(&[3.0_f32, 4.0]), 25.0);
+/// ```
 #[inline(always)]
 pub fn squared_norm<T: Element>(row: &[T]) -> f32 {
     row.iter().map(|x| x.to_f32()).fold(0.0, |sum, x| x.mul_add(x, sum))

@@ -50,6 +50,29 @@ impl Candidates<'_> {
 /// Each block is loaded once for each tile of queries, and from main memory only once for all
 /// queries. Each query sees the blocks in order.
 ///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_cpu::kernels::{BLOCK, L2, PackedRows, scan};
+/// use ivf_cpu::simd::Scalar;
+///
+/// // The nearest of three vectors, for each of two queries.
+/// let packed = PackedRows::new(Rows::new(&[0.0, 5.0, 9.0], 1)?);
+/// let queries = [&[4.0][..], &[8.0]];
+/// let (mut nearest, mut thresholds) = ([(0, f32::INFINITY); 2], [f32::MAX; 2]);
+/// scan(Scalar, L2, 1, &queries, &mut thresholds, packed.columns(), |near| {
+///     let best = &mut nearest[near.query];
+///     // Only the first three lanes hold vectors.
+///     for (lane, distance) in near.hits(0b111) {
+///         if distance < best.1 {
+///             *best = (near.block * BLOCK + lane, distance);
+///         }
+///     }
+///     best.1 // Nothing farther is of interest any more.
+/// });
+/// assert_eq!(nearest, [(1, 1.0), (2, 1.0)]);
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
+///
 /// # Panics
 /// If `thresholds` does not have one entry for each query, the queries are not all of dimension
 /// `dim >= 1`, or `blocks` is not a whole number of blocks.

@@ -31,6 +31,29 @@ fn split(x: f32) -> (bf16, u16) {
 ///   plane 0   block 0 | ax' bx' cx' ... 32 | ay' by' cy' ... 32 |   block 1 | ...       64 bytes per dimension
 ///   plane 1   block 0 | ax  bx  cx  ... 32 | ay  by  cy  ... 32 |   block 1 | ...       64 bytes per dimension
 /// ```
+///
+/// ```
+/// use ivf_cpu::kernels::{L2, SplitFloats, scan_split_floats};
+/// use ivf_cpu::simd::Scalar;
+///
+/// // 64 vectors of one dimension, 0, 1, ... 63, packed into two blocks in two planes.
+/// let layout = SplitFloats::layout(1);
+/// let codes: Vec<u8> = (0..64).flat_map(|i| (i as f32).to_le_bytes()).collect();
+/// # use ivf_core::bytes::AlignedBytes;
+/// # let plane = || AlignedBytes::zeroed(layout.plane_bytes(0, 64));
+/// let (mut upper, mut lower) = (plane(), plane());
+/// layout.pack(&mut [&mut upper, &mut lower], 0, &codes);
+///
+/// // Which vectors of the second block are within a squared distance of 1 of 40.5?
+/// let blocks = SplitFloats::new(&upper, &lower, 1).blocks(1..2);
+/// let (mut found, mut room) = (Vec::new(), Vec::new());
+/// scan_split_floats(Scalar, L2, &[&[40.5]], &mut [1.0], blocks, &mut room, |_block| u32::MAX, |near| {
+///     found.extend(near.hits(u32::MAX));
+///     1.0
+/// });
+/// // Lane 8 of the second block is vector 40.
+/// assert_eq!(found, [(8, 0.25), (9, 0.25)]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SplitFloats<'a> {
     upper: &'a [[bf16; BLOCK]],

@@ -55,6 +55,18 @@ fn drawn(k: usize, row: usize, points: usize, options: &TrainOptions<'_>) -> (us
 /// Returns the peak memory of [`train_parts`](super::train_parts) in bytes, in addition to the
 /// points. There are `points` points of `dim` dimensions, and `parts` parts with `k` centroids
 /// each.
+///
+/// ```
+/// use ivf_core::TrainOptions;
+/// use ivf_cpu::train_parts_memory;
+///
+/// // The codebooks of 16 parts of vectors of 128 dimensions. How many points fit in 100 MB?
+/// let (dim, parts, centroids) = (128, 16, 256);
+/// let options = TrainOptions::new();
+/// let memory = |points| points * dim * size_of::<f32>() + train_parts_memory(dim, parts, points, centroids, &options);
+/// assert!(memory(40_000) < 100_000_000);
+/// assert!(memory(60_000) > 100_000_000);
+/// ```
 pub fn parts(dim: usize, parts: usize, points: usize, k: usize, options: &TrainOptions<'_>) -> usize {
     let row = dim * F32;
     let (drawn, used) = drawn(k, row, points, options);

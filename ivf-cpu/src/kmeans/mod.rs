@@ -71,6 +71,20 @@ impl KMeans {
     }
 
     /// Sets the number of rounds for calls whose options do not set it.
+    ///
+    /// ```
+    /// use ivf_core::{Metric, Rows, TrainOptions};
+    /// use ivf_cpu::KMeans;
+    /// let points = [0.0_f32, 1.0, 8.0, 9.0];
+    /// let kmeans = KMeans::new(2, Metric::L2).iterations(3);
+    /// let rounds = |options: &TrainOptions<'_>| -> Result<usize, Box<dyn std::error::Error>> {
+    ///     let (_, report) = kmeans.train(Rows::new(&points, 1)?.into(), options)?;
+    ///     Ok(report.objectives[0].len())
+    /// };
+    /// assert_eq!(rounds(&TrainOptions::new())?, 3);
+    /// assert_eq!(rounds(&TrainOptions::new().iterations(5))?, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn iterations(self, iterations: usize) -> Self {
         Self { iterations, ..self }
@@ -78,6 +92,17 @@ impl KMeans {
 
     /// Returns the maximum number of points that [`train`](Self::train) uses. If given more,
     /// training samples this many. With [`TrainOptions::mini_batch`], there is no limit.
+    ///
+    /// ```
+    /// use ivf_core::{Metric, TrainOptions};
+    /// use ivf_cpu::KMeans;
+    /// let kmeans = KMeans::new(1000, Metric::L2);
+    /// let (few, usual) = (TrainOptions::new().max_points_per_centroid(50), TrainOptions::new());
+    /// let points = [&few, &usual].map(|options| kmeans.training_points(options));
+    /// assert_eq!(points, [50_000, 256_000]);
+    /// // Fewer points also save the memory that training takes besides them.
+    /// assert!(kmeans.training_memory(128, points[0], &few) < kmeans.training_memory(128, points[1], &usual));
+    /// ```
     pub fn training_points(&self, options: &TrainOptions<'_>) -> usize {
         if options.mini_batch.is_some() { usize::MAX } else { most_points(self.k, options) }
     }
@@ -164,6 +189,13 @@ fn most_points(k: usize, options: &TrainOptions<'_>) -> usize {
 }
 
 /// Returns the mean of the rows.
+///
+/// ```
+/// use ivf_core::Rows;
+/// let rows = [1.0, 10.0, 3.0, 30.0];
+/// assert_eq!(ivf_cpu::column_means(Rows::new(&rows, 2)?), [2.0, 20.0]);
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 pub fn column_means(rows: Rows<'_, f32>) -> Vec<f32> {
     let mut sums = vec![0.0_f64; rows.dim()];
     rows.iter().for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x)));

@@ -20,6 +20,20 @@ const CHUNK: usize = 64;
 /// [`TrainOptions::max_points_per_centroid`] points for each centroid. The points are transposed
 /// once for all parts and rounds. The result is bit-identical for any number of threads.
 ///
+/// ```
+/// use ivf_core::{Rows, TrainOptions};
+/// use ivf_cpu::train_parts;
+///
+/// // The first dimension has clusters around 1 and 9, the other two around (4, 5) and (-4, -5).
+/// let points = [0.0, 4.0, 5.0, 2.0, -4.0, -5.0, 8.0, -4.0, -5.0, 10.0, 4.0, 5.0];
+/// let (mut codebooks, report) = train_parts(Rows::new(&points, 3)?, &[0..1, 1..3], 2, &TrainOptions::new())?;
+/// codebooks[0].sort_by(f32::total_cmp);
+/// assert_eq!(codebooks[0], [1.0, 9.0]);
+/// assert_eq!(codebooks[1].len(), 2 * 2);
+/// assert_eq!(report.points, 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`],
 /// [`TrainError::Unsupported`] if `IVF_SIMD` names an instruction set that this machine does not

@@ -35,6 +35,20 @@ use std::sync::OnceLock;
 
 /// Instruction set that this machine has. Only detection makes such a value, so [`Level::run`] is
 /// safe.
+///
+/// ```
+/// use ivf_cpu::simd::{Level, check};
+///
+/// // Every machine has the level `scalar`, and lists its best level last.
+/// let levels = Level::available();
+/// assert_eq!(levels[0].to_string(), "scalar");
+/// # if std::env::var_os("IVF_SIMD").is_none() {
+/// assert_eq!(Some(&Level::get()), levels.last());
+/// # }
+///
+/// // A name in `IVF_SIMD` that this machine does not know is an error here, and ignored by `get`.
+/// assert_eq!(check().is_ok(), Level::from_env() == Ok(Level::get()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(Set);
 
@@ -90,6 +104,31 @@ impl std::error::Error for UnknownLevel {}
 ///
 /// `run` must be `#[inline(always)]`, and so must every function that its loops call. Otherwise
 /// they are compiled for the baseline.
+///
+/// ```
+/// use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
+///
+/// /// Returns which of 16 numbers, in order, are within 1 of a number.
+/// struct Near<'a>(&'a [f32; LANES], f32);
+///
+/// impl Kernel for Near<'_> {
+///     type Output = u32;
+///     const BYTES: bool = false;
+///
+///     #[inline(always)]
+///     fn run<S: Simd>(self, simd: S) -> u32 {
+///         let away = simd.abs(simd.sub(simd.load(self.0), simd.splat(self.1)));
+///         simd.at_most(away, 1.0)
+///     }
+/// }
+///
+/// // An index runs kernels on the best level, or on the one that `IVF_SIMD` names. A test runs
+/// // them on all levels.
+/// let numbers = std::array::from_fn(|i| i as f32);
+/// for level in Level::available() {
+///     assert_eq!(level.run(Near(&numbers, 3.0)), 0b11100, "{level}");
+/// }
+/// ```
 pub trait Kernel {
     /// Type of the result.
     type Output;

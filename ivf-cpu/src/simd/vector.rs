@@ -11,6 +11,35 @@ pub const LANES: usize = 16;
 ///
 /// A value of such a type proves that the machine has the set: only a [`Level`](super::Level) makes
 /// them. The exception is [`Scalar`](super::Scalar), which every machine has.
+///
+/// ```
+/// use ivf_cpu::simd::{LANES, Scalar, Simd};
+/// let simd = Scalar;
+///
+/// // Registers of floats: 0, 1, ... 15, and sixteen times 2.
+/// let count = simd.load(&std::array::from_fn(|i| i as f32));
+/// let two = simd.splat(2.0);
+/// let first = |v| simd.to_array(v)[..4].to_vec();
+/// assert_eq!(first(simd.sub(count, two)), [-2.0, -1.0, 0.0, 1.0]);
+/// assert_eq!(first(simd.abs(simd.sub(count, two))), [2.0, 1.0, 0.0, 1.0]);
+/// assert_eq!(first(simd.mul_add(count, two, two)), [2.0, 4.0, 6.0, 8.0]);
+/// assert_eq!(first(simd.neg_mul_add(count, two, two)), [2.0, 0.0, -2.0, -4.0]);
+/// assert_eq!(simd.at_most(count, 2.0), 0b111);
+///
+/// // Register `i` holds 16 times `i`. Transposed, every register counts.
+/// let columns = simd.transpose(std::array::from_fn(|i| simd.splat(i as f32)));
+/// assert_eq!(first(columns[9]), [0.0, 1.0, 2.0, 3.0]);
+///
+/// // Integers: each lane adds four products of an unsigned and a signed byte.
+/// let sums = simd.dot4(simd.load_i32(&[1000; LANES]), [255, 1, 0, 0], &[[-2, 10, 9, 9]; LANES]);
+/// assert_eq!(simd.to_array_i32(sums), [1000 - 510 + 10; LANES]);
+/// assert_eq!(simd.at_least_i32(sums, 500), 0xffff);
+///
+/// // The smallest value of each lane so far and its number: 2 and 7, until `count` is smaller.
+/// let (least, numbers) = simd.keep_less((two, simd.load_i32(&[7; LANES])), count, 8);
+/// assert_eq!(first(least), [0.0, 1.0, 2.0, 2.0]);
+/// assert_eq!(simd.to_array_i32(numbers)[..4], [8, 8, 7, 7]);
+/// ```
 pub trait Simd: Copy + Send + Sync + 'static {
     /// Register of 16 floats.
     type F32: Copy;
@@ -54,6 +83,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// Joins 16 floats whose upper and lower bits [`SplitFloats`](crate::kernels::SplitFloats)
     /// keeps separately.
+    ///
+    /// ```
+    /// use half::bf16;
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    ///
+    /// // 1.5 and -3 fit the upper half, so their lower half is zero.
+    /// let upper: [bf16; LANES] = std::array::from_fn(|i| bf16::from_f32(if i == 0 { 1.5 } else { -3.0 }));
+    /// assert_eq!(Scalar.to_array(Scalar.join(&upper, &[0; LANES]))[..2], [1.5, -3.0]);
+    /// // The lower half counts in units of the last place of a float.
+    /// assert_eq!(Scalar.to_array(Scalar.join(&upper, &[1; LANES]))[0], 1.5_f32.next_up());
+    /// ```
     #[inline(always)]
     fn join(self, upper: &[bf16; LANES], lower: &[u16; LANES]) -> Self::F32 {
         self.load(&std::array::from_fn(|i| join(upper[i], lower[i])))
@@ -92,6 +132,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The sum of a code adds one entry of each table, selected by the code's byte. There is one
     /// table for each subquantizer, and `blocks` hold the bytes of 64 codes for each subquantizer.
     ///
+    /// ```
+    /// use ivf_cpu::simd::{Scalar, Simd};
+    ///
+    /// // Two subquantizers, whose tables hold the byte itself and twice the byte.
+    /// let mut tables = [[0; 256]; 2];
+    /// for byte in 0..100 {
+    ///     (tables[0][byte], tables[1][byte]) = (byte as u8, 2 * byte as u8);
+    /// }
+    /// // Code `i` of the block is (i, 1), so its sum is i + 2.
+    /// let block = [std::array::from_fn(|i| i as u8), [1; 64]];
+    /// assert_eq!(Scalar.lookups_at_most(&tables, [&block[..]], 5), [0b1111]);
+    /// ```
+    ///
     /// # Panics
     /// If a block does not have as many subquantizers as there are tables, or their sums could
     /// exceed 16 bits.
@@ -108,6 +161,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
         })
     }
     /// Prefetches the cache lines of `data`, which will be read soon.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{Scalar, Simd};
+    ///
+    /// /// Returns the sums of blocks. The next block is on its way while one is summed.
+    /// fn sums<S: Simd>(simd: S, blocks: &[&[f32]]) -> Vec<f32> {
+    ///     let sum = |(i, block): (usize, &&[f32])| {
+    ///         if let Some(next) = blocks.get(i + 1) {
+    ///             simd.prefetch(next);
+    ///         }
+    ///         block.iter().sum()
+    ///     };
+    ///     blocks.iter().enumerate().map(sum).collect()
+    /// }
+    /// assert_eq!(sums(Scalar, &[&[1.0, 2.0], &[3.0]]), [3.0, 3.0]);
+    /// ```
     fn prefetch<T>(self, data: &[T]);
 }
 
@@ -118,6 +187,25 @@ pub(crate) fn join(upper: bf16, lower: u16) -> f32 {
 }
 
 /// Element type that loads into a register of floats.
+///
+/// ```
+/// use half::{bf16, f16};
+/// use ivf_cpu::simd::{LANES, Lane, Scalar, Simd};
+///
+/// /// Returns the sum of 16 numbers of any type that loads as floats.
+/// fn sum<T: Lane>(numbers: [T; LANES]) -> f32 {
+///     Scalar.to_array(T::load(Scalar, &numbers)).iter().sum()
+/// }
+/// assert_eq!((sum([2_u8; LANES]), sum([-2_i8; LANES])), (32.0, -32.0));
+/// assert_eq!((sum([f16::ONE; LANES]), sum([bf16::ONE; LANES])), (16.0, 16.0));
+///
+/// // An instruction set has a load of its own for each of them.
+/// let (bytes, signed) = (Scalar.load_u8(&[1; LANES]), Scalar.load_i8(&[1; LANES]));
+/// let (half, brain) = (Scalar.load_f16(&[f16::ONE; LANES]), Scalar.load_bf16(&[bf16::ONE; LANES]));
+/// for register in [bytes, signed, half, brain] {
+///     assert_eq!(Scalar.to_array(register), [1.0; LANES]);
+/// }
+/// ```
 pub trait Lane: Element {
     /// Loads 16 elements, each as its exact value.
     fn load<S: Simd>(simd: S, from: &[Self; LANES]) -> S::F32;

@@ -56,6 +56,22 @@ impl TransformSpec for NormalizeSpec {
 
 /// Scales vectors to unit length. The length is computed in `f64`, where the squares of `f32`
 /// neither overflow nor vanish.
+///
+/// ```
+/// use ivf_core::error::InputError;
+/// use ivf_core::{Rows, Transform};
+/// use ivf_cpu::transform::Normalize;
+///
+/// let normalize = Normalize::new(2);
+/// let mut unit = [0.0; 2];
+/// normalize.apply(Rows::new(&[3.0, 4.0], 2)?, &mut unit)?;
+/// assert_eq!(unit, [0.6, 0.8]);
+///
+/// // A zero vector has no direction.
+/// let none = normalize.apply(Rows::new(&[0.0, 0.0], 2)?, &mut unit);
+/// assert!(matches!(none, Err(InputError::ZeroVector { row: 0 })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Normalize {
     dim: usize,

@@ -78,6 +78,29 @@ impl WrapperSpec for RFlat {
 /// with the smallest refined distances. The default of the knob `k_factor_rf` (alias `k_factor`) is
 /// 4. At 1, Faiss's default, the index only re-orders the results of the base. The value is stored
 /// with the index.
+///
+/// ```
+/// use ivf_core::{Index, Metric, Rows, SearchParams};
+/// use ivf_cpu::codec::FlatSpec;
+/// use ivf_cpu::coarse::FlatQuantizerSpec;
+/// use ivf_cpu::{IvfIndex, Refine};
+/// use std::sync::Arc;
+///
+/// // Usually the base has a lossy codec. Whatever it has, the result has exact distances.
+/// let base = IvfIndex::new(1, Metric::L2, Arc::new(FlatQuantizerSpec { nlist: 2 }), Arc::new(FlatSpec))?;
+/// let mut refine = Refine::flat(Box::new(base))?;
+/// assert_eq!((refine.spec(), refine.base().spec()), ("IVF2,Flat,RFlat".to_owned(), "IVF2,Flat".to_owned()));
+///
+/// let index: &mut dyn Index = &mut refine;
+/// let vectors: Vec<f32> = (0..100).map(|i| i as f32).collect();
+/// index.train(Rows::new(&vectors, 1)?)?;
+/// index.add(Rows::new(&vectors, 1)?)?;
+/// // For each of 3 results, the base finds 2 candidates.
+/// let params = SearchParams::new().nprobe(2).k_factor_rf(2.0);
+/// let found = index.search(Rows::new(&[7.0_f32], 1)?, 3, &params)?;
+/// assert_eq!(found.hits.row(0).distances, [0.0, 1.0, 1.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Refine {
     base: Box<dyn Index>,
@@ -119,6 +142,23 @@ impl Refine {
     }
 
     /// Assembles a refining index from the base and the full vectors under the same ids.
+    ///
+    /// ```
+    /// use ivf_core::{Index, Metric, Rows};
+    /// use ivf_cpu::codec::FlatSpec;
+    /// use ivf_cpu::{CodesIndex, Refine};
+    /// use std::sync::Arc;
+    ///
+    /// let flat = || -> Result<CodesIndex, Box<dyn std::error::Error>> {
+    ///     let mut index = CodesIndex::new(1, Metric::L2, Arc::new(FlatSpec))?;
+    ///     <dyn Index>::add(&mut index, Rows::new(&[1.0_f32, 2.0], 1)?)?;
+    ///     Ok(index)
+    /// };
+    /// // The base stands for a compressed index of the same vectors.
+    /// let index = Refine::from_parts(Box::new(flat()?), flat()?, 4.0)?;
+    /// assert_eq!((index.len(), index.spec().as_str()), (2, "Flat,RFlat"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`PartsError::Mismatch`] if the two differ in dimension, metric or number of vectors, if

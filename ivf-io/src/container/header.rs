@@ -396,7 +396,8 @@ fn parse_sections(reader: &mut Reader<'_>, header_end: u64, file_len: u64) -> Re
     for i in 0..count {
         let section = Extent { offset: reader.u64()?, len: reader.u64()?, crc: reader.u32()? };
         if Some(section.offset) != end.checked_next_multiple_of(ALIGN as u64) {
-            return Err(DecodeError::value(WHAT, format!("section {i} does not begin where the one before it ends")));
+            let what = format!("section {i} does not begin at the next multiple of {ALIGN}");
+            return Err(DecodeError::value(WHAT, what));
         }
         end = match section.offset.checked_add(section.len) {
             Some(end) if end <= file_len => end,

@@ -18,15 +18,25 @@ use std::sync::{Arc, OnceLock};
 
 /// An open container. Its header was read and checked. Its sections are read on demand.
 ///
-/// ```no_run
-/// use ivf_io::Container;
+/// ```
+/// use ivf_core::Node;
+/// use ivf_core::node::NamedArray;
+/// use ivf_io::{Container, FORMAT_VERSION, write_container};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("base.ivf");
 ///
-/// let container = Container::open("base.ivf")?;
-/// for section in container.sections() {
-///     println!("{}: {} bytes", section.path, section.len);
-/// }
+/// let mut node = Node::new("thing", 1);
+/// node.push(NamedArray::borrowed("weights", &[2], &[0.5_f32, 1.5]));
+/// write_container(&path, &node)?; // base.ivf
+///
+/// let container = Container::open(&path)?;
+/// assert_eq!(container.version(), FORMAT_VERSION);
+/// let sections = container.sections();
+/// assert_eq!((sections[0].path.as_str(), sections[0].len), ("weights", 8));
+/// // `verify` reads the whole file. A section that is read on its own is verified as well.
 /// assert!(container.verify()?.is_empty(), "something is damaged");
-/// # Ok::<(), ivf_io::ReadError>(())
+/// assert_eq!(container.node().array::<f32>("weights")?, [0.5, 1.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Container {
@@ -81,6 +91,21 @@ impl Container {
     }
 
     /// Opens a memory-mapped file. Its sections are used in place, without a copy.
+    ///
+    /// ```
+    /// use ivf_io::{Container, Map};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("base.ivf");
+    /// # let mut node = ivf_core::Node::new("thing", 1);
+    /// # node.push(ivf_core::node::NamedArray::borrowed("weights", &[2], &[0.5_f32, 1.5]));
+    /// # ivf_io::write_container(&path, &node)?;
+    ///
+    /// // SAFETY: nobody writes into the file; a new version replaces it by rename.
+    /// let container = Container::from_map(unsafe { Map::open(&path)? })?; // base.ivf
+    /// // The floats stay in the map, which the node keeps.
+    /// assert_eq!(container.node().array::<f32>("weights")?, [0.5, 1.5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`open`](Self::open).

@@ -21,6 +21,21 @@ pub(super) const CHUNK: usize = 1 << 18;
 /// For any contents of the file, the result is a tree or an error. The function does not panic, and
 /// allocates no more than a small multiple of the file's length.
 ///
+/// ```
+/// use ivf_core::Node;
+/// use ivf_io::{ContainerError, read_container, write_container};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("thing.ivf");
+///
+/// write_container(&path, &Node::new("thing", 1))?; // thing.ivf
+/// assert_eq!(read_container(&path)?.tag, "thing");
+///
+/// std::fs::write(&path, "a text")?;
+/// let error = read_container(&path).err().ok_or("this is no container")?;
+/// assert!(matches!(error.why, ContainerError::Magic));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`ReadError`] with the path: the file cannot be read, is not a container, has an unsupported
 /// format version, or is damaged.
@@ -33,6 +48,19 @@ pub fn read_container(path: &Path) -> Result<StoredNode, ReadError> {
 }
 
 /// Reads the tree of nodes of a container in memory, like [`read_container`] for a file.
+///
+/// ```
+/// use ivf_core::Node;
+/// use ivf_io::{decode_container, write_container_to};
+///
+/// let mut bytes = Vec::new();
+/// write_container_to(&mut bytes, &Node::new("thing", 1))?;
+/// assert_eq!(decode_container(&bytes)?.version, 1);
+/// // A change of any byte is an error.
+/// bytes[70] ^= 1;
+/// assert!(decode_container(&bytes).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`ContainerError`].

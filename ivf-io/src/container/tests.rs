@@ -266,9 +266,9 @@ fn arrays_and_sections_must_fit_each_other() {
     fault(&[a, ("b", u8s, &[4], 0)], &[at_0], 4, "a section of another array");
     fault(&[a, a], &[at_0], 4, "two arrays are named 'a'");
     fault(&[], &[at_0], 4, "section 0 belongs to no array");
-    fault(&[a], &[(64, four)], 68, "does not begin where");
-    fault(&[a], &[(1, four)], 5, "does not begin where");
-    fault(&[a], &[(1 << 63, four)], 4, "does not begin where");
+    fault(&[a], &[(64, four)], 68, "does not begin at the next multiple of 64");
+    fault(&[a], &[(1, four)], 5, "does not begin at the next multiple of 64");
+    fault(&[a], &[(1 << 63, four)], 4, "does not begin at the next multiple of 64");
     fault(&[a], &[at_0], 3, "extends past the end of the file");
     fault(&[a], &[at_0], 5, "1 bytes too many");
 }

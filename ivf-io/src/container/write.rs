@@ -15,6 +15,20 @@ use std::path::Path;
 /// The arrays are read twice, for the checksums and for the bytes. They are never concatenated in
 /// memory.
 ///
+/// ```
+/// use ivf_core::Node;
+/// use ivf_io::{Container, write_container};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("thing.ivf");
+///
+/// write_container(&path, &Node::new("thing", 1))?; // thing.ivf
+/// let old = Container::open(&path)?;
+/// // A reader of the old file is not disturbed by a new one.
+/// write_container(&path, &Node::new("thing", 2))?;
+/// assert_eq!((old.node().version, Container::open(&path)?.node().version), (1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`WriteError`] with the path: the tree cannot be encoded, or the file system reports an error.
 /// The old file stays as it was, if there was one, and no temporary file remains. One exception: if
@@ -29,6 +43,22 @@ pub fn write_container(path: &Path, root: &Node<'_>) -> Result<(), WriteError> {
 }
 
 /// Writes a tree of nodes to a stream, for example a `Vec<u8>`.
+///
+/// ```
+/// use ivf_core::Node;
+/// use ivf_io::{EncodeError, write_container_to};
+///
+/// let mut bytes = Vec::new();
+/// write_container_to(&mut bytes, &Node::new("thing", 1))?;
+/// let len = bytes.len();
+/// assert_eq!(bytes[1..4], *b"IVF");
+///
+/// // A tree that no reader would accept is not written at all.
+/// let refused = write_container_to(&mut bytes, &Node::new("two\nlines", 1));
+/// assert!(matches!(refused, Err(EncodeError::Node(_))));
+/// assert_eq!(bytes.len(), len);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`EncodeError`]: the tree cannot be encoded (then nothing is written), or the stream fails.

@@ -66,6 +66,22 @@ impl fmt::Display for Number {
 }
 
 /// Element type of vectors that are read from, or written to, a file.
+///
+/// ```
+/// use ivf_io::vectors::{Number, VectorElement, VectorType};
+///
+/// // A reader converts the numbers of a file to those of the caller, exactly or not at all.
+/// fn convert<S: VectorElement, T: VectorElement>(number: S) -> Option<T> {
+///     T::from_number(number.number())
+/// }
+/// assert_eq!(convert::<u8, f32>(200), Some(200.0));
+/// assert_eq!(convert::<i32, u8>(300), None);
+/// assert_eq!(convert::<f32, u8>(0.5), None);
+/// assert!(matches!(7_i8.number(), Number::Int(7)));
+///
+/// // A vector of two floats takes 8 bytes of a file.
+/// assert_eq!((f32::TYPE, 2 * f32::TYPE.size()), (VectorType::F32, 8));
+/// ```
 pub trait VectorElement: bytemuck::Pod + Send + Sync + fmt::Debug {
     /// The [`VectorType`] of this type.
     const TYPE: VectorType;

@@ -3,7 +3,7 @@
 use super::npy;
 use super::{MAX_DIM, VectorFileError, VectorType};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "hdf5")]
@@ -21,6 +21,17 @@ use super::hdf5::read_head as read_hdf5_head;
 /// All numbers are little-endian. HDF5 files can only be read, and only in builds with the feature
 /// `hdf5`. They hold several datasets. `FILE.hdf5:DATASET` selects one, for example
 /// `glove-100-angular.hdf5:train`. If a file of that full name exists, it is used instead.
+///
+/// ```
+/// use ivf_io::vectors::{VectorFormat, VectorType};
+/// use std::path::Path;
+///
+/// let format = VectorFormat::of(Path::new("base.u8bin"))?;
+/// assert_eq!((format.element, format.is_written()), (Some(VectorType::U8), true));
+/// // A dataset of an HDF5 file. Another build may read it, but none writes such files.
+/// assert!(!VectorFormat::of(Path::new("glove.hdf5:train"))?.is_written());
+/// # Ok::<(), ivf_io::VectorFileError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct VectorFormat {
     /// File extension, without the dot.
@@ -112,6 +123,15 @@ impl VectorFormat {
 
 /// Returns the file of a path to vectors: `a.hdf5` for `a.hdf5:train`. Other paths are returned
 /// unchanged.
+///
+/// ```
+/// use ivf_io::vectors::file_of;
+/// use std::path::Path;
+///
+/// // To get the size of the file, or to watch it.
+/// assert_eq!(file_of(Path::new("data/glove.hdf5:train")), Path::new("data/glove.hdf5"));
+/// assert_eq!(file_of(Path::new("data/base.fvecs")), Path::new("data/base.fvecs"));
+/// ```
 pub fn file_of(path: &Path) -> PathBuf {
     split(path).map_or(path, |(file, _)| file).to_owned()
 }
@@ -172,11 +192,13 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Reads the next `N` bytes of the header.
     pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], VectorFileError> {
-        let mut bytes = [0; N];
-        if self.bytes < N as u64 {
-            return Err(self.truncated(0, N as u64, self.bytes));
+        let failed = |why| VectorFileError::read(self.path, why);
+        let end = self.file.stream_position().map_err(failed)? + N as u64;
+        if self.bytes < end {
+            return Err(self.truncated(0, end, self.bytes));
         }
-        self.file.read_exact(&mut bytes).map_err(|why| VectorFileError::read(self.path, why))?;
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
 

@@ -15,16 +15,23 @@ const BUFFER: usize = 1 << 18;
 /// Reader of a vector file in blocks. It reads all [formats](super::FORMATS), chosen by the
 /// extension.
 ///
-/// ```no_run
+/// ```
 /// use ivf_core::Rows;
-/// use ivf_io::VectorReader;
+/// use ivf_io::{VectorReader, VectorType};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("base.u8bin");
+/// # ivf_io::write_vectors(&path, Rows::new(&[1_u8, 2, 3, 4, 5, 6, 7, 8, 9, 10], 2)?)?;
 ///
-/// let mut reader = VectorReader::open("base.u8bin")?;
-/// let mut block: Vec<f32> = Vec::new();
-/// while reader.read_block(10_000, &mut block)? > 0 {
+/// // Five vectors of bytes, read as floats: one is skipped, the others come in blocks of three.
+/// let mut reader = VectorReader::open(&path)?; // base.u8bin
+/// assert_eq!((reader.len(), reader.dim(), reader.element()), (5, 2, VectorType::U8));
+/// reader.skip(1)?;
+/// let (mut block, mut lengths): (Vec<f32>, _) = (Vec::new(), Vec::new());
+/// while reader.read_block(3, &mut block)? > 0 {
 ///     let rows = Rows::new(&block, reader.dim())?;
-///     println!("{} vectors of {} dimensions", rows.len(), rows.dim());
+///     lengths.push((rows.len(), reader.left()));
 /// }
+/// assert_eq!(lengths, [(3, 1), (1, 0)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -53,6 +60,21 @@ impl VectorReader {
     }
 
     /// Opens a file of the given format, whatever its name.
+    ///
+    /// ```
+    /// use ivf_io::VectorReader;
+    /// use ivf_io::vectors::VectorFormat;
+    /// use std::path::Path;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("upload-17");
+    /// # std::fs::write(&path, [1, 0, 0, 0, 2, 0, 0, 0, 5, 6])?;
+    ///
+    /// let format = VectorFormat::of(Path::new("any.u8bin"))?;
+    /// let reader = VectorReader::open_as(&path, format)?; // upload-17
+    /// let vectors = reader.read_all::<u8>()?;
+    /// assert_eq!(vectors.rows().row(0), [5, 6]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -197,6 +219,15 @@ fn fill(input: &mut impl Read, path: &Path, bytes: &mut [u8]) -> Result<(), Vect
 }
 
 /// Vectors in memory, such as those of a file.
+///
+/// ```
+/// use ivf_io::Vectors;
+///
+/// let vectors = Vectors::new(vec![1.0_f32, 2.0, 3.0, 4.0], 2)?;
+/// assert_eq!((vectors.dim(), vectors.rows().row(1)), (2, &[3.0, 4.0][..]));
+/// assert_eq!(vectors.into_data(), [1.0, 2.0, 3.0, 4.0]);
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vectors<T> {
     data: Vec<T>,
@@ -230,6 +261,19 @@ impl<T> Vectors<T> {
 }
 
 /// Reads a whole vector file of any format, and converts its numbers to `T`.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_io::{VectorFileError, read_vectors, write_vectors};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("base.fvecs");
+///
+/// write_vectors(&path, Rows::new(&[1.0_f32, 2.0, 3.0, 4.5], 2)?)?; // base.fvecs
+/// assert_eq!(read_vectors::<f32>(&path)?.rows().row(1), [3.0, 4.5]);
+/// // 4.5 is not a byte.
+/// assert!(matches!(read_vectors::<u8>(&path), Err(VectorFileError::Number { record: 1, column: 1, .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`VectorFileError`].

@@ -12,15 +12,19 @@ use std::path::{Path, PathBuf};
 /// [`finish`](Self::finish) puts the complete file in place. If the writer is dropped before, no
 /// file appears, and an old file stays.
 ///
-/// ```no_run
+/// ```
 /// use ivf_core::Rows;
-/// use ivf_io::VectorWriter;
+/// use ivf_io::{VectorWriter, read_vectors};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("out.fbin");
 ///
-/// let mut writer = VectorWriter::create("out.fbin")?;
+/// let mut writer = VectorWriter::create(&path)?; // out.fbin
 /// for block in [[1.0_f32, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]] {
 ///     writer.write(Rows::new(&block, 2)?)?;
 /// }
+/// assert!(!path.exists());
 /// writer.finish()?;
+/// assert_eq!(read_vectors::<f32>(&path)?.rows().len(), 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -153,6 +157,20 @@ fn convert<S: VectorElement, T: VectorElement>(row: &[S], record: &mut Vec<u8>) 
 }
 
 /// Writes a whole vector file, atomically. The extension determines the format.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_io::{VectorFileError, write_vectors};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("small.bvecs");
+///
+/// // The numbers are converted to those of the format.
+/// write_vectors(&path, Rows::new(&[1.0_f32, 255.0], 2)?)?; // small.bvecs
+/// assert_eq!(std::fs::read(&path)?, [2, 0, 0, 0, 1, 255]);
+/// let failed = write_vectors(&path, Rows::new(&[1.0_f32, 256.0], 2)?);
+/// assert!(matches!(failed, Err(VectorFileError::Number { column: 1, .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`VectorFileError`].

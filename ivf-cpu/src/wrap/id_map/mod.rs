@@ -87,6 +87,26 @@ impl WrapperSpec for Kind {
 ///
 /// A clone shares the ids and the table until one of the two indexes changes them. The first such
 /// change copies them.
+///
+/// ```
+/// use ivf_core::{Id, IdSelector, Index, Metric, Rows};
+/// use ivf_cpu::codec::FlatSpec;
+/// use ivf_cpu::{CodesIndex, IdMap};
+/// use std::sync::Arc;
+///
+/// let flat = || CodesIndex::new(1, Metric::L2, Arc::new(FlatSpec)).map(Box::new);
+/// let mut map = IdMap::new(flat()?)?;
+/// let index: &mut dyn Index = &mut map;
+/// // One id may name several vectors.
+/// index.add_with_ids(Rows::new(&[1.0_f32, 2.0, 3.0], 1)?, &[Id(70), Id(70), Id(90)])?;
+/// assert_eq!(index.remove(&IdSelector::sorted(vec![Id(70)]))?, 2);
+/// assert_eq!(index.reconstruct(Id(90))?, [3.0]);
+/// assert_eq!(map.inner().len(), 1);
+///
+/// // With a table, such a call does not scan the ids.
+/// assert_eq!(IdMap::with_table(flat()?)?.spec(), "IDMap2,Flat");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct IdMap {
     kind: Kind,
@@ -151,6 +171,23 @@ impl IdMap {
     /// Creates an id map around an index that holds vectors. `ids[i]` is the id of its vector
     /// number `i`, as in an index without removals. The result is an `IDMap2` if `with_table` is
     /// true.
+    ///
+    /// ```
+    /// use ivf_core::{Id, Index, Metric, Rows};
+    /// use ivf_cpu::codec::FlatSpec;
+    /// use ivf_cpu::{CodesIndex, IdMap};
+    /// use std::sync::Arc;
+    ///
+    /// let mut inner: Box<dyn Index> = Box::new(CodesIndex::new(1, Metric::L2, Arc::new(FlatSpec))?);
+    /// inner.add(Rows::new(&[1.0_f32, 2.0], 1)?)?;
+    /// let mut map = IdMap::from_parts(inner, vec![Id(70), Id(90)], true)?;
+    /// let map: &mut dyn Index = &mut map;
+    /// assert_eq!(map.reconstruct(Id(90))?, [2.0]);
+    /// // A vector without an id of the caller's gets the one after the largest.
+    /// map.add(Rows::new(&[3.0_f32], 1)?)?;
+    /// assert_eq!(map.reconstruct(Id(91))?, [3.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`PartsError::Mismatch`] if the number of ids is not the number of vectors.

@@ -26,6 +26,31 @@ pub(crate) const ROW: IndexRow =
 
 /// An index whose vectors and queries first pass through a chain of transforms. (Faiss's
 /// `IndexPreTransform`.)
+///
+/// ```
+/// use ivf_core::{Index, Metric, Rows, SearchParams};
+/// use ivf_cpu::codec::FlatSpec;
+/// use ivf_cpu::transform::NormalizeSpec;
+/// use ivf_cpu::{CodesIndex, PreTransform};
+/// use std::sync::Arc;
+///
+/// let flat = |metric| CodesIndex::new(2, metric, Arc::new(FlatSpec)).map(Box::new);
+/// let index = PreTransform::new(2, vec![Arc::new(NormalizeSpec)], flat(Metric::L2)?)?;
+/// // The transform does not learn, so it is there from the start.
+/// assert_eq!((index.spec().as_str(), index.transforms().len()), ("L2norm,Flat", 1));
+/// let mut index: Box<dyn Index> = Box::new(index);
+/// index.add(Rows::new(&[30.0_f32, 40.0], 2)?)?;
+/// assert_eq!(index.reconstruct(0.into())?, [0.6, 0.8]);
+///
+/// // The cosine is such a chain, but has a metric of its own.
+/// let mut cosine = PreTransform::cosine(flat(Metric::InnerProduct)?)?;
+/// assert_eq!((cosine.metric(), cosine.inner().metric()), (Metric::Cosine, Metric::InnerProduct));
+/// let index: &mut dyn Index = &mut cosine;
+/// index.add(Rows::new(&[5.0_f32, 0.0, 0.0, 7.0], 2)?)?;
+/// let found = index.search(Rows::new(&[1.0_f32, 9.0], 2)?, 1, &SearchParams::new())?;
+/// assert_eq!(found.hits.row(0).ids, [1.into()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct PreTransform {
     dim: usize,

@@ -21,6 +21,23 @@ impl PreTransform {
     /// Assembles an index from trained transforms and the index behind them, which may hold
     /// vectors. (For a cosine, see [`cosine`](Self::cosine).)
     ///
+    /// ```
+    /// use ivf_core::{Index, Metric, Rows, SearchParams};
+    /// use ivf_cpu::codec::FlatSpec;
+    /// use ivf_cpu::transform::Normalize;
+    /// use ivf_cpu::{CodesIndex, PreTransform};
+    /// use std::sync::Arc;
+    ///
+    /// // An index that already holds vectors of unit length gets the transform for its queries.
+    /// let mut inner: Box<dyn Index> = Box::new(CodesIndex::new(2, Metric::L2, Arc::new(FlatSpec))?);
+    /// inner.add(Rows::new(&[0.6_f32, 0.8], 2)?)?;
+    /// let index = PreTransform::from_parts(vec![Arc::new(Normalize::new(2))], inner)?;
+    /// let index: &dyn Index = &index;
+    /// let found = index.search(Rows::new(&[30.0_f32, 40.0], 2)?, 1, &SearchParams::new())?;
+    /// assert_eq!(found.hits.row(0).distances, [0.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PartsError`] if the dimensions of two consecutive parts differ, or a transform does not
     /// support its dimension or the metric of `inner`.
