@@ -204,3 +204,56 @@ fn prose_wraps_at_100_columns() {
         }
     }
 }
+
+/// Returns the names of the public functions and of the methods of public traits in a file, with
+/// their line numbers. Its tests, and functions hidden from the docs, are left out.
+fn public_functions(text: &str) -> Vec<(usize, String)> {
+    let (mut is_trait, mut is_hidden, mut found) = (false, false, Vec::new());
+    let own = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    for (number, line) in own.lines().enumerate() {
+        if line.starts_with("pub trait ") || line == "}" {
+            is_trait = line.starts_with("pub trait ");
+        }
+        let trimmed = line.trim_start();
+        let code = trimmed.trim_start_matches("pub ").trim_start_matches("const ").trim_start_matches("unsafe ");
+        if let Some(name) = code.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next()) {
+            let is_public = trimmed.starts_with("pub ") || is_trait && line.len() - trimmed.len() == 4;
+            if is_public && !is_hidden {
+                found.push((number + 1, name.to_owned()));
+            }
+        }
+        is_hidden =
+            trimmed.contains("doc(hidden)") || is_hidden && (trimmed.starts_with("//") || trimmed.starts_with('#'));
+    }
+    found
+}
+
+/// Returns the words in the examples of the doc comments of a file.
+fn words_of_examples(text: &str) -> BTreeSet<&str> {
+    let (mut is_example, mut words) = (false, BTreeSet::new());
+    for line in text.lines() {
+        let comment = line.trim_start().strip_prefix("///").or_else(|| line.trim_start().strip_prefix("//!"));
+        match comment.map(str::trim_start) {
+            Some(fence) if fence.starts_with("```") => is_example = !is_example,
+            Some(code) if is_example => words.extend(code.split(|c: char| !c.is_alphanumeric() && c != '_')),
+            Some(_) => {}
+            None => is_example = false,
+        }
+    }
+    words
+}
+
+#[test]
+fn every_public_function_is_in_an_example_of_its_file() {
+    let published = ["ivf-core/src", "ivf-cpu/src", "ivf-pq/src", "ivf-io/src", "ivf-factory/src"];
+    let mut missing = Vec::new();
+    for (path, text) in sources() {
+        if !published.iter().any(|folder| path.starts_with(folder)) || path.contains("tests") {
+            continue;
+        }
+        let words = words_of_examples(&text);
+        let functions = public_functions(&text).into_iter().filter(|(_, name)| !words.contains(name.as_str()));
+        missing.extend(functions.map(|(line, name)| format!("{path}:{line}: {name}")));
+    }
+    assert!(missing.is_empty(), "functions without an example:\n{}", missing.join("\n"));
+}
