@@ -95,6 +95,17 @@ pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
 /// # Errors
 /// [`DecodeError::Meta`] if the bytes are too few or too many, or hold an unknown variant. Also if
 /// a name is too long, occurs twice, or has control characters.
+///
+/// ```
+/// use ivf_core::field::Fields;
+/// use ivf_core::wire::meta::{from_bytes, to_bytes};
+/// let mut fields = Fields::new();
+/// fields.set("dim", 8_u64);
+/// let bytes = to_bytes(&fields).map_err(|len| format!("{len} bytes are too many"))?;
+/// assert_eq!(from_bytes("flat", &bytes)?, fields);
+/// assert!(from_bytes("flat", &bytes[1..]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn from_bytes(tag: &str, bytes: &[u8]) -> Result<Fields, DecodeError> {
     let fault = |why: String| DecodeError::Meta { tag: tag.to_owned(), why };
     let decoded: Result<(Vec<(String, WireValue)>, usize), _> = bincode::serde::decode_from_slice(bytes, config());

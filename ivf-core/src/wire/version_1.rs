@@ -10,6 +10,18 @@ use crate::metric::Metric;
 ///
 /// # Errors
 /// [`DecodeError::Meta`] if the bytes do not decode.
+///
+/// ```
+/// use ivf_core::field::{Field, FieldType};
+/// use ivf_core::wire::{Writer, decode_version_1};
+/// let mut writer = Writer::new();
+/// writer.u64(8); // the dimension
+/// writer.u32(1); // the number of a metric
+/// let schema = [Field::new("dim", FieldType::UInt), Field::new("metric", FieldType::Metric)];
+/// let fields = decode_version_1("flat", &writer.into_bytes(), &schema)?;
+/// assert_eq!(fields.value("metric"), Some(&ivf_core::Metric::InnerProduct.into()));
+/// # Ok::<(), ivf_core::error::DecodeError>(())
+/// ```
 pub fn decode_version_1(tag: &str, bytes: &[u8], schema: &Schema) -> Result<Fields, DecodeError> {
     let all = || -> Result<Fields, DecodeError> {
         let mut reader = Reader::new("the fields", bytes);
