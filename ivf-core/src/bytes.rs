@@ -117,7 +117,7 @@ impl fmt::Debug for AlignedBytes {
 /// ```
 /// use ivf_core::bytes::SharedBytes;
 /// use std::sync::Arc;
-/// let file = SharedBytes::new(Arc::new(vec![6, 7, 8, 9]));
+/// let file = SharedBytes::new(Arc::new(vec![6_u8, 7, 8, 9]));
 /// let list = file.slice(1..4).ok_or("past the end")?;
 /// drop(file); // The list keeps the bytes alive.
 /// assert_eq!(*list, [7, 8, 9]);

@@ -181,10 +181,10 @@
 //! // Every index of the library now takes the codec. Here its lists are around (10, 0) and (100, 0).
 //! let registry = ivf_factory::default_registry().clone().with_codecs(&[ROW]);
 //! let mut index = ivf_factory::build_with("IVF2,Whole", 2, Metric::L2, &registry)?;
-//! let vectors = [8.0, -1.0, 12.0, 1.0, 98.0, -1.0, 102.0, 1.0];
+//! let vectors = [8.0_f32, -1.0, 12.0, 1.0, 98.0, -1.0, 102.0, 1.0];
 //! index.train(Rows::new(&vectors, 2)?)?;
 //! index.add(Rows::new(&vectors, 2)?)?;
-//! let query = [101.0, -1.0];
+//! let query = [101.0_f32, -1.0];
 //! let found = index.search(Rows::new(&query, 2)?, 2, &SearchParams::new())?.hits;
 //! assert_eq!(found.row(0).distances, [1.0 + 4.0, 9.0]);
 //! let found = index.search(Rows::new(&query, 2)?, 2, &SearchParams::new().set("dims", 1))?.hits;
@@ -600,7 +600,7 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     /// An engine that scans a list for many queries does it block by block:
     ///
     /// ```
-    /// use ivf_core::{BoundCodec, Settings};
+    /// use ivf_core::BoundCodec;
     /// fn blocks(bound: &dyn BoundCodec, queries: usize, len: usize) -> usize {
     ///     let at_once = if bound.shares_lists(len) { bound.queries_at_once() } else { 1 };
     ///     queries.div_ceil(at_once)

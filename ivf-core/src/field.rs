@@ -231,8 +231,8 @@ pub enum FieldType {
 
 /// The declaration of a field.
 ///
-/// A kind of node that always has a dimension. In version 1 it had a store and the next id together,
-/// or neither. The flag came later:
+/// A kind of node that always has a dimension. It has a store and a next id together, or neither.
+/// The flag came with version 2:
 ///
 /// ```
 /// use ivf_core::field::{Field, FieldType, Fields, Schema, check_fields};

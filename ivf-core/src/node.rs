@@ -91,14 +91,14 @@ array_elements! {
 /// let centroids = [0.0_f32, 1.0, 2.0, 3.0];
 /// let matrix = NamedArray::borrowed("centroids", &[2, 2], &centroids);
 /// assert_eq!(matrix.byte_len(), 4 * 4);
-/// let lens: Vec<u64> = [[7, 8].as_slice(), &[9]].iter().map(|list| list.len() as u64).collect();
-/// assert_eq!(NamedArray::owned("lens", &[2], lens).dtype, DType::U64);
+/// let lens = NamedArray::owned("lens", &[3], vec![2_u64, 0, 1]); // counted during the export
+/// assert_eq!((lens.dtype, lens.byte_len()), (DType::U64, 3 * 8));
 ///
 /// // Lists go to a file one after the other, without a copy into one buffer.
 /// let lists = [&[7_u32, 8][..], &[], &[9]];
 /// assert_eq!(NamedArray::pieces("ids", lists).shape, [3]);
 /// // A store that has only the bytes of its ids names their type.
-/// let bytes = [Cow::Borrowed(&[7, 0, 0, 0][..]), Cow::Borrowed(&[8, 0, 0, 0])];
+/// let bytes = [Cow::Borrowed(&[7, 0, 0, 0][..]), Cow::Borrowed(&[8, 0, 0, 0][..])];
 /// assert_eq!(NamedArray::bytes::<u32>("ids", bytes).shape, [2]);
 /// ```
 #[derive(Clone, Debug)]

@@ -37,7 +37,7 @@ use std::ops::Range;
 ///
 ///     fn whole(&self) -> Result<&[u8], DecodeError> {
 ///         if self.bytes.get().is_none() {
-///             let failed = |why| DecodeError::Read { what: "a section".to_owned(), why: Box::new(why) };
+///             let failed = |why: io::Error| DecodeError::Read { what: "a section".to_owned(), why: Box::new(why) };
 ///             let bytes = (self.read)().map_err(failed)?;
 ///             if bytes.len() as u64 != self.len {
 ///                 return Err(DecodeError::value("a section", format!("{} bytes, not {}", bytes.len(), self.len)));

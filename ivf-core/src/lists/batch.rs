@@ -80,7 +80,8 @@ impl<'a> ListBatch<'a> {
 ///
 /// ```
 /// use ivf_core::{Id, ListNo, lists::ListBatch};
-/// let batch = ListBatch::group(&[ListNo(5), ListNo(2), ListNo(5)], &[10, 11, 12].map(Id), b"aabbcc", 2);
+/// let ids = [10, 11, 12].map(Id);
+/// let batch = ListBatch::group(&[ListNo(5), ListNo(2), ListNo(5)], &ids, b"aabbcc", 2);
 /// assert_eq!((batch.len(), batch.code_size(), batch.is_empty()), (3, 2, false));
 /// let mut list_5 = Vec::new();
 /// for group in batch.groups().filter(|group| group.list == ListNo(5)) {

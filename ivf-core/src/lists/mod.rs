@@ -292,7 +292,7 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
 /// use ivf_core::lists::ListBatch;
 /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, Location};
 /// let mut lists = ArrayLists::new(2, CodeLayout::rows(1));
-/// let batch = ListBatch::group(&[ListNo(1), ListNo(0), ListNo(1)], &[7, 8, 9].map(Id), b"abc", 1);
+/// let batch = ListBatch::group(&[ListNo(1), ListNo(0), ListNo(1)], &[Id(7), Id(8), Id(9)], b"abc", 1);
 /// lists.append(&batch, &Inline)?;
 /// lists.put(Location::new(1, 0), Id(6), b"z")?;
 /// assert!(lists.list(ListNo(1))?.entries(lists.layout()).eq([(Id(6), b"z".to_vec()), (Id(9), b"c".to_vec())]));
