@@ -559,7 +559,7 @@ impl<'a> Binding<'a> {
 /// codec:
 ///
 /// ```
-/// use ivf_core::{Binding, BoundCodec, Codec, ListNo, Metric, Rows, Settings};
+/// use ivf_core::{Binding, Codec, ListNo, Metric, Rows, Settings};
 /// use ivf_cpu::{coarse::FlatQuantizer, codec::FlatCodec};
 /// use std::sync::Arc;
 /// let centroids = FlatQuantizer::from_centroids(Rows::new(&[0.0, 10.0], 1)?, Metric::L2)?;
@@ -655,9 +655,6 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
 
 /// Returns the differences between vectors and the centroids of their lists, row after row.
 ///
-/// # Panics
-/// If the number of lists is not the number of rows, or the dimensions differ.
-///
 /// ```
 /// use ivf_core::{ListNo, Metric, Rows, codec::residuals};
 /// use ivf_cpu::coarse::FlatQuantizer;
@@ -666,6 +663,9 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
 /// assert_eq!(residuals(vectors, &[ListNo(0), ListNo(1)], &centroids), [1.0, -2.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Panics
+/// If the number of lists is not the number of rows, or the dimensions differ.
 pub fn residuals(rows: Rows<'_, f32>, lists: &[ListNo], centroids: &dyn Centroids) -> Vec<f32> {
     assert_eq!(rows.len(), lists.len(), "there must be one list per row");
     let mut centroid = vec![0.0; rows.dim()];

@@ -19,10 +19,6 @@ pub type Planes<T> = ArrayVec<T, MAX_PLANES>;
 /// does not change the codes of other slots. `put` of the all-zero code leaves the slot as it is in
 /// a zeroed block.
 ///
-/// # Panics
-/// Implementations may panic if a slice has another length than the layout prescribes, or if `slot`
-/// is not below `block_len`.
-///
 /// Codes of two bytes, whose upper bytes are in a plane of their own. A scan that needs only these
 /// reads half of the memory:
 ///
@@ -64,6 +60,10 @@ pub type Planes<T> = ArrayVec<T, MAX_PLANES>;
 /// layout.unpack(&[&upper, &lower], 3, &mut codes);
 /// assert_eq!(&codes, b"dDeE");
 /// ```
+///
+/// # Panics
+/// Implementations may panic if a slice has another length than the layout prescribes, or if `slot`
+/// is not below `block_len`.
 pub trait BlockPacker: Send + Sync + fmt::Debug {
     /// Writes `code` (`code_size` bytes) into `slot`.
     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]);
@@ -148,14 +148,14 @@ impl CodeLayout {
     /// Creates a layout with one plane, in which codes follow one another without blocks. Every
     /// codec can use it as its first layout.
     ///
-    /// # Panics
-    /// If `code_size` is zero.
-    ///
     /// ```
     /// use ivf_core::CodeLayout;
     /// let layout = CodeLayout::rows(3);
     /// assert_eq!((layout.code_size(), layout.block_len(), layout.plane_bytes(0, 5)), (3, 1, 15));
     /// ```
+    ///
+    /// # Panics
+    /// If `code_size` is zero.
     pub fn rows(code_size: usize) -> Self {
         let layout = Self::custom("rows", code_size, 1, &[code_size], Arc::new(RowMajor { code_size }));
         Self { is_rows: true, ..layout }
@@ -347,9 +347,6 @@ impl CodeLayout {
 
     /// Copies the code in slot `from` of some planes to slot `to` of others.
     ///
-    /// # Panics
-    /// As [`put`](Self::put).
-    ///
     /// ```
     /// use ivf_core::CodeLayout;
     /// let layout = CodeLayout::interleaved(1, 2, 2); // two bytes a code, blocks of two codes
@@ -357,6 +354,9 @@ impl CodeLayout {
     /// layout.copy_between(&[b"abAB"], 1, &mut [&mut merged], 0, &mut Vec::new());
     /// assert_eq!(&merged, b"b\0B\0"); // the second code, bB, is now the first
     /// ```
+    ///
+    /// # Panics
+    /// As [`put`](Self::put).
     pub fn copy_between(
         &self,
         source: &[&[u8]],

@@ -363,10 +363,6 @@ impl StoredNode {
     /// Returns the section that holds the bytes of the array `name`, whose elements are of type
     /// `T`. For callers that read the array piecewise.
     ///
-    /// # Errors
-    /// [`DecodeError::Missing`] if there is no such array, or [`DecodeError::Value`] if it has
-    /// another element type.
-    ///
     /// ```
     /// use ivf_core::node::{NamedArray, Node};
     /// let mut node = Node::new("lists", 0);
@@ -376,6 +372,10 @@ impl StoredNode {
     /// assert!(stored.section::<f32>("codes").is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`DecodeError::Missing`] if there is no such array, or [`DecodeError::Value`] if it has
+    /// another element type.
     pub fn section<T: ArrayElement>(&self, name: &str) -> Result<&Arc<dyn Section>, DecodeError> {
         let array = self.stored_array(name)?;
         if array.dtype != T::DTYPE {
@@ -387,9 +387,6 @@ impl StoredNode {
 
     /// Returns the array `name` as it was read.
     ///
-    /// # Errors
-    /// [`DecodeError::Missing`] if there is no such array.
-    ///
     /// ```
     /// use ivf_core::node::{NamedArray, Node};
     /// let mut node = Node::new("table", 0);
@@ -397,14 +394,14 @@ impl StoredNode {
     /// assert_eq!(node.to_stored().stored_array("rows")?.shape, [2, 3]);
     /// # Ok::<(), ivf_core::error::DecodeError>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`DecodeError::Missing`] if there is no such array.
     pub fn stored_array(&self, name: &str) -> Result<&StoredArray, DecodeError> {
         self.arrays.iter().find(|array| array.name == name).ok_or_else(|| self.missing("array", name))
     }
 
     /// Returns the child component `name`.
-    ///
-    /// # Errors
-    /// [`DecodeError::Missing`] if there is no such child.
     ///
     /// ```
     /// use ivf_core::Node;
@@ -415,6 +412,9 @@ impl StoredNode {
     /// assert!(stored.child("quantizer").is_err());
     /// # Ok::<(), ivf_core::error::DecodeError>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`DecodeError::Missing`] if there is no such child.
     pub fn child(&self, name: &str) -> Result<&StoredNode, DecodeError> {
         let child = self.children.iter().find(|(known, _)| known == name);
         child.map(|(_, node)| node).ok_or_else(|| self.missing("child", name))

@@ -186,10 +186,6 @@ pub trait Centroids: Send + Sync + fmt::Debug {
 
     /// Writes the centroids of consecutive lists, starting at `first`, to `out`, row after row.
     ///
-    /// # Panics
-    /// If `out` has more rows than there are lists from `first` on, or if `dim` does not divide its
-    /// length.
-    ///
     /// ```
     /// use ivf_core::{Centroids, ListNo, Metric, Rows};
     /// let centroids = [0.0, 10.0, 20.0];
@@ -199,6 +195,10 @@ pub trait Centroids: Send + Sync + fmt::Debug {
     /// assert_eq!(last, [10.0, 20.0]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Panics
+    /// If `out` has more rows than there are lists from `first` on, or if `dim` does not divide its
+    /// length.
     fn centroid_rows(&self, first: ListNo, out: &mut [f32]) {
         assert!(out.len().is_multiple_of(self.dim()), "rows of {} numbers", self.dim());
         for (list, row) in (first.0..).zip(out.chunks_exact_mut(self.dim())) {
@@ -325,11 +325,8 @@ pub trait Permute {
     /// Returns a quantizer with the same lists under new numbers. Its list `i` is list `order[i]`
     /// of this one.
     ///
-    /// # Panics
-    /// If `order` does not name every list exactly once.
-    ///
     /// ```
-    /// use ivf_core::{Centroids, Level1Quantizer, ListNo, Metric, Rows};
+    /// use ivf_core::{Level1Quantizer, ListNo, Metric, Rows};
     /// let centroids = [0.0, 10.0, 20.0];
     /// let quantizer = ivf_cpu::coarse::FlatQuantizer::from_centroids(Rows::new(&centroids, 1)?, Metric::L2)?;
     /// let permute = quantizer.as_permute().ok_or("its lists keep their numbers")?;
@@ -339,6 +336,9 @@ pub trait Permute {
     /// assert_eq!(rows, [20.0, 0.0, 10.0]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Panics
+    /// If `order` does not name every list exactly once.
     fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer>;
 }
 

@@ -79,9 +79,6 @@ impl<'a> ScanRange<'a> {
     /// the source. Entry `i` is entry `slots[i]` of the source, and the source begins at offset
     /// `first` of the list.
     ///
-    /// # Panics
-    /// If `slots` is not as long as the segment.
-    ///
     /// An engine copied entry 1 out of a segment that begins at offset 4. A result still has its
     /// place in the list:
     ///
@@ -97,6 +94,9 @@ impl<'a> ScanRange<'a> {
     /// assert_eq!((neighbor.id, neighbor.location), (Id(21), Location::new(3, 4 + 1)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Panics
+    /// If `slots` is not as long as the segment.
     pub fn taken_out(
         list: ListNo,
         segment: &'a Segment<'a>,

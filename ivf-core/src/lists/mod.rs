@@ -209,18 +209,13 @@ use std::fmt;
 /// * The length of a list is at most 2^32 - 1.
 /// * Every segment has the layout that [`layout`](Self::layout) returns.
 ///
-/// # Errors
-/// Reading may fail, since a list may be on a disk. A list number past the end is
-/// [`StoreError::NoSuchList`].
-///
 /// ```
 /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo};
 /// let mut lists = ArrayLists::new(3, CodeLayout::rows(1));
 /// lists.replace(ListNo(1), &[Id(7), Id(8)], b"ab")?;
 ///
 /// // Codes are read through the layout, whatever the store.
-/// let list = lists.list(ListNo(1))?;
-/// assert_eq!(list.unpack(lists.layout()), b"ab");
+/// assert_eq!(lists.list(ListNo(1))?.unpack(lists.layout()), b"ab");
 /// assert!(lists.list(ListNo(3)).is_err());
 ///
 /// // A search goes on in the snapshot while the lists change.
@@ -229,6 +224,10 @@ use std::fmt;
 /// assert_eq!((snapshot.list_len(ListNo(1))?, lists.list_len(ListNo(1))?), (2, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Errors
+/// Reading may fail, since a list may be on a disk. A list number past the end is
+/// [`StoreError::NoSuchList`].
 pub trait InvertedLists: Send + Sync + fmt::Debug {
     /// Returns the tag of the store's registry row, which is also the tag of the node of
     /// [`export`](Self::export).
@@ -353,12 +352,6 @@ pub trait InvertedListsMut: InvertedLists {
     /// a b c d e f, remove 1 and 3:   m = 4, gaps 1 3, remaining from 4 on: e f   ->   a e c f,  moves 4->1, 5->3
     /// ```
     ///
-    /// # Errors
-    /// [`StoreError::NoSuchEntry`] for an offset past the end, before anything is removed.
-    ///
-    /// # Panics
-    /// May panic if the offsets are not strictly ascending.
-    ///
     /// ```
     /// use ivf_core::lists::Moved;
     /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset};
@@ -369,6 +362,12 @@ pub trait InvertedListsMut: InvertedLists {
     /// assert_eq!(moves[0], Moved { id: Id(4), from: ListOffset(4), to: ListOffset(1) });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchEntry`] for an offset past the end, before anything is removed.
+    ///
+    /// # Panics
+    /// May panic if the offsets are not strictly ascending.
     fn remove(&mut self, list: ListNo, offsets: &[ListOffset]) -> Result<Vec<Moved>, StoreError>;
 
     /// Replaces the entries of a list by `ids` and `codes` (rows of `code_size` bytes).
@@ -396,14 +395,14 @@ pub struct Moved {
 /// Returns the moves, as pairs (from, to), that fill the gaps at `offsets` in a list of length
 /// `len`. [`InvertedListsMut::remove`] describes their order.
 ///
-/// # Panics
-/// If the offsets are not strictly ascending or not below `len`.
-///
 /// ```
 /// use ivf_core::{ListOffset, lists::closing_moves};
 /// // Of 6 entries, 4 stay. Entry 4 fills the gap at 1, and entry 5 is itself removed.
 /// assert_eq!(closing_moves(6, &[1, 5].map(ListOffset)), [(ListOffset(4), ListOffset(1))]);
 /// ```
+///
+/// # Panics
+/// If the offsets are not strictly ascending or not below `len`.
 pub fn closing_moves(len: usize, offsets: &[ListOffset]) -> Vec<(ListOffset, ListOffset)> {
     assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]), "offsets must be strictly ascending");
     assert!(offsets.last().is_none_or(|last| last.index() < len), "offsets must lie in the list");
@@ -439,13 +438,6 @@ impl dyn InvertedLists + '_ {
     /// Reads the codes at the locations `places` into `codes` (`places.len() x code_size` bytes),
     /// and returns the ids. Each list is read only once.
     ///
-    /// # Errors
-    /// [`StoreError::NoSuchEntry`] for a location past the end of its list, or an error of reading
-    /// a list.
-    ///
-    /// # Panics
-    /// If `codes` has another length.
-    ///
     /// ```
     /// # use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, Location};
     /// let mut lists = ArrayLists::new(2, CodeLayout::rows(1));
@@ -457,6 +449,13 @@ impl dyn InvertedLists + '_ {
     /// assert_eq!((ids, &codes), (vec![Id(9), Id(8)], b"cb"));
     /// # Ok::<(), ivf_core::error::StoreError>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchEntry`] for a location past the end of its list, or an error of reading
+    /// a list.
+    ///
+    /// # Panics
+    /// If `codes` has another length.
     pub fn codes_at(&self, places: &[Location], codes: &mut [u8]) -> Result<Vec<Id>, StoreError> {
         let size = self.layout().code_size();
         assert_eq!(codes.len(), places.len() * size, "`codes` must hold one code per location");

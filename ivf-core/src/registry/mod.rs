@@ -385,9 +385,6 @@ impl Registry {
     /// Reads the index of an exported node, which may be a wrapper or an index without an inner
     /// one.
     ///
-    /// # Errors
-    /// As for [`read_codec`](Self::read_codec).
-    ///
     /// ```
     /// use ivf_core::{Metric, Registry};
     /// let stored = ivf_factory::build("IDMap,Flat", 2, Metric::L2)?.export()?.to_stored();
@@ -395,6 +392,9 @@ impl Registry {
     /// assert!(Registry::new().read_index(&stored).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Errors
+    /// As for [`read_codec`](Self::read_codec).
     pub fn read_index(&self, node: &StoredNode) -> Result<Box<dyn Index>, DecodeError> {
         match self.wrappers.iter().find(|row| row.tag == node.tag) {
             Some(row) => (row.read)(node, self),

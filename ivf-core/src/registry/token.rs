@@ -140,10 +140,6 @@ impl<'a> Token<'a> {
 
     /// Parses the argument as a codec with the registry.
     ///
-    /// # Errors
-    /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or
-    /// it is not the token of a codec.
-    ///
     /// ```
     /// # use ivf_core::registry::{Token, TokenError};
     /// let registry = ivf_factory::default_registry();
@@ -153,14 +149,15 @@ impl<'a> Token<'a> {
     /// assert_eq!(span.err(), Some(token.arguments_span()));
     /// # Ok::<(), TokenError>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or
+    /// it is not the token of a codec.
     pub fn codec_argument(&self, registry: &Registry) -> Result<Arc<dyn CodecSpec>, TokenError> {
         self.argument("a codec", |token| registry.parse_codec(token))
     }
 
     /// Parses the argument as a whole index with the registry.
-    ///
-    /// # Errors
-    /// [`TokenError`] with the range of the faulty bytes in this token.
     ///
     /// ```
     /// # use ivf_core::registry::{Token, TokenError};
@@ -168,6 +165,9 @@ impl<'a> Token<'a> {
     /// assert_eq!(token.index_argument(ivf_factory::default_registry())?.to_string(), "IVF8,Flat");
     /// # Ok::<(), TokenError>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`TokenError`] with the range of the faulty bytes in this token.
     pub fn index_argument(&self, registry: &Registry) -> Result<Arc<dyn super::IndexSpec>, TokenError> {
         let arguments = self.arguments().ok_or_else(|| self.missing("an index"))?;
         registry.parse_index(arguments).map_err(|error| error.shifted(self.arguments_span().start))
@@ -175,10 +175,6 @@ impl<'a> Token<'a> {
 
     /// Parses the argument as one token with `parse`. `what` names the expected component in
     /// errors.
-    ///
-    /// # Errors
-    /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or
-    /// `parse` does not accept it.
     ///
     /// ```
     /// # use ivf_core::registry::{Token, TokenError};
@@ -189,6 +185,10 @@ impl<'a> Token<'a> {
     /// assert_eq!(refused.err().as_deref(), Some("'Flat' is not a transform"));
     /// # Ok::<(), TokenError>(())
     /// ```
+    ///
+    /// # Errors
+    /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or
+    /// `parse` does not accept it.
     pub fn argument<T: ?Sized>(
         &self,
         what: &str,

@@ -92,10 +92,6 @@ pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
 
 /// Decodes fields, which must take up all of `bytes`. `tag` is the tag of the node in errors.
 ///
-/// # Errors
-/// [`DecodeError::Meta`] if the bytes are too few or too many, or hold an unknown variant. Also if
-/// a name is too long, occurs twice, or has control characters.
-///
 /// ```
 /// use ivf_core::field::Fields;
 /// use ivf_core::wire::meta::{from_bytes, to_bytes};
@@ -106,6 +102,10 @@ pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
 /// assert!(from_bytes("flat", &bytes[..bytes.len() - 1]).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Errors
+/// [`DecodeError::Meta`] if the bytes are too few or too many, or hold an unknown variant. Also if
+/// a name is too long, occurs twice, or has control characters.
 pub fn from_bytes(tag: &str, bytes: &[u8]) -> Result<Fields, DecodeError> {
     let fault = |why: String| DecodeError::Meta { tag: tag.to_owned(), why };
     let decoded: Result<(Vec<(String, WireValue)>, usize), _> = bincode::serde::decode_from_slice(bytes, config());

@@ -8,9 +8,6 @@ use crate::metric::Metric;
 /// Decodes fields as version 1 of the index file stored them: in the order of the schema, without
 /// names, and with integers of fixed size.
 ///
-/// # Errors
-/// [`DecodeError::Meta`] if the bytes do not decode.
-///
 /// ```
 /// use ivf_core::field::{Field, FieldType};
 /// use ivf_core::wire::{Writer, decode_version_1};
@@ -22,6 +19,9 @@ use crate::metric::Metric;
 /// assert_eq!(fields.value("metric"), Some(&ivf_core::Metric::InnerProduct.into()));
 /// # Ok::<(), ivf_core::error::DecodeError>(())
 /// ```
+///
+/// # Errors
+/// [`DecodeError::Meta`] if the bytes do not decode.
 pub fn decode_version_1(tag: &str, bytes: &[u8], schema: &Schema) -> Result<Fields, DecodeError> {
     let all = || -> Result<Fields, DecodeError> {
         let mut reader = Reader::new("the fields", bytes);
