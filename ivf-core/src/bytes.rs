@@ -15,6 +15,20 @@ pub const ALIGN: usize = 64;
 struct Line([u8; ALIGN]);
 
 /// A growable byte buffer whose first byte lies on a 64-byte boundary.
+///
+/// ```
+/// use ivf_core::bytes::{ALIGN, AlignedBytes};
+/// let mut bytes = AlignedBytes::new();
+/// bytes.resize(3);
+/// bytes.copy_from_slice(&[7, 8, 9]);
+/// bytes.resize(1);
+/// bytes.resize(2);
+/// assert_eq!(*bytes, [7, 0]); // new bytes are zero, whatever was there before
+/// assert_eq!(bytes.as_ptr() as usize % ALIGN, 0);
+/// assert!(bytes.memory() >= ALIGN);
+/// assert_eq!(*AlignedBytes::copy_of(&[7, 0]), *bytes);
+/// assert_eq!(*AlignedBytes::zeroed(2), [0, 0]);
+/// ```
 #[derive(Clone)]
 pub struct AlignedBytes {
     /// The bytes past `len` are zero.
@@ -99,6 +113,17 @@ impl fmt::Debug for AlignedBytes {
 
 /// A range of bytes with shared ownership: a loaded section, a mapped file, a segment of a
 /// snapshot. Cloning is cheap.
+///
+/// ```
+/// use ivf_core::bytes::SharedBytes;
+/// use std::sync::Arc;
+/// let file = SharedBytes::new(Arc::new(vec![6_u8, 7, 8, 9]));
+/// let list = file.slice(1..4).ok_or("past the end")?;
+/// drop(file); // The list keeps the bytes alive.
+/// assert_eq!(*list, [7, 8, 9]);
+/// assert!(list.slice(1..4).is_none()); // It has three bytes.
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone)]
 pub struct SharedBytes {
     owner: Arc<dyn AsRef<[u8]> + Send + Sync>,

@@ -4,6 +4,197 @@
 //! specification that a factory string names. Training turns it into a [`Codec`], which is always
 //! trained. Binding a codec to the centroids of an index gives a [`BoundCodec`], which encodes,
 //! decodes and creates scanners.
+//!
+//! A codec of one byte a dimension, the nearest whole number from -128 to 127. It has one parameter
+//! of its own, `dims`. Its scanner decodes every code. A fast scanner looks up a table instead.
+//!
+//! ```
+//! use ivf_core::error::{BindError, BuildError, TrainError};
+//! use ivf_core::field::{Field, FieldType};
+//! use ivf_core::param::{Param, ParamRange};
+//! use ivf_core::registry::CodecRow;
+//! use ivf_core::{
+//!     Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner,
+//!     ListNo, Metric, Node, Residuals, Rows, SearchParams, Settings, TrainOptions, TrainReport,
+//! };
+//! use std::{fmt, sync::Arc};
+//!
+//! /// The specification, which the token `Whole` names.
+//! #[derive(Debug)]
+//! struct Whole;
+//!
+//! impl fmt::Display for Whole {
+//!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         f.write_str("Whole")
+//!     }
+//! }
+//!
+//! impl CodecSpec for Whole {
+//!     fn check(&self, context: &CodecContext) -> Result<(), BuildError> {
+//!         match context.metric {
+//!             Metric::L2 => Ok(()),
+//!             metric => Err(BuildError::Metric { kind: self.to_string(), metric }),
+//!         }
+//!     }
+//!
+//!     fn residuals(&self) -> Residuals {
+//!         Residuals::Optional { default: true }
+//!     }
+//!
+//!     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
+//!         0 // It learns nothing from vectors.
+//!     }
+//!
+//!     fn training_memory(&self, _context: &CodecContext, _points: usize, _options: &TrainOptions<'_>) -> usize {
+//!         0
+//!     }
+//!
+//!     fn code_size(&self, context: &CodecContext) -> usize {
+//!         context.dim
+//!     }
+//!
+//!     fn params(&self, context: &CodecContext) -> Vec<Param> {
+//!         let range = ParamRange::Whole { least: 1, most: context.dim as u64 };
+//!         vec![Param::new("dims", range, context.dim.into(), "leading dimensions that a distance uses")]
+//!     }
+//!
+//!     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
+//!         Ok((Arc::new(Bytes::new(input.context.dim)), TrainReport::default()))
+//!     }
+//! }
+//!
+//! /// The trained codec.
+//! #[derive(Debug)]
+//! struct Bytes {
+//!     layout: CodeLayout,
+//! }
+//!
+//! impl Bytes {
+//!     fn new(dim: usize) -> Self {
+//!         Self { layout: CodeLayout::rows(dim).of_codec(ROW.tag) }
+//!     }
+//! }
+//!
+//! impl Codec for Bytes {
+//!     fn spec(&self) -> Arc<dyn CodecSpec> {
+//!         Arc::new(Whole)
+//!     }
+//!
+//!     fn tag(&self) -> &str {
+//!         ROW.tag
+//!     }
+//!
+//!     fn dim(&self) -> usize {
+//!         self.layout.code_size()
+//!     }
+//!
+//!     fn metric(&self) -> Metric {
+//!         Metric::L2
+//!     }
+//!
+//!     fn layout(&self) -> &CodeLayout {
+//!         &self.layout
+//!     }
+//!
+//!     fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
+//!         assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.as_slice().len()));
+//!         // The cast to `i8` saturates.
+//!         codes.iter_mut().zip(rows.as_slice()).for_each(|(byte, x)| *byte = x.round() as i8 as u8);
+//!     }
+//!
+//!     fn decode(&self, code: &[u8], vector: &mut [f32]) {
+//!         assert_eq!((code.len(), vector.len()), (self.dim(), self.dim()));
+//!         vector.iter_mut().zip(code).for_each(|(x, byte)| *x = f32::from(*byte as i8));
+//!     }
+//!
+//!     fn memory(&self) -> usize {
+//!         0 // It has no tables.
+//!     }
+//!
+//!     fn export(&self) -> Node<'_> {
+//!         Node::new(ROW.tag, 0).with("dim", self.dim())
+//!     }
+//!
+//!     fn bind(self: Arc<Self>, to: &Binding<'_>) -> Result<Arc<dyn BoundCodec>, BindError> {
+//!         Ok(Arc::new(BoundBytes { codec: self, centroids: to.centroids.clone(), by_residual: to.by_residual }))
+//!     }
+//! }
+//!
+//! /// The codec in an index.
+//! #[derive(Debug)]
+//! struct BoundBytes {
+//!     codec: Arc<Bytes>,
+//!     centroids: Arc<dyn Centroids>,
+//!     by_residual: bool,
+//! }
+//!
+//! impl BoundCodec for BoundBytes {
+//!     fn codec(&self) -> &dyn Codec {
+//!         &*self.codec
+//!     }
+//!
+//!     fn centroids(&self) -> &dyn Centroids {
+//!         &*self.centroids
+//!     }
+//!
+//!     fn by_residual(&self) -> bool {
+//!         self.by_residual
+//!     }
+//!
+//!     fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
+//!         let dims = settings.whole("dims").map_or(self.codec.dim(), |dims| dims as usize);
+//!         Box::new(Scanner { bound: self, dims, query: Vec::new(), list: ListNo(0) })
+//!     }
+//! }
+//!
+//! struct Scanner<'a> {
+//!     bound: &'a BoundBytes,
+//!     dims: usize,
+//!     query: Vec<f32>,
+//!     list: ListNo,
+//! }
+//!
+//! impl InvertedListScanner for Scanner<'_> {
+//!     fn set_query(&mut self, query: &[f32]) {
+//!         self.query = query.to_vec();
+//!     }
+//!
+//!     fn set_list(&mut self, list: ListNo, _coarse_distance: f32) {
+//!         self.list = list;
+//!     }
+//!
+//!     fn distance(&self, code: &[u8]) -> f32 {
+//!         let mut vector = vec![0.0; self.query.len()];
+//!         self.bound.decode(self.list, code, &mut vector); // adds the centroid to a residual
+//!         self.query.iter().zip(&vector).take(self.dims).map(|(q, x)| (q - x) * (q - x)).sum()
+//!     }
+//! }
+//!
+//! /// The token, the tag in files, a parser and a reader.
+//! const ROW: CodecRow = CodecRow::new(
+//!     "whole",
+//!     "Whole",
+//!     |token, _| (token.plain()? == "Whole").then(|| Ok(Arc::new(Whole) as _)),
+//!     |node, _| Ok(Arc::new(Bytes::new(node.fields(&[Field::new("dim", FieldType::UInt)])?.dim("dim")?))),
+//! );
+//!
+//! // Every index of the library now takes the codec. Here its lists are around (10, 0) and (100, 0).
+//! let registry = ivf_factory::default_registry().clone().with_codecs(&[ROW]);
+//! let mut index = ivf_factory::build_with("IVF2,Whole", 2, Metric::L2, &registry)?;
+//! let vectors = [8.0_f32, -1.0, 12.0, 1.0, 98.0, -1.0, 102.0, 1.0];
+//! index.train(Rows::new(&vectors, 2)?)?;
+//! index.add(Rows::new(&vectors, 2)?)?;
+//! let query = [101.0_f32, -1.0];
+//! let found = index.search(Rows::new(&query, 2)?, 2, &SearchParams::new())?.hits;
+//! assert_eq!(found.row(0).distances, [1.0 + 4.0, 9.0]);
+//! let found = index.search(Rows::new(&query, 2)?, 2, &SearchParams::new().set("dims", 1))?.hits;
+//! assert_eq!(found.row(0).distances, [1.0, 9.0]);
+//!
+//! // A file keeps the node of the codec, and the row reads it.
+//! let stored = Bytes::new(2).export().to_stored();
+//! assert_eq!(registry.read_codec(&stored)?.dim(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::error::{BindError, BuildError, Cancelled, TrainError};
 use crate::executor::Executor;
@@ -21,6 +212,13 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The properties of the index that the code size, memory and training of a codec may depend on.
+///
+/// ```
+/// use ivf_core::{CodecContext, Metric};
+/// let vectors = CodecContext::new(8, Metric::L2);
+/// assert!(!vectors.by_residual);
+/// assert!(vectors.by_residual(true).by_residual);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CodecContext {
@@ -47,6 +245,13 @@ impl CodecContext {
 }
 
 /// Whether a codec encodes residuals. (Faiss's `by_residual`.)
+///
+/// ```
+/// use ivf_core::Residuals;
+/// let optional = Residuals::Optional { default: false };
+/// assert!(!optional.default_choice() && optional.allows(true));
+/// assert!(Residuals::Always.default_choice() && !Residuals::Always.allows(false));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Residuals {
     /// The codec encodes vectors as they are.
@@ -77,6 +282,29 @@ impl Residuals {
 }
 
 /// The input of the training of a codec.
+///
+/// The input for an index of two lists around 10 and 100, whose codec encodes residuals:
+///
+/// ```
+/// use ivf_core::codec::residuals;
+/// use ivf_core::{CodecContext, CodecTraining, ListNo, Metric, Rows, TrainOptions};
+/// use ivf_cpu::coarse::FlatQuantizer;
+/// let centroids = FlatQuantizer::from_centroids(Rows::new(&[10.0, 100.0], 1)?, Metric::L2)?;
+/// let (vectors, lists) = ([11.0, 98.0], [ListNo(0), ListNo(1)]);
+/// let residuals = residuals(Rows::new(&vectors, 1)?, &lists, &centroids);
+///
+/// let options = TrainOptions::new();
+/// let input = CodecTraining::new(Rows::new(&residuals, 1)?, Metric::L2, &options)
+///     .context(CodecContext::new(1, Metric::L2).by_residual(true))
+///     .lists(&lists, &centroids);
+/// assert_eq!(input.rows.as_slice(), [1.0, -2.0]);
+///
+/// // A codec that halves its vectors before another codec encodes them trains that one on half of each.
+/// let halves = [0.5, -1.0];
+/// let inner = input.rows(Rows::new(&halves, 1)?);
+/// assert_eq!((inner.rows.row(1), inner.lists), (&[-1.0][..], Some(&lists[..])));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CodecTraining<'a> {
@@ -123,6 +351,25 @@ impl<'a> CodecTraining<'a> {
 
 /// The specification of a codec, from which a codec is trained. `Display` prints its factory token,
 /// which parses back into the same specification.
+///
+/// [The module](self) has an implementation. An index asks before it trains:
+///
+/// ```
+/// use ivf_core::{CodecContext, Metric, TrainOptions};
+/// let registry = ivf_factory::default_registry();
+/// let pq = registry.codec_spec("example", "PQ2")?;
+/// let context = CodecContext::new(4, Metric::L2).by_residual(pq.residuals().default_choice());
+/// pq.check(&context)?;
+/// assert!(pq.check(&CodecContext::new(5, Metric::L2)).is_err()); // 2 does not divide 5
+/// assert_eq!(pq.code_size(&context), 2);
+///
+/// // 256 points for each of 256 centroids. Codes of `Flat` are the vectors, without training.
+/// let options = TrainOptions::new();
+/// let flat = registry.codec_spec("example", "Flat")?;
+/// assert_eq!((pq.training_points(&options), flat.training_points(&options)), (256 * 256, 0));
+/// assert!(pq.training_memory(&context, 65_536, &options) > flat.training_memory(&context, 0, &options));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait CodecSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// Checks that the codec can work with this index. Called before anything is trained.
     ///
@@ -138,6 +385,17 @@ pub trait CodecSpec: Send + Sync + fmt::Debug + fmt::Display {
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;
 
     /// Returns true if [`CodecTraining::lists`] must be given even where no residuals are encoded.
+    ///
+    /// An index passes the lists to a codec of residuals, and to one that returns true here:
+    ///
+    /// ```
+    /// use ivf_core::{CodecContext, CodecSpec};
+    /// fn needs_lists(codec: &dyn CodecSpec, context: &CodecContext) -> bool {
+    ///     context.by_residual || codec.learns_from_lists()
+    /// }
+    /// # let context = CodecContext::new(1, ivf_core::Metric::L2);
+    /// assert!(!needs_lists(&ivf_cpu::codec::FlatSpec, &context));
+    /// ```
     fn learns_from_lists(&self) -> bool {
         false
     }
@@ -214,6 +472,24 @@ pub trait Codec: Send + Sync + fmt::Debug {
 }
 
 /// The centroids to bind a codec to, and the limits of binding.
+///
+/// ```
+/// use ivf_core::quantizer::Origin;
+/// use ivf_core::{Binding, Cancel, Codec, Metric, TrainOptions};
+/// use ivf_cpu::codec::FlatCodec;
+/// use std::sync::Arc;
+/// let cancel = Cancel::new();
+/// let options = TrainOptions::new().cancel(&cancel);
+/// let to = Binding::new(Arc::new(Origin { dim: 2 })).by_residual(false).table_memory(1 << 20).options(&options);
+/// let bound = Arc::new(FlatCodec::new(2, Metric::L2)).bind(&to)?;
+/// assert_eq!(bound.centroids().nlist(), 1);
+///
+/// // A codec that computes a table for each list checks between two lists.
+/// to.check_cancel()?;
+/// cancel.cancel();
+/// assert!(to.check_cancel().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Binding<'a> {
@@ -278,6 +554,29 @@ impl<'a> Binding<'a> {
 }
 
 /// A codec bound to the centroids of an index.
+///
+/// [The module](self) has an implementation. An index encodes, decodes and scans with the bound
+/// codec:
+///
+/// ```
+/// use ivf_core::{Binding, Codec, ListNo, Metric, Rows, Settings};
+/// use ivf_cpu::{coarse::FlatQuantizer, codec::FlatCodec};
+/// use std::sync::Arc;
+/// let centroids = FlatQuantizer::from_centroids(Rows::new(&[0.0, 10.0], 1)?, Metric::L2)?;
+/// let bound = Arc::new(FlatCodec::new(1, Metric::L2)).bind(&Binding::new(Arc::new(centroids)))?;
+///
+/// let mut code = vec![0; bound.codec().layout().code_size()];
+/// bound.encode(Rows::new(&[9.0], 1)?, &[ListNo(1)], &mut code);
+/// let mut vector = [0.0];
+/// bound.decode(ListNo(1), &code, &mut vector);
+/// assert_eq!(vector, [9.0]);
+///
+/// let mut scanner = bound.scanner(&Settings::new());
+/// scanner.set_query(&[7.0]);
+/// scanner.set_list(ListNo(1), 9.0); // (7 - 10)^2, the distance from the centroid
+/// assert_eq!(scanner.distance(&code), 4.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait BoundCodec: Send + Sync + fmt::Debug {
     /// Returns the codec.
     fn codec(&self) -> &dyn Codec;
@@ -297,6 +596,22 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
 
     /// Returns the maximum number of queries to pass to [`InvertedListScanner::set_queries`]. The
     /// per-query state of a scanner takes memory and cache space.
+    ///
+    /// An engine that scans a list for many queries does it block by block:
+    ///
+    /// ```
+    /// use ivf_core::BoundCodec;
+    /// fn blocks(bound: &dyn BoundCodec, queries: usize, len: usize) -> usize {
+    ///     let at_once = if bound.shares_lists(len) { bound.queries_at_once() } else { 1 };
+    ///     queries.div_ceil(at_once)
+    /// }
+    /// # use ivf_core::{Binding, Codec, Metric, quantizer::Origin};
+    /// # use std::sync::Arc;
+    /// # let to = Binding::new(Arc::new(Origin { dim: 2 }));
+    /// # let flat = Arc::new(ivf_cpu::codec::FlatCodec::new(2, Metric::L2)).bind(&to)?;
+    /// assert_eq!(blocks(&*flat, 1000, 500), 1); // `Flat` keeps no state per query
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn queries_at_once(&self) -> usize {
         usize::MAX
     }
@@ -339,6 +654,15 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
 }
 
 /// Returns the differences between vectors and the centroids of their lists, row after row.
+///
+/// ```
+/// use ivf_core::{ListNo, Metric, Rows, codec::residuals};
+/// use ivf_cpu::coarse::FlatQuantizer;
+/// let centroids = FlatQuantizer::from_centroids(Rows::new(&[10.0, 100.0], 1)?, Metric::L2)?;
+/// let vectors = Rows::new(&[11.0, 98.0], 1)?;
+/// assert_eq!(residuals(vectors, &[ListNo(0), ListNo(1)], &centroids), [1.0, -2.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Panics
 /// If the number of lists is not the number of rows, or the dimensions differ.

@@ -1,4 +1,16 @@
 //! Error types, one for each kind of operation.
+//!
+//! An implementation creates most errors as variants. The frequent ones have constructors:
+//!
+//! ```
+//! use ivf_core::error::{BuildError, DecodeError, SearchError};
+//! let refused = SearchError::invalid("nprobe", "at least 1", 0);
+//! assert_eq!(refused.to_string(), "nprobe must be at least 1, not 0");
+//! let damaged = DecodeError::value("pq", "3 subquantizers for 8 dimensions");
+//! assert_eq!(damaged.to_string(), "pq: 3 subquantizers for 8 dimensions");
+//! let build = BuildError::Dim { kind: "PQ3".into(), dim: 8, why: "3 does not divide it".into() };
+//! assert_eq!(build.kind(), Some("PQ3")); // the part of the factory string that a message shows
+//! ```
 
 use crate::id::{Id, ListNo, Location};
 use crate::metric::Metric;

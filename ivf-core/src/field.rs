@@ -95,6 +95,13 @@ scalars! {
 }
 
 /// A type that can be read from a field.
+///
+/// ```
+/// use ivf_core::field::{FromValue, Value};
+/// assert_eq!(u64::from_value(&Value::from(7_u64)), Some(7));
+/// assert_eq!(u64::from_value(&Value::from("seven")), None);
+/// assert_eq!(Vec::<f32>::from_value(&vec![0.5_f32, 2.0].into()), Some(vec![0.5, 2.0]));
+/// ```
 pub trait FromValue: Sized {
     /// Description of the expected value, for error messages: "a whole number".
     const WHAT: &'static str;
@@ -135,6 +142,19 @@ from_values! {
 }
 
 /// Named values, in the order in which they were added. Names are unique.
+///
+/// ```
+/// use ivf_core::field::Fields;
+/// let mut fields = Fields::new();
+/// fields.set("dim", 4_u64);
+/// fields.set("store", "array");
+/// fields.set("dim", 8_u64); // replaces the 4
+/// assert_eq!((fields.len(), fields.value("dim")), (2, Some(&8_u64.into())));
+/// let shown: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+/// assert_eq!(shown, ["dim=8", "store=\"array\""]);
+/// assert_eq!(fields.remove("store"), Some("array".into()));
+/// assert!(fields.remove("store").is_none() && !fields.is_empty());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields(Vec<(String, Value)>);
 
@@ -210,6 +230,29 @@ pub enum FieldType {
 }
 
 /// The declaration of a field.
+///
+/// A kind of node that always has a dimension. It has a store and a next id together, or neither.
+/// The flag came with version 2:
+///
+/// ```
+/// use ivf_core::field::{Field, FieldType, Fields, Schema, check_fields};
+/// const SCHEMA: &Schema = &[
+///     Field::new("dim", FieldType::UInt),
+///     Field::since_version_2("by_residual", FieldType::Bool),
+///     Field::grouped("store", FieldType::Text),
+///     Field::grouped("next_id", FieldType::UInt),
+/// ];
+/// let mut fields = Fields::new();
+/// fields.set("dim", 8_u64);
+/// check_fields("node", &fields, SCHEMA)?;
+///
+/// fields.set("store", "array");
+/// let refused = |fields: &Fields| check_fields("node", fields, SCHEMA).map_err(|error| error.to_string());
+/// assert_eq!(refused(&fields), Err("node has no field 'next_id'".to_owned()));
+/// fields.set("next_id", 5_u64);
+/// check_fields("node", &fields, SCHEMA)?;
+/// # Ok::<(), ivf_core::error::DecodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field {
     /// Name of the field.
@@ -314,6 +357,20 @@ impl fmt::Display for FieldType {
 }
 
 /// The fields of a node that was read, checked against the schema of its kind.
+///
+/// ```
+/// use ivf_core::Node;
+/// use ivf_core::field::{Field, FieldType, Schema};
+/// const SCHEMA: &Schema = &[Field::new("dim", FieldType::UInt), Field::since_version_2("note", FieldType::Text)];
+/// let stored = Node::new("node", 0).with("dim", 8_u64).to_stored();
+/// let fields = stored.fields(SCHEMA)?;
+/// assert_eq!((fields.get::<u64>("dim")?, fields.opt::<String>("note")?), (8, None));
+///
+/// // A dimension of 0 is not one.
+/// let damaged = Node::new("node", 0).with("dim", 0_u64).to_stored();
+/// assert_eq!((fields.dim("dim")?, damaged.fields(SCHEMA)?.dim("dim").is_err()), (8, true));
+/// # Ok::<(), ivf_core::error::DecodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct NodeFields<'n> {
     pub(crate) tag: &'n str,

@@ -19,6 +19,48 @@ pub type Planes<T> = ArrayVec<T, MAX_PLANES>;
 /// does not change the codes of other slots. `put` of the all-zero code leaves the slot as it is in
 /// a zeroed block.
 ///
+/// Codes of two bytes, whose upper bytes are in a plane of their own. A scan that needs only these
+/// reads half of the memory:
+///
+/// ```
+/// use ivf_core::CodeLayout;
+/// use ivf_core::layout::BlockPacker;
+/// use std::sync::Arc;
+///
+/// #[derive(Debug)]
+/// struct Halves;
+///
+/// impl BlockPacker for Halves {
+///     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
+///         (planes[0][slot], planes[1][slot]) = (code[1], code[0]);
+///     }
+///
+///     fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
+///         (code[1], code[0]) = (planes[0][slot], planes[1][slot]);
+///     }
+/// }
+///
+/// // Blocks of 4 codes take 4 bytes in each of the two planes. Six codes take two blocks.
+/// let layout = CodeLayout::custom("halves", 2, 4, &[4, 4], Arc::new(Halves)).of_codec("mine");
+/// assert_eq!((layout.name(), layout.codec(), layout.plane_count()), ("halves", "mine", 2));
+/// assert_eq!((layout.blocks(6), layout.block_bytes(0), layout.plane_bytes(0, 6)), (2, 4, 8));
+///
+/// // A store packs, unpacks and moves codes.
+/// let (mut upper, mut lower) = ([0; 8], [0; 8]);
+/// let mut planes = [&mut upper[..], &mut lower[..]];
+/// let mut scratch = Vec::new();
+/// layout.pack(&mut planes, 0, b"aAbBcCdDeEfF");
+/// layout.put(&mut planes, 1, b"zZ");
+/// layout.copy(&mut planes, 5, 0, &mut scratch);
+/// assert_eq!((&upper[..6], &lower[..6]), (&b"FZCDEF"[..], &b"fzcdef"[..]));
+/// let mut code = [0; 2];
+/// layout.get(&[&upper, &lower], 1, &mut code);
+/// assert_eq!(&code, b"zZ");
+/// let mut codes = [0; 4];
+/// layout.unpack(&[&upper, &lower], 3, &mut codes);
+/// assert_eq!(&codes, b"dDeE");
+/// ```
+///
 /// # Panics
 /// Implementations may panic if a slice has another length than the layout prescribes, or if `slot`
 /// is not below `block_len`.
@@ -105,6 +147,12 @@ impl fmt::Display for CodeLayout {
 impl CodeLayout {
     /// Creates a layout with one plane, in which codes follow one another without blocks. Every
     /// codec can use it as its first layout.
+    ///
+    /// ```
+    /// use ivf_core::CodeLayout;
+    /// let layout = CodeLayout::rows(3);
+    /// assert_eq!((layout.code_size(), layout.block_len(), layout.plane_bytes(0, 5)), (3, 1, 15));
+    /// ```
     ///
     /// # Panics
     /// If `code_size` is zero.
@@ -298,6 +346,14 @@ impl CodeLayout {
     }
 
     /// Copies the code in slot `from` of some planes to slot `to` of others.
+    ///
+    /// ```
+    /// use ivf_core::CodeLayout;
+    /// let layout = CodeLayout::interleaved(1, 2, 2); // two bytes a code, blocks of two codes
+    /// let mut merged = [0; 4];
+    /// layout.copy_between(&[b"abAB"], 1, &mut [&mut merged], 0, &mut Vec::new());
+    /// assert_eq!(&merged, b"b\0B\0"); // the second code, bB, is now the first
+    /// ```
     ///
     /// # Panics
     /// As [`put`](Self::put).

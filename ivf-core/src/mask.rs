@@ -3,6 +3,25 @@
 use std::ops::Range;
 
 /// A mask with one bit per entry of a segment. A selector is converted to a mask before a scan.
+///
+/// ```
+/// use ivf_core::mask::Mask;
+/// let mut even = Mask::from_fn(10, |i| i % 2 == 0);
+/// assert_eq!((even.len(), even.is_empty(), even.count()), (10, false, 5));
+/// assert!(even.get(4) && !even.get(5));
+/// assert!(even.ones(3..9).eq([4, 6, 8]));
+/// assert_eq!((even.count_in(3..9), even.bits(4, 4)), (3, 0b0101));
+///
+/// // Combine, restrict and change masks.
+/// even.combine(&Mask::of_range(10, 0..5), |a, b| a & b);
+/// assert!(even.ones(0..10).eq([0, 2, 4]));
+/// even.invert();
+/// even.clip(0..6);
+/// assert!(even.ones(0..10).eq([1, 3, 5]));
+/// even.set(9);
+/// even.set_range(6..8);
+/// assert!(even.ones(0..10).eq([1, 3, 5, 6, 7, 9]));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     words: Vec<u64>,
@@ -19,6 +38,19 @@ impl Mask {
 
     /// Resets this mask to `len` bits and reuses its memory. Bit `i` is set if `keep(i)` returns
     /// true.
+    ///
+    /// A filter fills one mask for segment after segment:
+    ///
+    /// ```
+    /// # use ivf_core::{Id, Ids, mask::Mask};
+    /// let mut mask = Mask::default();
+    /// let mut counts = Vec::new();
+    /// for ids in [Ids::Run { first: Id(0), len: 4 }, Ids::Run { first: Id(100), len: 2 }] {
+    ///     mask.fill(ids.len(), |slot| ids.get(slot).0 > 2);
+    ///     counts.push(mask.count());
+    /// }
+    /// assert_eq!(counts, [1, 2]);
+    /// ```
     pub fn fill(&mut self, len: usize, mut keep: impl FnMut(usize) -> bool) {
         self.len = len;
         self.words.clear();
@@ -40,6 +72,14 @@ impl Mask {
 
     /// Overwrites the mask 64 bits at a time. `word(w)` returns the bits of the 64 entries that
     /// start at entry `64 w`.
+    ///
+    /// ```
+    /// # use ivf_core::mask::Mask;
+    /// let allowed: [u64; 2] = [0b1001, 0b1]; // a bitmap of a database
+    /// let mut mask = Mask::of_range(70, 0..0);
+    /// mask.fill_words(|w| allowed[w]);
+    /// assert!(mask.ones(0..70).eq([0, 3, 64]));
+    /// ```
     pub fn fill_words(&mut self, mut word: impl FnMut(usize) -> u64) {
         self.words.iter_mut().enumerate().for_each(|(w, bits)| *bits = word(w));
         self.clip(0..self.len);

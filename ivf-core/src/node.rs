@@ -15,6 +15,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The element type of an array.
+///
+/// ```
+/// use ivf_core::{ElementType, node::{ArrayElement, DType}};
+/// assert_eq!((DType::U64.size(), DType::Element(ElementType::F16).size()), (8, 2));
+/// assert_eq!(ivf_core::Id::DTYPE, DType::I64);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum DType {
@@ -78,6 +84,23 @@ array_elements! {
 
 /// An array of a [`Node`]. Its bytes come in pieces, so that lists are written without first being
 /// copied into one buffer.
+///
+/// ```
+/// use ivf_core::node::{DType, NamedArray};
+/// use std::borrow::Cow;
+/// let centroids = [0.0_f32, 1.0, 2.0, 3.0];
+/// let matrix = NamedArray::borrowed("centroids", &[2, 2], &centroids);
+/// assert_eq!(matrix.byte_len(), 4 * 4);
+/// let lens = NamedArray::owned("lens", &[3], vec![2_u64, 0, 1]); // counted during the export
+/// assert_eq!((lens.dtype, lens.byte_len()), (DType::U64, 3 * 8));
+///
+/// // Lists go to a file one after the other, without a copy into one buffer.
+/// let lists = [&[7_u32, 8][..], &[], &[9]];
+/// assert_eq!(NamedArray::pieces("ids", lists).shape, [3]);
+/// // A store that has only the bytes of its ids names their type.
+/// let bytes = [Cow::Borrowed(&[7, 0, 0, 0][..]), Cow::Borrowed(&[8, 0, 0, 0][..])];
+/// assert_eq!(NamedArray::bytes::<u32>("ids", bytes).shape, [2]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct NamedArray<'a> {
     /// The name, unique in its node.
@@ -141,6 +164,21 @@ impl<'a> NamedArray<'a> {
 }
 
 /// The exported contents of a component, for a writer or an inspector.
+///
+/// The node of a component that has a number, a table and another component:
+///
+/// ```
+/// use ivf_core::Node;
+/// use ivf_core::node::NamedArray;
+/// let table = [1.0_f32, 2.0];
+/// let mut node = Node::new("scaler", 0).with("clip", 3_u64);
+/// node.push(NamedArray::borrowed("table", &[2], &table));
+/// node.push_child("codec", Node::new("flat", 0).with("dim", 2_u64));
+///
+/// assert_eq!(node.array("table").map(|array| &array.shape[..]), Some(&[2][..]));
+/// assert_eq!(node.child("codec").and_then(|codec| codec.fields.value("dim")), Some(&2_u64.into()));
+/// assert!(node.same(&node.clone()) && !node.same(&node.clone().with("clip", 4_u64)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Node<'a> {
     /// The tag of the component's kind. The registry row with this tag reads the node back.
@@ -246,6 +284,31 @@ pub enum StoredFields {
 }
 
 /// The contents of a component as they were read from a file. Nothing in it has been validated yet.
+///
+/// A reader takes nothing for granted, because the node may come from a damaged file:
+///
+/// ```
+/// use ivf_core::error::DecodeError;
+/// use ivf_core::field::{Field, FieldType};
+/// use ivf_core::node::{NamedArray, Node, StoredNode};
+///
+/// fn read(node: &StoredNode) -> Result<Vec<f32>, DecodeError> {
+///     node.expect_version(0)?;
+///     let dim = node.fields(&[Field::new("dim", FieldType::UInt)])?.dim("dim")?;
+///     let table = node.array::<f32>("table")?;
+///     match table.len() == dim {
+///         true => Ok(table.to_vec()),
+///         false => Err(DecodeError::value(&node.tag, format!("a table of {} for {dim} dimensions", table.len()))),
+///     }
+/// }
+///
+/// let mut node = Node::new("scaler", 0).with("dim", 2_u64);
+/// let refused = read(&node.to_stored()).map_err(|error| error.to_string());
+/// assert_eq!(refused, Err("scaler has no array 'table'".to_owned()));
+/// node.push(NamedArray::owned("table", &[2], vec![1.0_f32, 2.0]));
+/// assert_eq!(read(&node.to_stored())?, [1.0, 2.0]);
+/// # Ok::<(), DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct StoredNode {
     /// The tag of the component's kind.
@@ -300,6 +363,16 @@ impl StoredNode {
     /// Returns the section that holds the bytes of the array `name`, whose elements are of type
     /// `T`. For callers that read the array piecewise.
     ///
+    /// ```
+    /// use ivf_core::node::{NamedArray, Node};
+    /// let mut node = Node::new("lists", 0);
+    /// node.push(NamedArray::owned("codes", &[3], vec![7_u8, 8, 9]));
+    /// let stored = node.to_stored();
+    /// assert_eq!(&*stored.section::<u8>("codes")?.part(1..2)?, [8]); // reads one byte of the file
+    /// assert!(stored.section::<f32>("codes").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`DecodeError::Missing`] if there is no such array, or [`DecodeError::Value`] if it has
     /// another element type.
@@ -314,6 +387,14 @@ impl StoredNode {
 
     /// Returns the array `name` as it was read.
     ///
+    /// ```
+    /// use ivf_core::node::{NamedArray, Node};
+    /// let mut node = Node::new("table", 0);
+    /// node.push(NamedArray::owned("rows", &[2, 3], vec![0_u8; 6]));
+    /// assert_eq!(node.to_stored().stored_array("rows")?.shape, [2, 3]);
+    /// # Ok::<(), ivf_core::error::DecodeError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`DecodeError::Missing`] if there is no such array.
     pub fn stored_array(&self, name: &str) -> Result<&StoredArray, DecodeError> {
@@ -321,6 +402,16 @@ impl StoredNode {
     }
 
     /// Returns the child component `name`.
+    ///
+    /// ```
+    /// use ivf_core::Node;
+    /// let mut node = Node::new("outer", 0);
+    /// node.push_child("codec", Node::new("flat", 0));
+    /// let stored = node.to_stored();
+    /// assert_eq!(stored.child("codec")?.tag, "flat");
+    /// assert!(stored.child("quantizer").is_err());
+    /// # Ok::<(), ivf_core::error::DecodeError>(())
+    /// ```
     ///
     /// # Errors
     /// [`DecodeError::Missing`] if there is no such child.

@@ -9,6 +9,18 @@ use crate::id::ListNo;
 ///
 /// A probe may be absent, because the quantizer found fewer lists or because the caller left it
 /// out.
+///
+/// Two probes for each of two queries. For the second query, one list was found:
+///
+/// ```
+/// use ivf_core::{ListNo, Probes};
+/// let lists = [Some(4), Some(1), Some(2), None].map(|list| list.map(ListNo));
+/// let probes = Probes::new(2, lists.to_vec(), vec![0.5, 1.5, 3.0, f32::INFINITY])?;
+/// assert_eq!((probes.len(), probes.nprobe(), probes.is_empty()), (2, 2, false));
+/// assert!(probes.row(0).eq([(Some(ListNo(4)), 0.5), (Some(ListNo(1)), 1.5)]));
+/// assert_eq!(probes.row(1).filter(|(list, _)| list.is_some()).count(), 1);
+/// # Ok::<(), ivf_core::error::SearchError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probes {
     nprobe: usize,
@@ -76,6 +88,24 @@ pub struct PlannedProbe {
 ///
 /// [`Limits`] are applied here, in probe order and before any filter. If `max_codes` ends within a
 /// list, the plan scans only the first codes of that list.
+///
+/// ```
+/// use ivf_core::{Limits, ListNo, Probes, SearchPlan};
+/// let probes = Probes::new(2, vec![Some(ListNo(0)), Some(ListNo(1))], vec![0.5, 1.5])?;
+/// let limits = Limits { max_codes: 12, ..Limits::default() };
+/// let lens = [10, 7];
+/// let plan = SearchPlan::new(&probes, 2, |_query| limits, |list| Ok(lens[list.index()]))?;
+/// let steps: Vec<(u32, u32)> = plan.row(0).iter().map(|step| (step.list.0, step.prefix)).collect();
+/// assert_eq!(steps, [(0, 10), (1, 2)]); // all of list 0, and the first two of list 1
+/// assert_eq!((plan.len(), plan.codes()), (1, 12));
+///
+/// // A second round scans what the first one left.
+/// let first = SearchPlan::from_rows([&plan.row(0)[..1]]);
+/// let second = SearchPlan::from_rows([&plan.row(0)[1..]]);
+/// assert!(!second.is_empty());
+/// assert_eq!([first.probes(), second.probes()].concat(), plan.probes());
+/// # Ok::<(), ivf_core::error::SearchError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Untrusted")]
 pub struct SearchPlan {

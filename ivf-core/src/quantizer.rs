@@ -1,4 +1,162 @@
 //! Coarse quantizers, which assign vectors to lists and choose the lists that a query probes.
+//!
+//! A quantizer whose centroids are the first training vectors. `First` implements
+//! [`QuantizerSpec`]. `Points` implements [`Centroids`], [`Level1Quantizer`] and [`Permute`].
+//!
+//! ```
+//! use ivf_core::error::{BuildError, InputError, SearchError, StoreError, TrainError};
+//! use ivf_core::node::NamedArray;
+//! use ivf_core::params::Takes;
+//! use ivf_core::quantizer::order_fault;
+//! use ivf_core::{
+//!     AnyRows, Centroids, Id, Index, Level1Quantizer, ListNo, Metric, Node, Permute, Probes, Promise, QuantizerSpec,
+//!     Rows, SearchParams, TrainOptions, TrainReport,
+//! };
+//! use std::{fmt, sync::Arc};
+//!
+//! /// The specification, with its number of lists.
+//! #[derive(Debug)]
+//! struct First(usize);
+//!
+//! impl fmt::Display for First {
+//!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         write!(f, "First{}", self.0)
+//!     }
+//! }
+//!
+//! impl QuantizerSpec for First {
+//!     fn nlist(&self) -> usize {
+//!         self.0
+//!     }
+//!
+//!     fn check(&self, _dim: usize, metric: Metric) -> Result<(), BuildError> {
+//!         match metric {
+//!             Metric::L2 => Ok(()),
+//!             metric => Err(BuildError::Metric { kind: self.to_string(), metric }),
+//!         }
+//!     }
+//!
+//!     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
+//!         self.0
+//!     }
+//!
+//!     fn training_memory(&self, dim: usize, _metric: Metric, _points: usize, _options: &TrainOptions<'_>) -> usize {
+//!         self.0 * dim * size_of::<f32>()
+//!     }
+//!
+//!     fn train(
+//!         &self,
+//!         rows: AnyRows<'_>,
+//!         _metric: Metric,
+//!         _options: &TrainOptions<'_>,
+//!     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
+//!         if rows.len() < self.0 {
+//!             return Err(TrainError::TooFew { needed: self.0, found: rows.len() });
+//!         }
+//!         let mut scratch = Vec::new();
+//!         let centroids = rows.slice(0..self.0).to_f32(&mut scratch).as_slice().to_vec();
+//!         Ok((Arc::new(Points { dim: rows.dim(), centroids }), TrainReport::default()))
+//!     }
+//! }
+//!
+//! /// The trained quantizer.
+//! #[derive(Debug)]
+//! struct Points {
+//!     dim: usize,
+//!     centroids: Vec<f32>,
+//! }
+//!
+//! impl Centroids for Points {
+//!     fn dim(&self) -> usize {
+//!         self.dim
+//!     }
+//!
+//!     fn nlist(&self) -> usize {
+//!         self.centroids.len() / self.dim
+//!     }
+//!
+//!     fn centroid(&self, list: ListNo, out: &mut [f32]) {
+//!         out.copy_from_slice(&self.centroids[list.index() * self.dim..][..self.dim]);
+//!     }
+//! }
+//!
+//! impl Level1Quantizer for Points {
+//!     fn tag(&self) -> &str {
+//!         "first"
+//!     }
+//!
+//!     fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
+//!         params.only("a quantizer of first vectors", &Takes::default())?;
+//!         params.check_cancel()?;
+//!         if rows.dim() != self.dim {
+//!             return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
+//!         }
+//!         if nprobe == 0 {
+//!             return Err(SearchError::invalid("nprobe", "at least 1", nprobe));
+//!         }
+//!         let nprobe = nprobe.min(self.nlist());
+//!         let (mut lists, mut distances) = (Vec::new(), Vec::new());
+//!         for row in rows.iter() {
+//!             let distance = |c: &[f32]| row.iter().zip(c).map(|(x, c)| (x - c) * (x - c)).sum::<f32>();
+//!             let mut near: Vec<(f32, u32)> = self.centroids.chunks_exact(self.dim).map(distance).zip(0..).collect();
+//!             near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+//!             lists.extend(near[..nprobe].iter().map(|near| Some(ListNo(near.1))));
+//!             distances.extend(near[..nprobe].iter().map(|near| near.0));
+//!         }
+//!         Probes::new(nprobe, lists, distances)
+//!     }
+//!
+//!     fn promise(&self) -> Promise {
+//!         Promise::EXACT
+//!     }
+//!
+//!     fn spec(&self) -> Arc<dyn QuantizerSpec> {
+//!         Arc::new(First(self.nlist()))
+//!     }
+//!
+//!     fn metric(&self) -> Option<Metric> {
+//!         Some(Metric::L2)
+//!     }
+//!
+//!     fn as_permute(&self) -> Option<&dyn Permute> {
+//!         Some(self)
+//!     }
+//!
+//!     fn memory(&self) -> usize {
+//!         self.centroids.capacity() * size_of::<f32>()
+//!     }
+//!
+//!     fn export(&self) -> Result<Node<'_>, StoreError> {
+//!         let mut node = Node::new(self.tag(), 0);
+//!         node.push(NamedArray::borrowed("centroids", &[self.nlist() as u64, self.dim as u64], &self.centroids));
+//!         Ok(node)
+//!     }
+//! }
+//!
+//! impl Permute for Points {
+//!     fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer> {
+//!         assert_eq!(order_fault(self.nlist(), order), None);
+//!         let mut centroids = vec![0.0; self.centroids.len()];
+//!         for (list, centroid) in order.iter().zip(centroids.chunks_exact_mut(self.dim)) {
+//!             self.centroid(*list, centroid);
+//!         }
+//!         Arc::new(Self { dim: self.dim, centroids })
+//!     }
+//! }
+//!
+//! // An inverted file over it. (A `QuantizerRow` would give it a token and a reader of files.)
+//! let mut index: Box<dyn Index> = Box::new(ivf_cpu::IvfIndex::new(
+//!     1,
+//!     Metric::L2,
+//!     Arc::new(First(2)),
+//!     Arc::new(ivf_cpu::codec::FlatSpec),
+//! )?);
+//! index.train(Rows::new(&[0.0_f32, 10.0], 1)?)?;
+//! index.add(Rows::new(&[1.0_f32, 9.0, 4.0], 1)?)?;
+//! let found = index.search(Rows::new(&[5.5_f32], 1)?, 1, &SearchParams::new())?.hits;
+//! assert_eq!(found.row(0).ids, [Id(1)]); // one probe, the list around 10, misses the 4
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::error::{BuildError, DecodeError, SearchError, TrainError};
 use crate::id::ListNo;
@@ -28,6 +186,16 @@ pub trait Centroids: Send + Sync + fmt::Debug {
 
     /// Writes the centroids of consecutive lists, starting at `first`, to `out`, row after row.
     ///
+    /// ```
+    /// use ivf_core::{Centroids, ListNo, Metric, Rows};
+    /// let centroids = [0.0, 10.0, 20.0];
+    /// let quantizer = ivf_cpu::coarse::FlatQuantizer::from_centroids(Rows::new(&centroids, 1)?, Metric::L2)?;
+    /// let mut last = [0.0; 2];
+    /// quantizer.centroid_rows(ListNo(1), &mut last);
+    /// assert_eq!(last, [10.0, 20.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Panics
     /// If `out` has more rows than there are lists from `first` on, or if `dim` does not divide its
     /// length.
@@ -41,6 +209,15 @@ pub trait Centroids: Send + Sync + fmt::Debug {
 
 /// A single list whose centroid is the origin. The codec of an index without coarse quantizer is
 /// bound to it.
+///
+/// ```
+/// use ivf_core::quantizer::{Centroids, Origin};
+/// use ivf_core::ListNo;
+/// let origin = Origin { dim: 2 };
+/// let mut centroid = [1.0; 2];
+/// origin.centroid(ListNo(0), &mut centroid);
+/// assert_eq!((origin.nlist(), centroid), (1, [0.0, 0.0]));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
     /// Dimension of the centroid.
@@ -88,6 +265,18 @@ impl Promise {
 /// Implementations and callers rely on this contract. A quantizer is immutable; a caller that
 /// changes it creates a new one. It is therefore shared by `Arc` and called from many threads.
 /// Results do not depend on the number of threads or on how the rows are split into calls.
+///
+/// [The module](self) has an implementation.
+///
+/// ```
+/// use ivf_core::{Level1Quantizer, ListNo, Metric, Promise, Rows, SearchParams};
+/// let centroids = [0.0, 10.0, 20.0];
+/// let quantizer = ivf_cpu::coarse::FlatQuantizer::from_centroids(Rows::new(&centroids, 1)?, Metric::L2)?;
+/// let probes = quantizer.assign(Rows::new(&[12.0], 1)?, 2, &SearchParams::new())?;
+/// assert!(probes.row(0).eq([(Some(ListNo(1)), 4.0), (Some(ListNo(2)), 64.0)]));
+/// assert_eq!(quantizer.promise(), Promise::EXACT);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Level1Quantizer: Centroids {
     /// Returns the tag of the kind, which is used in files and in the node of
     /// [`export`](Self::export).
@@ -136,6 +325,18 @@ pub trait Permute {
     /// Returns a quantizer with the same lists under new numbers. Its list `i` is list `order[i]`
     /// of this one.
     ///
+    /// ```
+    /// use ivf_core::{Level1Quantizer, ListNo, Metric, Rows};
+    /// let centroids = [0.0, 10.0, 20.0];
+    /// let quantizer = ivf_cpu::coarse::FlatQuantizer::from_centroids(Rows::new(&centroids, 1)?, Metric::L2)?;
+    /// let permute = quantizer.as_permute().ok_or("its lists keep their numbers")?;
+    /// let permuted = permute.permuted(&[2, 0, 1].map(ListNo));
+    /// let mut rows = [0.0; 3];
+    /// permuted.centroid_rows(ListNo(0), &mut rows);
+    /// assert_eq!(rows, [20.0, 0.0, 10.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Panics
     /// If `order` does not name every list exactly once.
     fn permuted(&self, order: &[ListNo]) -> Arc<dyn Level1Quantizer>;
@@ -163,6 +364,15 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
 
     /// Returns the parameters of [`Level1Quantizer::assign`]. An index exposes them as knobs of its
     /// part `quantizer`, and accepts them in each search as `quantizer_<name>`.
+    ///
+    /// ```
+    /// use ivf_core::Metric;
+    /// let registry = ivf_factory::default_registry();
+    /// // The inverted file `IVF4,Flat` searches these 16 centroids, and it has parameters.
+    /// let spec = registry.quantizer_spec("example", "IVF16(IVF4,Flat)")?;
+    /// assert!(spec.params(8, Metric::L2).iter().any(|param| param.is_named("nprobe")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn params(&self, _dim: usize, _metric: Metric) -> Vec<Param> {
         Vec::new()
     }
@@ -183,6 +393,13 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
 ///
 /// Otherwise returns the first list in `order` that occurs a second time or does not exist. If the
 /// length of `order` is not `nlist`, returns that length as a list number.
+///
+/// ```
+/// use ivf_core::{ListNo, quantizer::order_fault};
+/// assert_eq!(order_fault(3, &[2, 0, 1].map(ListNo)), None);
+/// assert_eq!(order_fault(3, &[2, 0, 2].map(ListNo)), Some(ListNo(2))); // twice
+/// assert_eq!(order_fault(3, &[0, 1, 7].map(ListNo)), Some(ListNo(7))); // does not exist
+/// ```
 pub fn order_fault(nlist: usize, order: &[ListNo]) -> Option<ListNo> {
     if order.len() != nlist {
         return Some(ListNo(order.len() as u32));
@@ -193,6 +410,18 @@ pub fn order_fault(nlist: usize, order: &[ListNo]) -> Option<ListNo> {
 
 /// Returns the number of bytes of a list number in a standalone code: as many as `nlist - 1` needs,
 /// and 0 for a single list. (Faiss's `coarse_code_size`.)
+///
+/// ```
+/// use ivf_core::ListNo;
+/// use ivf_core::quantizer::{decode_list, encode_list, list_code_size};
+/// assert_eq!([1, 256, 257].map(list_code_size), [0, 1, 2]);
+/// let mut code = [0; 2];
+/// encode_list(ListNo(258), &mut code);
+/// assert_eq!(code, [2, 1]);
+/// assert_eq!(decode_list(300, &code)?, ListNo(258));
+/// assert!(decode_list(258, &code).is_err()); // the lists are 0 to 257
+/// # Ok::<(), ivf_core::error::DecodeError>(())
+/// ```
 pub fn list_code_size(nlist: usize) -> usize {
     let last = nlist.saturating_sub(1) as u64;
     (64 - last.leading_zeros() as usize).div_ceil(8)

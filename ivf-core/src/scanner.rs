@@ -11,6 +11,40 @@ use crate::sink::{Neighbor, Sink};
 use std::ops::Range;
 
 /// The entries to scan in one segment of a list.
+///
+/// A list of two segments, with entries 0 to 3 and 4 to 5. The scan ranges cover entries 1 to 4:
+///
+/// ```
+/// use ivf_core::bytes::{AlignedBytes, PlaneBytes};
+/// use ivf_core::lists::{ListRef, Segment, SegmentIds};
+/// use ivf_core::mask::Mask;
+/// use ivf_core::scanner::ScanRange;
+/// use ivf_core::{CodeLayout, Id, Ids, ListNo, Location};
+/// let layout = CodeLayout::interleaved(1, 1, 2); // codes of one byte, in blocks of two
+/// let codes = AlignedBytes::copy_of(&[5, 6, 7, 8]);
+/// let segment = |first, len| {
+///     let planes = [PlaneBytes::Borrowed(&codes[..len])].into_iter().collect();
+///     Segment::new(&layout, SegmentIds::Borrowed(Ids::Run { first: Id(first), len }), planes)
+/// };
+/// let list = ListRef::new([segment(10, 4)?, segment(20, 2)?]);
+/// let ranges: Vec<_> = ScanRange::of_list(ListNo(3), &list, &layout, 1..5).collect();
+/// assert_eq!((ranges[0].range(), ranges[1].range()), (1..4, 0..1));
+/// assert_eq!((ranges[1].segment_number(), ranges[1].first_offset()), (1, 4));
+///
+/// // A filter excludes slot 2, and a limit slot 3. Slot 1 is left, in block 0.
+/// let mask = Mask::from_fn(4, |slot| slot != 2);
+/// let range = ranges[0].clone().masked(Some(&mask)).within(0..3);
+/// assert!(range.slots().eq([1]) && range.is_masked());
+/// assert_eq!((range.selected_len(), range.selected(0, 4)), (1, 0b0010));
+/// assert_eq!(range.blocks(), 0..2); // of the range, whatever the mask
+///
+/// let mut code = [0];
+/// range.segment().code(range.layout(), 1, &mut code);
+/// let neighbor = range.neighbor(1, f32::from(code[0]));
+/// assert_eq!((neighbor.id, neighbor.distance), (Id(11), 6.0));
+/// assert_eq!(neighbor.location, Location { list: range.list(), offset: ivf_core::ListOffset(1) });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ScanRange<'a> {
     segment: &'a Segment<'a>,
@@ -44,6 +78,22 @@ impl<'a> ScanRange<'a> {
     /// Creates a scan range over a whole segment whose entries were copied out of another segment,
     /// the source. Entry `i` is entry `slots[i]` of the source, and the source begins at offset
     /// `first` of the list.
+    ///
+    /// An engine copied entry 1 out of a segment that begins at offset 4. A result still has its
+    /// place in the list:
+    ///
+    /// ```
+    /// # use ivf_core::scanner::ScanRange;
+    /// # use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, Location};
+    /// let mut copies = ArrayLists::new(1, CodeLayout::rows(1));
+    /// copies.replace(ListNo(0), &[Id(21)], &[9])?;
+    /// let copies = copies.list(ListNo(0))?;
+    /// let segment = copies.segments().next().ok_or("no segment")?;
+    /// let layout = CodeLayout::rows(1);
+    /// let neighbor = ScanRange::taken_out(ListNo(3), segment, &layout, 4, &[1]).neighbor(0, 0.5);
+    /// assert_eq!((neighbor.id, neighbor.location), (Id(21), Location::new(3, 4 + 1)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Panics
     /// If `slots` is not as long as the segment.
@@ -204,6 +254,80 @@ pub enum Exactness {
 /// [`distance`](Self::distance). The loops have default implementations, which a fast codec
 /// overrides. An overridden loop must push every entry that can still enter the sink. Its distances
 /// must be bit-identical to those of [`distance`](Self::distance).
+///
+/// A scanner of numbers that were rounded to tens, one byte each. It has the three required methods
+/// and two that describe its distances:
+///
+/// ```
+/// use ivf_core::plan::PlannedProbe;
+/// use ivf_core::scanner::{Exactness, ScanQuery, ScanRange};
+/// use ivf_core::{
+///     ArrayLists, CodeLayout, Id, InvertedListScanner, InvertedLists, InvertedListsMut, ListNo, Rows, Sink,
+/// };
+///
+/// struct Tens {
+///     query: f32,
+/// }
+///
+/// impl InvertedListScanner for Tens {
+///     fn set_query(&mut self, query: &[f32]) {
+///         assert_eq!(query.len(), 1);
+///         self.query = query[0];
+///     }
+///
+///     fn set_list(&mut self, _list: ListNo, _coarse_distance: f32) {
+///         // These codes do not depend on the centroid of the list.
+///     }
+///
+///     fn distance(&self, code: &[u8]) -> f32 {
+///         (self.query - 10.0 * f32::from(code[0])).abs()
+///     }
+///
+///     fn exactness(&self) -> Exactness {
+///         Exactness::Bounded
+///     }
+///
+///     fn bound(&self, _code: &[u8]) -> f32 {
+///         5.0 // the largest error of rounding to tens
+///     }
+/// }
+///
+/// let mut lists = ArrayLists::new(1, CodeLayout::rows(1));
+/// lists.replace(ListNo(0), &[Id(7), Id(8), Id(9)], &[1, 5, 9])?;
+/// let entries = lists.list(ListNo(0))?;
+/// let whole = || ScanRange::of_list(ListNo(0), &entries, lists.layout(), 0..entries.len());
+/// let probes = [PlannedProbe { list: ListNo(0), prefix: 3, coarse_distance: 0.0 }];
+///
+/// let mut scanner = Tens { query: 0.0 };
+/// scanner.set_query(&[60.0]);
+/// scanner.set_probes(&probes);
+/// scanner.set_list(ListNo(0), 0.0);
+/// let mut distances = [0.0; 2];
+/// scanner.distances(&[1, 5], &mut distances);
+/// assert_eq!(distances, [50.0, 10.0]);
+/// let mut sink = Sink::top_k(1);
+/// whole().for_each(|range| scanner.scan(&range, &mut sink));
+/// assert_eq!(sink.into_sorted()[0].id, Id(8));
+///
+/// // Two queries share each pass over the list. The second one may scan only two entries.
+/// let queries = [0.0, 99.0];
+/// scanner.set_queries(Rows::new(&queries, 1)?, &[&probes, &probes]);
+/// let mut sinks = [Sink::top_k(1), Sink::top_k(1)];
+/// for range in whole() {
+///     let query = |(number, sink)| ScanQuery {
+///         number,
+///         query: &queries[number..][..1],
+///         probes: &probes,
+///         coarse_distance: 0.0,
+///         limit: 3 - number,
+///         mask: None,
+///         sink,
+///     };
+///     scanner.scan_batch(&range, &mut sinks.iter_mut().enumerate().map(query).collect::<Vec<_>>());
+/// }
+/// assert_eq!(sinks.map(|sink| sink.into_sorted()[0].id), [Id(7), Id(8)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait InvertedListScanner: Send {
     /// Sets the query for the calls that follow.
     ///

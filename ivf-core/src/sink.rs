@@ -18,6 +18,14 @@ pub struct Neighbor {
 impl Neighbor {
     /// Compares two results by distance, then id, then location. Ties therefore never depend on the
     /// order of the scan.
+    ///
+    /// ```
+    /// use ivf_core::{Id, Location, Neighbor};
+    /// let near = |distance, id| Neighbor { distance, id: Id(id), location: Location::new(0, 0) };
+    /// let mut found = [near(2.0, 7), near(2.0, 3), near(1.0, 9)];
+    /// found.sort_by(Neighbor::order);
+    /// assert_eq!(found.map(|neighbor| neighbor.id.0), [9, 3, 7]);
+    /// ```
     pub fn order(&self, other: &Self) -> Ordering {
         let by_distance = self.distance.partial_cmp(&other.distance).expect("distances in a sink are never NaN");
         by_distance.then(self.id.cmp(&other.id)).then(self.location.cmp(&other.location))
@@ -41,6 +49,21 @@ impl Neighbor {
 /// }
 /// let ids: Vec<i64> = sink.into_sorted().iter().map(|n| n.id.0).collect();
 /// assert_eq!(ids, [8, 1]); // 1 and 9 are equally far; the smaller id comes first
+/// ```
+///
+/// A range query keeps all within its radius, and may be capped:
+///
+/// ```
+/// # use ivf_core::{Id, Location, Neighbor, Sink};
+/// let fill = |mut sink: Sink| {
+///     for (id, distance) in [(7, 3.0), (8, 1.0), (9, 2.0)] {
+///         sink.push(Neighbor { distance, id: Id(id), location: Location::new(0, 0) });
+///     }
+///     sink.into_sorted().iter().map(|n| n.id.0).collect::<Vec<_>>()
+/// };
+/// assert_eq!(fill(Sink::range(3.0)), [8, 9]); // nearer than 3
+/// assert_eq!(fill(Sink::within(3.0)), [8, 9, 7]); // at most 3
+/// assert_eq!(fill(Sink::top_k_within(1, 3.0)), [8]);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sink {
@@ -176,11 +199,45 @@ impl Sink {
     }
 
     /// Removes the results. The threshold stays as it is.
+    ///
+    /// A search passes on what it has so far, and goes on:
+    ///
+    /// ```
+    /// # use ivf_core::{Collector, Id, Location, Neighbor, Sink};
+    /// # let near = |distance, id| Neighbor { distance, id: Id(id), location: Location::new(0, 0) };
+    /// # let mut collector = Sink::top_k(1);
+    /// let mut batch = Sink::within(3.0);
+    /// batch.push(near(2.0, 1));
+    /// if collector.collect(batch.held()).is_continue() {
+    ///     batch.clear();
+    /// }
+    /// assert_eq!((batch.len(), batch.threshold()), (0, 3.0));
+    /// assert_eq!(collector.len(), 1);
+    /// ```
     pub fn clear(&mut self) {
         self.buffer.clear();
     }
 
     /// Creates an empty sink with the same `k` and the current threshold.
+    ///
+    /// Two threads scan for one query. The second one drops what the first has already beaten:
+    ///
+    /// ```
+    /// # use ivf_core::{Id, Location, Neighbor, Sink};
+    /// # let near = |distance, id| Neighbor { distance, id: Id(id), location: Location::new(0, 0) };
+    /// let mut first = Sink::top_k(1);
+    /// first.push(near(5.0, 1));
+    /// let mut second = first.fork();
+    /// assert!(second.is_empty());
+    /// assert_eq!(second.threshold(), 5.0);
+    /// second.push(near(7.0, 2));
+    /// second.push(near(2.0, 3));
+    /// assert_eq!(second.len(), 1);
+    ///
+    /// first.merge(second);
+    /// assert_eq!(first.updates(), 2); // ids 1 and 3
+    /// assert_eq!(first.into_sorted(), [near(2.0, 3)]);
+    /// ```
     pub fn fork(&self) -> Self {
         Self { threshold: self.threshold, k: self.k, buffer: Vec::new(), updates: 0 }
     }

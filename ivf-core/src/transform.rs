@@ -1,4 +1,128 @@
 //! Transforms, which map vectors before they reach an index.
+//!
+//! A transform that subtracts the mean of the training vectors:
+//!
+//! ```
+//! use ivf_core::error::{BuildError, InputError, TrainError};
+//! use ivf_core::node::NamedArray;
+//! use ivf_core::registry::TransformRow;
+//! use ivf_core::transform::{Reverse, Transform, TransformSpec};
+//! use ivf_core::{AnyRows, Id, Metric, Node, Rows, TrainOptions, TrainReport};
+//! use std::{fmt, sync::Arc};
+//!
+//! #[derive(Debug)]
+//! struct Center;
+//!
+//! impl fmt::Display for Center {
+//!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         f.write_str("Center")
+//!     }
+//! }
+//!
+//! impl TransformSpec for Center {
+//!     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
+//!         match metric {
+//!             Metric::L2 => Ok(dim), // Moving all vectors keeps this distance.
+//!             metric => Err(BuildError::Metric { kind: self.to_string(), metric }),
+//!         }
+//!     }
+//!
+//!     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
+//!         65_536
+//!     }
+//!
+//!     fn training_memory(&self, dim: usize, _metric: Metric, points: usize, _options: &TrainOptions<'_>) -> usize {
+//!         (points + 1) * dim * size_of::<f32>()
+//!     }
+//!
+//!     fn train(
+//!         &self,
+//!         rows: AnyRows<'_>,
+//!         _metric: Metric,
+//!         _options: &TrainOptions<'_>,
+//!     ) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
+//!         if rows.is_empty() {
+//!             return Err(TrainError::TooFew { needed: 1, found: 0 });
+//!         }
+//!         let (mut scratch, mut mean) = (Vec::new(), vec![0.0; rows.dim()]);
+//!         for row in rows.to_f32(&mut scratch).iter() {
+//!             mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x / rows.len() as f32);
+//!         }
+//!         Ok((Arc::new(Centered { mean }), TrainReport::default()))
+//!     }
+//! }
+//!
+//! #[derive(Debug)]
+//! struct Centered {
+//!     mean: Vec<f32>,
+//! }
+//!
+//! impl Transform for Centered {
+//!     fn spec(&self) -> Arc<dyn TransformSpec> {
+//!         Arc::new(Center)
+//!     }
+//!
+//!     fn tag(&self) -> &str {
+//!         ROW.tag
+//!     }
+//!
+//!     fn dim_in(&self) -> usize {
+//!         self.mean.len()
+//!     }
+//!
+//!     fn dim_out(&self) -> usize {
+//!         self.mean.len()
+//!     }
+//!
+//!     fn apply(&self, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError> {
+//!         assert_eq!((rows.dim(), out.len()), (self.dim_in(), rows.as_slice().len()));
+//!         let vectors = rows.as_slice().iter().zip(self.mean.iter().cycle());
+//!         out.iter_mut().zip(vectors).for_each(|(out, (x, mean))| *out = x - mean);
+//!         Ok(())
+//!     }
+//!
+//!     fn as_reverse(&self) -> Option<&dyn Reverse> {
+//!         Some(self)
+//!     }
+//!
+//!     fn memory(&self) -> usize {
+//!         self.mean.capacity() * size_of::<f32>()
+//!     }
+//!
+//!     fn export(&self) -> Node<'_> {
+//!         let mut node = Node::new(self.tag(), 0);
+//!         node.push(NamedArray::borrowed("mean", &[self.mean.len() as u64], &self.mean));
+//!         node
+//!     }
+//! }
+//!
+//! impl Reverse for Centered {
+//!     fn reverse(&self, vector: &[f32], out: &mut [f32]) {
+//!         assert_eq!((vector.len(), out.len()), (self.dim_out(), self.dim_in()));
+//!         out.iter_mut().zip(vector.iter().zip(&self.mean)).for_each(|(out, (x, mean))| *out = x + mean);
+//!     }
+//! }
+//!
+//! const ROW: TransformRow = TransformRow::new(
+//!     "center",
+//!     "Center",
+//!     |token, _| (token.plain()? == "Center").then(|| Ok(Arc::new(Center) as _)),
+//!     |node, _| Ok(Arc::new(Centered { mean: node.array("mean")?.to_vec() })),
+//! );
+//!
+//! let registry = ivf_factory::default_registry().clone().with_transforms(&[ROW]);
+//! let mut index = ivf_factory::build_with("Center,Flat", 1, Metric::L2, &registry)?;
+//! let vectors = [4.0_f32, 8.0];
+//! index.train(Rows::new(&vectors, 1)?)?;
+//! index.add(Rows::new(&vectors, 1)?)?;
+//! assert_eq!(index.reconstruct(Id(1))?, [8.0]); // 8 - 6, and back
+//!
+//! let (centered, _) = Center.train(Rows::new(&vectors, 1)?.into(), Metric::L2, &TrainOptions::new())?;
+//! let mut out = [0.0; 2];
+//! centered.apply(Rows::new(&vectors, 1)?, &mut out)?;
+//! assert_eq!(out, [-2.0, 2.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::error::{BuildError, InputError, TrainError};
 use crate::metric::Metric;

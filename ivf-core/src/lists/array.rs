@@ -31,6 +31,21 @@ use std::sync::Arc;
 /// own     -      -      list 2     -          modified, in memory of its own
 /// stored  list 0 list 1 (list 2)   list 3     in the file
 /// ```
+///
+/// ```
+/// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo};
+/// let layout = CodeLayout::rows(1);
+/// let mut lists = ArrayLists::new(2, layout.clone());
+/// lists.replace(ListNo(1), &[Id(7), Id(8)], b"ab")?;
+///
+/// // Lists of a file are as in the file until they change.
+/// let file = lists.export()?.to_stored();
+/// let mut opened = ArrayLists::read(&file, &layout)?;
+/// opened.truncate(ListNo(1), 1)?;
+/// assert_eq!(opened.list(ListNo(1))?.unpack(&layout), b"a");
+/// assert_eq!(ArrayLists::read(&file, &layout)?.list_len(ListNo(1))?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ArrayLists {
     layout: CodeLayout,

@@ -75,6 +75,21 @@ impl<'a> ListBatch<'a> {
 }
 
 /// The entries of a batch that go to one list.
+///
+/// A store appends a group at the end of its list:
+///
+/// ```
+/// use ivf_core::{Id, ListNo, lists::ListBatch};
+/// let ids = [10, 11, 12].map(Id);
+/// let batch = ListBatch::group(&[ListNo(5), ListNo(2), ListNo(5)], &ids, b"aabbcc", 2);
+/// assert_eq!((batch.len(), batch.code_size(), batch.is_empty()), (3, 2, false));
+/// let mut list_5 = Vec::new();
+/// for group in batch.groups().filter(|group| group.list == ListNo(5)) {
+///     assert_eq!((group.entries, group.len(), group.is_empty()), (&[0, 2][..], 2, false));
+///     list_5.extend(group.ids().zip(group.codes()));
+/// }
+/// assert_eq!(list_5, [(Id(10), &b"aa"[..]), (Id(12), &b"cc"[..])]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     /// The list.

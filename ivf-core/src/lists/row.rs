@@ -12,6 +12,19 @@ pub type CreateLists = fn(usize, &CodeLayout) -> Result<Box<dyn InvertedLists>, 
 pub type ReadLists = fn(&StoredNode, &CodeLayout) -> Result<Box<dyn InvertedLists>, DecodeError>;
 
 /// The row of one kind of store: its tag, constructor and reader.
+///
+/// ```
+/// use ivf_core::lists::{StoreRow, StoreSpec};
+/// use ivf_core::{ArrayLists, CodeLayout};
+/// const ROW: StoreRow = StoreRow::new(
+///     "mine",
+///     |nlist, layout| Ok(Box::new(ArrayLists::new(nlist, layout.clone()))),
+///     |node, layout| Ok(Box::new(ArrayLists::read(node, layout)?)),
+/// )
+/// .about("lists in memory");
+/// assert_eq!(ROW.create(3, &CodeLayout::rows(1))?.nlist(), 3);
+/// # Ok::<(), ivf_core::error::StoreError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct StoreRow {

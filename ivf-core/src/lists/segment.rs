@@ -22,6 +22,28 @@ pub enum SegmentIds<'a> {
 ///
 /// [`Segment::new`], the only constructor, checks the shape. Every plane has exactly
 /// [`CodeLayout::plane_bytes`]`(plane, len)` bytes and starts on a 64-byte boundary.
+///
+/// ```
+/// use ivf_core::bytes::{AlignedBytes, PlaneBytes};
+/// use ivf_core::lists::{Segment, SegmentIds};
+/// use ivf_core::{CodeLayout, Id, Ids};
+/// // Codes of one byte in blocks of four, the second of which is partly filled.
+/// let layout = CodeLayout::interleaved(1, 1, 4);
+/// let bytes = AlignedBytes::copy_of(b"abcdef\0\0");
+/// let planes = [PlaneBytes::Borrowed(&bytes)].into_iter().collect();
+/// let ids = SegmentIds::Borrowed(Ids::Run { first: Id(10), len: 6 });
+/// let segment = Segment::new(&layout, ids, planes)?;
+/// assert_eq!((segment.len(), segment.is_empty(), segment.ids().get(5)), (6, false, Id(15)));
+/// assert_eq!(segment.plane(0).len(), 2 * 4);
+///
+/// let mut code = [0];
+/// segment.code(&layout, 1, &mut code);
+/// assert_eq!(&code, b"b");
+/// let mut codes = [0; 3];
+/// segment.unpack(&layout, 3..6, &mut codes);
+/// assert_eq!(&codes, b"def");
+/// # Ok::<(), ivf_core::error::StoreError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Segment<'a> {
     ids: SegmentIds<'a>,
@@ -107,6 +129,33 @@ impl Segment<'_> {
 }
 
 /// The read view of a list: its segments in order.
+///
+/// A list of two segments, with one and two entries:
+///
+/// ```
+/// use ivf_core::bytes::{AlignedBytes, PlaneBytes};
+/// use ivf_core::lists::{ListRef, Segment, SegmentIds};
+/// use ivf_core::{CodeLayout, Id, ListOffset};
+/// let layout = CodeLayout::rows(1);
+/// let segment = |ids: &[i64], codes| {
+///     let ids = ids.iter().copied().map(Id).collect();
+///     let planes = [PlaneBytes::Shared(AlignedBytes::copy_of(codes).into())].into_iter().collect();
+///     Segment::new(&layout, SegmentIds::Shared(ids), planes)
+/// };
+/// let list = ListRef::new([segment(&[7], b"a")?, segment(&[8, 9], b"bc")?, segment(&[], b"")?]);
+/// assert_eq!((list.len(), list.is_empty(), list.segments().count()), (3, false, 2));
+/// assert!(list.placed().map(|(first, segment)| (first, segment.len())).eq([(0, 1), (1, 2)]));
+///
+/// assert!(list.ids().eq([Id(7), Id(8), Id(9)]));
+/// assert_eq!((list.id(ListOffset(2)), list.id(ListOffset(3))), (Some(Id(9)), None));
+/// let mut code = [0];
+/// assert_eq!(list.entry(&layout, ListOffset(1), &mut code), Some(Id(8)));
+/// assert_eq!(&code, b"b");
+///
+/// assert_eq!(list.unpack(&layout), b"abc");
+/// assert_eq!(list.entries(&layout).last(), Some((Id(9), b"c".to_vec())));
+/// # Ok::<(), ivf_core::error::StoreError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ListRef<'a> {
     /// The first segment, stored inline. Most lists have only one, and reading such a list then

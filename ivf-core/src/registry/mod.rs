@@ -54,6 +54,15 @@ pub type ReadNode<T> = fn(&StoredNode, &Registry) -> Decoded<T>;
 
 /// The specification of an index, parsed from a factory string or a part of one. Displayed as that
 /// string.
+///
+/// ```
+/// use ivf_core::Metric;
+/// let registry = ivf_factory::default_registry();
+/// let spec = registry.parse_index("IVF16,Flat").map_err(|error| error.what)?;
+/// let index = spec.build(8, Metric::L2)?;
+/// assert_eq!((index.spec(), index.dim(), index.is_trained()), (spec.to_string(), 8, false));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait IndexSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// Builds the untrained, empty index for vectors of dimension `dim`.
     ///
@@ -64,6 +73,17 @@ pub trait IndexSpec: Send + Sync + fmt::Debug + fmt::Display {
 }
 
 /// The specification of a wrapper: an index around another index. Displayed as its token.
+///
+/// ```
+/// use ivf_core::{Metric, registry::Token};
+/// let registry = ivf_factory::default_registry();
+/// let token = Token::new("IDMap").map_err(|error| error.what)?;
+/// let parsed = registry.wrappers().iter().find_map(|row| (row.parse)(&token, registry));
+/// let spec = parsed.ok_or("no row has this token")?.map_err(|error| error.what)?;
+/// let index = spec.wrap(ivf_factory::build("Flat", 2, Metric::L2)?)?;
+/// assert_eq!(index.spec(), "IDMap,Flat");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait WrapperSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// Wraps an empty index.
     ///
@@ -168,6 +188,20 @@ rows! {
 impl IndexRow {
     /// Creates the row of an index without a token. The factory composes such an index, or a caller
     /// constructs it directly.
+    ///
+    /// ```
+    /// use ivf_core::registry::IndexRow;
+    /// use ivf_core::{Metric, Node};
+    /// /// An index in a box, under a tag of its own.
+    /// const BOXED: IndexRow =
+    ///     IndexRow::without_token("boxed", |node, registry| registry.read_index(node.child("index")?));
+    /// let registry = ivf_factory::default_registry().clone().with_indexes(&[BOXED]);
+    /// let index = ivf_factory::build("Flat", 2, Metric::L2)?;
+    /// let mut node = Node::new("boxed", 0);
+    /// node.push_child("index", index.export()?);
+    /// assert_eq!(registry.read_index(&node.to_stored())?.spec(), "Flat");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn without_token(tag: &'static str, read: ReadNode<Box<dyn Index>>) -> Self {
         Self::new(tag, "", |_, _| None, read)
     }
@@ -182,6 +216,34 @@ pub type ParseIndex = fn(&str, &Registry) -> Result<Arc<dyn IndexSpec>, TokenErr
 /// use ivf_core::Registry;
 /// let empty = Registry::new();
 /// assert!(empty.codecs().is_empty());
+/// ```
+///
+/// A registry parses tokens and reads nodes by its rows:
+///
+/// ```
+/// use ivf_core::error::DecodeError;
+/// use ivf_core::registry::CodecRow;
+/// use ivf_core::{ArrayLists, Codec, Metric, Registry};
+/// use ivf_cpu::codec::{FlatCodec, FlatSpec};
+/// use std::sync::Arc;
+/// /// A second token for the codec `Flat`. Files have the tag and the token of `Flat`.
+/// const EXACT: CodecRow = CodecRow::new(
+///     "exact",
+///     "Exact",
+///     |token, _| (token.plain()? == "Exact").then(|| Ok(Arc::new(FlatSpec) as _)),
+///     |node, _| Err(DecodeError::value(&node.tag, "no file has this tag")),
+/// )
+/// .about("full vectors")
+/// .samples(&["Exact"]);
+/// let registry = Registry::new().with_codecs(ivf_cpu::CODECS).with_codecs(&[EXACT]).with_stores(&[ArrayLists::ROW]);
+/// assert_eq!(registry.codec_spec("example", EXACT.samples[0])?.to_string(), "Flat");
+/// assert!(registry.codec_spec("example", "Exakt").is_err());
+///
+/// let codec = registry.read_codec(&FlatCodec::new(2, Metric::L2).export().to_stored())?;
+/// let lists = registry.store_spec("array")?.create(4, codec.layout())?;
+/// let lists = registry.read_lists(&lists.export()?.to_stored(), codec.layout())?;
+/// assert_eq!((codec.dim(), lists.nlist()), (2, 4));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
@@ -278,6 +340,15 @@ impl Registry {
     }
 
     /// Sets the parser of whole factory strings. The registry of `ivf-factory` has one.
+    ///
+    /// ```
+    /// use ivf_core::Registry;
+    /// let registry = Registry::new().with_codecs(ivf_cpu::CODECS);
+    /// assert!(registry.parse_index("Flat").is_err());
+    /// let registry = registry.with_index_parser(ivf_factory::parse_index);
+    /// assert!(registry.parse_index("Flat").is_ok());
+    /// assert!(registry.parse_index("PQ8").is_err()); // a codec of another crate
+    /// ```
     #[must_use]
     pub fn with_index_parser(self, parse_index: ParseIndex) -> Self {
         Self { parse_index: Some(parse_index), ..self }
@@ -313,6 +384,14 @@ impl Registry {
 
     /// Reads the index of an exported node, which may be a wrapper or an index without an inner
     /// one.
+    ///
+    /// ```
+    /// use ivf_core::{Metric, Registry};
+    /// let stored = ivf_factory::build("IDMap,Flat", 2, Metric::L2)?.export()?.to_stored();
+    /// assert_eq!(ivf_factory::default_registry().read_index(&stored)?.spec(), "IDMap,Flat");
+    /// assert!(Registry::new().read_index(&stored).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`read_codec`](Self::read_codec).

@@ -21,6 +21,12 @@ impl TokenError {
     }
 
     /// Returns the error for a token that contains the faulty one from byte `offset` on.
+    ///
+    /// ```
+    /// use ivf_core::registry::TokenError;
+    /// let error = TokenError::new(2..3, "a codec needs at least one bit"); // the 0 in SQ0
+    /// assert_eq!(error.shifted(7).span, 9..10); // the 0 in Refine(SQ0)
+    /// ```
     #[must_use]
     pub fn shifted(self, offset: usize) -> Self {
         Self { span: self.span.start.saturating_add(offset)..self.span.end.saturating_add(offset), ..self }
@@ -106,17 +112,43 @@ impl<'a> Token<'a> {
 
     /// Returns the codec that follows the token after a comma, for a kind that accepts one
     /// ([`IndexRow::takes_codec`](super::IndexRow)).
+    ///
+    /// The factory parses `Graph32,Flat` for a row that takes a codec:
+    ///
+    /// ```
+    /// # use ivf_core::registry::{Token, TokenError};
+    /// let token = Token::new("Graph32")?.with_codec(Some(std::sync::Arc::new(ivf_cpu::codec::FlatSpec)));
+    /// assert_eq!((token.text(), token.codec().map(|codec| codec.to_string())), ("Graph32", Some("Flat".to_owned())));
+    /// # Ok::<(), TokenError>(())
+    /// ```
     pub fn codec(&self) -> Option<&Arc<dyn CodecSpec>> {
         self.codec.as_ref()
     }
 
     /// Returns the whole text if the token has no arguments. A row without arguments compares it
     /// with its own name.
+    ///
+    /// ```
+    /// # use ivf_core::registry::{Token, TokenError};
+    /// assert_eq!(Token::new("PQ8")?.plain(), Some("PQ8"));
+    /// assert_eq!(Token::new("PQ8(Flat)")?.plain(), None);
+    /// # Ok::<(), TokenError>(())
+    /// ```
     pub fn plain(&self) -> Option<&'a str> {
         self.open.is_none().then_some(self.text)
     }
 
     /// Parses the argument as a codec with the registry.
+    ///
+    /// ```
+    /// # use ivf_core::registry::{Token, TokenError};
+    /// let registry = ivf_factory::default_registry();
+    /// assert_eq!(Token::new("Sign(PQ8)")?.codec_argument(registry)?.to_string(), "PQ8");
+    /// let token = Token::new("Sign(PX8)")?;
+    /// let span = token.codec_argument(registry).map_err(|error| error.span);
+    /// assert_eq!(span.err(), Some(token.arguments_span()));
+    /// # Ok::<(), TokenError>(())
+    /// ```
     ///
     /// # Errors
     /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or
@@ -127,6 +159,13 @@ impl<'a> Token<'a> {
 
     /// Parses the argument as a whole index with the registry.
     ///
+    /// ```
+    /// # use ivf_core::registry::{Token, TokenError};
+    /// let token = Token::new("Cells64(IVF8,Flat)")?;
+    /// assert_eq!(token.index_argument(ivf_factory::default_registry())?.to_string(), "IVF8,Flat");
+    /// # Ok::<(), TokenError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`TokenError`] with the range of the faulty bytes in this token.
     pub fn index_argument(&self, registry: &Registry) -> Result<Arc<dyn super::IndexSpec>, TokenError> {
@@ -136,6 +175,16 @@ impl<'a> Token<'a> {
 
     /// Parses the argument as one token with `parse`. `what` names the expected component in
     /// errors.
+    ///
+    /// ```
+    /// # use ivf_core::registry::{Token, TokenError};
+    /// let registry = ivf_factory::default_registry();
+    /// let transform = |token: &Token<'_>| token.argument("a transform", |inner| registry.parse_transform(inner));
+    /// assert_eq!(transform(&Token::new("Before(L2norm)")?)?.to_string(), "L2norm");
+    /// let refused = transform(&Token::new("Before(Flat)")?).map_err(|error| error.what);
+    /// assert_eq!(refused.err().as_deref(), Some("'Flat' is not a transform"));
+    /// # Ok::<(), TokenError>(())
+    /// ```
     ///
     /// # Errors
     /// [`TokenError`] with the range of the faulty bytes in this token, if there is no argument or

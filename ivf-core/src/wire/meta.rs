@@ -92,6 +92,17 @@ pub fn to_bytes(fields: &Fields) -> Result<Vec<u8>, usize> {
 
 /// Decodes fields, which must take up all of `bytes`. `tag` is the tag of the node in errors.
 ///
+/// ```
+/// use ivf_core::field::Fields;
+/// use ivf_core::wire::meta::{from_bytes, to_bytes};
+/// let mut fields = Fields::new();
+/// fields.set("dim", 8_u64);
+/// let bytes = to_bytes(&fields).map_err(|len| format!("{len} bytes are too many"))?;
+/// assert_eq!(from_bytes("flat", &bytes)?, fields);
+/// assert!(from_bytes("flat", &bytes[..bytes.len() - 1]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`DecodeError::Meta`] if the bytes are too few or too many, or hold an unknown variant. Also if
 /// a name is too long, occurs twice, or has control characters.

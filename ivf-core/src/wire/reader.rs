@@ -96,6 +96,18 @@ impl<'a> Reader<'a> {
 
 /// Divides a typed slice into consecutive pieces, never past its end. It separates the lists of a
 /// section.
+///
+/// The lengths of two lists divide a section:
+///
+/// ```
+/// use ivf_core::wire::Bound;
+/// let mut lists = Bound::new("the lists", &[7.0, 8.0, 9.0]);
+/// assert_eq!(lists.take(2)?, [7.0, 8.0]);
+/// assert!(lists.clone().take(2).is_err()); // one is left
+/// assert_eq!(lists.take(1)?, [9.0]);
+/// lists.finish()?; // a fourth number would be an error
+/// # Ok::<(), ivf_core::error::DecodeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bound<'a, T> {
     what: &'static str,
@@ -135,6 +147,27 @@ impl<'a, T> Bound<'a, T> {
 }
 
 /// A writer in the format of [`Reader`].
+///
+/// ```
+/// use ivf_core::wire::{Reader, Writer};
+/// let mut writer = Writer::new();
+/// writer.str("flat");
+/// writer.count(2);
+/// writer.f32(0.5);
+/// writer.f32(1.5);
+/// writer.bytes(&[7, 8]);
+/// let bytes = writer.into_bytes();
+///
+/// let mut reader = Reader::new("a record", &bytes);
+/// assert_eq!(reader.str()?, "flat");
+/// let numbers = reader.count(4)?; // each takes 4 bytes, so more than are left is an error
+/// assert_eq!(numbers, 2);
+/// assert_eq!((reader.f32()?, reader.f32()?), (0.5, 1.5));
+/// assert_eq!(reader.left(), 2);
+/// assert_eq!(reader.bytes(2)?, [7, 8]);
+/// reader.finish()?;
+/// # Ok::<(), ivf_core::error::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,

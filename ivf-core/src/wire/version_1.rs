@@ -8,6 +8,18 @@ use crate::metric::Metric;
 /// Decodes fields as version 1 of the index file stored them: in the order of the schema, without
 /// names, and with integers of fixed size.
 ///
+/// ```
+/// use ivf_core::field::{Field, FieldType};
+/// use ivf_core::wire::{Writer, decode_version_1};
+/// let mut writer = Writer::new();
+/// writer.u64(8); // the dimension
+/// writer.u32(1); // the number of a metric
+/// let schema = [Field::new("dim", FieldType::UInt), Field::new("metric", FieldType::Metric)];
+/// let fields = decode_version_1("flat", &writer.into_bytes(), &schema)?;
+/// assert_eq!(fields.value("metric"), Some(&ivf_core::Metric::InnerProduct.into()));
+/// # Ok::<(), ivf_core::error::DecodeError>(())
+/// ```
+///
 /// # Errors
 /// [`DecodeError::Meta`] if the bytes do not decode.
 pub fn decode_version_1(tag: &str, bytes: &[u8], schema: &Schema) -> Result<Fields, DecodeError> {
