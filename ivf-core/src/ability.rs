@@ -1,5 +1,106 @@
 //! The optional operations of an index, beside searching. Each of these abilities is a trait of its
 //! own.
+//!
+//! Applications call the methods of `dyn Index` that have the same names. Implementers write the
+//! traits, and return `Some(self)` from the `as_*` of [`Index`]. For example, these are the edits of
+//! a list of numbers. (The options are left out, and an index would also search.)
+//!
+//! ```
+//! use ivf_core::error::{AddError, EditError, InputError, StoreError};
+//! # use ivf_core::*;
+//! /// Numbers with their ids.
+//! #[derive(Default)]
+//! struct Numbers {
+//!     entries: Vec<(Id, f32)>,
+//!     next: i64,
+//! }
+//!
+//! impl Numbers {
+//!     fn check(rows: AnyRows<'_>, ids: &[Id]) -> Result<(), InputError> {
+//!         rows.check(1)?;
+//!         if ids.len() != rows.len() {
+//!             return Err(InputError::IdCount { rows: rows.len(), ids: ids.len() });
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn has(&self, id: Id) -> bool {
+//!         self.entries.iter().any(|(known, _)| *known == id)
+//!     }
+//! }
+//!
+//! impl Add for Numbers {
+//!     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+//!         let ids: Vec<Id> = (self.next..).take(rows.len()).map(Id).collect();
+//!         self.add_with_ids(rows, &ids, options)
+//!     }
+//! }
+//!
+//! impl AddWithIds for Numbers {
+//!     fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], _: &AddOptions<'_>) -> Result<AddReport, AddError> {
+//!         Self::check(rows, ids)?;
+//!         let mut scratch = Vec::new();
+//!         let numbers = rows.to_f32(&mut scratch).as_slice();
+//!         self.entries.extend(ids.iter().copied().zip(numbers.iter().copied()));
+//!         self.next = ids.iter().map(|id| id.0.saturating_add(1)).fold(self.next, i64::max);
+//!         Ok(AddReport::new(ids.len(), Vec::new()))
+//!     }
+//! }
+//!
+//! impl Remove for Numbers {
+//!     fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
+//!         let before = self.entries.len();
+//!         self.entries.retain(|(id, _)| !selector.contains(*id));
+//!         Ok(before - self.entries.len())
+//!     }
+//! }
+//!
+//! impl Upsert for Numbers {
+//!     fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError> {
+//!         // Everything is checked before the first change.
+//!         Self::check(rows, ids)?;
+//!         if let Some((_, twice)) = ids.iter().enumerate().find(|(i, id)| ids[..*i].contains(id)) {
+//!             return Err(EditError::TwiceNamed(*twice));
+//!         }
+//!         let updated = ids.iter().filter(|id| self.has(**id)).count();
+//!         self.remove(&IdSelector::set(ids.iter().copied()))?;
+//!         self.add_with_ids(rows, ids, options)?;
+//!         Ok(UpsertReport::new(updated, ids.len() - updated))
+//!     }
+//! }
+//!
+//! impl Update for Numbers {
+//!     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
+//!         match ids.iter().find(|id| !self.has(**id)) {
+//!             Some(missing) => Err(EditError::NoSuchId(*missing)),
+//!             None => self.upsert(ids, rows, options).map(|_| ()),
+//!         }
+//!     }
+//! }
+//!
+//! impl Reset for Numbers {
+//!     fn reset(&mut self) -> Result<(), StoreError> {
+//!         *self = Self::default();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let options = AddOptions::new();
+//! let (one, two) = (Rows::new(&[7.5_f32], 1)?.into(), Rows::new(&[0.5_f32, 1.5], 1)?.into());
+//! let mut numbers = Numbers::default();
+//! numbers.add(two, &options)?;
+//! numbers.upsert(&[Id(1), Id(9)], two, &options)?;
+//! assert_eq!(numbers.entries, [(Id(0), 0.5), (Id(1), 0.5), (Id(9), 1.5)]);
+//! assert!(matches!(numbers.update(&[Id(3)], one, &options), Err(EditError::NoSuchId(Id(3)))));
+//!
+//! // Ids continue after the largest ever added, until all vectors are removed by a reset.
+//! assert_eq!(numbers.remove(&IdSelector::range(0..100))?, 3);
+//! numbers.add(one, &options)?;
+//! numbers.reset()?;
+//! numbers.add(one, &options)?;
+//! assert_eq!(numbers.entries, [(Id(0), 7.5)]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::error::{AddError, CodeError, EditError, MergeError, ReconstructError, SearchError, StoreError, TrainError};
 use crate::hits::SearchResult;
@@ -12,6 +113,43 @@ use crate::selector::IdSelector;
 use std::ops::Range;
 
 /// The ability to learn from vectors.
+///
+/// ```
+/// use ivf_core::error::TrainError;
+/// use ivf_core::{AnyRows, Rows, Train, TrainOptions, TrainReport};
+/// /// Learns the mean of numbers.
+/// #[derive(Default)]
+/// struct Mean(f32);
+///
+/// impl Train for Mean {
+///     fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError> {
+///         options.check_cancel()?;
+///         rows.check(1)?;
+///         if rows.is_empty() {
+///             return Err(TrainError::TooFew { needed: 1, found: 0 });
+///         }
+///         let mut scratch = Vec::new();
+///         let numbers = rows.to_f32(&mut scratch).as_slice();
+///         self.0 = numbers.iter().sum::<f32>() / numbers.len() as f32;
+///         let mut report = TrainReport::default();
+///         report.points = numbers.len();
+///         Ok(report)
+///     }
+///
+///     fn training_points(&mut self, _: &TrainOptions<'_>) -> usize {
+///         usize::MAX
+///     }
+///
+///     fn training_memory(&mut self, _: usize, _: &TrainOptions<'_>) -> usize {
+///         0 // the numbers are added one by one
+///     }
+/// }
+///
+/// let mut mean = Mean::default();
+/// mean.train(Rows::new(&[1.0_f32, 2.0, 6.0], 1)?.into(), &TrainOptions::new())?;
+/// assert_eq!(mean.0, 3.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Train {
     /// Learns from `rows`, or from a sample of them if there are more than it can use. An empty
     /// index that is already trained discards its trained state.
@@ -27,6 +165,20 @@ pub trait Train {
     /// Callers that are short of memory can sample this many vectors themselves, at random. The
     /// result is equivalent. (The index is borrowed mutably because a wrapper reaches the training
     /// of its inner index through [`Index::as_train`].)
+    ///
+    /// ```
+    /// use ivf_core::{Metric, TrainOptions};
+    /// let mut index = ivf_factory::build("IVF1000,Flat", 64, Metric::L2)?;
+    /// let options = TrainOptions::new();
+    /// let train = index.as_train().ok_or("it needs no training")?;
+    /// // 256 vectors for each list. A caller need not load more.
+    /// let most = train.training_points(&options);
+    /// assert_eq!(most, 256_000);
+    /// // The program needs this memory, and that of the vectors:
+    /// let bytes = train.training_memory(most, &options) + most * 64 * size_of::<f32>();
+    /// assert!(bytes > 65_536_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn training_points(&mut self, options: &TrainOptions<'_>) -> usize;
 
     /// Returns the peak memory of training on `points` vectors, in bytes. These vectors (as `f32`)
@@ -66,6 +218,51 @@ pub trait Reset {
 }
 
 /// The ability to find all vectors within a radius.
+///
+/// ```
+/// use ivf_core::error::SearchError;
+/// use ivf_core::index_ivf::check_radius;
+/// # use ivf_core::*;
+/// /// The numbers 0, 1, 2, ... below a limit. The id of each is the number itself.
+/// struct Below(i64);
+///
+/// impl RangeSearch for Below {
+///     fn range_search(
+///         &self,
+///         queries: AnyRows<'_>,
+///         radius: f32,
+///         params: &SearchParams<'_>,
+///     ) -> Result<SearchResult, SearchError> {
+///         check_radius(radius)?;
+///         params.only("an index of numbers", &self.range_takes())?;
+///         queries.check(1)?;
+///         let most = params.max_results.filter(|most| *most > 0).unwrap_or(usize::MAX);
+///         let mut scratch = Vec::new();
+///         let sinks = queries.to_f32(&mut scratch).iter().map(|query| {
+///             let mut sink = Sink::top_k_within(most, radius);
+///             for id in 0..self.0 {
+///                 let distance = (query[0] - id as f32).powi(2);
+///                 sink.push(Neighbor { distance, id: Id(id), location: Location::default() });
+///             }
+///             sink
+///         });
+///         let hits = Hits::from_sinks(Metric::L2, sinks, false);
+///         Ok(SearchResult::new(hits, SearchStats::of_queries(queries.len())))
+///     }
+///
+///     fn range_takes(&self) -> Takes {
+///         Takes::of(&[SearchParam::MaxResults])
+///     }
+/// }
+///
+/// let query = Rows::new(&[5.0_f32], 1)?.into();
+/// let found = Below(10).range_search(query, 4.0, &SearchParams::new())?;
+/// // 3 and 7 are at exactly the radius, a squared distance.
+/// assert_eq!(found.hits.row(0).ids, [Id(5), Id(4), Id(6)]);
+/// let found = Below(10).range_search(query, 4.0, &SearchParams::new().max_results(1))?;
+/// assert_eq!(found.hits.row(0).ids, [Id(5)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait RangeSearch {
     /// Returns all vectors nearer than `radius` (strictly): distances below it, or similarities
     /// above it.
@@ -118,6 +315,61 @@ pub trait Upsert {
 }
 
 /// The ability to reconstruct vectors from their codes.
+///
+/// ```
+/// use ivf_core::ability::check_output;
+/// use ivf_core::error::{ReconstructError, SearchError};
+/// # use ivf_core::*;
+/// /// The numbers 0, 1, 2, ... below a limit. The id of each is the number itself.
+/// struct Below(i64);
+///
+/// # impl Below {
+/// #     fn search_rows(&self, queries: AnyRows<'_>, k: usize, _: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+/// #         let mut scratch = Vec::new();
+/// #         let sinks = queries.to_f32(&mut scratch).iter().map(|query| {
+/// #             let mut sink = Sink::top_k(k);
+/// #             for id in 0..self.0 {
+/// #                 let distance = (query[0] - id as f32).powi(2);
+/// #                 sink.push(Neighbor { distance, id: Id(id), location: Location::default() });
+/// #             }
+/// #             sink
+/// #         });
+/// #         Ok(SearchResult::new(Hits::from_sinks(Metric::L2, sinks, false), SearchStats::of_queries(1)))
+/// #     }
+/// # }
+/// #
+/// impl Reconstruct for Below {
+///     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
+///         check_output(1, 1, vector)?;
+///         if !(0..self.0).contains(&id.0) {
+///             return Err(ReconstructError::NoSuchId(id));
+///         }
+///         vector[0] = id.0 as f32;
+///         Ok(())
+///     }
+///
+///     fn search_and_reconstruct(
+///         &self,
+///         queries: AnyRows<'_>,
+///         k: usize,
+///         params: &SearchParams<'_>,
+///     ) -> Result<(SearchResult, Vec<f32>), SearchError> {
+///         let found = self.search_rows(queries, k, params)?;
+///         let vectors = found.hits.ids().iter().map(|id| id.0 as f32).collect();
+///         Ok((found, vectors))
+///     }
+/// }
+///
+/// let mut vectors = [0.0; 2];
+/// Below(10).reconstruct_many(&[Id(7), Id(3)], &mut vectors)?;
+/// assert_eq!(vectors, [7.0, 3.0]);
+/// assert!(Below(10).reconstruct_many(&[Id(7), Id(30)], &mut vectors).is_err());
+///
+/// let query = Rows::new(&[6.9_f32], 1)?.into();
+/// let (_, vectors) = Below(10).search_and_reconstruct(query, 2, &SearchParams::new())?;
+/// assert_eq!(vectors, [7.0, 6.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Reconstruct {
     /// Writes the vector of `id`, as its code approximates it, to `vector` (`dim` elements). If
     /// several entries have the id, it is the vector of the first one in list order.
@@ -167,6 +419,25 @@ pub fn check_output(rows: usize, dim: usize, output: &[f32]) -> Result<(), Recon
 }
 
 /// The ability to absorb the vectors of another index.
+///
+/// ```
+/// # use ivf_core::{Metric, Rows};
+/// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+/// # let mut other = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+/// index.train(Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?)?;
+/// other.train(Rows::new(&[0.0_f32, 1.0, 20.0, 21.0], 1)?)?;
+/// other.add(Rows::new(&[0.0_f32], 1)?)?;
+/// // The second list of `other` is elsewhere.
+/// assert!(index.merge_from(&mut *other, 0).is_err());
+/// assert_eq!((index.len(), other.len()), (0, 1));
+///
+/// // A clone has the same training.
+/// let mut shard = index.clone_index()?;
+/// shard.add(Rows::new(&[0.0_f32], 1)?)?;
+/// index.merge_from(&mut *shard, 0)?;
+/// assert_eq!((index.len(), shard.len()), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Merge {
     /// Moves all vectors of `other` into this index and adds `shift` to their ids. `other` must be
     /// an index of the same kind with the same trained state.
@@ -178,6 +449,21 @@ pub trait Merge {
 }
 
 /// The ability to copy some of the vectors into another index.
+///
+/// ```
+/// # use ivf_core::ability::Subset;
+/// # use ivf_core::{IdSelector, Metric, Rows};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// let mut parts = [index.clone_index()?, index.clone_index()?];
+/// index.add(Rows::new(&[0.0_f32, 1.0, 2.0], 1)?)?;
+/// // A partition: each entry is in one part.
+/// for (remainder, part) in (0..).zip(&mut parts) {
+///     index.copy_subset_to(&mut **part, &Subset::IdModulo { modulus: 2, remainder })?;
+/// }
+/// assert_eq!(parts.each_ref().map(|part| part.len()), [2, 1]);
+/// assert_eq!(index.len(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait CopySubset {
     /// Adds the entries of a subset to `other`, with their ids, and returns the number of entries.
     /// `other` must be an index of the same kind with the same trained state. This index does not
@@ -230,6 +516,39 @@ pub enum Subset<'a> {
 }
 
 /// The ability to encode vectors without storing them. (Faiss's `sa_encode`, `sa_decode`.)
+///
+/// ```
+/// use ivf_core::error::CodeError;
+/// use ivf_core::{AddOptions, AnyRows, Rows, StandaloneCodec};
+/// /// Numbers as four bytes each.
+/// struct Bytes;
+///
+/// impl StandaloneCodec for Bytes {
+///     fn sa_code_size(&self) -> Result<usize, CodeError> {
+///         Ok(4)
+///     }
+///
+///     fn sa_encode(&self, rows: AnyRows<'_>, _: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
+///         rows.check(1)?;
+///         let mut scratch = Vec::new();
+///         let numbers = rows.to_f32(&mut scratch).as_slice();
+///         Ok(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+///     }
+///
+///     fn sa_decode(&self, codes: &[u8]) -> Result<Vec<f32>, CodeError> {
+///         if !codes.len().is_multiple_of(4) {
+///             return Err(CodeError::Length { code_size: 4, found: codes.len() });
+///         }
+///         Ok(codes.chunks_exact(4).map(|code| f32::from_le_bytes([code[0], code[1], code[2], code[3]])).collect())
+///     }
+/// }
+///
+/// let codes = Bytes.sa_encode(Rows::new(&[1.5_f32, -2.0], 1)?.into(), &AddOptions::new())?;
+/// assert_eq!(codes.len(), 2 * Bytes.sa_code_size()?);
+/// assert_eq!(Bytes.sa_decode(&codes)?, [1.5, -2.0]);
+/// assert!(Bytes.sa_decode(&codes[1..]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait StandaloneCodec {
     /// Returns the size of a standalone code in bytes. It consists of the list number, if there are
     /// lists, and the code.
@@ -251,6 +570,17 @@ pub trait StandaloneCodec {
 }
 
 /// The ability to add codes made by a standalone codec. (Faiss's `add_sa_codes`.)
+///
+/// ```
+/// # use ivf_core::{Id, Metric, Rows};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// let codes = index.sa_encode(Rows::new(&[1.5_f32, -2.0], 1)?)?;
+/// // Another process may have made the codes, so they are checked.
+/// assert!(index.add_codes(&codes[1..], None).is_err());
+/// assert_eq!(index.add_codes(&codes, None)?.added, 2);
+/// assert_eq!(index.reconstruct(Id(1))?, [-2.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait AddCodes {
     /// Adds codes made by [`StandaloneCodec::sa_encode`] of this index, or of one with the same
     /// trained state. The id of code `i` is `ids[i]`; if `ids` is `None`, ids count up as in

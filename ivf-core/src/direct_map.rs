@@ -10,7 +10,7 @@ pub enum DirectMapKind {
     /// No map: finding an id scans all lists.
     #[default]
     None,
-    /// An array indexed by id, with 8 bytes per id, for ids that count up from 0.
+    /// An array indexed by id, with 12 bytes per id, for ids that count up from 0.
     Array,
     /// A hash table, for arbitrary ids.
     Hash,
@@ -18,6 +18,27 @@ pub enum DirectMapKind {
 
 /// The locations of each id. An id can have several locations, if it was added twice or spilled
 /// into several lists.
+///
+/// ```
+/// use ivf_core::{DirectMap, DirectMapKind, Id, ListNo, ListOffset, Location};
+/// let mut map = DirectMap::new(DirectMapKind::Hash);
+/// for (offset, id) in [5, 6, 7].into_iter().enumerate() {
+///     map.insert(Id(id), Location::new(1, offset as u32));
+/// }
+/// // List 1 loses its first entry, and its last entry fills the gap.
+/// map.remove(Id(5), Location::new(1, 0));
+/// map.moved(Id(7), Location::new(1, 2), ListOffset(0));
+/// assert_eq!((map.get(Id(5)), map.get(Id(7))), (None, Some(Location::new(1, 0))));
+/// // The list is sorted by id.
+/// map.reordered(ListNo(1), &[Id(7), Id(6)], &[Id(6), Id(7)]);
+/// assert_eq!(map.get(Id(7)), Some(Location::new(1, 1)));
+/// // The lists 0 and 1 swap numbers.
+/// map.renumber(&[ListNo(1), ListNo(0)]);
+/// assert_eq!(map.get(Id(7)), Some(Location::new(0, 1)));
+/// // The id is added once more, in another list.
+/// map.insert(Id(7), Location::new(1, 0));
+/// assert_eq!(map.places(Id(7)).collect::<Vec<_>>(), [Location::new(0, 1), Location::new(1, 0)]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct DirectMap {
     first: First,
@@ -70,6 +91,15 @@ impl DirectMap {
 
     /// Returns true if the map can hold the id. An array holds only ids from 0 to one past its
     /// last.
+    ///
+    /// ```
+    /// use ivf_core::{DirectMap, DirectMapKind, Id, Location};
+    /// let mut map = DirectMap::new(DirectMapKind::Array);
+    /// assert_eq!(map.kind(), DirectMapKind::Array);
+    /// assert!(map.takes(Id(0)) && !map.takes(Id(1)) && !map.takes(Id(-1)));
+    /// map.insert(Id(0), Location::new(3, 0));
+    /// assert!(map.takes(Id(1)));
+    /// ```
     pub fn takes(&self, id: Id) -> bool {
         match &self.first {
             First::Array(places) => usize::try_from(id.0).is_ok_and(|i| i <= places.len()),
@@ -181,6 +211,13 @@ impl DirectMap {
     }
 
     /// Returns the approximate memory in bytes.
+    ///
+    /// ```
+    /// use ivf_core::{DirectMap, DirectMapKind, Id, Location};
+    /// let mut map = DirectMap::new(DirectMapKind::Array);
+    /// (0..10).for_each(|id| map.insert(Id(id), Location::new(0, id as u32)));
+    /// assert_eq!(map.memory(), 10 * 12);
+    /// ```
     pub fn memory(&self) -> usize {
         match &self.first {
             First::None => 0,

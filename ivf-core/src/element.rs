@@ -35,6 +35,19 @@ impl ElementType {
 ///
 /// It is implemented for `f32`, [`half::f16`], [`half::bf16`], `u8` and `i8`. Every value of these
 /// types is exactly representable as `f32`.
+///
+/// ```
+/// use half::f16;
+/// use ivf_core::Element;
+/// /// Returns the values as they are after a conversion to `T`.
+/// fn rounded<T: Element>(values: &[f32]) -> Vec<f32> {
+///     values.iter().map(|value| T::from_f32(*value).to_f32()).collect()
+/// }
+/// assert_eq!(rounded::<u8>(&[0.4, 300.0, -3.0, f32::NAN]), [0.0, 255.0, 0.0, 0.0]);
+/// // Half precision has 11 significant bits.
+/// assert_eq!(rounded::<f16>(&[0.5, 2049.0]), [0.5, 2048.0]);
+/// assert_eq!((f16::TYPE.size(), u8::TYPE.size()), (2, 1));
+/// ```
 pub trait Element: Pod + PartialOrd + AsPrimitive<f32> + std::fmt::Debug + Send + Sync {
     /// The same type as a run-time value.
     const TYPE: ElementType;

@@ -9,7 +9,31 @@ use std::sync::Mutex;
 ///
 /// ```
 /// use ivf_core::executor::{Executor, Inline, map};
-/// assert_eq!(map(&Inline, 3, |i| i * i), vec![0, 1, 4]);
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// /// Two threads, each of which takes the next task when it has finished one.
+/// struct TwoThreads;
+///
+/// impl Executor for TwoThreads {
+///     fn threads(&self) -> usize {
+///         2
+///     }
+///
+///     fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
+///         let next = AtomicUsize::new(0);
+///         let work = || {
+///             while let Some(i) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n) {
+///                 turn(i);
+///             }
+///         };
+///         std::thread::scope(|threads| {
+///             threads.spawn(work);
+///             work();
+///         });
+///     }
+/// }
+///
+/// assert_eq!(map(&Inline, 3, |i| i * i), [0, 1, 4]);
+/// assert_eq!(map(&TwoThreads, 3, |i| i * i), [0, 1, 4]);
 /// ```
 pub trait Executor: Send + Sync {
     /// Returns the maximum number of tasks that run at the same time, at least 1. Loops divide
@@ -52,6 +76,18 @@ pub fn map<T: Send>(executor: &dyn Executor, n: usize, turn: impl Fn(usize) -> T
 
 /// Calls `turn(i, items[i])` for each item, and returns the results in order. It serves to pass
 /// each task its own `&mut`.
+///
+/// ```
+/// use ivf_core::executor::{Inline, map_items};
+/// let mut output = [0; 5];
+/// // Each task fills its own two places of the output.
+/// let lens = map_items(&Inline, output.chunks_mut(2).collect(), |i, part| {
+///     part.fill(i);
+///     part.len()
+/// });
+/// assert_eq!(lens, [2, 2, 1]);
+/// assert_eq!(output, [0, 0, 1, 1, 2]);
+/// ```
 pub fn map_items<I: Send, T: Send>(
     executor: &dyn Executor,
     items: Vec<I>,
@@ -65,6 +101,12 @@ pub fn map_items<I: Send, T: Send>(
 }
 
 /// Divides `0..n` into at most `parts` ranges of nearly equal length. No range is empty.
+///
+/// ```
+/// use ivf_core::executor::split;
+/// assert_eq!(split(10, 4), [0..2, 2..5, 5..7, 7..10]);
+/// assert_eq!(split(2, 4), [0..1, 1..2]);
+/// ```
 pub fn split(n: usize, parts: usize) -> Vec<std::ops::Range<usize>> {
     let parts = parts.clamp(1, n.max(1));
     (0..parts).map(|i| n * i / parts..n * (i + 1) / parts).filter(|range| !range.is_empty()).collect()

@@ -10,6 +10,21 @@ use crate::sink::Sink;
 /// Rows are ragged: a query that finds fewer than k results has a shorter row, and nothing is
 /// padded. Distances are values of the metric, so a similarity is large for near vectors. Entries
 /// at equal distances are ordered by id.
+///
+/// ```
+/// use ivf_core::{Id, Metric, Rows, SearchParams};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// index.add(Rows::new(&[0.0_f32, 1.0, 3.0], 1)?)?;
+/// let hits = index.search(Rows::new(&[0.0_f32, 4.0], 1)?, 2, &SearchParams::new())?.hits;
+/// assert_eq!((hits.len(), hits.total(), hits.is_empty()), (2, 4, false));
+/// assert_eq!(hits.ids(), [Id(0), Id(1), Id(2), Id(1)]);
+///
+/// let of_first = hits.row(0);
+/// assert_eq!((of_first.ids, of_first.distances), (&[Id(0), Id(1)][..], &[0.0, 1.0][..]));
+/// // Both queries find the vector of id 1.
+/// assert!(hits.rows().all(|row| row.ids.contains(&Id(1))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hits {
     starts: Vec<usize>,
@@ -19,6 +34,22 @@ pub struct Hits {
 }
 
 /// The results of one query.
+///
+/// ```
+/// use ivf_core::{Id, IdSelector, Metric, Rows, SearchParams};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// index.add(Rows::new(&[0.0_f32, 1.0, 3.0], 1)?)?;
+/// let query = Rows::new(&[2.5_f32], 1)?;
+/// let found = index.search(query, 2, &SearchParams::new())?;
+/// let row = found.hits.row(0);
+/// assert_eq!(row.len(), 2);
+/// assert_eq!(row.iter().collect::<Vec<_>>(), [(Id(2), 0.25), (Id(1), 2.25)]);
+///
+/// let none = IdSelector::range(100..200);
+/// let found = index.search(query, 2, &SearchParams::new().selector(&none))?;
+/// assert!(found.hits.row(0).is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HitsRow<'a> {
     /// The ids, nearest first.
@@ -108,6 +139,17 @@ impl Default for Hits {
 impl Hits {
     /// Collects the contents of the sinks, one per query, and converts distances to values of the
     /// metric.
+    ///
+    /// ```
+    /// use ivf_core::{Hits, Id, Location, Metric, Neighbor, Sink};
+    /// let mut sink = Sink::top_k(1);
+    /// sink.push(Neighbor { distance: -2.0, id: Id(4), location: Location::new(1, 7) });
+    /// let hits = Hits::from_sinks(Metric::InnerProduct, [sink, Sink::top_k(1)], true);
+    /// assert_eq!(hits.row(0).distances, [2.0]);
+    /// assert!(hits.row(1).is_empty());
+    /// assert_eq!(hits.locations(), [Location::new(1, 7)]);
+    /// assert!(hits.without_locations().locations().is_empty());
+    /// ```
     pub fn from_sinks(metric: Metric, sinks: impl IntoIterator<Item = Sink>, with_locations: bool) -> Self {
         let mut hits = Self::default();
         for sink in sinks {
@@ -157,6 +199,17 @@ impl Hits {
     }
 
     /// Returns the results with `rename` applied to every id.
+    ///
+    /// ```
+    /// # use ivf_core::{Hits, Id, Location, Metric, Neighbor, Sink};
+    /// # let mut sink = Sink::top_k(1);
+    /// # sink.push(Neighbor { distance: 0.0, id: Id(1), location: Location::default() });
+    /// # let hits = Hits::from_sinks(Metric::L2, [sink], false);
+    /// // A wrapper replaces the ids of the inner index, here 0 and 1, by those of the caller.
+    /// let of_caller = [Id(500), Id(-3)];
+    /// assert_eq!(hits.ids(), [Id(1)]);
+    /// assert_eq!(hits.map_ids(|id| of_caller[id.0 as usize]).ids(), [Id(-3)]);
+    /// ```
     pub fn map_ids(mut self, mut rename: impl FnMut(Id) -> Id) -> Self {
         self.ids.iter_mut().for_each(|id| *id = rename(*id));
         self
@@ -181,6 +234,16 @@ impl Hits {
 
     /// Returns the results as `n x k` matrices of ids and distances. Missing results have id -1 and
     /// the worst distance, as in Faiss.
+    ///
+    /// ```
+    /// # use ivf_core::{Hits, Id, Location, Metric, Neighbor, Sink};
+    /// # let mut sink = Sink::top_k(2);
+    /// # sink.push(Neighbor { distance: 0.5, id: Id(7), location: Location::default() });
+    /// # let hits = Hits::from_sinks(Metric::L2, [sink], false);
+    /// assert_eq!(hits.row(0).ids, [Id(7)]);
+    /// let (ids, distances) = hits.padded(2, Metric::L2);
+    /// assert_eq!((ids, distances), (vec![7, -1], vec![0.5, f32::MAX]));
+    /// ```
     pub fn padded(&self, k: usize, metric: Metric) -> (Vec<i64>, Vec<f32>) {
         let mut ids = vec![-1; self.len() * k];
         let mut distances = vec![metric.to_user_distance(f32::MAX); self.len() * k];
@@ -195,6 +258,14 @@ impl Hits {
 }
 
 /// The result of a search. Iterating over it gives one row of results per query.
+///
+/// ```
+/// use ivf_core::{Hits, Metric, SearchResult, SearchStats, Sink};
+/// // The answer of an index that found nothing for two queries.
+/// let sinks = [Sink::top_k(10), Sink::top_k(10)];
+/// let result = SearchResult::new(Hits::from_sinks(Metric::L2, sinks, false), SearchStats::of_queries(2));
+/// assert_eq!(result.into_iter().map(|row| row.len()).collect::<Vec<_>>(), [0, 0]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SearchResult {

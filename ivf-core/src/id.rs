@@ -78,6 +78,15 @@ impl ListOffset {
 }
 
 /// The location of an entry: a list and an offset in it.
+///
+/// ```
+/// use ivf_core::Location;
+/// let lists = [vec!["a"], vec!["b", "c"]];
+/// let at = Location::new(1, 0);
+/// assert_eq!(lists[at.list.index()][at.offset.index()], "b");
+/// // Locations are in order of their lists, and then of their offsets.
+/// assert!(Location::new(0, 9) < at);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 #[repr(C)]
 pub struct Location {
@@ -116,6 +125,19 @@ impl From<i64> for Id {
 ///
 /// A list whose ids are consecutive, such as that of a `Flat` index filled with `add`, stores no
 /// ids.
+///
+/// ```
+/// use ivf_core::{Id, Ids};
+/// let run = Ids::Run { first: Id(10), len: 4 };
+/// let listed = Ids::Listed(&[Id(7), Id(3), Id(9)]);
+/// assert_eq!((run.len(), run.get(2)), (4, Id(12)));
+/// assert_eq!((run.position(Id(13)), listed.position(Id(9))), (Some(3), Some(2)));
+/// assert_eq!(listed.position(Id(4)), None);
+///
+/// let tail = run.slice(2..4);
+/// assert_eq!(tail.iter().collect::<Vec<_>>(), [Id(12), Id(13)]);
+/// assert!(run.slice(4..4).is_empty());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Ids<'a> {
     /// One id per entry, in any order.

@@ -1,4 +1,28 @@
 //! The index: the operations of every index, access to abilities, and their methods on `dyn Index`.
+//!
+//! The same call may be possible for one index and not for another. A program that accepts any
+//! factory string can ask first:
+//!
+//! ```
+//! use ivf_core::{Index, Metric};
+//! /// Returns the names of the abilities that an index lacks.
+//! fn lacks(index: &mut dyn Index) -> Vec<&'static str> {
+//!     let abilities = [
+//!         ("train", index.as_train().is_some()), ("add", index.as_add().is_some()),
+//!         ("add_with_ids", index.as_add_with_ids().is_some()), ("reset", index.as_reset().is_some()),
+//!         ("range_search", index.as_range_search().is_some()), ("remove", index.as_remove().is_some()),
+//!         ("update", index.as_update().is_some()), ("upsert", index.as_upsert().is_some()),
+//!         ("reconstruct", index.as_reconstruct().is_some()), ("merge", index.as_merge().is_some()),
+//!         ("copy_subset", index.as_copy_subset().is_some()),
+//!         ("encode", index.as_standalone_codec().is_some()), ("add_codes", index.as_add_codes().is_some()),
+//!         ("lists", index.as_ivf().is_some() && index.as_ivf_mut().is_some()),
+//!     ];
+//!     abilities.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect()
+//! }
+//! assert_eq!(lacks(&mut *ivf_factory::build("IVF16,Flat", 2, Metric::L2)?), [""; 0]);
+//! assert_eq!(lacks(&mut *ivf_factory::build("Flat", 2, Metric::L2)?), ["train", "lists"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::ability::{
     Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
@@ -41,19 +65,71 @@ use std::ops::Range;
 /// under its own name, and given options as `*_with`. If the index lacks the ability, the call
 /// returns an error. For ids of the caller, the error names the wrapper that provides them.
 ///
-/// ```no_run
-/// # fn get() -> Box<dyn ivf_core::Index> { unimplemented!() }
-/// use ivf_core::{Rows, SearchParams};
-/// let mut index = get();
-/// let vectors = [0.0_f32, 1.0, 2.0, 3.0];
+/// ```
+/// use ivf_core::{Id, Metric, Rows, SearchParams};
+/// let mut index = ivf_factory::build("IVF2,Flat", 2, Metric::L2)?;
+/// let vectors = [0.0_f32, 0.0, 0.0, 1.0, 10.0, 10.0, 10.0, 11.0];
 /// let rows = Rows::new(&vectors, 2)?;
 /// index.train(rows)?;
 /// index.add(rows)?;
-/// for row in &index.search(rows, 1, &SearchParams::new())? {
-///     for (id, distance) in row {
-///         println!("{id} at {distance}");
+/// let found = index.search(Rows::new(&[9.0_f32, 10.0], 2)?, 2, &SearchParams::new())?;
+/// assert_eq!(found.hits.row(0).ids, [Id(2), Id(3)]);
+/// assert_eq!(found.hits.row(0).distances, [1.0, 2.0]);
+/// // A million vectors: two `f32` and an id take 16 bytes.
+/// assert!((16_000_000..16_010_000).contains(&index.memory_with(1_000_000)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// An implementer writes the operations of every index, and one `as_*` for each ability. This index
+/// has none:
+///
+/// ```
+/// use ivf_core::error::{KnobError, SearchError, StoreError};
+/// use ivf_core::{index_ivf::check_k, part::{unknown_knob, unknown_part}};
+/// # use ivf_core::*;
+/// /// The numbers 0, 1, 2, ... below a limit. The id of each is the number itself.
+/// #[derive(Clone, Debug)]
+/// struct Below(i64);
+///
+/// impl Index for Below {
+///     fn dim(&self) -> usize { 1 }
+///     fn metric(&self) -> Metric { Metric::L2 }
+///     fn len(&self) -> usize { self.0 as usize }
+///     fn is_trained(&self) -> bool { true }
+///     fn spec_text(&self) -> SpecText { SpecText::base(format!("Below{}", self.0)) }
+///     fn memory(&self) -> usize { 0 }
+///     fn memory_with(&self, _: usize) -> usize { 0 }
+///     fn takes(&self) -> Takes { Takes::of(&[SearchParam::Selector]) }
+///     fn parts(&self) -> Vec<Part> { vec![Part::new("", "below")] }
+///     fn search_rows(&self, queries: AnyRows<'_>, k: usize, params: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+///         check_k(k)?;
+///         params.only("an index of numbers", &self.takes())?;
+///         queries.check(self.dim())?;
+///         let mut scratch = Vec::new();
+///         let sinks = queries.to_f32(&mut scratch).iter().map(|query| {
+///             let mut sink = Sink::top_k(k);
+///             for id in (0..self.0).map(Id).filter(|id| params.selector.is_none_or(|s| s.contains(*id))) {
+///                 let distance = (query[0] - id.0 as f32).powi(2);
+///                 sink.push(Neighbor { distance, id, location: Location::default() });
+///             }
+///             sink
+///         });
+///         let hits = Hits::from_sinks(self.metric(), sinks, false);
+///         Ok(SearchResult::new(hits, SearchStats::of_queries(queries.len())))
 ///     }
+///     fn set_knob_at(&mut self, path: &str, name: &str, _: KnobValue) -> Result<(), KnobError> {
+///         Err(if path.is_empty() { unknown_knob(name, &[]) } else { unknown_part(path, &self.parts()) })
+///     }
+///     fn export(&self) -> Result<Node<'_>, StoreError> { Ok(Node::new("below", 0).with("limit", self.0)) }
+///     fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> { Ok(Box::new(self.clone())) }
 /// }
+///
+/// let index: &mut dyn Index = &mut Below(10);
+/// let query = Rows::new(&[6.9_f32], 1)?;
+/// assert_eq!(index.search(query, 2, &SearchParams::new())?.hits.row(0).ids, [Id(7), Id(6)]);
+/// assert_eq!((index.spec().as_str(), index.is_empty()), ("Below10", false));
+/// assert_eq!(index.add(query).unwrap_err().to_string(), "Below10 cannot add");
+/// assert_eq!(index.unable("sort").to_string(), "Below10 cannot sort");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Index: Any + Send + Sync + fmt::Debug {
@@ -241,6 +317,27 @@ macro_rules! index_as_ref {
 }
 
 /// Operations of every index, and those of abilities.
+///
+/// A method `*_with` takes options. For example, one flag cancels changes of every kind:
+///
+/// ```
+/// # use ivf_core::{AddOptions, Cancel, Id, Metric, Rows, ability::Subset};
+/// # let rows = Rows::new(&[0.0_f32, 1.0], 1)?;
+/// # let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// # index.add(rows)?;
+/// # let (mut shard, mut copy) = (index.clone_index()?, ivf_factory::build("Flat", 1, Metric::L2)?);
+/// let cancel = Cancel::new();
+/// let options = AddOptions::new().cancel(&cancel);
+/// cancel.cancel();
+/// assert!(index.add_with(rows, &options).is_err());
+/// assert!(index.add_with_ids_with(rows, &[Id(7), Id(8)], &options).is_err());
+/// assert!(index.update_with(&[Id(0), Id(1)], rows, &options).is_err());
+/// assert!(index.upsert_with(&[Id(1), Id(2)], rows, &options).is_err());
+/// assert!(index.merge_from_with(&mut *shard, 2, &options).is_err());
+/// assert!(index.copy_subset_to_with(&mut *copy, &Subset::Elements(0..1), &options).is_err());
+/// assert_eq!((index.len(), shard.len(), copy.len()), (2, 2, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl dyn Index + '_ {
     /// Returns the `k` nearest vectors of each query, or fewer if the scanned lists hold fewer.
     ///
@@ -263,6 +360,19 @@ impl dyn Index + '_ {
 
     /// Like `find_ivf`, for changes such as [`set_nprobe`](IndexIvfMut::set_nprobe).
     /// [`wrapped_mut`](Index::wrapped_mut) lists the changes that are allowed behind a wrapper.
+    ///
+    /// ```
+    /// let mut index = ivf_factory::build("IVF16,Flat,RFlat", 2, ivf_core::Metric::L2)?;
+    /// assert!(index.as_ivf().is_none());
+    /// assert_eq!(index.find_ivf().map(|ivf| ivf.nlist()), Some(16));
+    /// index.find_ivf_mut().ok_or("not an inverted file")?.set_nprobe(4)?;
+    /// // The parts of the index inside have the path "base" and paths below it.
+    /// let paths: Vec<String> = index.parts().into_iter().map(|part| part.path).collect();
+    /// assert_eq!(paths[..3], ["", "base", "base/quantizer"]);
+    /// assert_eq!(index.wrapped().map(|base| base.spec()).as_deref(), Some("IVF16,Flat"));
+    /// assert_eq!(index.wrapped_mut().and_then(|base| base.knob("nprobe")), Some(4.into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn find_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
         if self.as_ivf().is_some() {
             return self.as_ivf_mut();
@@ -280,6 +390,17 @@ impl dyn Index + '_ {
 
     /// Trains on vectors. An index without the ability needs no training and returns an empty
     /// report.
+    ///
+    /// ```
+    /// # use ivf_core::{Metric, Rows, TrainOptions};
+    /// let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// let sample = Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?;
+    /// let report = index.train_with(sample, &TrainOptions::new().iterations(3).seed(7))?;
+    /// assert_eq!((report.points, report.objectives[0].len()), (4, 3));
+    /// // Four vectors are few for two lists.
+    /// assert_eq!(report.warnings.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Train::train`].
@@ -318,6 +439,19 @@ impl dyn Index + '_ {
     }
 
     /// Calls [`AddWithIds::add_with_ids`] with default options.
+    ///
+    /// ```
+    /// # use ivf_core::{Id, Metric, Rows, SearchParams};
+    /// # let rows = Rows::new(&[0.0_f32, 1.0], 1)?;
+    /// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+    /// index.add_with_ids(rows, &[Id(70), Id(-3)])?;
+    /// assert_eq!(index.search(rows, 1, &SearchParams::new())?.hits.ids(), [Id(70), Id(-3)]);
+    ///
+    /// let mut refined = ivf_factory::build("Flat,RFlat", 1, Metric::L2)?;
+    /// let error = refined.add_with_ids(rows, &[Id(70), Id(-3)]).unwrap_err();
+    /// assert!(error.to_string().ends_with("wrap it as IDMap2,Flat,RFlat"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`AddWithIds::add_with_ids`]; [`Unable`] without the ability.
@@ -361,6 +495,23 @@ impl dyn Index + '_ {
     }
 
     /// Calls [`RangeSearch::range_search`].
+    ///
+    /// ```
+    /// # use ivf_core::{Id, IdSelector, Metric, Rows, SearchParams};
+    /// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+    /// index.add(Rows::new(&[0.0_f32, 1.0, 3.0], 1)?)?;
+    /// // The radius is a squared distance. A vector at exactly this distance is left out.
+    /// let query = Rows::new(&[0.0_f32], 1)?;
+    /// assert_eq!(index.range_search(query, 9.0)?.hits.row(0).ids, [Id(0), Id(1)]);
+    /// let found = index.range_search_with(query, 9.0, &SearchParams::new().max_results(1))?;
+    /// assert_eq!(found.hits.row(0).ids, [Id(0)]);
+    /// // The vectors of the results:
+    /// assert_eq!(index.search_and_reconstruct(query, 2)?.1, [0.0, 1.0]);
+    /// let high = IdSelector::range(1..100);
+    /// let params = SearchParams::new().selector(&high);
+    /// assert_eq!(index.search_and_reconstruct_with(query, 2, &params)?.1, [1.0, 3.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`RangeSearch::range_search`]; [`Unable`] without the ability.
@@ -411,6 +562,25 @@ impl dyn Index + '_ {
 
     /// Calls [`Upsert::upsert`] with default options.
     ///
+    /// ```
+    /// # use ivf_core::{Id, IdSelector, Metric, Rows};
+    /// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+    /// index.add(Rows::new(&[0.0_f32, 1.0], 1)?)?;
+    /// let two = Rows::new(&[5.0_f32, 6.0], 1)?;
+    /// // An update needs both ids to be there.
+    /// assert!(index.update(&[Id(1), Id(9)], two).is_err());
+    /// let report = index.upsert(&[Id(1), Id(9)], two)?;
+    /// assert_eq!((report.updated, report.added), (1, 1));
+    /// assert_eq!(index.reconstruct(Id(1))?, [5.0]);
+    ///
+    /// assert_eq!(index.remove(&IdSelector::range(1..1000))?, 2);
+    /// // After a removal, ids count on. After a reset, they count from 0.
+    /// index.reset()?;
+    /// index.add(two)?;
+    /// assert_eq!(index.reconstruct_n(0..2)?, [5.0, 6.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Upsert::upsert`]; [`Unable`] without the ability.
     pub fn upsert<'r>(&mut self, ids: &[Id], rows: impl Into<AnyRows<'r>>) -> Result<UpsertReport, EditError> {
@@ -434,6 +604,22 @@ impl dyn Index + '_ {
     }
 
     /// Calls [`Merge::merge_from`] with default options.
+    ///
+    /// ```
+    /// # use ivf_core::{Id, Metric, Rows, ability::Subset};
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// index.train(Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?)?;
+    /// let mut shard = index.clone_index()?;
+    /// index.add(Rows::new(&[0.0_f32, 1.0], 1)?)?;
+    /// shard.add(Rows::new(&[10.0_f32, 11.0], 1)?)?;
+    /// // The ids of the shard, 0 and 1, become 2 and 3.
+    /// index.merge_from(&mut *shard, 2)?;
+    /// assert_eq!((index.len(), shard.len(), index.reconstruct(Id(3))?), (4, 0, vec![11.0]));
+    /// // The shard gets the odd ids again, this time as copies.
+    /// let odd = Subset::IdModulo { modulus: 2, remainder: 1 };
+    /// assert_eq!((index.copy_subset_to(&mut *shard, &odd)?, index.len()), (2, 4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Merge::merge_from`]; [`Unable`] without the ability.
@@ -565,6 +751,19 @@ impl dyn Index + '_ {
     }
 
     /// Calls [`AddCodes::add_codes`] with default options.
+    ///
+    /// ```
+    /// # use ivf_core::{Id, Metric, Rows};
+    /// let mut encoder = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// encoder.train(Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?)?;
+    /// let mut index = encoder.clone_index()?;
+    /// // A code is the number of a list (one byte) and a vector (four bytes).
+    /// let codes = encoder.sa_encode(Rows::new(&[10.0_f32, 0.0], 1)?)?;
+    /// assert_eq!((codes.len(), encoder.sa_decode(&codes)?), (2 * 5, vec![10.0, 0.0]));
+    /// index.add_codes(&codes, Some(&[Id(7), Id(8)]))?;
+    /// assert_eq!(index.reconstruct_many(&[Id(8), Id(7)])?, [0.0, 10.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`AddCodes::add_codes`]; [`Unable`] without the ability.

@@ -22,6 +22,32 @@ use std::sync::Arc;
 /// A search consists of [`Level1Quantizer::assign`] and
 /// [`search_preassigned`](Self::search_preassigned). A caller can do the first half elsewhere and
 /// pass the probes to the second.
+///
+/// ```
+/// use ivf_core::{Id, Metric, ParallelMode, Rows, SearchParams};
+/// let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+/// let rows = Rows::new(&[0.0_f32, 1.0, 2.0, 10.0, 11.0], 1)?;
+/// index.train(rows)?;
+/// index.add(rows)?;
+///
+/// // The parts of an inverted-file index, and the settings of its searches.
+/// let ivf = index.as_ivf().ok_or("not an inverted file")?;
+/// let (quantizer, lists) = (ivf.quantizer().ok_or("untrained")?, ivf.lists().ok_or("untrained")?);
+/// assert_eq!((ivf.nlist(), quantizer.nlist(), lists.nlist()), (2, 2, 2));
+/// assert_eq!(lists.total_len()?, 5);
+/// assert_eq!(ivf.codec().map(|codec| codec.layout().code_size()), Some(4));
+/// assert!(!ivf.by_residual());
+/// assert_eq!((ivf.nprobe(), ivf.max_codes()), (1, 0));
+/// assert_eq!(ivf.parallel_mode(), ParallelMode::Auto);
+///
+/// // The two halves of a search find what the whole finds.
+/// let (query, params) = (Rows::new(&[9.0_f32], 1)?, SearchParams::new());
+/// let probes = ivf.assign(query.into(), 1, &params)?;
+/// let found = ivf.search_preassigned(query.into(), &probes, 2, &params)?;
+/// assert_eq!(found.hits.row(0).ids, [Id(3), Id(4)]);
+/// assert_eq!(found.hits, index.search(query, 2, &params)?.hits);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait IndexIvf: Index {
     /// Returns the number of lists.
     fn nlist(&self) -> usize;
@@ -70,6 +96,25 @@ pub trait IndexIvf: Index {
     /// The parameters `nprobe`, `ensure_k`, `max_results` and `max_empty_lists`, and those of the
     /// quantizer, do not apply here and are errors.
     ///
+    /// ```
+    /// # use ivf_core::{Hits, Id, Metric, Rows, SearchParams, Sink};
+    /// # let mut left = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # left.train(Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?)?;
+    /// # let mut right = left.clone_index()?;
+    /// # left.add_with_ids(Rows::new(&[0.0_f32, 10.0], 1)?, &[Id(0), Id(1)])?;
+    /// # right.add_with_ids(Rows::new(&[1.0_f32, 11.0], 1)?, &[Id(2), Id(3)])?;
+    /// // Two shards with the same training share the coarse search and the sinks.
+    /// let (query, params) = (Rows::new(&[10.0_f32], 1)?.into(), SearchParams::new());
+    /// let shards = [left.as_ivf().ok_or("no lists")?, right.as_ivf().ok_or("no lists")?];
+    /// let probes = shards[0].assign(query, 1, &params)?;
+    /// let mut sinks = [Sink::top_k(2)];
+    /// for shard in shards {
+    ///     shard.search_preassigned_into(query, &probes, &mut sinks, &params)?;
+    /// }
+    /// assert_eq!(Hits::from_sinks(Metric::L2, sinks, false).row(0).ids, [Id(1), Id(3)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`SearchError`] as for [`Index::search_rows`]. Also if the number of probe rows or of sinks
     /// is not the number of queries, or if a probe is past the last list. The sinks do not change
@@ -109,6 +154,39 @@ pub trait IndexIvf: Index {
     /// Searches the nearest lists for one query and passes all results to a collector. (Faiss's
     /// `search1`.)
     ///
+    /// ```
+    /// use ivf_core::{Collector, Metric, Neighbor, Rows, SearchParams};
+    /// use std::ops::ControlFlow;
+    /// /// Counts vectors at a distance of at most 4, and keeps none.
+    /// struct Count(usize);
+    ///
+    /// impl Collector for Count {
+    ///     fn threshold(&self) -> f32 {
+    ///         4.0
+    ///     }
+    ///
+    ///     fn collect(&mut self, found: &[Neighbor]) -> ControlFlow<()> {
+    ///         self.0 += found.len();
+    ///         ControlFlow::Continue(())
+    ///     }
+    /// }
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # let rows = Rows::new(&[0.0_f32, 1.0, 2.0, 10.0, 11.0], 1)?;
+    /// # index.train(rows)?;
+    /// # index.add(rows)?;
+    /// # let ivf = index.as_ivf().ok_or("not an inverted file")?;
+    ///
+    /// // The vectors are 0, 1, 2, 10 and 11.
+    /// let (query, params, mut count) = (Rows::new(&[1.0_f32], 1)?.into(), SearchParams::new(), Count(0));
+    /// ivf.search_one(query, &mut count, &params)?;
+    /// assert_eq!(count.0, 3);
+    /// // The same with lists from elsewhere:
+    /// let probes = ivf.assign(query, 1, &params)?;
+    /// ivf.search_one_preassigned(query, &probes, &mut count, &params)?;
+    /// assert_eq!(count.0, 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`search_one_preassigned`](Self::search_one_preassigned).
     fn search_one(
@@ -144,6 +222,21 @@ pub trait IndexIvf: Index {
 
     /// Returns all vectors nearer than `radius` (strictly) in the lists of each query's probes.
     ///
+    /// ```
+    /// # use ivf_core::{Id, Metric, Rows, SearchParams};
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # let rows = Rows::new(&[0.0_f32, 1.0, 2.0, 10.0, 11.0], 1)?;
+    /// # index.train(rows)?;
+    /// # index.add(rows)?;
+    /// # let ivf = index.as_ivf().ok_or("not an inverted file")?;
+    /// // The vectors are 0, 1, 2, 10 and 11. Only the list of the small ones is scanned.
+    /// let (query, params) = (Rows::new(&[2.0_f32], 1)?.into(), SearchParams::new());
+    /// let probes = ivf.assign(query, 1, &params)?;
+    /// let found = ivf.range_search_preassigned(query, &probes, 100.0, &params)?;
+    /// assert_eq!(found.hits.row(0).ids, [Id(2), Id(1), Id(0)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`search_preassigned_into`](Self::search_preassigned_into), and if the radius is NaN.
     fn range_search_preassigned(
@@ -165,6 +258,20 @@ pub trait IndexIvf: Index {
     /// Writes the vector at a location, as its code approximates it, to `vector` (`dim` elements).
     /// (Faiss's `reconstruct_from_offset`.)
     ///
+    /// ```
+    /// # use ivf_core::{Metric, Rows, SearchParams};
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # let rows = Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?;
+    /// # index.train(rows)?;
+    /// # index.add(rows)?;
+    /// let found = index.search(Rows::new(&[9.0_f32], 1)?, 1, &SearchParams::new().locations(true))?;
+    /// let mut vector = [0.0];
+    /// let ivf = index.as_ivf().ok_or("not an inverted file")?;
+    /// ivf.reconstruct_at(found.hits.row(0).locations[0], &mut vector)?;
+    /// assert_eq!(vector, [10.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ReconstructError`] if the list or the entry does not exist ([`ReconstructError::Store`]),
     /// `vector` has another length, or the index is not trained.
@@ -174,6 +281,19 @@ pub trait IndexIvf: Index {
     /// in the same order and one after the other. These are `hits.total()` codes of
     /// [`sa_code_size`](crate::StandaloneCodec::sa_code_size) bytes, which
     /// [`sa_decode`](crate::StandaloneCodec::sa_decode) decodes.
+    ///
+    /// ```
+    /// # use ivf_core::{Metric, Rows, SearchParams};
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # let rows = Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?;
+    /// # index.train(rows)?;
+    /// # index.add(rows)?;
+    /// let (query, ivf) = (Rows::new(&[9.0_f32], 1)?.into(), index.as_ivf().ok_or("no lists")?);
+    /// let (found, codes) = ivf.search_and_return_codes(query, 2, &SearchParams::new())?;
+    /// assert_eq!(found.hits.total(), 2);
+    /// assert_eq!(index.sa_decode(&codes)?, [10.0, 11.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Index::search_rows`].
@@ -209,6 +329,15 @@ pub trait IndexIvfMut: IndexIvf {
     /// Sets the number of lists that a search probes per query unless its parameters set another.
     /// The initial value is 1; a stored index keeps its own value.
     ///
+    /// ```
+    /// let mut index = ivf_factory::build("IVF16,Flat", 2, ivf_core::Metric::L2)?;
+    /// let ivf = index.as_ivf_mut().ok_or("not an inverted file")?;
+    /// ivf.set_nprobe(4)?;
+    /// assert!(ivf.set_nprobe(0).is_err());
+    /// assert_eq!(ivf.nprobe(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`KnobError::Value`] for 0.
     fn set_nprobe(&mut self, nprobe: usize) -> Result<(), KnobError>;
@@ -216,6 +345,20 @@ pub trait IndexIvfMut: IndexIvf {
     /// Adds vectors to given lists. Row `i` goes to `lists[i]`, with the id `ids[i]` or with an id
     /// that counts up. A row without a list is skipped: its implicit id stays unused, and the
     /// report lists it as skipped. (Faiss's `add_core` with precomputed lists.)
+    ///
+    /// ```
+    /// # use ivf_core::{AddOptions, ListNo, Metric, Rows};
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # index.train(Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?)?;
+    /// let ivf = index.as_ivf_mut().ok_or("not an inverted file")?;
+    /// let rows = Rows::new(&[0.0_f32, 1.0, 2.0], 1)?.into();
+    /// let lists = [Some(ListNo(0)), None, Some(ListNo(1))];
+    /// let report = ivf.add_preassigned(rows, &lists, None, &AddOptions::new())?;
+    /// assert_eq!((report.added, report.skipped), (2, vec![1]));
+    /// let lists = ivf.lists().ok_or("untrained")?;
+    /// assert_eq!((lists.list_len(ListNo(0))?, lists.list_len(ListNo(1))?), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`AddError`] as for [`AddWithIds`](crate::AddWithIds). Also if a list does not exist, or if
@@ -233,6 +376,27 @@ pub trait IndexIvfMut: IndexIvf {
     /// knobs keep their values if the new quantizer has the same knobs and accepts the values. The
     /// others are dropped.
     ///
+    /// ```
+    /// use ivf_core::{ListNo, Metric, Rows, SearchParams};
+    /// use ivf_cpu::coarse::FlatQuantizer;
+    /// use std::sync::Arc;
+    /// let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// index.train(Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?)?;
+    /// let quantizer = |centroids: [f32; 2]| -> Result<Arc<FlatQuantizer>, Box<dyn std::error::Error>> {
+    ///     Ok(Arc::new(FlatQuantizer::from_centroids(Rows::new(&centroids, 1)?, Metric::L2)?))
+    /// };
+    /// let ivf = index.as_ivf_mut().ok_or("not an inverted file")?;
+    /// ivf.replace_quantizer(quantizer([0.0, 50.0])?)?;
+    /// let probes = ivf.assign(Rows::new(&[40.0_f32], 1)?.into(), 1, &SearchParams::new())?;
+    /// assert_eq!(probes.row(0).next(), Some((Some(ListNo(1)), 100.0)));
+    ///
+    /// // Vectors would be in the wrong lists of other centroids.
+    /// index.add(Rows::new(&[40.0_f32], 1)?)?;
+    /// let ivf = index.as_ivf_mut().ok_or("not an inverted file")?;
+    /// assert!(ivf.replace_quantizer(quantizer([0.0, 90.0])?).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ReplaceError`] if the dimension, the metric or the number of lists differs. Also if a
     /// centroid differs and the index holds vectors. The index is as it was before.
@@ -242,6 +406,21 @@ pub trait IndexIvfMut: IndexIvf {
     /// ids that [`Add`](crate::Add) assigns then continue after the largest id in the new lists, or
     /// after the largest id ever added if that is larger.
     ///
+    /// ```
+    /// # use ivf_core::{Metric, Rows};
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # let rows = Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?;
+    /// # index.train(rows)?;
+    /// # let mut other = index.clone_index()?;
+    /// # other.add(rows)?;
+    /// // Another index with the same training has filled the lists.
+    /// let full = other.as_ivf().and_then(|ivf| ivf.lists()).ok_or("no lists")?;
+    /// let ivf = index.as_ivf_mut().ok_or("not an inverted file")?;
+    /// let empty = ivf.replace_lists(full.snapshot()?)?;
+    /// assert_eq!((index.len(), empty.total_len()?), (4, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ReplaceError`] if the number of lists or the layout of the codes differs, an array direct
     /// map cannot hold the ids, or the lists cannot be read. The index is as it was before.
@@ -249,6 +428,23 @@ pub trait IndexIvfMut: IndexIvf {
 
     /// Renumbers the lists: the new list `i` is the old list `order[i]`. Search results stay the
     /// same, except for ties that the order of the lists decides.
+    ///
+    /// ```
+    /// # use ivf_core::{Id, ListNo, Metric, Rows, SearchParams};
+    /// # let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+    /// # let rows = Rows::new(&[0.0_f32, 1.0, 2.0, 10.0, 11.0], 1)?;
+    /// # index.train(rows)?;
+    /// # index.add(rows)?;
+    /// let ivf = index.as_ivf_mut().ok_or("not an inverted file")?;
+    /// // Of the vectors 0, 1, 2, 10 and 11, the longer list has three.
+    /// ivf.sort_lists_by_size()?;
+    /// ivf.permute_lists(&[ListNo(1), ListNo(0)])?;
+    /// let lists = ivf.lists().ok_or("untrained")?;
+    /// assert_eq!((lists.list_len(ListNo(0))?, lists.list_len(ListNo(1))?), (2, 3));
+    /// let found = index.search(Rows::new(&[9.0_f32], 1)?, 1, &SearchParams::new())?;
+    /// assert_eq!(found.hits.row(0).ids, [Id(3)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ReplaceError`] if `order` does not name every list once, the quantizer cannot renumber its
@@ -275,12 +471,32 @@ pub trait IndexIvfMut: IndexIvf {
     /// bisection, until removals and updates have moved them. (Entries that were added in the order
     /// of their ids are already sorted.)
     ///
+    /// ```
+    /// # use ivf_core::{Id, ListNo, Metric, Rows};
+    /// let mut index = ivf_factory::build("IVF1,Flat", 1, Metric::L2)?;
+    /// let rows = Rows::new(&[0.0_f32, 1.0, 2.0], 1)?;
+    /// index.train(rows)?;
+    /// index.add_with_ids(rows, &[Id(7), Id(2), Id(5)])?;
+    /// let ivf = index.as_ivf_mut().ok_or("not an inverted file")?;
+    /// ivf.sort_entries()?;
+    /// let lists = ivf.lists().ok_or("untrained")?;
+    /// assert_eq!(lists.list(ListNo(0))?.ids().collect::<Vec<_>>(), [Id(2), Id(5), Id(7)]);
+    /// assert_eq!(index.reconstruct(Id(2))?, [1.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`StoreError`] if the lists cannot be read or written. Some of the lists may then be sorted.
     fn sort_entries(&mut self) -> Result<(), StoreError>;
 }
 
 /// Checks that `k` is not 0.
+///
+/// ```
+/// use ivf_core::index_ivf::check_k;
+/// assert!(check_k(1).is_ok());
+/// assert_eq!(check_k(0).unwrap_err().to_string(), "k must be at least 1, not 0");
+/// ```
 ///
 /// # Errors
 /// [`SearchError::InvalidParam`] if it is.
@@ -292,6 +508,12 @@ pub fn check_k(k: usize) -> Result<(), SearchError> {
 }
 
 /// Checks that a radius is not NaN.
+///
+/// ```
+/// use ivf_core::index_ivf::check_radius;
+/// assert!(check_radius(f32::INFINITY).is_ok() && check_radius(-1.0).is_ok());
+/// assert_eq!(check_radius(f32::NAN).unwrap_err().to_string(), "radius must be a number, not NaN");
+/// ```
 ///
 /// # Errors
 /// [`SearchError::InvalidParam`] if it is.

@@ -33,6 +33,19 @@ impl dyn Index + '_ {
     /// Sets the knob `name`. If several parts have a knob of that name, sets the outermost one.
     /// `quantizer_<name>` is the knob `<name>` of the coarse quantizer.
     ///
+    /// ```
+    /// use ivf_core::Metric;
+    /// let mut index = ivf_factory::build("IVF16,Flat,RFlat", 2, Metric::L2)?;
+    /// index.set_knob("k_factor_rf", 8)?;
+    /// // The refining index has no knob of this name. The inverted file inside it has one.
+    /// index.set_knob("nprobe", 4)?;
+    /// assert_eq!(index.knob("nprobe"), Some(4.into()));
+    ///
+    /// assert!(index.set_knob("nprobe", 0).is_err());
+    /// assert_eq!(index.knob("nprobes"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`KnobError`] if no part has a knob of that name, or if the value is out of range.
     pub fn set_knob(&mut self, name: &str, value: impl Into<KnobValue>) -> Result<(), KnobError> {
@@ -58,6 +71,19 @@ impl dyn Index + '_ {
 /// refuse its old value (a direct map that no longer fits its ids). It then keeps its new value,
 /// and the returned error is the one of that knob.
 ///
+/// ```
+/// use ivf_core::Metric;
+/// use ivf_core::knobs::set_knobs;
+/// let mut index = ivf_factory::build("IVF64(IVF16,Flat),Flat", 2, Metric::L2)?;
+/// set_knobs(&mut *index, "nprobe=8,quantizer_nprobe=2")?;
+/// assert_eq!(index.knob("quantizer_nprobe"), Some(2.into()));
+///
+/// // All or none: `nprobe` is set back.
+/// assert!(set_knobs(&mut *index, "nprobe=16,max_codes=-1").is_err());
+/// assert_eq!(index.knob("nprobe"), Some(8.into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`KnobError`] for the first knob that is malformed, unknown or out of range.
 pub fn set_knobs(index: &mut dyn Index, text: &str) -> Result<(), KnobError> {
@@ -66,6 +92,15 @@ pub fn set_knobs(index: &mut dyn Index, text: &str) -> Result<(), KnobError> {
 }
 
 /// Sets several knobs at once, as [`set_knobs`] does, from names and values.
+///
+/// ```
+/// use ivf_core::Metric;
+/// use ivf_core::knobs::set_all;
+/// let mut index = ivf_factory::build("IVF16,Flat", 2, Metric::L2)?;
+/// set_all(&mut *index, [("nprobe", 8.into()), ("direct_map", "hash".into())])?;
+/// assert_eq!(index.knob("direct_map"), Some("hash".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// As for [`set_knobs`].
@@ -104,6 +139,16 @@ pub fn set_all<'n>(
 
 /// Sets the knobs that the index has, as [`set_all`] does, and returns the names of the others. One
 /// config can thus serve indexes of different kinds.
+///
+/// ```
+/// use ivf_core::Metric;
+/// use ivf_core::knobs::set_known;
+/// let mut index = ivf_factory::build("IVF16,Flat", 2, Metric::L2)?;
+/// let config = [("nprobe", 8.into()), ("k_factor_rf", 2.into())];
+/// assert_eq!(set_known(&mut *index, config)?, ["k_factor_rf"]);
+/// assert_eq!(index.knob("nprobe"), Some(8.into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`KnobError`] for the first knob that is out of range. The knobs are then set back as in

@@ -23,6 +23,10 @@ use std::str::FromStr;
 /// assert_eq!("Cosine".parse(), Ok(Metric::Cosine));
 /// assert_eq!("inner_product".parse(), Ok(Metric::InnerProduct));
 /// assert_eq!(Metric::Lp(3.0).to_string(), "lp:3");
+/// // Inside the library, -5 is closer than -4. The caller sees 5, which is more similar than 4.
+/// assert!(Metric::InnerProduct.is_similarity() && !Metric::L2.is_similarity());
+/// assert_eq!(Metric::InnerProduct.to_user_distance(-5.0), 5.0);
+/// assert_eq!(Metric::L2.to_user_distance(5.0), 5.0);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

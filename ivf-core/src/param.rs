@@ -17,6 +17,10 @@ use std::str::FromStr;
 /// assert_eq!("16".parse(), Ok(KnobValue::Int(16)));
 /// assert_eq!("true".parse(), Ok(KnobValue::Bool(true)));
 /// assert_eq!(KnobValue::from("queries").to_string(), "queries");
+/// // A config may write 4.0 for 4, and 1 for true.
+/// assert_eq!(KnobValue::from(4.0).as_whole(), Some(4));
+/// assert_eq!(KnobValue::from(1).as_bool(), Some(true));
+/// assert_eq!((KnobValue::from(4).as_number(), KnobValue::from("four").as_number()), (Some(4.0), None));
 /// ```
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(untagged)]
@@ -153,6 +157,19 @@ impl KnobValue {
 }
 
 /// The range of values of a parameter.
+///
+/// ```
+/// use ivf_core::KnobValue;
+/// use ivf_core::param::ParamRange;
+/// let nprobe = ParamRange::at_least(1);
+/// assert_eq!(nprobe.normal(&4.0.into()), Some(KnobValue::Int(4)));
+/// assert_eq!(nprobe.normal(&0.into()), None);
+/// let error = nprobe.check("nprobe", &0.into()).unwrap_err();
+/// assert_eq!(error.to_string(), "nprobe must be a whole number of at least 1, not 0");
+///
+/// let mode = ParamRange::Word(&["auto", "queries"]);
+/// assert_eq!(mode.normal(&"Queries".into()), Some("queries".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ParamRange {
@@ -235,6 +252,11 @@ impl ParamRange {
 /// use ivf_core::param::{Param, ParamRange};
 /// const QB: Param = Param::new("qb", ParamRange::Whole { least: 1, most: 8 }, ivf_core::KnobValue::Int(4), "bits of a query");
 /// assert_eq!(QB.range.to_string(), "a whole number from 1 to 8");
+///
+/// // An index lists the parameters of its quantizer under longer names, with its own values.
+/// let outer = QB.renamed("quantizer_qb".to_owned()).with_default(8);
+/// assert!(outer.is_named("quantizer_qb") && !outer.is_named("qb"));
+/// assert_eq!(outer.default, ivf_core::KnobValue::Int(8));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Param {
@@ -281,6 +303,27 @@ impl Param {
 /// let settings: Settings = [("qb", 8)].into();
 /// assert_eq!(settings.whole("qb"), Some(8));
 /// assert_eq!(settings.whole("efSearch"), None);
+///
+/// let mut settings = Settings::new();
+/// assert!(settings.is_empty());
+/// settings.set("mode", "queries");
+/// settings.set("exact", true);
+/// settings.set("factor", 2.5);
+/// settings.set("quantizer_efSearch", 64);
+/// assert_eq!((settings.word("mode"), settings.flag("exact")), (Some("queries"), Some(true)));
+/// assert_eq!((settings.number("factor"), settings.number("mode")), (Some(2.5), None));
+///
+/// // The settings of the quantizer, and those of the index itself.
+/// assert_eq!(settings.under("quantizer_"), [("efSearch", 64)].into());
+/// let mut own = settings.without_prefix("quantizer_");
+/// assert_eq!(own.get("quantizer_efSearch"), None);
+/// assert_eq!(own.remove("mode"), Some("queries".into()));
+/// assert_eq!(own.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["exact", "factor"]);
+///
+/// let lines = own.to_lines();
+/// assert_eq!(lines, ["exact=true", "factor=2.5"]);
+/// assert_eq!(Settings::from_lines(lines.iter().map(String::as_str))?, own);
+/// # Ok::<(), ivf_core::error::KnobError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
@@ -363,6 +406,14 @@ impl Settings {
     /// default. The values are in [normal](ParamRange::normal) form. Names that no parameter has
     /// are ignored.
     ///
+    /// ```
+    /// use ivf_core::param::{Param, ParamRange, Settings};
+    /// let params = ["a", "b", "c"].map(|name| Param::new(name, ParamRange::at_least(1), 1.into(), ""));
+    /// let (call, index): (Settings, Settings) = ([("a", 10)].into(), [("a", 20), ("b", 30)].into());
+    /// assert_eq!(call.resolved(&params, &index)?.to_lines(), ["a=10", "b=30", "c=1"]);
+    /// # Ok::<(), ivf_core::error::KnobError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`KnobError::Value`] if a value is out of range.
     pub fn resolved(&self, params: &[Param], rest: &Settings) -> Result<Self, KnobError> {
@@ -401,6 +452,12 @@ impl Settings {
 }
 
 /// Splits `name=value` into name and value, and trims white space around both.
+///
+/// ```
+/// use ivf_core::param::split_assignment;
+/// assert_eq!(split_assignment("nprobe = 16"), Ok(("nprobe", 16.into())));
+/// assert!(split_assignment("nprobe").is_err());
+/// ```
 ///
 /// # Errors
 /// [`KnobError::Syntax`] for text of another form.

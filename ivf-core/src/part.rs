@@ -5,6 +5,18 @@ pub use crate::param::KnobValue;
 use crate::param::Param;
 
 /// A component of an index.
+///
+/// ```
+/// use ivf_core::param::{Param, ParamRange};
+/// use ivf_core::part::{Knob, Part};
+/// let depth = Param::new("depth", ParamRange::at_least(1), 5.into(), "levels to search");
+/// let quantizer = Part::new("quantizer", "tree").with_knobs(vec![Knob::new(depth, 8)]);
+/// assert_eq!((quantizer.knobs[0].name(), &quantizer.knobs[0].value), ("depth", &8.into()));
+///
+/// // A wrapper lists itself and the parts of its base.
+/// assert_eq!(quantizer.under("base").path, "base/quantizer");
+/// assert_eq!(Part::new("", "ivf").under("base").path, "base");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// The path from the outermost index inwards. `""` is the index itself, `"base/quantizer"` the
@@ -59,6 +71,15 @@ impl Knob {
 }
 
 /// Returns the error for an unknown knob. It lists the names of the known knobs.
+///
+/// ```
+/// use ivf_core::param::{Param, ParamRange};
+/// use ivf_core::part::{Knob, Part, unknown_knob};
+/// let depth = Param::new("depth", ParamRange::at_least(1), 5.into(), "levels to search");
+/// let parts = [Part::new("", "tree").with_knobs(vec![Knob::new(depth, 5)])];
+/// let error = unknown_knob("dept", &parts);
+/// assert_eq!(error.to_string(), "there is no knob 'dept'; there are: depth");
+/// ```
 pub fn unknown_knob(name: &str, parts: &[Part]) -> KnobError {
     let mut known: Vec<&str> = Vec::new();
     for knob in parts.iter().flat_map(|part| &part.knobs) {
@@ -73,6 +94,13 @@ pub fn unknown_knob(name: &str, parts: &[Part]) -> KnobError {
 }
 
 /// Returns the error for a path that no part has. It lists the paths of the known parts.
+///
+/// ```
+/// use ivf_core::part::{Part, unknown_part};
+/// let parts = [Part::new("", "ivf"), Part::new("quantizer", "flat")];
+/// let error = unknown_part("quantiser", &parts);
+/// assert_eq!(error.to_string(), "there is no part 'quantiser'; there are: '', 'quantizer'");
+/// ```
 pub fn unknown_part(path: &str, parts: &[Part]) -> KnobError {
     let known: Vec<String> = parts.iter().map(|part| format!("'{}'", part.path)).collect();
     KnobError::NoSuchPart { path: path.to_owned(), known: known.join(", ") }
@@ -80,6 +108,14 @@ pub fn unknown_part(path: &str, parts: &[Part]) -> KnobError {
 
 /// Returns the rest of a path below the part `name`: `""` for the part itself, `None` if the path
 /// is not below it.
+///
+/// ```
+/// use ivf_core::part::below;
+/// // A wrapper passes a knob on to its base, under the rest of the path.
+/// assert_eq!(below("base/quantizer", "base"), Some("quantizer"));
+/// assert_eq!(below("base", "base"), Some(""));
+/// assert_eq!(below("basement", "base"), None);
+/// ```
 pub fn below<'p>(path: &'p str, name: &str) -> Option<&'p str> {
     match path.strip_prefix(name)? {
         "" => Some(""),

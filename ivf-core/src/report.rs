@@ -4,6 +4,17 @@ use std::fmt;
 use std::time::Duration;
 
 /// Statistics of one search. There are no global counters: each call returns its own statistics.
+///
+/// ```
+/// use ivf_core::SearchStats;
+/// let mut total = SearchStats::default();
+/// for queries in [3, 5] {
+///     let mut stats = SearchStats::of_queries(queries);
+///     stats.codes = 100 * stats.queries;
+///     total.add(&stats);
+/// }
+/// assert_eq!((total.queries, total.codes), (8, 800));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SearchStats {
@@ -40,6 +51,21 @@ impl SearchStats {
 }
 
 /// The report of a training.
+///
+/// ```
+/// use ivf_core::TrainReport;
+/// use ivf_core::report::Warning;
+/// let mut report = TrainReport::default();
+/// report.points = 100;
+/// let mut codebook = TrainReport::default();
+/// codebook.points = 80;
+/// codebook.warnings.push(Warning::FewPoints { points: 80, centroids: 16, wanted: 39 });
+/// // The report of an index includes those of its components.
+/// report.merge(codebook);
+/// assert_eq!(report.points, 100);
+/// let text = report.warnings[0].to_string();
+/// assert_eq!(text, "80 training points are few for 16 centroids: use at least 624");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct TrainReport {
@@ -94,6 +120,16 @@ impl fmt::Display for Warning {
 }
 
 /// The report of an add.
+///
+/// ```
+/// use ivf_core::params::NonFinite;
+/// use ivf_core::{AddOptions, AddReport, Metric, Rows};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// let rows = Rows::new(&[1.0, f32::NAN, 3.0], 1)?;
+/// let report = index.add_with(rows, &AddOptions::new().non_finite(NonFinite::SkipRow))?;
+/// assert_eq!(report, AddReport::new(2, vec![1]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AddReport {
@@ -112,6 +148,16 @@ impl AddReport {
 }
 
 /// The report of an upsert.
+///
+/// ```
+/// use ivf_core::{Id, Metric, Rows, UpsertReport};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// index.add(Rows::new(&[1.0_f32, 2.0], 1)?)?;
+/// // The index has the id 1, but not the id 9.
+/// let report = index.upsert(&[Id(1), Id(9)], Rows::new(&[5.0_f32, 6.0], 1)?)?;
+/// assert_eq!(report, UpsertReport::new(1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpsertReport {

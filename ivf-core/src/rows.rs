@@ -21,6 +21,13 @@ pub const MAX_DIM: usize = 1 << 20;
 /// assert_eq!((rows.len(), rows.dim()), (2, 2));
 /// assert_eq!(rows.row(1), &[3.0, 4.0]);
 /// assert!(Rows::new(&data, 3).is_err());
+///
+/// let sums: Vec<f32> = rows.iter().map(|row| row.iter().sum()).collect();
+/// assert_eq!(sums, [3.0, 7.0]);
+/// // A part of the rows borrows the same data.
+/// let last = rows.slice(1..2);
+/// assert_eq!(last.as_slice(), &data[2..]);
+/// assert!(rows.slice(0..0).is_empty());
 /// # Ok::<(), ivf_core::RowsError>(())
 /// ```
 #[derive(Debug)]
@@ -97,6 +104,27 @@ impl<'a, T> Rows<'a, T> {
 /// [`Rows`] whose element type is known at run time, so that object-safe traits accept every type.
 ///
 /// Vectors are converted only on request, block by block ([`AnyRows::to_f32`]).
+///
+/// ```
+/// use ivf_core::error::InputError;
+/// use ivf_core::{AnyRows, ElementType, Rows};
+/// let bytes = [1_u8, 2, 3, 4];
+/// let rows: AnyRows<'_> = Rows::new(&bytes, 2)?.into();
+/// assert_eq!((rows.len(), rows.dim(), rows.element_type()), (2, 2, ElementType::U8));
+/// // An engine converts block by block, into memory that it uses again for the next block.
+/// let mut scratch = Vec::new();
+/// let block = rows.slice(1..2);
+/// assert!(!block.is_empty());
+/// assert_eq!(block.to_f32(&mut scratch).as_slice(), &[3.0, 4.0]);
+///
+/// // First of all, it checks the vectors of the caller.
+/// let floats = [0.0_f32, 1.0, f32::NAN, 3.0];
+/// let rows: AnyRows<'_> = Rows::new(&floats, 2)?.into();
+/// assert_eq!(rows.check(3), Err(InputError::Dim { expected: 3, found: 2 }));
+/// assert_eq!(rows.check(2), Err(InputError::NonFinite { row: 1 }));
+/// assert_eq!(rows.first_non_finite(), Some(1));
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum AnyRows<'a> {

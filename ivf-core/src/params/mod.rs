@@ -113,6 +113,14 @@ macro_rules! search_params {
 
             /// Iterates over the parameters that are set, including those set only for single
             /// queries. `executor` and `cancel`, which every index supports, are not included.
+            ///
+            /// ```
+            /// use ivf_core::{QueryParams, SearchParams};
+            /// let queries = [QueryParams::new().nprobe(4)];
+            /// let params = SearchParams::new().max_codes(100).per_query(&queries);
+            /// let names: Vec<&str> = params.asked().map(|param| param.name()).collect();
+            /// assert_eq!(names, ["nprobe", "max_codes", "per_query"]);
+            /// ```
             pub fn asked(&self) -> impl Iterator<Item = SearchParam> {
                 let of_queries = |param: SearchParam| {
                     self.per_query.is_some_and(|all| all.iter().any(|one| one.asked().any(|asked| asked == param)))
@@ -148,6 +156,19 @@ macro_rules! search_params {
         }
 
         /// A parameter of a search: a field of [`SearchParams`].
+        ///
+        /// A program can list its search options by this type:
+        ///
+        /// ```
+        /// use ivf_core::params::SearchParam;
+        /// let param = SearchParam::MaxLists;
+        /// assert_eq!(param.name(), "max_lists");
+        /// assert!(param.about().contains("Maximum number of lists to scan per query"));
+        /// let range = param.range().ok_or("it borrows data")?;
+        /// assert_eq!(range.to_string(), "a whole number of at least 0");
+        /// assert_eq!(SearchParam::Selector.range(), None);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum SearchParam {
@@ -267,6 +288,16 @@ impl<'a> SearchParams<'a> {
     /// Checks that an index of kind `index`, which supports the parameters `takes`, supports all
     /// parameters that are set.
     ///
+    /// ```
+    /// use ivf_core::params::{SearchParam, SearchParams, Takes};
+    /// const TAKES: Takes = Takes::of(&[SearchParam::Nprobe]);
+    /// let params = SearchParams::new().nprobe(4).k_factor_rf(2.0);
+    /// let error = params.only("an IVF index", &TAKES).unwrap_err();
+    /// assert_eq!(error.to_string(), "an IVF index does not take the search parameter k_factor_rf");
+    /// // A wrapper takes out its own parameter before it calls the index inside.
+    /// assert!(params.without(SearchParam::KFactorRf).only("an IVF index", &TAKES).is_ok());
+    /// ```
+    ///
     /// # Errors
     /// [`SearchError::UnsupportedParam`] for the first parameter that is set but not in `takes`.
     /// [`SearchError::InvalidParam`] for an invalid value that was passed to [`set`](Self::set).
@@ -317,6 +348,13 @@ impl<'a> SearchParams<'a> {
     }
 
     /// Returns these parameters, with the values in `settings` for those that are not set.
+    ///
+    /// ```
+    /// use ivf_core::{SearchParams, Settings};
+    /// let config: Settings = [("nprobe", 16), ("max_codes", 1000)].into();
+    /// let params = SearchParams::new().nprobe(4).or(&config);
+    /// assert_eq!((params.nprobe, params.max_codes), (Some(4), Some(1000)));
+    /// ```
     #[must_use]
     pub fn or(mut self, settings: &Settings) -> Self {
         for (name, value) in settings.iter() {
@@ -331,6 +369,15 @@ impl<'a> SearchParams<'a> {
     /// Returns the parameters of the coarse search. These are the parameters whose names begin with
     /// [`QUANTIZER_PREFIX`], without the prefix. Values of the call take precedence over those in
     /// `settings`, the settings of the index. The executor and `cancel` are those of the call.
+    ///
+    /// ```
+    /// use ivf_core::{SearchParams, Settings};
+    /// let settings: Settings = [("quantizer_efSearch", 16), ("quantizer_nprobe", 2)].into();
+    /// let params = SearchParams::new().nprobe(8).set("quantizer_efSearch", 64);
+    /// let coarse = params.for_quantizer(&settings);
+    /// assert_eq!(coarse.own.whole("efSearch"), Some(64));
+    /// assert_eq!(coarse.nprobe, Some(2)); // the 8 is for the lists
+    /// ```
     pub fn for_quantizer(&self, settings: &Settings) -> SearchParams<'a> {
         let own = SearchParams { executor: self.executor, cancel: self.cancel, ..SearchParams::default() };
         own.or(&self.own.under(QUANTIZER_PREFIX)).or(&settings.under(QUANTIZER_PREFIX))
@@ -338,6 +385,16 @@ impl<'a> SearchParams<'a> {
 
     /// Returns a value for each of `params`: the one of the call, else the one in `settings`, else
     /// the default.
+    ///
+    /// ```
+    /// use ivf_core::param::{Param, ParamRange};
+    /// use ivf_core::{SearchParams, Settings};
+    /// let params = [Param::new("qb", ParamRange::Whole { least: 1, most: 8 }, 4.into(), "bits of a query")];
+    /// let settings = SearchParams::new().set("qb", 6).resolved(&params, &Settings::new())?;
+    /// assert_eq!(settings.whole("qb"), Some(6));
+    /// assert!(SearchParams::new().set("qb", 9).resolved(&params, &Settings::new()).is_err());
+    /// # Ok::<(), ivf_core::error::SearchError>(())
+    /// ```
     ///
     /// # Errors
     /// [`SearchError::InvalidParam`] if a value is out of range.
@@ -362,6 +419,13 @@ impl<'a> SearchParams<'a> {
 
     /// Checks that [`per_query`](field@Self::per_query), if set, has one item per query.
     ///
+    /// ```
+    /// use ivf_core::{QueryParams, SearchParams};
+    /// let tenants = [QueryParams::new().nprobe(4)];
+    /// let params = SearchParams::new().per_query(&tenants);
+    /// assert!(params.check_per_query(1).is_ok() && params.check_per_query(2).is_err());
+    /// ```
+    ///
     /// # Errors
     /// [`SearchError::Count`] if it does not.
     pub fn check_per_query(&self, queries: usize) -> Result<(), SearchError> {
@@ -374,6 +438,16 @@ impl<'a> SearchParams<'a> {
     }
 
     /// Checks that the caller has not cancelled.
+    ///
+    /// ```
+    /// use ivf_core::error::SearchError;
+    /// use ivf_core::{Cancel, SearchParams};
+    /// let cancel = Cancel::new();
+    /// let params = SearchParams::new().cancel(&cancel);
+    /// assert!(params.check_cancel().is_ok());
+    /// cancel.cancel();
+    /// assert!(matches!(params.check_cancel(), Err(SearchError::Cancelled)));
+    /// ```
     ///
     /// # Errors
     /// [`SearchError::Cancelled`] if the caller has.
@@ -441,6 +515,12 @@ impl<'a> QueryParams<'a> {
 /// [`IndexIvf::search_preassigned_into`](crate::IndexIvf::search_preassigned_into) here. In text
 /// (knobs, config files), a mode is one of the words `auto`, `queries`, `probes`,
 /// `queries_and_probes`, `fine_queries`, `list_major`.
+///
+/// ```
+/// use ivf_core::ParallelMode;
+/// assert_eq!(ParallelMode::ListMajor.name(), "list_major");
+/// assert_eq!("List_Major".parse(), Ok(ParallelMode::ListMajor));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

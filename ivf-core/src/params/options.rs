@@ -11,6 +11,19 @@ pub const DEFAULT_SEED: u64 = 1234;
 
 /// The options of one training. An absent field means the default of the component that is trained.
 /// In a config file (serde) the options are a map of names and values.
+///
+/// ```
+/// use ivf_core::params::DEFAULT_SEED;
+/// use ivf_core::{Metric, Rows, TrainOptions};
+/// let options = TrainOptions::new().iterations(5).seed(42);
+/// assert_eq!(options.seed_or_default(), 42);
+/// assert_eq!(TrainOptions::new().seed_or_default(), DEFAULT_SEED);
+///
+/// let mut index = ivf_factory::build("IVF2,Flat", 1, Metric::L2)?;
+/// let report = index.train_with(Rows::new(&[0.0_f32, 1.0, 10.0, 11.0], 1)?, &options)?;
+/// assert_eq!(report.objectives[0].len(), 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -71,6 +84,16 @@ impl<'a> TrainOptions<'a> {
 impl TrainOptions<'_> {
     /// Checks that the caller has not cancelled.
     ///
+    /// ```
+    /// use ivf_core::error::TrainError;
+    /// use ivf_core::{Cancel, TrainOptions};
+    /// let cancel = Cancel::new();
+    /// let options = TrainOptions::new().cancel(&cancel);
+    /// assert!(options.check_cancel().is_ok());
+    /// cancel.cancel();
+    /// assert!(matches!(options.check_cancel(), Err(TrainError::Cancelled)));
+    /// ```
+    ///
     /// # Errors
     /// [`TrainError::Cancelled`] if the caller has.
     pub fn check_cancel(&self) -> Result<(), TrainError> {
@@ -108,6 +131,19 @@ pub enum KMeansStart {
 
 /// The options of one add. An absent field means the default. In a config file (serde) the options
 /// are a map of names and values.
+///
+/// ```
+/// use ivf_core::params::NonFinite;
+/// use ivf_core::{AddOptions, Metric, Rows};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// let rows = Rows::new(&[1.0, f32::NAN, 3.0], 1)?;
+/// assert!(index.add(rows).is_err() && index.is_empty());
+///
+/// let options = AddOptions::new().non_finite(NonFinite::SkipRow);
+/// assert_eq!(index.add_with(rows, &options)?.skipped, [1]);
+/// assert_eq!(index.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -164,6 +200,30 @@ pub enum NonFinite {
 }
 
 /// A flag with which another thread stops a call. All clones share one flag.
+///
+/// ```
+/// use ivf_core::Cancel;
+/// use ivf_core::error::Cancelled;
+/// /// Checks between two steps of a long loop, as an engine does.
+/// fn sum(steps: &[u32], cancel: Option<&Cancel>) -> Result<u32, Cancelled> {
+///     let mut sum = 0;
+///     for step in steps {
+///         Cancel::check(cancel)?;
+///         sum += step;
+///     }
+///     Ok(sum)
+/// }
+/// let cancel = Cancel::new();
+/// assert_eq!(sum(&[1, 2], Some(&cancel)), Ok(3));
+///
+/// let of_other_thread = cancel.clone();
+/// std::thread::scope(|threads| {
+///     threads.spawn(move || of_other_thread.cancel());
+/// });
+/// assert!(cancel.is_cancelled());
+/// assert_eq!(sum(&[1, 2], Some(&cancel)), Err(Cancelled));
+/// assert_eq!(sum(&[1, 2], None), Ok(3));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -197,6 +257,25 @@ impl Cancel {
 
 /// A receiver of progress reports of a long call. Reports come only from the thread that made the
 /// call.
+///
+/// ```
+/// use ivf_core::{AddOptions, Metric, Progress, Rows};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// #[derive(Default)]
+/// struct Percent(AtomicU64);
+///
+/// impl Progress for Percent {
+///     fn step(&self, _stage: &'static str, done: u64, total: u64) {
+///         self.0.store(100 * done / total, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let percent = Percent::default();
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// index.add_with(Rows::new(&[1.0_f32, 2.0], 1)?, &AddOptions::new().progress(&percent))?;
+/// assert_eq!(percent.0.into_inner(), 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Progress: Sync {
     /// Reports that `done` of `total` steps of `stage` ("k-means", "add", ...) are done.
     fn step(&self, stage: &'static str, done: u64, total: u64);

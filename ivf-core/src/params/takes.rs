@@ -11,6 +11,11 @@ use std::borrow::Cow;
 /// let takes = TAKES.with_own(["qb".into()]);
 /// assert!(takes.contains(SearchParam::Nprobe) && takes.contains_own("qb"));
 /// assert_eq!(takes.names(), ["nprobe", "selector", "qb"]);
+///
+/// // A wrapper takes what its base takes, except for filters, and a parameter of its own.
+/// let wrapper = takes.with(SearchParam::KFactorRf).without(SearchParam::Selector);
+/// assert_eq!(wrapper.fields().collect::<Vec<_>>(), [SearchParam::Nprobe, SearchParam::KFactorRf]);
+/// assert_eq!(wrapper.own(), ["qb"]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Takes {

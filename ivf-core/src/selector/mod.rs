@@ -17,6 +17,11 @@ use std::fmt;
 /// let selector = IdSelector::range(0..10) & IdSelector::Fn(&odd);
 /// assert!(selector.contains(Id(3)));
 /// assert!(!selector.contains(Id(4)) && !selector.contains(Id(11)));
+///
+/// // Sets combine with `&`, `|`, `^` and `!`.
+/// let banned = IdSelector::set([Id(3), Id(1000)]);
+/// let selector = selector & !banned;
+/// assert!(selector.contains(Id(5)) && !selector.contains(Id(3)));
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]
@@ -70,6 +75,12 @@ impl<'a> IdSelector<'a> {
     }
 
     /// Creates the set of the ids of a list, which may be in any order.
+    ///
+    /// ```
+    /// use ivf_core::{Id, IdSelector};
+    /// let selector = IdSelector::sorted(vec![Id(7), Id(2), Id(7)]);
+    /// assert!(matches!(&selector, IdSelector::Sorted(ids) if ids.as_slice() == [Id(2), Id(7)]));
+    /// ```
     pub fn sorted(mut ids: Vec<Id>) -> Self {
         ids.sort_unstable();
         ids.dedup();
@@ -107,6 +118,14 @@ impl<'a> IdSelector<'a> {
     /// [`All`](Self::All), [`Fn`](Self::Fn) and [`Not`](Self::Not) cannot list their ids.
     /// [`And`](Self::And) can if one of its two operands can. [`Or`](Self::Or) and
     /// [`Xor`](Self::Xor) can if both operands can. All other kinds can.
+    ///
+    /// ```
+    /// use ivf_core::{Id, IdSelector};
+    /// let few = IdSelector::range(0..10) & IdSelector::set([Id(3), Id(40)]);
+    /// assert_eq!(few.listed(5), Some(vec![Id(3)]));
+    /// assert_eq!(IdSelector::range(0..10).listed(5), None);
+    /// assert_eq!((!few).listed(5), None);
+    /// ```
     pub fn listed(&self, most: usize) -> Option<Vec<Id>> {
         let few = |ids: Vec<Id>| (ids.len() <= most).then_some(ids);
         match self {
@@ -161,6 +180,14 @@ impl<'a> IdSelector<'a> {
 
     /// Prepares the selector for about `tests` ids to test. For many tests it builds lookup tables,
     /// which do not pay for few.
+    ///
+    /// ```
+    /// use ivf_core::{Id, IdSelector, Ids};
+    /// let selector = IdSelector::set([Id(5), Id(6)]);
+    /// let entries = [Id(6), Id(1), Id(5)];
+    /// let selected = selector.prepare(entries.len()).select(Ids::Listed(&entries));
+    /// assert_eq!(selected.count_in(0..3), 2);
+    /// ```
     pub fn prepare(&self, tests: usize) -> Prepared<'_> {
         Prepared::new(self, tests)
     }

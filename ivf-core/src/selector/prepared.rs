@@ -20,6 +20,17 @@ use std::ops::Range;
 pub struct Prepared<'a>(Kind<'a>);
 
 /// The entries that a selector selects out of a sequence of entries.
+///
+/// ```
+/// use ivf_core::mask::Mask;
+/// use ivf_core::selector::Selected;
+/// let selected = Selected::of_mask(Mask::from_fn(4, |entry| entry != 1));
+/// assert_eq!((selected.count_in(0..4), selected.count_in(0..2)), (3, 1));
+/// assert_eq!(selected.into_mask(4).ones(0..4).collect::<Vec<_>>(), [0, 2, 3]);
+/// // All entries are a run, which a scan handles faster than a mask.
+/// assert_eq!(Selected::of_mask(Mask::of_range(4, 0..4)), Selected::Run(0..4));
+/// assert_eq!(Selected::of_mask(Mask::of_range(4, 0..0)), Selected::None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selected {
     /// No entries.
