@@ -2,8 +2,8 @@
 //! own.
 //!
 //! Applications call the methods of `dyn Index` that have the same names. Implementers write the
-//! traits, and return `Some(self)` from the `as_*` of [`Index`]. For example, these are the edits of
-//! a list of numbers. (The options are left out, and an index would also search.)
+//! traits, and return `Some(self)` from the methods `as_*` of [`Index`]. For example, these are the
+//! edits of a list of numbers. (It ignores the options. A real index would also search.)
 //!
 //! ```
 //! use ivf_core::error::{AddError, EditError, InputError, StoreError};
@@ -56,7 +56,12 @@
 //! }
 //!
 //! impl Upsert for Numbers {
-//!     fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError> {
+//!     fn upsert(
+//!         &mut self,
+//!         ids: &[Id],
+//!         rows: AnyRows<'_>,
+//!         options: &AddOptions<'_>,
+//!     ) -> Result<UpsertReport, EditError> {
 //!         // Everything is checked before the first change.
 //!         Self::check(rows, ids)?;
 //!         if let Some((_, twice)) = ids.iter().enumerate().find(|(i, id)| ids[..*i].contains(id)) {
@@ -324,7 +329,8 @@ pub trait Upsert {
 /// struct Below(i64);
 ///
 /// # impl Below {
-/// #     fn search_rows(&self, queries: AnyRows<'_>, k: usize, _: &SearchParams<'_>) -> Result<SearchResult, SearchError> {
+/// #     fn search_rows(&self, queries: AnyRows<'_>, k: usize, _: &SearchParams<'_>)
+/// #     -> Result<SearchResult, SearchError> {
 /// #         let mut scratch = Vec::new();
 /// #         let sinks = queries.to_f32(&mut scratch).iter().map(|query| {
 /// #             let mut sink = Sink::top_k(k);
