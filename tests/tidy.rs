@@ -218,7 +218,8 @@ fn public_functions(text: &str) -> Vec<(usize, String)> {
         let code = trimmed.trim_start_matches("pub ").trim_start_matches("const ").trim_start_matches("unsafe ");
         if let Some(name) = code.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next()) {
             let is_public = trimmed.starts_with("pub ") || is_trait && line.len() - trimmed.len() == 4;
-            if is_public && !is_hidden {
+            // The name of a macro's parameter is no function's.
+            if is_public && !is_hidden && !name.starts_with('$') {
                 found.push((number + 1, name.to_owned()));
             }
         }

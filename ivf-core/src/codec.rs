@@ -668,6 +668,7 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
 /// If the number of lists is not the number of rows, or the dimensions differ.
 pub fn residuals(rows: Rows<'_, f32>, lists: &[ListNo], centroids: &dyn Centroids) -> Vec<f32> {
     assert_eq!(rows.len(), lists.len(), "there must be one list per row");
+    assert_eq!(rows.dim(), centroids.dim(), "the rows must have the dimension of the centroids");
     let mut centroid = vec![0.0; rows.dim()];
     let mut residuals = rows.as_slice().to_vec();
     for (residual, &list) in residuals.chunks_exact_mut(rows.dim()).zip(lists) {

@@ -70,13 +70,13 @@ impl Probes {
     }
 }
 
-/// One step of a plan: a scan of the first `prefix` codes of a list.
+/// One step of a plan: a scan of the first codes of a list.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct PlannedProbe {
     /// The list.
     pub list: ListNo,
     /// Number of codes to scan, from the start of the list; at least 1.
-    pub prefix: u32,
+    pub codes: u32,
     /// The query's distance from the list's centroid, as the coarse quantizer returned it.
     pub coarse_distance: f32,
 }
@@ -95,7 +95,7 @@ pub struct PlannedProbe {
 /// let limits = Limits { max_codes: 12, ..Limits::default() };
 /// let lens = [10, 7];
 /// let plan = SearchPlan::new(&probes, 2, |_query| limits, |list| Ok(lens[list.index()]))?;
-/// let steps: Vec<(u32, u32)> = plan.row(0).iter().map(|step| (step.list.0, step.prefix)).collect();
+/// let steps: Vec<(u32, u32)> = plan.row(0).iter().map(|step| (step.list.0, step.codes)).collect();
 /// assert_eq!(steps, [(0, 10), (1, 2)]); // all of list 0, and the first two of list 1
 /// assert_eq!((plan.len(), plan.codes()), (1, 12));
 ///
@@ -128,7 +128,7 @@ impl TryFrom<Untrusted> for SearchPlan {
         if ends != (Some(&0), Some(&plan.probes.len())) || !plan.starts.is_sorted() {
             return Err("the row starts of a search plan do not match its probes");
         }
-        if plan.probes.iter().any(|probe| probe.prefix == 0) {
+        if plan.probes.iter().any(|probe| probe.codes == 0) {
             return Err("a planned probe must scan at least one code");
         }
         Ok(Self { starts: plan.starts, probes: plan.probes })
@@ -177,11 +177,11 @@ impl SearchPlan {
                 if place >= limits.nprobe || lists == 0 || codes == 0 {
                     continue;
                 }
-                let prefix = list_len(list)?.min(codes);
-                if prefix > 0 {
-                    codes -= prefix;
+                let scanned = list_len(list)?.min(codes);
+                if scanned > 0 {
+                    codes -= scanned;
                     lists -= 1;
-                    plan.probes.push(PlannedProbe { list, prefix: prefix as u32, coarse_distance });
+                    plan.probes.push(PlannedProbe { list, codes: scanned as u32, coarse_distance });
                 }
             }
             plan.starts.push(plan.probes.len());
@@ -224,7 +224,7 @@ impl SearchPlan {
 
     /// Returns the total number of codes to scan, over all queries.
     pub fn codes(&self) -> u64 {
-        self.probes.iter().map(|probe| u64::from(probe.prefix)).sum()
+        self.probes.iter().map(|probe| u64::from(probe.codes)).sum()
     }
 }
 
@@ -238,15 +238,15 @@ mod tests {
         let probes = Probes::new(4, lists.to_vec(), vec![0.0; 4]).unwrap();
         let lens = [10, 0, 5];
         let plan = |limits| SearchPlan::new(&probes, 3, |_| limits, |list| Ok(lens[list.index()])).unwrap();
-        let prefixes = |limits| plan(limits).row(0).iter().map(|p| (p.list.0, p.prefix)).collect::<Vec<_>>();
+        let steps = |limits| plan(limits).row(0).iter().map(|p| (p.list.0, p.codes)).collect::<Vec<_>>();
         let codes = |max_codes| Limits { max_codes, ..Limits::default() };
-        assert_eq!(prefixes(Limits::default()), [(2, 5), (0, 10)]);
-        assert_eq!(prefixes(codes(7)), [(2, 5), (0, 2)]);
-        assert_eq!(prefixes(codes(5)), [(2, 5)]);
+        assert_eq!(steps(Limits::default()), [(2, 5), (0, 10)]);
+        assert_eq!(steps(codes(7)), [(2, 5), (0, 2)]);
+        assert_eq!(steps(codes(5)), [(2, 5)]);
         assert_eq!(plan(codes(7)).codes(), 7);
-        assert_eq!(prefixes(Limits { max_lists: 1, ..Limits::default() }), [(2, 5)]);
-        assert_eq!(prefixes(Limits { nprobe: 2, ..Limits::default() }), [(2, 5)]);
-        assert_eq!(prefixes(Limits { nprobe: 0, ..Limits::default() }), []);
+        assert_eq!(steps(Limits { max_lists: 1, ..Limits::default() }), [(2, 5)]);
+        assert_eq!(steps(Limits { nprobe: 2, ..Limits::default() }), [(2, 5)]);
+        assert_eq!(steps(Limits { nprobe: 0, ..Limits::default() }), []);
         let whole = plan(Limits::default());
         let tail = SearchPlan::from_rows([&whole.row(0)[1..], &[]]);
         assert_eq!((tail.len(), tail.row(0), tail.codes()), (2, &whole.row(0)[1..], 10));

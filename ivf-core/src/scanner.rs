@@ -296,7 +296,7 @@ pub enum Exactness {
 /// lists.replace(ListNo(0), &[Id(7), Id(8), Id(9)], &[1, 5, 9])?;
 /// let entries = lists.list(ListNo(0))?;
 /// let whole = || ScanRange::of_list(ListNo(0), &entries, lists.layout(), 0..entries.len());
-/// let probes = [PlannedProbe { list: ListNo(0), prefix: 3, coarse_distance: 0.0 }];
+/// let probes = [PlannedProbe { list: ListNo(0), codes: 3, coarse_distance: 0.0 }];
 ///
 /// let mut scanner = Tens { query: 0.0 };
 /// scanner.set_query(&[60.0]);

@@ -191,8 +191,8 @@ macro_rules! search_params {
             /// Returns a description of the field.
             pub const fn about(self) -> &'static str {
                 match self {
-                    $(Self::$Value => concat!($($doc),+),)*
-                    $(Self::$Borrowed => concat!($($borrowed_doc),+),)*
+                    $(Self::$Value => concat!($($doc),+).trim_ascii_start(),)*
+                    $(Self::$Borrowed => concat!($($borrowed_doc),+).trim_ascii_start(),)*
                 }
             }
 
@@ -592,7 +592,7 @@ mod tests {
         let names: Vec<&str> = SearchParam::ALL.iter().map(|param| param.name()).collect();
         assert_eq!(names.len(), 11);
         for &param in SearchParam::ALL {
-            assert!(!param.about().is_empty(), "{param:?}");
+            assert!(!param.about().is_empty() && param.about().trim() == param.about(), "{param:?}");
             let range = param.range();
             if let Some(range) = range {
                 let value: KnobValue = match range {

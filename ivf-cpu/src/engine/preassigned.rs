@@ -137,7 +137,7 @@ impl IndexIvf for IvfIndex {
             let list = entries.lists.list(probe.list)?;
             scanner.set_list(probe.list, probe.coarse_distance);
             stats.lists += 1;
-            for scan_range in ScanRange::of_list(probe.list, &list, entries.layout(), 0..probe.prefix as usize) {
+            for scan_range in ScanRange::of_list(probe.list, &list, entries.layout(), 0..probe.codes as usize) {
                 let selected = selector.as_ref().map(|selector| selector.select(scan_range.segment().ids()));
                 for start in scan_range.range().step_by(COLLECT_BATCH) {
                     let stretch = scan_range.clone().within(start..start + COLLECT_BATCH);

@@ -99,7 +99,7 @@ impl<'a> Scan<'a> {
         for row in batch.first..batch.first + batch.queries.len() {
             let probes = batch.plan.row(row);
             stats.lists += probes.len() as u64;
-            stats.codes += probes.iter().map(|probe| u64::from(probe.prefix)).sum::<u64>();
+            stats.codes += probes.iter().map(|probe| u64::from(probe.codes)).sum::<u64>();
         }
         stats.updates += updates(sinks) - before;
         stats.scan_time += started.elapsed();
@@ -115,13 +115,13 @@ impl<'a> Scan<'a> {
         for (query, row) in (first..first + batch.queries.len()).enumerate() {
             probes += plan.row(row).len();
             for probe in plan.row(row) {
-                for start in (0..probe.prefix).step_by(TASK_CODES as usize) {
+                for start in (0..probe.codes).step_by(TASK_CODES as usize) {
                     tasks.push(Task {
                         query: query as u32,
                         list: probe.list,
                         coarse_distance: probe.coarse_distance,
                         start,
-                        end: probe.prefix.min(start.saturating_add(TASK_CODES)),
+                        end: probe.codes.min(start.saturating_add(TASK_CODES)),
                     });
                 }
             }

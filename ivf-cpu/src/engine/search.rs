@@ -222,7 +222,7 @@ impl<'a> Search<'a> {
                 // `factor / 2` is the factor of the round before: a query that reached `nlist` in
                 // it has probed every list.
                 let limits = self.index.limits(&self.params, *q);
-                let codes: u64 = scanned.iter().map(|probe| u64::from(probe.prefix)).sum();
+                let codes: u64 = scanned.iter().map(|probe| u64::from(probe.codes)).sum();
                 let is_spent = codes >= limits.max_codes as u64 || scanned.len() >= limits.max_lists;
                 sinks[*q].len() < k && !is_spent && wide(*q, factor / 2) < nlist
             });

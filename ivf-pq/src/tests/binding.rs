@@ -70,7 +70,7 @@ fn found(
         .map(|query| {
             let probe = |(no, list): &(ListNo, List)| PlannedProbe {
                 list: *no,
-                prefix: list.len as u32,
+                codes: list.len as u32,
                 coarse_distance: coarse_distance(bound, query, *no),
             };
             lists.iter().map(probe).collect()

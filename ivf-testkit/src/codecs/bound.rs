@@ -76,7 +76,7 @@ fn scans(
     for query in queries.rows().iter().take(3) {
         let probe = |no: usize| PlannedProbe {
             list: ListNo(no as u32),
-            prefix: (SAMPLE / LISTS) as u32,
+            codes: (SAMPLE / LISTS) as u32,
             coarse_distance: oracle::distance(codec.metric(), query, centroids.0.rows().row(no)),
         };
         let probes: Vec<PlannedProbe> = (0..LISTS).map(probe).collect();

@@ -82,7 +82,7 @@ impl Fixture {
     pub(super) fn probes(&self, query: &[f32]) -> Vec<PlannedProbe> {
         let probe = |list: &List| PlannedProbe {
             list: list.no,
-            prefix: list.entries.len().max(1) as u32,
+            codes: list.entries.len().max(1) as u32,
             coarse_distance: self.coarse(query, list.no),
         };
         self.lists.iter().map(probe).collect()

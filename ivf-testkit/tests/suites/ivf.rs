@@ -199,7 +199,7 @@ impl IndexIvf for NaiveIvf {
             for probe in plan.row(i) {
                 let cut = usize::from(self.fault == Fault::CutsByQuery && i == 5);
                 for (offset, (id, vector)) in
-                    self.lists[probe.list.index()][cut..probe.prefix as usize].iter().enumerate()
+                    self.lists[probe.list.index()][cut..probe.codes as usize].iter().enumerate()
                 {
                     if params.selector.is_none_or(|selector| selector.contains(*id)) {
                         let location = Location::new(probe.list.0, (offset + cut) as u32);
