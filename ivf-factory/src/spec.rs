@@ -133,7 +133,8 @@ impl Spec {
 /// let spec = Spec::parse("IVF64(IVF4,Flat),Flat", &registry)?;
 /// assert_eq!(spec.build(8, Metric::L2)?.spec(), "IVF64(IVF4,Flat),Flat");
 /// // The parser of the argument alone:
-/// assert_eq!(parse_index("IVF4,Flat", &registry)?.to_string(), "IVF4,Flat");
+/// let argument = parse_index("IVF4,Flat", &registry).map_err(|error| error.what)?;
+/// assert_eq!(argument.to_string(), "IVF4,Flat");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
