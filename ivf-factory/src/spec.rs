@@ -133,7 +133,7 @@ impl Spec {
 /// let spec = Spec::parse("IVF64(IVF4,Flat),Flat", &registry)?;
 /// assert_eq!(spec.build(8, Metric::L2)?.spec(), "IVF64(IVF4,Flat),Flat");
 /// // The parser of the argument alone:
-/// let argument = parse_index("IVF4,Flat", &registry).map_err(|error| error.what)?;
+/// let argument = parse_index("IVF4,Flat", &registry)?;
 /// assert_eq!(argument.to_string(), "IVF4,Flat");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
