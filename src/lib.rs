@@ -57,15 +57,27 @@
 //!
 //! # Threads and pools
 //!
-//! Loops run on rayon's global pool. To use another pool, pass a [`cpu::RayonPool`] as the
-//! `executor` of a call; [`executor::Inline`] runs a call on the calling thread. Results are
-//! bit-identical for any number of threads.
+//! Small loops, of up to about 50 µs, run on the calling thread. Larger ones run on rayon's global
+//! pool. To use another pool, pass a [`cpu::RayonPool`] as the `executor` of a call;
+//! [`executor::Inline`] runs a call on the calling thread. Results are bit-identical for any number
+//! of threads.
+//!
+//! A call from a task of a rayon pool runs on the thread of that task, as the other threads have
+//! tasks of their own. Pass a [`cpu::RayonPool`] that is not the task's to run it on several
+//! threads. If the system has no thread to give, a call with the default executor runs on the
+//! calling thread.
 //!
 //! # Locks and forks
 //!
 //! The library keeps no global mutable state, and a search holds no lock. An update of a
-//! [`cpu::SharedIndex`] holds a lock while it runs. The threads of a pool do not survive `fork`: in
-//! the child process, create a new pool and pass it as executor.
+//! [`cpu::SharedIndex`] holds a lock while it runs. Tasks of a pool may hold a lock around a call:
+//! a call that waits for threads never takes up another task of the pool meanwhile. (Rayon's own
+//! loops do, and such a task would wait for the lock that its thread holds.)
+//!
+//! The threads of a pool do not survive `fork`. In the child process, calls run on the calling
+//! thread; to use several, create a new pool there and pass it as executor. (If code outside this
+//! library starts rayon's global pool before a fork, and this library is first used after it, pass
+//! an executor: the library cannot know of the fork.)
 //!
 //! # Cancelling and progress
 //!

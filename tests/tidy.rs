@@ -18,9 +18,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// The only places of `unsafe` code: those in the library, and a benchmark that makes the promise
-/// of a memory map as a user would.
-const UNSAFE: &[&str] = &["ivf-cpu/src/simd", "ivf-io/src/mmap.rs", "benches/open.rs"];
+/// The only places of `unsafe` code: those in the library, a benchmark that makes the promise of a
+/// memory map as a user would, and a test that forks.
+const UNSAFE: &[&str] = &["ivf-cpu/src/simd", "ivf-io/src/mmap.rs", "benches/open.rs", "tests/threads/fork.rs"];
 
 /// Maximum number of lines of a file, beyond which it contains more than one idea.
 const MOST_LINES: usize = 800;

@@ -40,11 +40,11 @@ pub trait Executor: Send + Sync {
     /// their work by it.
     fn threads(&self) -> usize;
 
-    /// Calls `turn(i)` once for each `i` in `0..n`, in any order. Returns when all calls are done.
+    /// Calls `task(i)` once for each `i` in `0..n`, in any order. Returns when all calls are done.
     ///
     /// # Panics
-    /// If a call of `turn` panics.
-    fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync));
+    /// If a call of `task` panics.
+    fn for_each(&self, n: usize, task: &(dyn Fn(usize) + Sync));
 }
 
 /// An executor that runs everything on the caller's own thread.
@@ -56,25 +56,25 @@ impl Executor for Inline {
         1
     }
 
-    fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
-        (0..n).for_each(turn);
+    fn for_each(&self, n: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..n).for_each(task);
     }
 }
 
-/// Calls `turn(i)` for each `i` in `0..n`, and returns the results in order.
-pub fn map<T: Send>(executor: &dyn Executor, n: usize, turn: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    if executor.threads() == 1 || n <= 1 {
-        return (0..n).map(turn).collect();
+/// Calls `task(i)` for each `i` in `0..n`, and returns the results in order.
+pub fn map<T: Send>(executor: &dyn Executor, n: usize, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    if n <= 1 || executor.threads() == 1 {
+        return (0..n).map(task).collect();
     }
     let slots: Vec<Mutex<Option<T>>> = (0..n).map(|_| Mutex::new(None)).collect();
-    executor.for_each(n, &|i| *lock(&slots[i]) = Some(turn(i)));
+    executor.for_each(n, &|i| *lock(&slots[i]) = Some(task(i)));
     slots
         .into_iter()
         .map(|slot| slot.into_inner().unwrap_or_else(|p| p.into_inner()).expect("every task has run"))
         .collect()
 }
 
-/// Calls `turn(i, items[i])` for each item, and returns the results in order. It serves to pass
+/// Calls `task(i, items[i])` for each item, and returns the results in order. It serves to pass
 /// each task its own `&mut`.
 ///
 /// ```
@@ -91,13 +91,13 @@ pub fn map<T: Send>(executor: &dyn Executor, n: usize, turn: impl Fn(usize) -> T
 pub fn map_items<I: Send, T: Send>(
     executor: &dyn Executor,
     items: Vec<I>,
-    turn: impl Fn(usize, I) -> T + Sync,
+    task: impl Fn(usize, I) -> T + Sync,
 ) -> Vec<T> {
-    if executor.threads() == 1 || items.len() <= 1 {
-        return items.into_iter().enumerate().map(|(i, item)| turn(i, item)).collect();
+    if items.len() <= 1 || executor.threads() == 1 {
+        return items.into_iter().enumerate().map(|(i, item)| task(i, item)).collect();
     }
     let items: Vec<Mutex<Option<I>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
-    map(executor, items.len(), |i| turn(i, lock(&items[i]).take().expect("a task runs once")))
+    map(executor, items.len(), |i| task(i, lock(&items[i]).take().expect("a task runs once")))
 }
 
 /// Divides `0..n` into at most `parts` ranges of nearly equal length. No range is empty.

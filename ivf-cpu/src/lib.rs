@@ -9,7 +9,7 @@
 //! | [`codec`], [`transform`] | list codecs, transforms |
 //! | [`KMeans`] | k-means training of centroids |
 //! | [`kernels`], [`simd`] | distance kernels, and the instruction sets they run on |
-//! | [`RayonGlobal`], [`RayonPool`], [`executor_or_global`] | executors, which run parallel loops |
+//! | [`RayonGlobal`], [`RayonPool`], [`executor_for`] | executors, which run parallel loops |
 //!
 //! The constants [`CODECS`], [`QUANTIZERS`] and so on hold the registry rows of this crate.
 //! `ivf-factory` fills its registry from them.
@@ -34,7 +34,7 @@ mod wrap;
 pub use coarse::QUANTIZERS;
 pub use codec::CODECS;
 pub use engine::{CodesIndex, IvfIndex, IvfOptions};
-pub use executor::{RayonGlobal, RayonPool, executor_or_global};
+pub use executor::{RayonGlobal, RayonPool, executor_for};
 pub use kmeans::{KMeans, column_means, train_parts, train_parts_memory};
 pub use shared::SharedIndex;
 pub use transform::TRANSFORMS;

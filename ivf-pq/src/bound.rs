@@ -8,7 +8,7 @@ use crate::product::CENTROIDS;
 use ivf_core::error::{BindError, Cancelled};
 use ivf_core::executor::map_items;
 use ivf_core::{Binding, BoundCodec, Centroids, Codec, InvertedListScanner, ListNo, Metric, Settings};
-use ivf_cpu::executor_or_global;
+use ivf_cpu::executor_for;
 use ivf_cpu::simd::{Kernel, Level, Simd};
 use std::sync::Arc;
 
@@ -77,8 +77,9 @@ impl BoundPq {
     fn make_rows(&self, to: &Binding<'_>) -> Result<Vec<f32>, Cancelled> {
         let dim = self.codec.dim();
         let mut rows = vec![0.0; self.centroids.nlist() * dim];
+        let executor = executor_for(to.executor, rows.len());
         let tasks = rows.chunks_mut(TASK_LISTS * dim).collect();
-        let done = map_items(executor_or_global(to.executor), tasks, |task, rows: &mut [f32]| {
+        let done = map_items(executor, tasks, |task, rows: &mut [f32]| {
             to.check_cancel()?;
             self.centroids.centroid_rows(ListNo((task * TASK_LISTS) as u32), rows);
             rows.chunks_exact_mut(dim).for_each(|row| self.add_mean(row));

@@ -7,7 +7,7 @@ use ivf_core::executor::{map, map_items};
 use ivf_core::{Binding, ListNo, Rows};
 use ivf_cpu::kernels::{InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, Level, Simd};
-use ivf_cpu::{column_means, executor_or_global};
+use ivf_cpu::{column_means, executor_for};
 
 /// Number of lists in one task. It does not depend on the number of threads, and the bytes of a
 /// list do not depend on another list's task.
@@ -84,7 +84,7 @@ impl ListTables {
         if nlist < 2 || subquantizers > MAX_SUBQUANTIZERS || bytes.is_none_or(|bytes| bytes > to.table_memory) {
             return Ok(None);
         }
-        let executor = executor_or_global(to.executor);
+        let executor = executor_for(to.executor, centroids.len() * CENTROIDS);
         let middle = column_means(Rows::new(centroids, dim).expect("whole rows"));
         let norms = level.run(Norms { pq });
         let longest = norms.iter().map(|norms| f64::from(least_and_most(norms).1)).sum::<f64>().sqrt();

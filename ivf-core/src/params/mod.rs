@@ -64,7 +64,8 @@ macro_rules! search_params {
             $($(#[doc = $borrowed_doc])+
             #[serde(skip)]
             pub $borrowed: Option<$borrowed_type>,)*
-            /// Executor of the parallel loops; rayon's global pool by default.
+            /// Executor of the parallel loops. By default, small loops run on the calling thread,
+            /// and large ones on rayon's global pool.
             #[serde(skip)]
             pub executor: Option<&'a dyn Executor>,
             /// Ends the search early with [`SearchError::Cancelled`].

@@ -47,7 +47,8 @@ pub struct TrainOptions<'a> {
     /// Initialization of k-means. (Codebooks of subquantizers always start from random points.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<KMeansStart>,
-    /// Executor of the parallel loops; rayon's global pool by default.
+    /// Executor of the parallel loops. By default, small loops run on the calling thread, and
+    /// large ones on rayon's global pool.
     #[serde(skip)]
     pub executor: Option<&'a dyn Executor>,
     /// Receives the progress of the iterations.
@@ -150,7 +151,8 @@ pub enum KMeansStart {
 pub struct AddOptions<'a> {
     /// Treatment of vectors that hold a NaN or an infinity.
     pub non_finite: NonFinite,
-    /// Executor of the parallel loops; rayon's global pool by default.
+    /// Executor of the parallel loops. By default, small loops run on the calling thread, and
+    /// large ones on rayon's global pool.
     #[serde(skip)]
     pub executor: Option<&'a dyn Executor>,
     /// Receives the progress of the add.

@@ -1,7 +1,7 @@
 //! `IVF<n>`: exact search for the nearest of `n` centroids.
 
 use super::{check_assign, first_non_finite, nearest, nearest_many, parse_nlist, unsupported};
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use crate::kernels::PackedRows;
 use crate::kmeans::KMeans;
 use ivf_core::error::{BuildError, DecodeError, PartsError, SearchError, StoreError, TrainError};
@@ -160,7 +160,7 @@ impl Level1Quantizer for FlatQuantizer {
     fn assign(&self, rows: Rows<'_, f32>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
         params.only("the flat quantizer", &Takes::default())?;
         check_assign(self, rows, nprobe, params)?;
-        let executor = or_global(params.executor);
+        let executor = executor_for(params.executor, rows.as_slice().len() * self.nlist());
         if nprobe == 1 {
             let (mut numbers, mut distances) = (vec![0; rows.len()], vec![0.0; rows.len()]);
             nearest(rows, &self.centroids, self.metric, executor, &mut numbers, &mut distances);

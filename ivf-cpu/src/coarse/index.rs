@@ -5,7 +5,7 @@
 //! misses some of the nearest.
 
 use super::{check_assign, first_non_finite, parse_nlist, unsupported};
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use crate::kernels::{Distance, Visitor, distances_to_rows, with_distance};
 use crate::kmeans::KMeans;
 use crate::simd::{Kernel, Level, Simd};
@@ -506,7 +506,8 @@ impl Level1Quantizer for IndexQuantizer {
         let places = rows.len() * nprobe;
         let (mut lists, mut distances) = (vec![None; places], vec![f32::INFINITY; places]);
         let tasks: Vec<_> = lists.chunks_mut(CHUNK * nprobe).zip(distances.chunks_mut(CHUNK * nprobe)).collect();
-        let ranked = map_items(or_global(params.executor), tasks, |task, (lists, distances)| {
+        let executor = executor_for(params.executor, places * rows.dim());
+        let ranked = map_items(executor, tasks, |task, (lists, distances)| {
             let first = task * CHUNK;
             let rows = rows.slice(first..first + lists.len() / nprobe);
             self.rank(rows, first, &hits, lists, distances)

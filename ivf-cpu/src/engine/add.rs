@@ -4,7 +4,6 @@
 use super::entries::Write;
 use super::{IvfIndex, Trained};
 use crate::coarse::nearest_lists;
-use crate::executor::or_global;
 use ivf_core::error::{AddError, InputError, SearchError};
 use ivf_core::params::NonFinite;
 use ivf_core::{Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, Level1Quantizer, ListNo, Rows, SearchParams};
@@ -95,7 +94,6 @@ impl Trained {
         given: Option<&[Option<ListNo>]>,
         (options, params): (&AddOptions<'_>, &SearchParams<'_>),
     ) -> Result<Vec<usize>, AddError> {
-        let executor = or_global(options.executor);
         let (mut skipped, mut scratch, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for start in (0..rows.len()).step_by(BLOCK) {
             params.check_cancel().map_err(|_| AddError::Cancelled)?;
@@ -121,8 +119,8 @@ impl Trained {
                 Some(lists) => lists.iter().copied().flatten().collect(),
                 None => assign_all(&*self.quantizer, block, params, start)?,
             };
-            let codes = self.entries.encode(block, &lists, executor);
-            self.entries.append(write, &lists, &ids, &codes, executor)?;
+            let codes = self.entries.encode(block, &lists, options.executor);
+            self.entries.append(write, &lists, &ids, &codes, options.executor)?;
             if let Some(progress) = options.progress {
                 progress.step("add", end as u64, rows.len() as u64);
             }

@@ -2,6 +2,7 @@
 
 use super::options::IvfOptions;
 use super::{IvfIndex, Trained};
+use crate::executor::executor_for;
 use ivf_core::error::{AddError, BindError, EditError, StoreError};
 use ivf_core::executor::{Executor, map_items};
 use ivf_core::lists::ListBatch;
@@ -14,6 +15,10 @@ use std::sync::Arc;
 
 /// Number of vectors that one task of a parallel encoding handles.
 const ENCODE_CHUNK: usize = 1024;
+
+/// Operations for each number of a vector to encode, by which a loop counts as small or large: many
+/// more than `Flat` needs, and fewer than `PQ`.
+const ENCODE_WORK: usize = 16;
 
 /// Maximum number of array elements per entry of an array map. The limit counts 1024 entries more
 /// than there are.
@@ -127,7 +132,8 @@ impl Entries {
     }
 
     /// Encodes vectors; `lists` names the list of each.
-    pub(super) fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], executor: &dyn Executor) -> Vec<u8> {
+    pub(super) fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], executor: Option<&dyn Executor>) -> Vec<u8> {
+        let executor = executor_for(executor, rows.as_slice().len().saturating_mul(ENCODE_WORK));
         let code_size = self.layout().code_size();
         let mut codes = vec![0; rows.len() * code_size];
         let jobs: Vec<_> = codes.chunks_mut(ENCODE_CHUNK * code_size).zip(lists.chunks(ENCODE_CHUNK)).collect();
@@ -145,8 +151,9 @@ impl Entries {
         lists: &[ListNo],
         ids: &[Id],
         codes: &[u8],
-        executor: &dyn Executor,
+        executor: Option<&dyn Executor>,
     ) -> Result<(), StoreError> {
+        let executor = executor_for(executor, codes.len());
         let batch = ListBatch::group(lists, ids, codes, self.layout().code_size());
         for group in batch.groups() {
             let len = self.lists.list_len(group.list)?;

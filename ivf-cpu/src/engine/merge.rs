@@ -3,7 +3,6 @@
 use super::entries::{Entries, Write};
 use super::subset::{ListSelection, Selection};
 use super::{IvfIndex, Trained};
-use crate::executor::or_global;
 use ivf_core::error::{AddError, MergeError};
 use ivf_core::{AddOptions, Cancel, CopySubset, DirectMapKind, Id, Index, Merge, Reset, Subset};
 use std::any::Any;
@@ -123,15 +122,14 @@ impl Entries {
         part: &Selection,
         options: &AddOptions<'_>,
     ) -> Result<(), MergeError> {
-        let (executor, mut done) = (or_global(options.executor), 0);
-        let size = other.layout().code_size();
+        let (mut done, size) = (0, other.layout().code_size());
         for ListSelection { list, entries, ids } in part.lists() {
             Cancel::check(options.cancel).map_err(|_| AddError::Cancelled)?;
             let mut codes = other.lists.list(*list)?.unpack(other.layout());
             if entries.len() * size < codes.len() {
                 codes = entries.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
             }
-            self.append(write, &vec![*list; ids.len()], ids, &codes, executor)?;
+            self.append(write, &vec![*list; ids.len()], ids, &codes, options.executor)?;
             done += ids.len();
             if let Some(progress) = options.progress {
                 progress.step("merge", done as u64, part.len() as u64);

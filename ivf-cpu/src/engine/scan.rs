@@ -4,7 +4,7 @@ use super::IvfIndex;
 use super::entries::Entries;
 use super::filter::{Filters, SelectionCache, restricted};
 use super::gathered::{self, Gathered};
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use ivf_core::error::SearchError;
 use ivf_core::executor::{map_items, split};
 use ivf_core::lists::ListRef;
@@ -36,7 +36,7 @@ pub(super) struct Scan<'a> {
     pub(super) bound: &'a dyn BoundCodec,
     pub(super) lists: &'a dyn InvertedLists,
     filters: Filters<'a>,
-    executor: &'a dyn Executor,
+    executor: Option<&'a dyn Executor>,
     cancel: Option<&'a Cancel>,
     mode: ParallelMode,
     /// Values of the codec's parameters.
@@ -78,7 +78,7 @@ impl<'a> Scan<'a> {
             bound: &*entries.bound,
             lists: &*entries.lists,
             filters: Filters::new(params, entries, queries, lists),
-            executor: or_global(params.executor),
+            executor: params.executor,
             cancel: params.cancel,
             mode: params.mode.unwrap_or(index.options.mode),
             settings: params.resolved(&index.codec_params(), &index.options.settings)?,
@@ -127,12 +127,15 @@ impl<'a> Scan<'a> {
             }
             starts.push(tasks.len());
         }
-        let len = tasks.iter().map(|task| u64::from(task.end - task.start)).sum::<u64>().checked_div(probes as u64);
-        let len = len.unwrap_or(0);
-        let mode = self.mode(starts.len() - 1, probes, len as usize);
-        let parts = self.cut(mode, &starts);
+        let codes = tasks.iter().map(|task| (task.end - task.start) as usize).sum::<usize>();
+        let executor = executor_for(self.executor, codes.saturating_mul(self.lists.layout().code_size()));
+        let threads = executor.threads();
+        let queries = starts.len() - 1;
+        let at_once = queries.div_ceil(threads).clamp(1, self.bound.queries_at_once().max(1));
+        let mode = self.mode(queries, probes, codes.checked_div(probes).unwrap_or(0), at_once);
+        let parts = cut(mode, &starts, threads, at_once);
         let list_major = mode == ParallelMode::ListMajor;
-        let found = map_items(self.executor, parts, |_, part| {
+        let found = map_items(executor, parts, |_, part| {
             let tasks = &tasks[part];
             if list_major { self.by_list(batch, tasks, sinks) } else { self.by_query(batch, tasks, sinks) }
         });
@@ -145,45 +148,15 @@ impl<'a> Scan<'a> {
     }
 
     /// Returns the mode that the caller selects. In automatic mode, returns list-major if enough
-    /// queries share each list of about `len` codes.
-    fn mode(&self, queries: usize, probes: usize, len: usize) -> ParallelMode {
+    /// queries share each list of about `len` codes. One thread of a list-major search handles
+    /// `at_once` queries at a time.
+    fn mode(&self, queries: usize, probes: usize, len: usize, at_once: usize) -> ParallelMode {
         // Per-query filters compute a mask for each query and list anyway.
         if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::PerQuery(..)) {
             return self.mode;
         }
-        let is_shared = is_shared(self.lists.nlist(), queries, probes, self.queries_at_once(queries));
+        let is_shared = is_shared(self.lists.nlist(), queries, probes, at_once);
         if is_shared && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
-    }
-
-    /// Returns the number of queries that one thread of a list-major search handles at a time.
-    fn queries_at_once(&self, queries: usize) -> usize {
-        queries.div_ceil(self.executor.threads()).clamp(1, self.bound.queries_at_once().max(1))
-    }
-
-    /// Splits the tasks into the parts of the mode. Query `q` has the tasks
-    /// `starts[q]..starts[q + 1]`.
-    fn cut(&self, mode: ParallelMode, starts: &[usize]) -> Vec<Range<usize>> {
-        let threads = self.executor.threads();
-        let queries = starts.len() - 1;
-        let runs = |parts| -> Vec<Range<usize>> {
-            split(queries, parts).into_iter().map(|run| starts[run.start]..starts[run.end]).collect()
-        };
-        let mut parts = match mode {
-            ParallelMode::Queries => runs(threads),
-            ParallelMode::ListMajor => runs(queries.div_ceil(self.queries_at_once(queries))),
-            ParallelMode::Probes => (0..queries)
-                .flat_map(|q| split(starts[q + 1] - starts[q], threads).into_iter().map(move |r| (q, r)))
-                .map(|(q, r)| starts[q] + r.start..starts[q] + r.end)
-                .collect(),
-            ParallelMode::QueriesAndProbes => split(starts[queries], threads * PARTS_PER_THREAD),
-            ParallelMode::FineQueries => runs(threads * PARTS_PER_THREAD),
-            // The tasks of a query share a scanner and a threshold, so parts of whole queries are
-            // best. A small number of queries is split instead, to use all threads.
-            _ if threads == 1 || queries >= 4 * threads => runs(threads * PARTS_PER_THREAD),
-            _ => split(starts[queries], threads),
-        };
-        parts.retain(|part| !part.is_empty());
-        parts
     }
 
     /// Scans query by query.
@@ -309,6 +282,31 @@ impl<'a> Scan<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Splits the tasks into the parts of the mode. Query `q` has the tasks
+/// `starts[q]..starts[q + 1]`.
+fn cut(mode: ParallelMode, starts: &[usize], threads: usize, at_once: usize) -> Vec<Range<usize>> {
+    let queries = starts.len() - 1;
+    let runs = |parts| -> Vec<Range<usize>> {
+        split(queries, parts).into_iter().map(|run| starts[run.start]..starts[run.end]).collect()
+    };
+    let mut parts = match mode {
+        ParallelMode::Queries => runs(threads),
+        ParallelMode::ListMajor => runs(queries.div_ceil(at_once)),
+        ParallelMode::Probes => (0..queries)
+            .flat_map(|q| split(starts[q + 1] - starts[q], threads).into_iter().map(move |r| (q, r)))
+            .map(|(q, r)| starts[q] + r.start..starts[q] + r.end)
+            .collect(),
+        ParallelMode::QueriesAndProbes => split(starts[queries], threads * PARTS_PER_THREAD),
+        ParallelMode::FineQueries => runs(threads * PARTS_PER_THREAD),
+        // The tasks of a query share a scanner and a threshold, so parts of whole queries are
+        // best. A small number of queries is split instead, to use all threads.
+        _ if threads == 1 || queries >= 4 * threads => runs(threads * PARTS_PER_THREAD),
+        _ => split(starts[queries], threads),
+    };
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// Returns whether list-major scanning pays when `together` queries are scanned at once. On

@@ -3,7 +3,6 @@
 use super::add::assign_all;
 use super::entries::Write;
 use super::{IvfIndex, Trained};
-use crate::executor::or_global;
 use ivf_core::error::{AddError, CodeError, InputError};
 use ivf_core::quantizer::{decode_list, encode_list, list_code_size};
 use ivf_core::{AddCodes, AddOptions, AddReport, AnyRows, Id, ListNo, StandaloneCodec};
@@ -19,9 +18,8 @@ impl StandaloneCodec for IvfIndex {
         rows.check(self.dim)?;
         let mut scratch = Vec::new();
         let rows = rows.to_f32(&mut scratch);
-        let executor = or_global(options.executor);
         let lists = assign_all(&**quantizer, rows, &self.assign_params(options), 0)?;
-        let codes = entries.encode(rows, &lists, executor);
+        let codes = entries.encode(rows, &lists, options.executor);
         let list_size = list_code_size(quantizer.nlist());
         let mut out = Vec::with_capacity(rows.len() * (list_size + entries.layout().code_size()));
         for (&list, code) in lists.iter().zip(codes.chunks_exact(entries.layout().code_size())) {
@@ -67,7 +65,7 @@ impl AddCodes for IvfIndex {
         }
         entries.check_ids(ids.iter().copied())?;
         let mut write = Write::default();
-        if let Err(error) = entries.append(&mut write, &lists, ids, &codes, or_global(options.executor)) {
+        if let Err(error) = entries.append(&mut write, &lists, ids, &codes, options.executor) {
             entries.roll_back(&write).map_err(AddError::from)?;
             return Err(AddError::from(error).into());
         }

@@ -4,7 +4,7 @@
 //! `tests/memory.rs` compares the figures with the count of an allocator.
 
 use super::{KMeans, assign, most_points, sample, update};
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use crate::kernels::BLOCK;
 use ivf_core::TrainOptions;
 use ivf_core::params::KMeansStart;
@@ -29,7 +29,8 @@ pub(super) fn whole(kmeans: &KMeans, dim: usize, points: usize, options: &TrainO
         None if assign::first_pass_pays(kmeans.metric, dim) => used * (quantised(dim) + ASSIGNED),
         None => used * ASSIGNED,
     };
-    drawn + start.max(rounds) + kmeans.k.next_multiple_of(BLOCK) * of_centroid(dim, options)
+    let threads = executor_for(options.executor, used.saturating_mul(dim * kmeans.k)).threads();
+    drawn + start.max(rounds) + kmeans.k.next_multiple_of(BLOCK) * of_centroid(dim, threads)
 }
 
 /// Returns the memory of a point as bytes, with two norms.
@@ -39,10 +40,10 @@ fn quantised(dim: usize) -> usize {
 
 /// Returns the memory of a centroid in bytes: as it is, packed, and as bytes with a norm. It
 /// includes its sum, its size, the start of its points, and two thresholds for each thread.
-fn of_centroid(dim: usize, options: &TrainOptions<'_>) -> usize {
+fn of_centroid(dim: usize, threads: usize) -> usize {
     let sum = dim.next_multiple_of(update::PADDING) * size_of::<f64>() + 3 * size_of::<usize>();
-    let threads = or_global(options.executor).threads() * 2 * size_of::<f64>();
-    2 * dim * F32 + quantised(dim) + sum + threads
+    let thresholds = threads * 2 * size_of::<f64>();
+    2 * dim * F32 + quantised(dim) + sum + thresholds
 }
 
 /// Returns the memory of the sampled points in bytes (0 if all points are used), and the number of

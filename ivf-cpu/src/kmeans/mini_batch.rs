@@ -3,7 +3,7 @@
 use super::update::Sums;
 use super::{KMeans, Random, normalize_rows, sample, update};
 use crate::coarse::nearest;
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use crate::kernels::PackedRows;
 use ivf_core::error::TrainError;
 use ivf_core::{AnyRows, Rows, TrainOptions, TrainReport};
@@ -23,7 +23,7 @@ pub(super) fn train(
 ) -> Result<TrainReport, TrainError> {
     let (k, dim) = (kmeans.k, rows.dim());
     let batch = batch.clamp(1, rows.len());
-    let executor = or_global(options.executor);
+    let executor = executor_for(options.executor, batch * dim * k);
     let rounds = options.iterations.unwrap_or(kmeans.iterations);
     let (mut numbers, mut distances) = (vec![0; batch], vec![0.0; batch]);
     let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());

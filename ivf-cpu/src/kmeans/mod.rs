@@ -13,7 +13,7 @@ pub(crate) mod sample;
 mod start;
 mod update;
 
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use assign::{Assignment, Bytes};
 use ivf_core::error::TrainError;
 use ivf_core::params::KMeansStart;
@@ -132,7 +132,6 @@ impl KMeans {
         if rows.len() < k {
             return Err(TrainError::TooFew { needed: k, found: rows.len() });
         }
-        let executor = or_global(options.executor);
         let mut random = Random::seed_from_u64(options.seed_or_default());
         let mut scratch = Vec::new();
         let points = sample::sample(rows, most_points(k, options), &mut random, &mut scratch);
@@ -154,6 +153,7 @@ impl KMeans {
             return Ok((centroids, report));
         }
         let rounds = options.iterations.unwrap_or(self.iterations);
+        let executor = executor_for(options.executor, points.as_slice().len().saturating_mul(k));
         let mut bytes = Bytes::new(points, self.metric);
         let mut assignment = Assignment::new(points, self.metric, executor, &mut bytes);
         let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());

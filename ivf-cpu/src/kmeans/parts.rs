@@ -2,7 +2,7 @@
 //! product quantizer.
 
 use super::{MIN_POINTS, Random, check_level, column_means, most_points, sample, update};
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use crate::kernels::{BLOCK, LaneCentroids, PackedRows};
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::error::TrainError;
@@ -57,7 +57,6 @@ pub fn train_parts(
     if points.len() < k {
         return Err(TrainError::TooFew { needed: k, found: points.len() });
     }
-    let executor = or_global(options.executor);
     let mut random = Random::seed_from_u64(options.seed_or_default());
     let mut scratch = Vec::new();
     let points = sample::sample(points.into(), most_points(k, options), &mut random, &mut scratch);
@@ -71,6 +70,7 @@ pub fn train_parts(
     let mut moved = Vec::with_capacity(points.as_slice().len());
     points.iter().for_each(|row| moved.extend(row.iter().zip(&middle).map(|(x, m)| x - m)));
     let points = Rows::new(&moved, dim).expect("as many rows");
+    let executor = executor_for(options.executor, points.len() * dim * k);
     let packed = PackedRows::new(points);
     let blocks: Vec<&[[f32; BLOCK]]> = packed.blocks().collect();
     // The same points part after part, for the sums.

@@ -1,7 +1,7 @@
 //! Initial centroids.
 
 use super::{Random, sample};
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use crate::kernels::{BLOCK, Distance, L2, PackedRows};
 use crate::simd::{Kernel, LANES, Level, Simd};
 use ivf_core::error::TrainError;
@@ -22,7 +22,7 @@ pub(super) fn plus_plus(
     options: &TrainOptions<'_>,
     random: &mut Random,
 ) -> Result<Vec<f32>, TrainError> {
-    let executor = or_global(options.executor);
+    let executor = executor_for(options.executor, points.as_slice().len());
     // Packed like a database, so that one scan computes the distances from a new centroid to all
     // points.
     let packed = PackedRows::new(points);

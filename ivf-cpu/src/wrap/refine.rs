@@ -4,6 +4,7 @@ use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
 use crate::codec::RowsSpec;
 use crate::engine::CodesIndex;
+use crate::executor::executor_for;
 use ivf_core::ability::{Add, Reconstruct, Remove, Reset, Train, Update};
 use ivf_core::error::{
     AddError, BuildError, DecodeError, EditError, KnobError, PartsError, ReconstructError, SearchError, StoreError,
@@ -231,7 +232,7 @@ impl Index for Refine {
         let started = Instant::now();
         let mut scratch = Vec::new();
         let rows = queries.to_f32(&mut scratch);
-        let executor = crate::executor::or_global(params.executor);
+        let executor = executor_for(params.executor, result.hits.total() * self.dim());
         let sinks = map(executor, rows.len(), |i| -> Result<Sink, SearchError> {
             params.check_cancel()?;
             let ids = result.hits.row(i).ids;

@@ -7,7 +7,7 @@ mod parts;
 
 use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
-use crate::executor::or_global;
+use crate::executor::executor_for;
 use crate::transform::NormalizeSpec;
 use ivf_core::ability::{Reconstruct, StandaloneCodec, Train};
 use ivf_core::error::{BuildError, CodeError, InputError, KnobError, MergeError, SearchError, StoreError, TrainError};
@@ -156,7 +156,7 @@ impl PreTransform {
             options.check_cancel()?;
             let (transform, part) = spec.train(rows, self.inner.metric(), options)?;
             report.merge(part);
-            vectors = apply(&*transform, rows, or_global(options.executor))?;
+            vectors = apply(&*transform, rows, options.executor)?;
             chain.push(transform);
         }
         if chain.is_empty() {
@@ -175,7 +175,6 @@ impl PreTransform {
         let Some((first, rest)) = chain.split_first() else {
             return Ok(Some(rows.to_f32(&mut Vec::new()).as_slice().to_vec()));
         };
-        let executor = or_global(executor);
         let mut vectors = apply(&**first, rows, executor)?;
         for transform in rest {
             vectors = apply(&**transform, Rows::new(&vectors, transform.dim_in())?.into(), executor)?;
@@ -244,7 +243,12 @@ fn no_rows(dim: usize) -> Result<Rows<'static, f32>, BuildError> {
 const CHUNK: usize = 4096;
 
 /// Passes rows through one transform, converting and transforming them chunk by chunk.
-fn apply(transform: &dyn Transform, rows: AnyRows<'_>, executor: &dyn Executor) -> Result<Vec<f32>, InputError> {
+fn apply(
+    transform: &dyn Transform,
+    rows: AnyRows<'_>,
+    executor: Option<&dyn Executor>,
+) -> Result<Vec<f32>, InputError> {
+    let executor = executor_for(executor, rows.len() * rows.dim());
     let mut out = vec![0.0; rows.len() * transform.dim_out()];
     let jobs: Vec<&mut [f32]> = out.chunks_mut(CHUNK * transform.dim_out()).collect();
     let done = map_items(executor, jobs, |job, out| {
