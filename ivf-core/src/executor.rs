@@ -18,11 +18,11 @@ use std::sync::Mutex;
 ///         2
 ///     }
 ///
-///     fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
+///     fn for_each(&self, n: usize, task: &(dyn Fn(usize) + Sync)) {
 ///         let next = AtomicUsize::new(0);
 ///         let work = || {
 ///             while let Some(i) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n) {
-///                 turn(i);
+///                 task(i);
 ///             }
 ///         };
 ///         std::thread::scope(|threads| {

@@ -74,7 +74,7 @@ impl Executor for RayonGlobal {
 ///
 /// ```
 /// use ivf_core::Executor;
-/// use ivf_cpu::{RayonPool, executor_or_global};
+/// use ivf_cpu::RayonPool;
 /// use std::sync::Arc;
 ///
 /// // A pool that the application already has, or one of two threads.
@@ -82,9 +82,8 @@ impl Executor for RayonGlobal {
 /// let (shared, own) = (RayonPool::from(pool.clone()), RayonPool::new(2)?);
 /// assert_eq!((shared.threads(), own.threads()), (2, 2));
 ///
-/// // A function that takes an executor from its caller runs on the global pool if it gets none.
-/// assert_eq!(executor_or_global(Some(&own)).threads(), 2);
-/// assert_eq!(executor_or_global(None).threads(), rayon::current_num_threads());
+/// // A pool that is called by one of its own threads does not wait for the others.
+/// own.for_each(2, &|_| assert_eq!((own.threads(), shared.threads()), (1, 2)));
 /// # Ok::<(), rayon::ThreadPoolBuildError>(())
 /// ```
 #[derive(Clone, Debug)]

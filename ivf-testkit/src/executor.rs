@@ -15,12 +15,12 @@ impl Executor for Threads {
         self.0.max(1)
     }
 
-    fn for_each(&self, n: usize, turn: &(dyn Fn(usize) + Sync)) {
+    fn for_each(&self, n: usize, task: &(dyn Fn(usize) + Sync)) {
         let next = AtomicUsize::new(0);
         thread::scope(|scope| {
             let work = || {
                 while let Some(i) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < n) {
-                    turn(i);
+                    task(i);
                 }
             };
             let workers: Vec<_> = (0..self.threads().min(n)).map(|_| scope.spawn(work)).collect();
@@ -39,7 +39,7 @@ mod tests {
     use std::panic::catch_unwind;
 
     #[test]
-    fn every_turn_runs_once() {
+    fn every_task_runs_once() {
         for threads in [0, 1, 2, 8] {
             for n in [0, 1, 2, 100] {
                 assert_eq!(map(&Threads(threads), n, |i| i), (0..n).collect::<Vec<_>>());
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_with_its_message() {
-        let panic = catch_unwind(|| Threads(2).for_each(10, &|i| assert!(i != 7, "turn seven"))).unwrap_err();
-        assert_eq!(panic.downcast_ref::<&str>(), Some(&"turn seven"));
+        let panic = catch_unwind(|| Threads(2).for_each(10, &|i| assert!(i != 7, "task seven"))).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"task seven"));
     }
 }
