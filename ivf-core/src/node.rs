@@ -17,7 +17,8 @@ use std::sync::Arc;
 /// The element type of an array.
 ///
 /// ```
-/// use ivf_core::{ElementType, node::{ArrayElement, DType}};
+/// use ivf_core::ElementType;
+/// use ivf_core::node::{ArrayElement, DType};
 /// assert_eq!((DType::U64.size(), DType::Element(ElementType::F16).size()), (8, 2));
 /// assert_eq!(ivf_core::Id::DTYPE, DType::I64);
 /// ```

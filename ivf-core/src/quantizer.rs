@@ -145,12 +145,8 @@
 //! }
 //!
 //! // An inverted file over it. (A `QuantizerRow` would give it a token and a reader of files.)
-//! let mut index: Box<dyn Index> = Box::new(ivf_cpu::IvfIndex::new(
-//!     1,
-//!     Metric::L2,
-//!     Arc::new(First(2)),
-//!     Arc::new(ivf_cpu::codec::FlatSpec),
-//! )?);
+//! let index = ivf_cpu::IvfIndex::new(1, Metric::L2, Arc::new(First(2)), Arc::new(ivf_cpu::codec::FlatSpec))?;
+//! let mut index: Box<dyn Index> = Box::new(index);
 //! index.train(Rows::new(&[0.0_f32, 10.0], 1)?)?;
 //! index.add(Rows::new(&[1.0_f32, 9.0, 4.0], 1)?)?;
 //! let found = index.search(Rows::new(&[5.5_f32], 1)?, 1, &SearchParams::new())?.hits;

@@ -44,10 +44,11 @@ impl TokenError {
 ///
 /// ```
 /// use ivf_core::registry::Token;
-/// let token = Token::new("IVF64(IVF16,Flat)").unwrap();
+/// let token = Token::new("IVF64(IVF16,Flat)")?;
 /// assert_eq!((token.name(), token.arguments()), ("IVF64", Some("IVF16,Flat")));
-/// assert_eq!(Token::new("Flat").unwrap().arguments(), None);
+/// assert_eq!(Token::new("Flat")?.arguments(), None);
 /// assert!(Token::new("Refine(SQ8").is_err());
+/// # Ok::<(), ivf_core::registry::TokenError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Token<'a> {
