@@ -111,7 +111,7 @@ impl CodecSpec for U4 {
         input.options.check_cancel()?;
         let rows = input.rows;
         if rows.is_empty() {
-            return Err(TrainError::TooFew { needed: 1, found: 0 });
+            return Err(TrainError::TooFew { who: format!("the ranges of {self}"), needed: 1, found: 0 });
         }
         let (mut low, mut high) = (rows.row(0).to_vec(), rows.row(0).to_vec());
         for row in rows.iter() {

@@ -126,7 +126,8 @@ impl QuantizerSpec for Cells {
     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
         options.check_cancel()?;
         if rows.len() < self.nlist {
-            return Err(TrainError::TooFew { needed: self.nlist, found: rows.len() });
+            let who = format!("the {} centroids of {self}", self.nlist);
+            return Err(TrainError::TooFew { who, needed: self.nlist, found: rows.len() });
         }
         let (dim, mut scratch) = (rows.dim(), Vec::new());
         let centroids = rows.slice(0..self.nlist).to_f32(&mut scratch);

@@ -1,9 +1,12 @@
 //! Runs the conformance suites for every kind in the registry, in every composition of its samples.
 //! A new registry row is tested without further code.
 
+mod samples;
+
 use ivf::extend::CodecContext;
 use ivf::{AnyRows, Index, Metric, Rows, Spec, default_registry};
 use ivf_testkit::{codecs, data, indexes, quantizers, scanners, transforms, wrappers};
+use samples::{compositions, is_exact};
 
 /// A dimension that every sample supports.
 const DIM: usize = 16;
@@ -22,47 +25,6 @@ const METRICS: [Metric; 10] = [
     Metric::JensenShannon,
     Metric::Jaccard,
 ];
-
-/// Returns factory strings made of the samples: every codec alone and in lists of every quantizer.
-/// Some of them are also under every transform and wrapper, and under each pair of these.
-fn compositions() -> Vec<String> {
-    let registry = default_registry();
-    let mut bases = Vec::new();
-    for codec in registry.codecs().iter().flat_map(|row| row.samples) {
-        bases.push((*codec).to_owned());
-        bases.extend(registry.quantizers().iter().flat_map(|row| row.samples).map(|q| format!("{q},{codec}")));
-    }
-    let wrapped = |inner: &str| -> Vec<String> {
-        let around = registry.wrappers().iter().flat_map(|row| row.samples.iter().map(move |token| (row, token)));
-        around
-            .map(|(row, token)| match row.side {
-                ivf::registry::Side::After => format!("({inner}),{token}"),
-                _ => format!("{token},({inner})"),
-            })
-            .chain(registry.transforms().iter().flat_map(|row| row.samples).map(|token| format!("{token},({inner})")))
-            .collect()
-    };
-    let mut all = bases.clone();
-    // Wrappers do not depend on how lists are found, so compositions with index quantizers are not
-    // wrapped.
-    let plain = |base: &&String| !base.contains('(');
-    let exact = bases.iter().rfind(|base| plain(base) && is_exact(base)).expect("lists of exact codes");
-    let coded = bases.iter().rfind(plain).expect("lists of codes");
-    for base in [&bases[0], exact, coded] {
-        for once in wrapped(base) {
-            all.extend(wrapped(&once));
-            all.push(once);
-        }
-    }
-    all
-}
-
-/// Returns whether the results are exact if every list is probed.
-fn is_exact(spec: &str) -> bool {
-    // Refining some results of another codec is not exact, and the codec of the centroids is not
-    // that of the lists.
-    spec.replace("RFlat", "").replace("(IVF4,Flat)", "").contains("Flat") && !spec.contains("L2norm")
-}
 
 /// Returns a trained, empty index that probes every list, or `None` if the kind does not support
 /// the metric.

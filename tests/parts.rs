@@ -189,3 +189,18 @@ fn a_quantizer_that_could_not_be_read_again_is_not_made() {
     let error = ivf::cpu::coarse::IndexQuantizer::from_index(spec, index).expect_err("one level too deep");
     assert!(error.to_string().contains("nested parentheses"), "{error}");
 }
+
+#[test]
+fn a_metric_or_a_dimension_that_no_file_may_have_is_refused() {
+    for (dim, metric) in [(4, Metric::Lp(-1.0)), (4, Metric::Lp(f32::INFINITY)), (ivf::MAX_DIM + 1, Metric::L2)] {
+        let codec = FlatCodec::new(dim, metric);
+        let lists = Box::new(ArrayLists::new(1, codec.layout().clone()));
+        let made = CodesIndex::from_parts(Arc::new(codec.clone()), lists.clone(), IvfOptions::default());
+        assert!(matches!(made, Err(PartsError::Build(_) | PartsError::Mismatch(_))), "{dim}, {metric}: {made:?}");
+        let centroid = vec![0.0; dim];
+        let rows = Rows::new(&centroid, dim).expect("one row");
+        let quantizer = FlatQuantizer::from_centroids(rows, metric).expect("a finite centroid");
+        let made = IvfIndex::from_parts(Arc::new(quantizer), Arc::new(codec), lists, IvfOptions::default());
+        assert!(matches!(made, Err(PartsError::Build(_) | PartsError::Mismatch(_))), "{dim}, {metric}: {made:?}");
+    }
+}

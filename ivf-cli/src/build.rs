@@ -113,9 +113,10 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
         ));
     }
     let report = index.train_with(sample.rows(), &options).map_err(|error| match (error, limit) {
-        (TrainError::TooFew { needed, found }, Some((limit, points))) if points < wanted => Failure::Failed(format!(
-            "a memory limit of {limit} has room for {found} training vectors, and at least {needed} are needed"
-        )),
+        (TrainError::TooFew { who, needed, found }, Some((limit, points))) if points < wanted => {
+            let most = format!("a memory limit of {limit} has room for {found} training vectors");
+            Failure::Failed(format!("{most}, and {who} need at least {needed}"))
+        }
         (TrainError::Input(error), _) => cannot(&in_file(error, |row| sample.number(row))),
         (error, _) => cannot(&error),
     })?;
@@ -164,12 +165,7 @@ fn widest(index: &dyn Index) -> usize {
 
 /// Replaces the row in an error by the vector's number in the file.
 fn in_file(error: InputError, number: impl Fn(usize) -> u64) -> InputError {
-    let number = |row| number(row) as usize;
-    match error {
-        InputError::NonFinite { row } => InputError::NonFinite { row: number(row) },
-        InputError::ZeroVector { row } => InputError::ZeroVector { row: number(row) },
-        error => error,
-    }
+    error.renumbered(|row| number(row) as usize)
 }
 
 /// Returns the length of a file in bytes.

@@ -627,7 +627,7 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_>;
 
     /// Encodes vectors into `codes`, which has `rows.len() * code_size` bytes. Row `i` belongs to
-    /// `lists[i]`.
+    /// `lists[i]`. The caller has refused vectors with an [overflowing residual](overflowing).
     ///
     /// # Panics
     /// If the dimension or a length is wrong.
@@ -639,7 +639,8 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
         self.codec().encode(Rows::new(&residuals, rows.dim()).expect("residuals have the vectors' shape"), codes);
     }
 
-    /// Decodes a code of `list`.
+    /// Decodes a code of `list`. A sum of a residual and a centroid beyond the range of `f32` becomes
+    /// its largest number, because a vector that could be added is finite.
     ///
     /// # Panics
     /// If a length is wrong.
@@ -648,7 +649,7 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
         if self.by_residual() {
             let mut centroid = vec![0.0; vector.len()];
             self.centroids().centroid(list, &mut centroid);
-            vector.iter_mut().zip(&centroid).for_each(|(x, c)| *x += c);
+            vector.iter_mut().zip(&centroid).for_each(|(x, c)| *x = (*x + c).clamp(f32::MIN, f32::MAX));
         }
     }
 }
@@ -676,4 +677,71 @@ pub fn residuals(rows: Rows<'_, f32>, lists: &[ListNo], centroids: &dyn Centroid
         residual.iter_mut().zip(&centroid).for_each(|(x, c)| *x -= c);
     }
     residuals
+}
+
+/// Returns the rows whose residual overflows `f32`, in order.
+///
+/// ```
+/// use ivf_core::codec::overflowing;
+/// use ivf_core::quantizer::Origin;
+/// use ivf_core::{ListNo, Rows};
+/// let rows = Rows::new(&[f32::MAX, 1.0], 1)?;
+/// assert!(overflowing(rows, &[ListNo(0); 2], &Origin { dim: 1 }).is_empty());
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
+///
+/// # Panics
+/// If the number of lists is not the number of rows, or the dimensions differ.
+pub fn overflowing(rows: Rows<'_, f32>, lists: &[ListNo], centroids: &dyn Centroids) -> Vec<usize> {
+    assert_eq!(rows.len(), lists.len(), "there must be one list per row");
+    let mut centroid = vec![0.0; rows.dim()];
+    let mut overflows = |row: &[f32], list| {
+        // Only the centroids of rows with a large coordinate are needed.
+        if row.iter().fold(0.0_f32, |most, x| most.max(x.abs())) < HALF_A_PLACE {
+            return false;
+        }
+        centroids.centroid(list, &mut centroid);
+        row.iter().zip(&centroid).any(|(x, c)| !(x - c).is_finite())
+    };
+    (0..rows.len()).filter(|&i| overflows(rows.row(i), lists[i])).collect()
+}
+
+/// Half of the last place of the largest float. A sum of the largest float and a smaller number is
+/// rounded to the largest float.
+const HALF_A_PLACE: f32 = f32::MAX * f32::EPSILON / 4.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct One(f32);
+
+    impl Centroids for One {
+        fn dim(&self) -> usize {
+            1
+        }
+        fn nlist(&self) -> usize {
+            1
+        }
+        fn centroid(&self, _list: ListNo, out: &mut [f32]) {
+            out[0] = self.0;
+        }
+    }
+
+    #[test]
+    fn overflowing_residuals_are_those_that_are_not_finite() {
+        let large = HALF_A_PLACE;
+        let values = [f32::MAX, f32::MAX / 2.0, large.next_up(), large, large.next_down(), 1.0, 1e-45, 0.0];
+        let values: Vec<f32> = values.iter().flat_map(|x| [*x, -x]).collect();
+        let (rows, lists) = (Rows::new(&values, 1).unwrap(), vec![ListNo(0); values.len()]);
+        let mut found = 0;
+        for &centroid in &values {
+            let residuals = residuals(rows, &lists, &One(centroid));
+            let expected: Vec<usize> = (0..rows.len()).filter(|&i| !residuals[i].is_finite()).collect();
+            assert_eq!(overflowing(rows, &lists, &One(centroid)), expected, "{centroid}");
+            found += expected.len();
+        }
+        assert!(found > 4);
+    }
 }

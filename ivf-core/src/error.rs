@@ -12,6 +12,10 @@
 //! assert_eq!(build.kind(), Some("PQ3")); // the part of the factory string that a message shows
 //! ```
 
+mod input;
+
+pub use input::{Computed, InputError, RowsError};
+
 use crate::id::{Id, ListNo, Location};
 use crate::metric::Metric;
 use std::borrow::Cow;
@@ -30,60 +34,6 @@ pub struct Unable {
     pub index: String,
     /// A hint, if there is one: "wrap it as IDMap2,Flat,RFlat".
     pub help: Option<String>,
-}
-
-/// The reason why a slice is not a matrix of vectors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RowsError {
-    /// The dimension is zero.
-    #[error("a vector needs at least one dimension")]
-    ZeroDim,
-    /// The length of the slice is not a multiple of the dimension.
-    #[error("{len} elements do not divide into rows of {dim}")]
-    Ragged {
-        /// Number of elements in the slice.
-        len: usize,
-        /// Number of elements of a row.
-        dim: usize,
-    },
-}
-
-/// An error in the vectors that a caller passed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InputError {
-    /// The dimension of the vectors is not that of the index.
-    #[error("vectors of {found} dimensions for an index of {expected}")]
-    Dim {
-        /// Dimension of the index.
-        expected: usize,
-        /// Dimension of the vectors.
-        found: usize,
-    },
-    /// A vector holds a NaN or an infinity.
-    #[error("vector {row} holds a NaN or an infinity")]
-    NonFinite {
-        /// Index of the vector in the caller's rows.
-        row: usize,
-    },
-    /// A vector without direction where one is needed (cosine metric, `L2norm`).
-    #[error("vector {row} has no direction: its length is zero, or beyond the range of f32")]
-    ZeroVector {
-        /// Index of the vector in the caller's rows.
-        row: usize,
-    },
-    /// The number of ids is not the number of vectors.
-    #[error("{ids} ids for {rows} vectors")]
-    IdCount {
-        /// Number of vectors.
-        rows: usize,
-        /// Number of ids.
-        ids: usize,
-    },
-    /// The slice is not a matrix.
-    #[error(transparent)]
-    Rows(#[from] RowsError),
 }
 
 /// An error of reading or writing a store.
@@ -159,8 +109,13 @@ pub enum TrainError {
     #[error(transparent)]
     Input(#[from] InputError),
     /// Fewer training vectors than training needs.
-    #[error("{found} training vectors are too few: at least {needed} are needed")]
+    #[error(
+        "{found} training vectors are too few: {who} need at least {needed}, which is {} more",
+        needed.saturating_sub(*found)
+    )]
     TooFew {
+        /// What needs them, as a plural: "the 256 centroids of PQ4".
+        who: String,
         /// Minimum number of training vectors.
         needed: usize,
         /// Number of vectors given.
@@ -183,6 +138,15 @@ pub enum TrainError {
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// The index of the centroids, in a coarse quantizer, cannot hold a centroid that was learnt.
+    #[error("the index of the centroids cannot hold the centroid of list {list}")]
+    Centroid {
+        /// The list.
+        list: ListNo,
+        /// The fault of the centroid. Its row is the number of the list.
+        #[source]
+        error: InputError,
+    },
     /// The codec could not be bound to the centroids.
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -63,8 +63,8 @@ impl ProductQuantizer {
     ///
     /// # Errors
     /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Input`] for rows that are not
-    /// finite, [`TrainError::Unsupported`] for rows so large that their differences are not finite,
-    /// [`TrainError::Cancelled`].
+    /// finite, or so large that squared distances of their subvectors from the mean overflow
+    /// ([`InputError::Overflow`](ivf_core::error::InputError::Overflow)), [`TrainError::Cancelled`].
     ///
     /// # Panics
     /// If the subquantizers do not cover the dimensions, or one is empty.
@@ -82,19 +82,20 @@ impl ProductQuantizer {
             "subquantizers that cover all dimensions"
         );
         if rows.len() < CENTROIDS {
-            return Err(TrainError::TooFew { needed: CENTROIDS, found: rows.len() });
+            let who = format!("the {CENTROIDS} centroids of PQ{}", subquantizers.len());
+            return Err(TrainError::TooFew { who, needed: CENTROIDS, found: rows.len() });
         }
         AnyRows::from(rows).check(dim)?;
         let mut moved = Vec::new();
         let (mean, rows) = if centred {
             let mean = column_means(rows);
-            moved.extend(rows.iter().flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| x - mean)));
+            let all = rows.iter().flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| saturated(x - mean)));
+            moved.extend(all);
             (Some(mean), Rows::new(&moved, dim).expect("as many rows"))
         } else {
             (None, rows)
         };
         let (codebooks, report) = train_parts(rows, &subquantizers, CENTROIDS, options)?;
-        // Only numbers near the limits of `f32` overflow here.
         let kind = format!("PQ{}", subquantizers.len());
         let quantizer = Self::new(subquantizers, codebooks, mean)
             .map_err(|error| TrainError::Unsupported { kind, what: error.to_string() })?;
@@ -162,14 +163,14 @@ impl ProductQuantizer {
         let pair = |(part, rows): (&Range<usize>, &Vec<f32>)| {
             let rows = Rows::new(rows, part.len()).expect("256 rows");
             let middle = column_means(rows);
-            let moved = rows.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| x - m)).collect();
+            let moved = rows.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| saturated(x - m))).collect();
             let packed = PackedRows::new(rows);
             origin.extend(middle);
             (LaneCentroids::new(moved, part.len()), packed)
         };
         let made = subquantizers.iter().zip(&codebooks).map(pair).collect();
         if let Some(mean) = &mean {
-            origin.iter_mut().zip(mean).for_each(|(origin, mean)| *origin += mean);
+            origin.iter_mut().zip(mean).for_each(|(origin, mean)| *origin = saturated(*origin + mean));
         }
         Ok(Self { subquantizers, codebooks, made, origin, mean })
     }
@@ -214,7 +215,8 @@ impl ProductQuantizer {
         made.sum::<usize>() + (self.subquantizers.len() * CENTROIDS + moves) * size_of::<f32>()
     }
 
-    /// Encodes vectors: writes one byte for each row and subquantizer, row after row.
+    /// Encodes vectors: writes one byte for each row and subquantizer, row after row. A vector may be
+    /// so far from all centroids that distances overflow. Its code is then one of any direction.
     ///
     /// # Panics
     /// If the dimension of the rows or the length of `codes` is wrong.
@@ -223,7 +225,7 @@ impl ProductQuantizer {
         Level::get().run(Encode { pq: self, rows, codes });
     }
 
-    /// Decodes a code into `vector`.
+    /// Decodes a code into `vector`. Coordinates beyond the range of `f32` become its largest number.
     ///
     /// # Panics
     /// If the length of `code` or of `vector` is wrong.
@@ -233,7 +235,7 @@ impl ProductQuantizer {
             vector[part.clone()].copy_from_slice(self.codebook(m).row(number.into()));
         }
         if let Some(mean) = &self.mean {
-            vector.iter_mut().zip(mean).for_each(|(x, mean)| *x += mean);
+            vector.iter_mut().zip(mean).for_each(|(x, mean)| *x = saturated(*x + mean));
         }
     }
 
@@ -253,6 +255,12 @@ impl ProductQuantizer {
     }
 }
 
+/// Returns the nearest finite number of a sum that may have overflowed.
+#[inline(always)]
+fn saturated(sum: f32) -> f32 {
+    sum.clamp(f32::MIN, f32::MAX)
+}
+
 struct Encode<'a> {
     pq: &'a ProductQuantizer,
     rows: Rows<'a, f32>,
@@ -270,7 +278,7 @@ impl Kernel for Encode<'_> {
         let (mut numbers, mut values) = ([0; BLOCK], [0.0; BLOCK]);
         for (chunk, codes) in rows.as_slice().chunks(BLOCK * dim).zip(codes.chunks_mut(BLOCK * size)) {
             for (lane, row) in chunk.chunks_exact(dim).enumerate() {
-                let moved = row.iter().zip(&pq.origin).map(|(x, origin)| x - origin);
+                let moved = row.iter().zip(&pq.origin).map(|(x, origin)| saturated(x - origin));
                 block.iter_mut().zip(moved).for_each(|(column, x)| column[lane] = x);
             }
             for (m, (part, (centroids, _))) in pq.subquantizers.iter().zip(&pq.made).enumerate() {

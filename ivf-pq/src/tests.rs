@@ -390,7 +390,7 @@ fn rows_that_cannot_be_learnt_from_are_an_error() {
     let mut noise = Noise(9);
     let mut data: Vec<f32> = (0..300 * 4).map(|_| noise.float()).collect();
     assert!(train(&data).is_ok());
-    assert!(matches!(train(&data[..255 * 4]), Err(TrainError::TooFew { needed: 256, found: 255 })));
+    assert!(matches!(train(&data[..255 * 4]), Err(TrainError::TooFew { needed: 256, found: 255, .. })));
     let large: Vec<f32> = data.iter().map(|x| x.signum() * 3.4e38).collect();
     assert!(matches!(train(&large), Err(TrainError::Unsupported { .. })));
     for bad in [f32::NAN, f32::INFINITY] {

@@ -71,7 +71,7 @@ fn too_little_room_for_training_is_an_error() {
     let folder = folder();
     let message = build(&folder, "IVF2048,PQ8", "a.ivf", &["--memory-limit", SMALL]).failed_after_warnings(1);
     assert!(message.contains("a memory limit of 48.00 MiB has room for "), "{message}");
-    assert!(message.contains("training vectors, and at least 2048 are needed"), "{message}");
+    assert!(message.contains("training vectors, and the 2048 centroids of IVF2048 need at least 2048"), "{message}");
     assert!(!folder.path("a.ivf").exists());
 }
 

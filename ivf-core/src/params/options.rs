@@ -189,7 +189,8 @@ impl fmt::Debug for AddOptions<'_> {
     }
 }
 
-/// The treatment, in `add`, of vectors that hold a NaN or an infinity.
+/// The treatment, in `add`, of vectors that hold a NaN or an infinity. (A finite vector that an
+/// index cannot hold is an error in any case.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinite {

@@ -1,6 +1,6 @@
 //! `IVF<n>`: exact search for the nearest of `n` centroids.
 
-use super::{check_assign, first_non_finite, nearest, nearest_many, parse_nlist, unsupported};
+use super::{check_assign, first_non_finite, learn, nearest, nearest_many, parse_nlist, unsupported};
 use crate::executor::executor_for;
 use crate::kernels::PackedRows;
 use crate::kmeans::KMeans;
@@ -69,10 +69,10 @@ impl QuantizerSpec for FlatQuantizerSpec {
         metric: Metric,
         options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
-        let (centroids, report) = KMeans::new(self.nlist, metric).train(rows, options)?;
+        let (centroids, report) = learn(self, rows, metric, options)?;
         let rows = Rows::new(&centroids, rows.dim()).expect("centroids are rows");
+        // Training checks what reading a file checks.
         let quantizer = FlatQuantizer::from_centroids(rows, metric);
-        // The centroids are not finite only if vectors are near `f32::MAX`.
         let quantizer = quantizer.map_err(|error| unsupported(self, format!("these vectors: {error}")))?;
         Ok((Arc::new(quantizer), report))
     }

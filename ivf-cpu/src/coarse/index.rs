@@ -4,13 +4,13 @@
 //! selects. An index of the centroids (another IVF, a graph, compressed codes) is faster, but
 //! misses some of the nearest.
 
-use super::{check_assign, first_non_finite, parse_nlist, unsupported};
+use super::{check_assign, first_non_finite, learn, parse_nlist, unsupported};
 use crate::executor::executor_for;
 use crate::kernels::{Distance, Visitor, distances_to_rows, with_distance};
 use crate::kmeans::KMeans;
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::error::{
-    AddError, BuildError, DecodeError, PartsError, ReconstructError, SearchError, StoreError, TrainError,
+    AddError, BuildError, DecodeError, InputError, PartsError, ReconstructError, SearchError, StoreError, TrainError,
 };
 use ivf_core::executor::map_items;
 use ivf_core::field::{Field, FieldType, Schema};
@@ -193,21 +193,22 @@ impl QuantizerSpec for IndexQuantizerSpec {
         metric: Metric,
         options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
-        let (centroids, mut report) = KMeans::new(self.nlist, metric).train(rows, options)?;
+        let (centroids, mut report) = learn(self, rows, metric, options)?;
         let centroids = Rows::new(&centroids, rows.dim()).expect("centroids are rows");
         let mut index =
             self.index.build(rows.dim(), metric).map_err(|error| self.untrainable(format!("this index: {error}")))?;
         report.merge(index.train_with(centroids, options).map_err(|error| match error {
-            TrainError::TooFew { needed, found } => {
-                self.untrainable(format!("{found} lists: its index learns from {needed} centroids at least"))
+            TrainError::TooFew { who, needed, found } => {
+                self.untrainable(format!("{found} lists: in its index, {who} need at least {needed} centroids"))
             }
+            TrainError::Input(error) => of_centroid(error),
             other => other,
         })?);
         let mut adding = AddOptions::new();
         (adding.executor, adding.cancel) = (options.executor, options.cancel);
         index.add_with(centroids, &adding).map_err(|error| match error {
             AddError::Cancelled => TrainError::Cancelled,
-            AddError::Input(error) => error.into(),
+            AddError::Input(error) => of_centroid(error),
             AddError::Store(error) => error.into(),
             AddError::Unable(error) => error.into(),
             other => self.untrainable(format!("these vectors: {other}")),
@@ -218,6 +219,16 @@ impl QuantizerSpec for IndexQuantizerSpec {
             other => self.untrainable(format!("these vectors: {other}")),
         })?;
         Ok((Arc::new(quantizer), report))
+    }
+}
+
+/// Returns the error of an index that cannot hold a centroid.
+fn of_centroid(error: InputError) -> TrainError {
+    match error {
+        InputError::Overflow { row, .. } | InputError::ZeroVector { row } | InputError::NonFinite { row } => {
+            TrainError::Centroid { list: ListNo(row as u32), error }
+        }
+        other => other.into(),
     }
 }
 

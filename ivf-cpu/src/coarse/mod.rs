@@ -10,9 +10,12 @@ pub use index::{IndexQuantizer, IndexQuantizerSpec};
 pub use nearest::{nearest, nearest_many};
 pub use one_list::{OneList, OneListSpec};
 
+use crate::kmeans::KMeans;
 use ivf_core::error::{InputError, SearchError, TrainError};
 use ivf_core::registry::{QuantizerRow, TokenError};
-use ivf_core::{Centroids, Level1Quantizer, ListNo, QuantizerSpec, Rows, SearchParams};
+use ivf_core::{
+    AnyRows, Centroids, Level1Quantizer, ListNo, Metric, QuantizerSpec, Rows, SearchParams, TrainOptions, TrainReport,
+};
 use std::fmt;
 
 /// The coarse quantizers of this crate. ([`OneList`] has no token: it is part of a codec's
@@ -47,6 +50,22 @@ fn parse_nlist(name: &str) -> Option<Result<usize, TokenError>> {
 /// Returns the error of a quantizer that cannot be trained.
 fn unsupported(spec: &dyn QuantizerSpec, what: impl fmt::Display) -> TrainError {
     TrainError::Unsupported { kind: spec.to_string(), what: what.to_string() }
+}
+
+/// Learns the centroids of the lists by k-means, for every quantizer. All are finite.
+fn learn(
+    spec: &dyn QuantizerSpec,
+    rows: AnyRows<'_>,
+    metric: Metric,
+    options: &TrainOptions<'_>,
+) -> Result<(Vec<f32>, TrainReport), TrainError> {
+    let nlist = spec.nlist();
+    KMeans::new(nlist, metric).train(rows, options).map_err(|error| match error {
+        TrainError::TooFew { needed, found, .. } => {
+            TrainError::TooFew { who: format!("the {nlist} centroids of {spec}"), needed, found }
+        }
+        other => other,
+    })
 }
 
 /// Checks the arguments of an assignment, for every quantizer.

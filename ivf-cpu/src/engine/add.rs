@@ -100,6 +100,8 @@ impl Trained {
             let end = rows.len().min(start + BLOCK);
             let mut block = rows.slice(start..end).to_f32(&mut scratch);
             let mut ids = Cow::Borrowed(&ids[start..end]);
+            // Numbers of the rows that are left, unless all are.
+            let mut left: Option<Vec<usize>> = None;
             let mut given = given.map(|lists| Cow::Borrowed(&lists[start..end]));
             let is_listless = given.as_ref().is_some_and(|lists| lists.contains(&None));
             if is_listless || AnyRows::from(block).first_non_finite().is_some() {
@@ -114,11 +116,14 @@ impl Trained {
                 ids = good.iter().map(|&i| ids[i]).collect();
                 given = given.map(|lists| good.iter().map(|&i| lists[i]).collect());
                 block = Rows::new(&kept, block.dim()).expect("whole rows");
+                left = Some(good);
             }
+            let number = |i: usize| start + left.as_ref().map_or(i, |left| left[i]);
             let lists = match given {
                 Some(lists) => lists.iter().copied().flatten().collect(),
-                None => assign_all(&*self.quantizer, block, params, start)?,
+                None => assign_all(&*self.quantizer, block, params, number)?,
             };
+            self.entries.check_residuals(block, &lists).map_err(|error| error.renumbered(number))?;
             let codes = self.entries.encode(block, &lists, options.executor);
             self.entries.append(write, &lists, &ids, &codes, options.executor)?;
             if let Some(progress) = options.progress {
@@ -129,17 +134,18 @@ impl Trained {
     }
 }
 
-/// Returns the list of each row. `first` is the caller's number of row 0.
+/// Returns the list of each row. `number` returns the caller's number of a row.
 pub(super) fn assign_all(
     quantizer: &dyn Level1Quantizer,
     rows: Rows<'_, f32>,
     params: &SearchParams<'_>,
-    first: usize,
+    number: impl Fn(usize) -> usize,
 ) -> Result<Vec<ListNo>, AddError> {
     let lists = nearest_lists(quantizer, rows, params).map_err(|error| match error {
         SearchError::Cancelled => AddError::Cancelled,
+        SearchError::Input(error) => AddError::Input(error.renumbered(&number)),
         other => AddError::Assign(Box::new(other)),
     })?;
     let named = lists.into_iter().enumerate();
-    named.map(|(row, list)| list.ok_or(AddError::Unassigned { row: first + row })).collect()
+    named.map(|(row, list)| list.ok_or_else(|| AddError::Unassigned { row: number(row) })).collect()
 }

@@ -3,7 +3,8 @@
 use super::options::IvfOptions;
 use super::{IvfIndex, Trained};
 use crate::executor::executor_for;
-use ivf_core::error::{AddError, BindError, EditError, StoreError};
+use ivf_core::codec::overflowing;
+use ivf_core::error::{AddError, BindError, Computed, EditError, InputError, StoreError};
 use ivf_core::executor::{Executor, map_items};
 use ivf_core::lists::ListBatch;
 use ivf_core::{
@@ -129,6 +130,17 @@ impl Entries {
 
     pub(super) fn list_numbers(&self) -> impl Iterator<Item = ListNo> + use<> {
         (0..self.lists.nlist()).map(|no| ListNo(no as u32))
+    }
+
+    /// Checks that the residuals of vectors, if the codes are of residuals, do not overflow.
+    pub(super) fn check_residuals(&self, rows: Rows<'_, f32>, lists: &[ListNo]) -> Result<(), InputError> {
+        if !self.bound.by_residual() {
+            return Ok(());
+        }
+        match overflowing(rows, lists, self.bound.centroids()).first() {
+            Some(&row) => Err(InputError::Overflow { row, what: Computed::Residual }),
+            None => Ok(()),
+        }
     }
 
     /// Encodes vectors; `lists` names the list of each.

@@ -5,12 +5,12 @@ use super::knobs::{DIRECT_MAP_NAMES, direct_map_name, direct_map_named};
 use super::{Entries, IvfIndex, IvfOptions, Trained};
 use crate::coarse::OneListSpec;
 use crate::simd;
-use ivf_core::error::{DecodeError, EditError, PartsError, StoreError};
+use ivf_core::error::{BuildError, DecodeError, EditError, PartsError, StoreError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    Binding, Codec, DirectMapKind, InvertedLists, Level1Quantizer, Metric, Node, ParallelMode, QuantizerSpec, Settings,
-    StoredNode,
+    Binding, Codec, DirectMapKind, InvertedLists, Level1Quantizer, MAX_DIM, Metric, Node, ParallelMode, QuantizerSpec,
+    Settings, StoredNode,
 };
 use std::sync::Arc;
 
@@ -161,6 +161,14 @@ impl IvfIndex {
         simd::check().map_err(|error| PartsError::Mismatch(error.to_string()))?;
         if self.metric == Metric::Cosine {
             return fault("codes cannot use cosine: normalise with a transform before the index".to_owned());
+        }
+        if self.dim > MAX_DIM {
+            return fault(format!("{} dimensions: at most {MAX_DIM} are supported", self.dim));
+        }
+        // A trained codec may have another shape than its specification (subvectors of uneven
+        // lengths), but not another metric.
+        if let Err(error @ BuildError::Metric { .. }) = self.codec.check(&self.context()) {
+            return Err(error.into());
         }
         // The specification of the quantizer as it is now, and not the one that it was made from.
         let spec = quantizer.spec();

@@ -18,7 +18,8 @@ impl StandaloneCodec for IvfIndex {
         rows.check(self.dim)?;
         let mut scratch = Vec::new();
         let rows = rows.to_f32(&mut scratch);
-        let lists = assign_all(&**quantizer, rows, &self.assign_params(options), 0)?;
+        let lists = assign_all(&**quantizer, rows, &self.assign_params(options), |row| row)?;
+        entries.check_residuals(rows, &lists)?;
         let codes = entries.encode(rows, &lists, options.executor);
         let list_size = list_code_size(quantizer.nlist());
         let mut out = Vec::with_capacity(rows.len() * (list_size + entries.layout().code_size()));

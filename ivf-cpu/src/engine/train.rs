@@ -5,7 +5,7 @@ use super::{Entries, IvfIndex, Trained};
 use crate::coarse::nearest_lists;
 use crate::kmeans::{Random, sample};
 use ivf_core::codec::residuals;
-use ivf_core::error::{SearchError, TrainError};
+use ivf_core::error::{Computed, InputError, SearchError, TrainError};
 use ivf_core::{AnyRows, Centroids, CodecTraining, Index, Rows, SearchParams, Train, TrainOptions, TrainReport};
 use rand::SeedableRng;
 
@@ -22,14 +22,16 @@ impl Train for IvfIndex {
         self.codec.check(&self.context()).map_err(|error| unsupported(error.to_string()))?;
         let (quantizer, mut report) = self.quantizer.train(rows, self.metric, options)?;
 
-        let mut random = Random::seed_from_u64(options.seed_or_default());
+        let (most, seed) = (self.codec.training_points(options), options.seed_or_default());
         let mut scratch = Vec::new();
-        let sample = sample::sample(rows, self.codec.training_points(options), &mut random, &mut scratch);
+        let sample = sample::sample(rows, most, &mut Random::seed_from_u64(seed), &mut scratch);
+        let number = |row| sample::number(rows.len(), most, seed, row);
         let lists = if self.by_residual || self.codec.learns_from_lists() {
             let mut params = SearchParams::new().for_quantizer(&self.options.settings);
             (params.executor, params.cancel) = (options.executor, options.cancel);
             let unsupported = |what: String| TrainError::Unsupported { kind: self.quantizer.to_string(), what };
             let lists = nearest_lists(&*quantizer, sample, &params).map_err(|error| match error {
+                SearchError::Input(error) => TrainError::Input(error.renumbered(number)),
                 SearchError::Cancelled => TrainError::Cancelled,
                 other => unsupported(other.to_string()),
             })?;
@@ -44,11 +46,17 @@ impl Train for IvfIndex {
             Some(residuals) => Rows::new(residuals, self.dim).expect("residuals have the vectors' shape"),
             None => sample,
         };
+        if let Some(row) = AnyRows::from(seen).first_non_finite() {
+            return Err(InputError::Overflow { row: number(row), what: Computed::Residual }.into());
+        }
         let mut input = CodecTraining::new(seen, self.metric, options).context(self.context());
         if let Some(lists) = &lists {
             input = input.lists(lists, centroids);
         }
-        let (codec, codec_report) = self.codec.train(&input)?;
+        let (codec, codec_report) = self.codec.train(&input).map_err(|error| match error {
+            TrainError::Input(error) => TrainError::Input(error.renumbered(number)),
+            other => other,
+        })?;
         report.merge(codec_report);
         // Free these before the per-list tables are built.
         drop((residuals, scratch, lists));

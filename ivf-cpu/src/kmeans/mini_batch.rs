@@ -35,7 +35,7 @@ pub(super) fn train(
         nearest(points, &packed, kmeans.metric, executor, &mut numbers, &mut distances);
         let objective: f64 = distances.iter().map(|&d| f64::from(d)).sum();
         objectives.push(objective * (rows.len() as f64 / batch as f64));
-        sums.add(points, &numbers, executor);
+        sums.add(points, |i| numbers[i], executor);
         sums.write_means(centroids);
         if kmeans.spherical {
             normalize_rows(centroids, dim);

@@ -6,6 +6,7 @@
 //! order. The result is therefore bit-identical for any number of threads.
 
 mod assign;
+mod distinct;
 mod memory;
 mod mini_batch;
 mod parts;
@@ -15,6 +16,7 @@ mod update;
 
 use crate::executor::executor_for;
 use assign::{Assignment, Bytes};
+use distinct::Distinct;
 use ivf_core::error::TrainError;
 use ivf_core::params::KMeansStart;
 use ivf_core::report::Warning;
@@ -114,7 +116,7 @@ impl KMeans {
         memory::whole(self, dim, points, options)
     }
 
-    /// Trains the centroids of `rows` (all finite). Returns them as `k x dim` numbers.
+    /// Trains the centroids of `rows` (all finite). Returns them as `k x dim` numbers, all finite.
     ///
     /// At most [`TrainOptions::max_points_per_centroid`] rows for each centroid are used, drawn
     /// without repetition. A centroid that loses all its points takes half of another cluster;
@@ -130,7 +132,7 @@ impl KMeans {
         check_level()?;
         let (k, dim) = (self.k, rows.dim());
         if rows.len() < k {
-            return Err(TrainError::TooFew { needed: k, found: rows.len() });
+            return Err(TrainError::TooFew { who: format!("{k} centroids"), needed: k, found: rows.len() });
         }
         let mut random = Random::seed_from_u64(options.seed_or_default());
         let mut scratch = Vec::new();
@@ -154,17 +156,18 @@ impl KMeans {
         }
         let rounds = options.iterations.unwrap_or(self.iterations);
         let executor = executor_for(options.executor, points.as_slice().len().saturating_mul(k));
-        let mut bytes = Bytes::new(points, self.metric);
-        let mut assignment = Assignment::new(points, self.metric, executor, &mut bytes);
+        let distinct = Distinct::new(points, executor);
+        let mut bytes = Bytes::new(&distinct, self.metric);
+        let mut assignment = Assignment::new(&distinct, self.metric, executor, &mut bytes);
         let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());
         // The number of rounds has no limit: a caller that means to cancel asks for more rounds
         // than there is time for.
         for round in 0..rounds {
             options.check_cancel()?;
             assignment.round(Rows::new(&centroids, dim).expect("k rows"));
-            objectives.push(assignment.distances.iter().map(|&d| f64::from(d)).sum());
+            objectives.push((0..points.len()).map(|i| f64::from(assignment.distance(i))).sum());
             sums.clear();
-            sums.add(points, &assignment.numbers, executor);
+            sums.add(points, |i| assignment.number(i), executor);
             sums.write_means(&mut centroids);
             report.splits += update::split_empty(&mut centroids, &mut sums.sizes, dim, &mut random);
             if self.spherical {
@@ -307,7 +310,7 @@ mod tests {
     fn too_few_points_and_cancelling_are_errors() {
         let rows: AnyRows = Rows::new(&[1.0_f32, 2.0], 1).unwrap().into();
         let few = KMeans::new(3, Metric::L2).train(rows, &TrainOptions::new());
-        assert!(matches!(few, Err(TrainError::TooFew { needed: 3, found: 2 })));
+        assert!(matches!(few, Err(TrainError::TooFew { needed: 3, found: 2, .. })));
         let cancel = Cancel::new();
         cancel.cancel();
         let cancelled = KMeans::new(2, Metric::L2).train(rows, &TrainOptions::new().cancel(&cancel));

@@ -3,9 +3,9 @@
 
 use super::{MIN_POINTS, Random, check_level, column_means, most_points, sample, update};
 use crate::executor::executor_for;
-use crate::kernels::{BLOCK, LaneCentroids, PackedRows};
+use crate::kernels::{BLOCK, LaneCentroids, PackedRows, squared_norm};
 use crate::simd::{Kernel, Level, Simd};
-use ivf_core::error::TrainError;
+use ivf_core::error::{Computed, InputError, TrainError};
 use ivf_core::executor::map_items;
 use ivf_core::report::Warning;
 use ivf_core::{Rows, TrainOptions, TrainReport};
@@ -18,7 +18,8 @@ const CHUNK: usize = 64;
 /// Trains `k` centroids (L2) for each part of the points, and returns them row after row. It runs
 /// 25 rounds unless the options set another number, over at most
 /// [`TrainOptions::max_points_per_centroid`] points for each centroid. The points are transposed
-/// once for all parts and rounds. The result is bit-identical for any number of threads.
+/// once for all parts and rounds. The result is bit-identical for any number of threads. All
+/// centroids are finite.
 ///
 /// ```
 /// use ivf_core::{Rows, TrainOptions};
@@ -35,7 +36,9 @@ const CHUNK: usize = 64;
 /// ```
 ///
 /// # Errors
-/// [`TrainError::TooFew`] if there are fewer points than centroids, [`TrainError::Cancelled`],
+/// [`TrainError::TooFew`] if there are fewer points than centroids. [`InputError::Overflow`] if a
+/// point is so large that the squared norm of one of its parts, relative to the mean of the points,
+/// is beyond half the range of `f32`. [`TrainError::Cancelled`],
 /// [`TrainError::Unsupported`] if `IVF_SIMD` names an instruction set that this machine does not
 /// have.
 ///
@@ -55,11 +58,12 @@ pub fn train_parts(
     );
     check_level()?;
     if points.len() < k {
-        return Err(TrainError::TooFew { needed: k, found: points.len() });
+        return Err(TrainError::TooFew { who: format!("{k} centroids"), needed: k, found: points.len() });
     }
-    let mut random = Random::seed_from_u64(options.seed_or_default());
+    let (given, most, seed) = (points.len(), most_points(k, options), options.seed_or_default());
+    let mut random = Random::seed_from_u64(seed);
     let mut scratch = Vec::new();
-    let points = sample::sample(points.into(), most_points(k, options), &mut random, &mut scratch);
+    let points = sample::sample(points.into(), most, &mut random, &mut scratch);
     let mut report = TrainReport::default();
     report.points = points.len();
     if points.len() < k * MIN_POINTS {
@@ -70,6 +74,11 @@ pub fn train_parts(
     let mut moved = Vec::with_capacity(points.as_slice().len());
     points.iter().for_each(|row| moved.extend(row.iter().zip(&middle).map(|(x, m)| x - m)));
     let points = Rows::new(&moved, dim).expect("as many rows");
+    // A centroid is a mean of points. So its norm, and its products with points, do not overflow.
+    if let Some(row) = points.iter().position(|row| parts.iter().any(|part| is_too_long(&row[part.clone()]))) {
+        let row = sample::number(given, most, seed, row);
+        return Err(InputError::Overflow { row, what: Computed::SubvectorNorm }.into());
+    }
     let executor = executor_for(options.executor, points.len() * dim * k);
     let packed = PackedRows::new(points);
     let blocks: Vec<&[[f32; BLOCK]]> = packed.blocks().collect();
@@ -128,10 +137,18 @@ pub fn train_parts(
     report.objectives.push(objectives);
     for (codebook, part) in codebooks.iter_mut().zip(parts) {
         for row in codebook.chunks_exact_mut(part.len()) {
-            row.iter_mut().zip(&middle[part.clone()]).for_each(|(x, m)| *x += m);
+            // A split of points near the largest float may leave the range.
+            let back = |x: f32, m: f32| (x + m).clamp(f32::MIN, f32::MAX);
+            row.iter_mut().zip(&middle[part.clone()]).for_each(|(x, m)| *x = back(*x, *m));
         }
     }
     Ok((codebooks, report))
+}
+
+/// Returns whether the squared norm is beyond half the range of `f32`. The other half leaves room
+/// for the products of two such vectors.
+fn is_too_long(vector: &[f32]) -> bool {
+    squared_norm(vector) > f32::MAX / 2.0
 }
 
 /// Search for the nearest centroids of all points in some blocks, for all parts. Returns the sum of

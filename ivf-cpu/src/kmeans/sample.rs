@@ -2,7 +2,7 @@
 
 use super::Random;
 use ivf_core::{AnyRows, Rows};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 
 /// Memory of a number while [`choose`] draws it, in bytes: in a set, whose nodes are two thirds
 /// full, then in an array.
@@ -38,4 +38,28 @@ pub(crate) fn sample<'s>(
         scratch.extend_from_slice(rows.slice(i..i + 1).to_f32(&mut one).as_slice());
     }
     Rows::new(scratch, rows.dim()).expect("whole rows")
+}
+
+/// Returns the number, among `n` rows, of row `i` of a [`sample`] of at most `most` of them that a
+/// new generator with this seed drew.
+pub(crate) fn number(n: usize, most: usize, seed: u64, i: usize) -> usize {
+    if n <= most { i } else { choose(n, most, &mut Random::seed_from_u64(seed))[i] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_a_sample_is_the_row_of_its_number() {
+        let data: Vec<f32> = (0..100).map(|i| i as f32).collect();
+        let rows = Rows::new(&data, 1).unwrap();
+        for (most, seed) in [(1, 5), (7, 5), (99, 6), (100, 7), (101, 8)] {
+            let mut scratch = Vec::new();
+            let sample = sample(rows.into(), most, &mut Random::seed_from_u64(seed), &mut scratch);
+            for (i, row) in sample.iter().enumerate() {
+                assert_eq!(rows.row(number(100, most, seed, i)), row, "{most}");
+            }
+        }
+    }
 }

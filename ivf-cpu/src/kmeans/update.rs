@@ -37,20 +37,22 @@ impl Sums {
 
     /// Adds each point to its centroid's sum. The result is bit-identical for any number of
     /// threads, because a single thread adds the points of a centroid, in order.
-    pub(super) fn add(&mut self, points: Rows<'_, f32>, numbers: &[u32], executor: &dyn Executor) {
+    /// `number` returns the centroid of a point.
+    pub(super) fn add(&mut self, points: Rows<'_, f32>, number: impl Fn(usize) -> u32, executor: &dyn Executor) {
         let (k, stride) = (self.sizes.len(), self.stride);
         // Groups the points by centroid, in order.
         let mut ends = vec![0usize; k + 1];
-        numbers.iter().for_each(|&c| ends[c as usize + 1] += 1);
+        (0..points.len()).for_each(|i| ends[number(i) as usize + 1] += 1);
         self.sizes.iter_mut().zip(&ends[1..]).for_each(|(size, more)| *size += more);
         for c in 0..k {
             ends[c + 1] += ends[c];
         }
         let mut next = ends.clone();
-        let mut members = vec![0u32; numbers.len()];
-        for (i, &c) in numbers.iter().enumerate() {
-            members[next[c as usize]] = i as u32;
-            next[c as usize] += 1;
+        let mut members = vec![0u32; points.len()];
+        for i in 0..points.len() {
+            let next = &mut next[number(i) as usize];
+            members[*next] = i as u32;
+            *next += 1;
         }
         let level = Level::get();
         let mut rest = &mut self.sums[..];
@@ -128,37 +130,144 @@ impl Kernel for AddRows<'_> {
 const NUDGE: f32 = 1.0 / 1024.0;
 
 /// Gives every empty cluster half of another cluster, drawn with a probability that grows with its
-/// size. Returns the number of splits.
+/// size. Finite centroids stay finite. Returns the number of splits.
 pub(super) fn split_empty(centroids: &mut [f32], sizes: &mut [usize], dim: usize, random: &mut Random) -> usize {
-    let mut splits = 0;
+    if !sizes.contains(&0) {
+        return 0;
+    }
+    let (mut spare, mut splits) = (Spare::new(sizes), 0);
     for empty in 0..sizes.len() {
         if sizes[empty] > 0 {
             continue;
         }
-        // All points that clusters can spare: all but one of each.
-        let spare: u64 = sizes.iter().map(|&size| size.saturating_sub(1) as u64).sum();
-        if spare == 0 {
+        if spare.total == 0 {
             break;
         }
-        let mut drawn = random.random_range(0..spare);
-        let large = sizes
-            .iter()
-            .position(|&size| {
-                let spare = size.saturating_sub(1) as u64;
-                let hit = drawn < spare;
-                drawn = drawn.saturating_sub(spare);
-                hit
-            })
-            .expect("the draw is below the sum");
+        let large = spare.cluster(random.random_range(0..spare.total));
         let source = centroids[large * dim..][..dim].to_vec();
         for (d, x) in source.into_iter().enumerate() {
             let nudge = if d % 2 == 0 { NUDGE } else { -NUDGE };
-            centroids[empty * dim + d] = x * (1.0 + nudge);
-            centroids[large * dim + d] = x * (1.0 - nudge);
+            // Only the largest floats leave the range.
+            let moved = |nudge: f32| (x * (1.0 + nudge)).clamp(f32::MIN, f32::MAX);
+            centroids[empty * dim + d] = moved(nudge);
+            centroids[large * dim + d] = moved(-nudge);
         }
-        sizes[empty] = sizes[large] / 2;
-        sizes[large] -= sizes[empty];
+        let size = sizes[large];
+        (sizes[empty], sizes[large]) = (size / 2, size - size / 2);
+        spare.change(empty, 0, sizes[empty]);
+        spare.change(large, size, sizes[large]);
         splits += 1;
     }
     splits
+}
+
+/// The points that clusters can spare: all but one of each. It is a binary indexed tree (Fenwick,
+/// "A new data structure for cumulative frequency tables", 1994), because a draw from many empty
+/// clusters must not visit all clusters.
+struct Spare {
+    /// Entry `i` is the sum over the clusters `i - (i & -i)..i`. Entry 0 is not used.
+    sums: Vec<u64>,
+    total: u64,
+}
+
+impl Spare {
+    fn new(sizes: &[usize]) -> Self {
+        let mut sums = vec![0; sizes.len() + 1];
+        sums.iter_mut().skip(1).zip(sizes).for_each(|(sum, &size)| *sum = Self::of(size));
+        let total = sums.iter().sum();
+        for i in 1..sums.len() {
+            let above = i + (i & i.wrapping_neg());
+            if above < sums.len() {
+                sums[above] += sums[i];
+            }
+        }
+        Self { sums, total }
+    }
+
+    fn of(size: usize) -> u64 {
+        size.saturating_sub(1) as u64
+    }
+
+    /// Records another size of a cluster.
+    fn change(&mut self, cluster: usize, from: usize, to: usize) {
+        let (from, to) = (Self::of(from), Self::of(to));
+        self.total = self.total - from + to;
+        let mut i = cluster + 1;
+        while i < self.sums.len() {
+            self.sums[i] = self.sums[i] - from + to;
+            i += i & i.wrapping_neg();
+        }
+    }
+
+    /// Returns the cluster of a point: the first one for which it and the clusters before it can
+    /// spare more than `drawn` points.
+    fn cluster(&self, drawn: u64) -> usize {
+        self.steps(drawn).last().map_or(0, |(at, _)| at)
+    }
+
+    /// Returns the steps of the search for a cluster. Each is a number that the cluster is not
+    /// below, and the rest of `drawn` there.
+    fn steps(&self, drawn: u64) -> impl Iterator<Item = (usize, u64)> {
+        let steps = (0..self.sums.len().ilog2() + 1).rev().map(|bit| 1 << bit);
+        steps.scan((0, drawn), |(at, left), step| {
+            if let Some(&sum) = self.sums.get(*at + step).filter(|sum| **sum <= *left) {
+                (*at, *left) = (*at + step, *left - sum);
+            }
+            Some((*at, *left))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    /// Returns the cluster that a draw falls on, by visiting all clusters before it.
+    fn drawn_cluster(sizes: &[usize], mut drawn: u64) -> usize {
+        let hit = |&size: &usize| {
+            let spare = size.saturating_sub(1) as u64;
+            let hit = drawn < spare;
+            drawn = drawn.saturating_sub(spare);
+            hit
+        };
+        sizes.iter().position(hit).unwrap()
+    }
+
+    #[test]
+    fn a_draw_falls_on_the_same_cluster_and_visits_few() {
+        let mut random = Random::seed_from_u64(7);
+        for k in [1, 2, 3, 7, 8, 9, 64, 100, 1000] {
+            let mut sizes: Vec<usize> = (0..k).map(|i| if i % 3 == 0 { 0 } else { i * 7 % 13 }).collect();
+            sizes[k - 1] += 40;
+            let mut spare = Spare::new(&sizes);
+            for turn in 0..k {
+                let total: u64 = sizes.iter().map(|&size| Spare::of(size)).sum();
+                assert_eq!(spare.total, total);
+                for drawn in [0, total / 2, total - 1, random.random_range(0..total)] {
+                    assert_eq!(spare.cluster(drawn), drawn_cluster(&sizes, drawn), "{k}");
+                    assert!(spare.steps(drawn).count() <= 1 + (k + 1).ilog2() as usize, "{k}");
+                }
+                let (changed, to) = (turn * 5 % k, 1 + turn * 3 % 50);
+                spare.change(changed, sizes[changed], to);
+                sizes[changed] = to;
+                if sizes.iter().all(|&size| size < 2) {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn split_centroids_of_the_largest_floats_stay_finite() {
+        for x in [f32::MAX, f32::MIN, f32::MAX / 1.0005, 1e-45, 0.0] {
+            let mut centroids = [x, x, -x, 7.0, 7.0, 7.0];
+            let mut sizes = [5, 0];
+            let splits = split_empty(&mut centroids, &mut sizes, 3, &mut Random::seed_from_u64(1));
+            assert_eq!((splits, sizes), (1, [3, 2]));
+            assert!(centroids.iter().all(|c| c.is_finite()), "{x}: {centroids:?}");
+            let near = |c: &f32, x: f32| (c - x).abs() <= x.abs() * 2.0 * NUDGE;
+            assert!(centroids.chunks(3).all(|c| near(&c[0], x) && near(&c[1], x) && near(&c[2], -x)), "{centroids:?}");
+        }
+    }
 }

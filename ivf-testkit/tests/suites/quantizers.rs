@@ -97,7 +97,8 @@ impl QuantizerSpec for Spec {
             options.check_cancel()?;
         }
         if rows.len() < self.nlist {
-            return Err(TrainError::TooFew { needed: self.nlist, found: rows.len() });
+            let who = format!("the {} centroids", self.nlist);
+            return Err(TrainError::TooFew { who, needed: self.nlist, found: rows.len() });
         }
         let mut scratch = Vec::new();
         let rows = rows.to_f32(&mut scratch);

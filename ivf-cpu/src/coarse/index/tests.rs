@@ -175,7 +175,7 @@ impl Index for Toy {
 impl Train for Toy {
     fn train(&mut self, rows: AnyRows<'_>, _options: &TrainOptions<'_>) -> Result<TrainReport, TrainError> {
         if self.fault == Fault::Greedy {
-            return Err(TrainError::TooFew { needed: 256, found: rows.len() });
+            return Err(TrainError::TooFew { who: "the codes of Toy".to_owned(), needed: 256, found: rows.len() });
         }
         self.trained = true;
         Ok(TrainReport::default())
@@ -347,7 +347,7 @@ fn what_cannot_be_trained_says_why() {
     let error = |fault| train_faulty(fault, 10, Metric::L2).unwrap_err().to_string();
     assert_eq!(
         error(Fault::Greedy),
-        "IVF10(Toy) does not support 10 lists: its index learns from 256 centroids at least"
+        "IVF10(Toy) does not support 10 lists: in its index, the codes of Toy need at least 256 centroids"
     );
     assert_eq!(
         error(Fault::NotFinite),

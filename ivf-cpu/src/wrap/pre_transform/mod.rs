@@ -254,11 +254,8 @@ fn apply(
     let done = map_items(executor, jobs, |job, out| {
         let start = job * CHUNK;
         let rows = rows.slice(start..start + out.len() / transform.dim_out());
-        transform.apply(rows.to_f32(&mut Vec::new()), out).map_err(|error| match error {
-            InputError::ZeroVector { row } => InputError::ZeroVector { row: start + row },
-            InputError::NonFinite { row } => InputError::NonFinite { row: start + row },
-            other => other,
-        })
+        let done = transform.apply(rows.to_f32(&mut Vec::new()), out);
+        done.map_err(|error| error.renumbered(|row| start + row))
     });
     done.into_iter().collect::<Result<(), _>>()?;
     Ok(out)
