@@ -203,6 +203,8 @@ pub fn verify_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<
 }
 
 /// Writes an index file, atomically. It takes no registry, because an index exports itself.
+/// [`check_writable`](ivf_io::check_writable) tells, before long work, whether the file can be
+/// written, and whether its owner will change.
 ///
 /// The index may be boxed or not:
 ///
