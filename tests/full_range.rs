@@ -301,7 +301,8 @@ fn lists_around_copies_of_the_largest_floats_can_be_read_again() {
 
 /// Returns the message of an error with those of its sources.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let messages: Vec<String> = std::iter::successors(Some(error), |error| error.source()).map(|e| e.to_string()).collect();
+    let messages: Vec<String> =
+        std::iter::successors(Some(error), |error| error.source()).map(|e| e.to_string()).collect();
     messages.join(": ")
 }
 

@@ -40,9 +40,11 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let vectors = match element {
         VectorType::F32 => copy::<f32>(reader, writer, args.take),
         VectorType::F16 => copy::<f16>(reader, writer, args.take),
+        VectorType::F64 => copy::<f64>(reader, writer, args.take),
         VectorType::U8 => copy::<u8>(reader, writer, args.take),
         VectorType::I8 => copy::<i8>(reader, writer, args.take),
         VectorType::I32 => copy::<i32>(reader, writer, args.take),
+        VectorType::U64 => copy::<u64>(reader, writer, args.take),
         _ => copy::<i64>(reader, writer, args.take),
     }?;
     writeln!(out, "{}: {vectors} vectors of {dim} x {element}", args.output.display())?;

@@ -131,7 +131,7 @@ use std::ops::Range;
 ///         options.check_cancel()?;
 ///         rows.check(1)?;
 ///         if rows.is_empty() {
-///             return Err(TrainError::TooFew { needed: 1, found: 0 });
+///             return Err(TrainError::TooFew { who: "the means".to_owned(), needed: 1, found: 0 });
 ///         }
 ///         let mut scratch = Vec::new();
 ///         let numbers = rows.to_f32(&mut scratch).as_slice();

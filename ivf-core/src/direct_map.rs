@@ -1,11 +1,12 @@
 //! Direct maps, which give the locations of an id without a search through the lists.
 
 use crate::id::{Id, ListNo, ListOffset, Location};
+use crate::names::serde_names;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 /// The kind of direct map that an index keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DirectMapKind {
     /// No map: finding an id scans all lists.
     #[default]
@@ -15,6 +16,8 @@ pub enum DirectMapKind {
     /// A hash table, for arbitrary ids.
     Hash,
 }
+
+serde_names!(DirectMapKind, "direct map": None = "None" | "NoMap", Array = "Array", Hash = "Hash" | "Hashtable");
 
 /// The locations of each id. An id can have several locations, if it was added twice or spilled
 /// into several lists.

@@ -39,6 +39,7 @@ pub mod layout;
 pub mod lists;
 pub mod mask;
 pub mod metric;
+mod names;
 pub mod node;
 pub mod param;
 pub mod params;

@@ -1,5 +1,6 @@
 //! Metrics: distances and similarities of vectors.
 
+use crate::names::is_same;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +17,7 @@ use std::str::FromStr;
 ///
 /// A metric has one canonical name: the one that `Display` prints. It is used in factory calls, on
 /// the command line and in config files (serde). Parsing ignores case, `_` and `-`, and also
-/// accepts the names of the variants.
+/// accepts the names of the variants, with Faiss's prefix `METRIC_` or without it.
 ///
 /// ```
 /// use ivf_core::Metric;
@@ -56,6 +57,10 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// The names of all metrics.
+    pub const NAMES: &'static [&'static str] =
+        &["l2", "ip", "cosine", "l1", "linf", "lp:<p> (p > 0)", "canberra", "braycurtis", "jensenshannon", "jaccard"];
+
     /// Returns true if larger values of the metric mean nearer vectors.
     pub fn is_similarity(self) -> bool {
         matches!(self, Self::InnerProduct | Self::Cosine | Self::Jaccard)
@@ -91,36 +96,63 @@ impl fmt::Display for Metric {
 
 /// The error for a name that is not that of a metric.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown metric '{0}'; expected one of l2, ip, cosine, l1, linf, lp:<p> (p > 0), canberra, braycurtis, jensenshannon, jaccard"
-)]
+#[error("unknown metric '{name}'{hint}; expected one of {names}", name = .0, hint = meant(.0), names = Metric::NAMES.join(", "))]
 pub struct UnknownMetric(pub String);
+
+/// The metrics without an argument, by their names in lower case.
+const PLAIN: &[(&str, Metric)] = &[
+    ("l2", Metric::L2),
+    ("ip", Metric::InnerProduct),
+    ("innerproduct", Metric::InnerProduct),
+    ("cosine", Metric::Cosine),
+    ("l1", Metric::L1),
+    ("linf", Metric::Linf),
+    ("canberra", Metric::Canberra),
+    ("braycurtis", Metric::BrayCurtis),
+    ("jensenshannon", Metric::JensenShannon),
+    ("jaccard", Metric::Jaccard),
+];
+
+/// Names of other libraries that this one does not take, because the distances differ or the name
+/// is ambiguous, and what they may mean.
+const FOREIGN: &[(&str, &str)] = &[
+    ("euclidean", "l2, the squared distance, gives the same results"),
+    ("sqeuclidean", "l2 is the squared distance"),
+    ("angular", "cosine gives the same results"),
+    ("cosinesimilarity", "cosine is the similarity"),
+    ("dot", "ip is the inner product"),
+    ("dotproduct", "ip is the inner product"),
+    ("manhattan", "l1 is the sum of differences"),
+    ("cityblock", "l1 is the sum of differences"),
+    ("chebyshev", "linf is the greatest difference"),
+    ("minkowski", "lp:<p> is the sum of powers"),
+    ("lp", "the power follows a colon: lp:3"),
+];
+
+/// Returns a hint at the metric that a foreign name may mean.
+fn meant(name: &str) -> String {
+    let hint = FOREIGN.iter().find(|(foreign, _)| is_name(name, foreign));
+    hint.map(|(_, hint)| format!(" ({hint})")).unwrap_or_default()
+}
+
+/// Returns whether `text` is `name`, in any case and with or without Faiss's prefix `METRIC_`.
+fn is_name(text: &str, name: &str) -> bool {
+    const PREFIX: &str = "metric";
+    let bare = text.split_at_checked(PREFIX.len()).filter(|(head, _)| head.eq_ignore_ascii_case(PREFIX));
+    is_same(text, name) || bare.is_some_and(|(_, rest)| is_same(rest, name))
+}
 
 impl FromStr for Metric {
     type Err = UnknownMetric;
 
     fn from_str(name: &str) -> Result<Self, UnknownMetric> {
         let unknown = || UnknownMetric(name.chars().take(60).flat_map(char::escape_debug).collect());
-        let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-')).collect::<String>().to_ascii_lowercase();
-        Ok(match plain.as_str() {
-            "l2" => Self::L2,
-            "ip" | "innerproduct" => Self::InnerProduct,
-            "cosine" => Self::Cosine,
-            "l1" => Self::L1,
-            "linf" => Self::Linf,
-            "canberra" => Self::Canberra,
-            "braycurtis" => Self::BrayCurtis,
-            "jensenshannon" => Self::JensenShannon,
-            "jaccard" => Self::Jaccard,
-            _ => {
-                let (head, p) = name.split_once(':').ok_or_else(unknown)?;
-                let p: f32 = p.parse().map_err(|_| unknown())?;
-                if !(head.eq_ignore_ascii_case("lp") && p.is_finite() && p > 0.0) {
-                    return Err(unknown());
-                }
-                Self::Lp(p)
-            }
-        })
+        let known = PLAIN.iter().find(|(known, _)| is_name(name, known)).map(|&(_, metric)| metric);
+        let lp = || {
+            let (_, p) = name.split_once(':').filter(|(head, _)| is_name(head, "lp"))?;
+            p.parse().ok().filter(|p: &f32| p.is_finite() && *p > 0.0).map(Self::Lp)
+        };
+        known.or_else(lp).ok_or_else(unknown)
     }
 }
 
@@ -131,12 +163,13 @@ impl Serialize for Metric {
     }
 }
 
-/// Deserializes a metric from its name.
+/// Deserializes a metric from its name. The map `{"Lp": 3.0}`, which an earlier version wrote, is
+/// also accepted.
 impl<'de> Deserialize<'de> for Metric {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Name;
 
-        impl de::Visitor<'_> for Name {
+        impl<'de> de::Visitor<'de> for Name {
             type Value = Metric;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,9 +179,24 @@ impl<'de> Deserialize<'de> for Metric {
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Metric, E> {
                 name.parse().map_err(E::custom)
             }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Metric, A::Error> {
+                let Some((name, p)) = map.next_entry::<String, f32>()? else {
+                    return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+                };
+                if map.next_key::<String>()?.is_some() {
+                    return Err(de::Error::custom("a metric has one name"));
+                }
+                format!("{name}:{p}").parse().map_err(de::Error::custom)
+            }
         }
 
-        deserializer.deserialize_str(Name)
+        // Only a format that describes itself can hold either form.
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(Name)
+        } else {
+            deserializer.deserialize_str(Name)
+        }
     }
 }
 
@@ -166,14 +214,23 @@ mod tests {
             ("InnerProduct", Metric::InnerProduct),
             ("inner-product", Metric::InnerProduct),
             ("Bray_Curtis", Metric::BrayCurtis),
+            ("METRIC_INNER_PRODUCT", Metric::InnerProduct),
+            ("METRIC_L2", Metric::L2),
+            ("METRIC_Linf", Metric::Linf),
+            ("metric_lp:3", Metric::Lp(3.0)),
+            ("METRIC_JensenShannon", Metric::JensenShannon),
             ("LP:0.5", Metric::Lp(0.5)),
             ("lp:1e-7", Metric::Lp(1e-7)),
         ] {
             assert_eq!(name.parse(), Ok(metric), "{name}");
             assert_eq!(metric.to_string().parse(), Ok(metric), "{name}");
         }
-        for bad in ["", "lp", "lp:", "lp:-1", "lp:NaN", "lp:inf", "dot"] {
+        for bad in ["", "lp", "lp:", "lp:-1", "lp:0", "lp:NaN", "lp:inf", "lp:1e300", "dot", "METRIC_", "ip:3"] {
             assert!(bad.parse::<Metric>().is_err(), "{bad}");
+        }
+        for (foreign, hint) in [("Euclidean", "l2, the squared distance"), ("DOT", "ip is"), ("METRIC_Lp", "lp:3")] {
+            let error = foreign.parse::<Metric>().unwrap_err().to_string();
+            assert!(error.contains(hint), "{error}");
         }
     }
 

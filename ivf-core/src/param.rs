@@ -187,7 +187,7 @@ pub enum ParamRange {
         /// The minimum; `f64::MIN` means any finite number.
         least: f64,
     },
-    /// One of these words. The index of a word, counted from 0, is accepted in place of the word.
+    /// One of these words, in any case, with any of `_`, `-` and a space inside. The index of a word, counted from 0, is accepted in place of the word.
     Word(&'static [&'static str]),
 }
 
@@ -225,7 +225,7 @@ impl ParamRange {
             Self::Word(words) => {
                 // Text that was parsed as a number or a boolean may be one of the words.
                 let text = value.to_string();
-                let by_name = words.iter().find(|known| known.eq_ignore_ascii_case(&text));
+                let by_name = words.iter().find(|known| crate::names::is_same(known, &text));
                 let by_place = || words.get(usize::try_from(value.as_whole()?).ok()?);
                 by_name.or_else(by_place).map(|word| KnobValue::Word(Cow::Borrowed(*word)))
             }
@@ -488,6 +488,7 @@ mod tests {
         assert_eq!(number.normal(&f64::INFINITY.into()), None);
         let word = ParamRange::Word(&["auto", "queries"]);
         assert_eq!(word.normal(&"Queries".into()), Some("queries".into()));
+        assert_eq!(ParamRange::Word(&["list_major"]).normal(&"ListMajor".into()), Some("list_major".into()));
         assert_eq!(word.normal(&1.into()), Some("queries".into()));
         assert_eq!(word.normal(&2.into()), None);
         let like_others = ParamRange::Word(&["off", "8", "true"]);

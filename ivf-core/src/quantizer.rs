@@ -51,7 +51,7 @@
 //!         _options: &TrainOptions<'_>,
 //!     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
 //!         if rows.len() < self.0 {
-//!             return Err(TrainError::TooFew { needed: self.0, found: rows.len() });
+//!             return Err(TrainError::TooFew { who: format!("{} lists", self.0), needed: self.0, found: rows.len() });
 //!         }
 //!         let mut scratch = Vec::new();
 //!         let centroids = rows.slice(0..self.0).to_f32(&mut scratch).as_slice().to_vec();

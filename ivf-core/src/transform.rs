@@ -42,7 +42,7 @@
 //!         _options: &TrainOptions<'_>,
 //!     ) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
 //!         if rows.is_empty() {
-//!             return Err(TrainError::TooFew { needed: 1, found: 0 });
+//!             return Err(TrainError::TooFew { who: "the means".to_owned(), needed: 1, found: 0 });
 //!         }
 //!         let (mut scratch, mut mean) = (Vec::new(), vec![0.0; rows.dim()]);
 //!         for row in rows.to_f32(&mut scratch).iter() {

@@ -1,7 +1,8 @@
 //! Faults of lists of items that form no index: what is wrong, what is valid there, what to change.
 
 use crate::error::Fault;
-use crate::hint::{Form, nearest, pair};
+use crate::foreign;
+use crate::hint::{Form, nearest, pair, with_number};
 use crate::items::{CLOSING, Item};
 use crate::words::{Cursor, Place, Words};
 use ivf_core::registry::{Side, Token};
@@ -101,6 +102,11 @@ impl<'a> Words<'a> {
                 None => fault,
             },
             (Place::Codec, _) if item.group.is_some() => fault.edit(item.span.clone(), &text[1..text.len() - 1]),
+            (Place::After | Place::AfterIndex, Some(last)) if noun == TRANSFORM => {
+                let start = cursor.items[0].span.start;
+                let inner = &self.input[start..last.span.end];
+                fault.edit(start..item.span.end, format!("{text},{inner}"))
+            }
             (Place::Codec, Some(quantizer)) if noun == TRANSFORM => {
                 fault.edit(quantizer.span.start..item.span.end, format!("{text},{before}"))
             }
@@ -125,19 +131,39 @@ impl<'a> Words<'a> {
             what += &format!(": '{c}' is not an ASCII letter");
             span = item.span.start + at..item.span.start + at + c.len_utf8();
         }
+        let name = text.split('(').next().unwrap_or_default();
+        let forms = self.forms(place);
+        let near = nearest(text, &forms);
+        // What differs only in case is a token of this library, whatever it is elsewhere.
+        let is_ours = near.as_ref().is_some_and(|near| near.eq_ignore_ascii_case(text));
+        let kind = if is_ours { None } else { foreign::find(name) };
+        if let Some(kind) = kind {
+            what = format!("{what}: in Faiss it is {}; {}", kind.is, kind.instead);
+        }
         let fault = Fault::new(span, what).expect(self.expected(place, cursor.closing));
-        match self.hints.then(|| nearest(text, &self.forms(place))).flatten() {
+        if !self.hints {
+            return fault;
+        }
+        let index = || foreign::index_named(text).filter(|_| place == Place::Start).map(str::to_owned);
+        let meant = if kind.is_some() { None } else { near.or_else(index) };
+        match meant {
             Some(meant) => fault.edit(item.span.clone(), meant),
-            None if place == Place::Start => self.hint(fault, item),
-            None => fault,
+            None => self.hint(fault, item, place),
         }
     }
 
-    /// Adds an edit to the fault of a token at the start of an index, if the token was probably
-    /// meant to be two. The edit splits it.
-    pub(crate) fn hint(&self, fault: Fault, item: &Item) -> Fault {
-        let pair = || pair(self.text(item), &self.heads(), &self.forms(Place::Codec));
-        match (self.hints && fault.edit.is_none()).then(pair).flatten() {
+    /// Adds an edit to a fault that a row found in its token: the token of another kind that was
+    /// probably meant, a missing number or, at the start of an index, a missing comma.
+    pub(crate) fn hint(&self, fault: Fault, item: &Item, place: Place) -> Fault {
+        if !self.hints || fault.edit.is_some() {
+            return fault;
+        }
+        let text = self.text(item);
+        let name = text.split('(').next().unwrap_or_default();
+        let meant = foreign::find(name).and_then(|kind| kind.token_for(name));
+        let meant = meant.or_else(|| with_number(text, &self.forms(place)));
+        let pair = || pair(text, &self.heads(), &self.forms(Place::Codec)).filter(|_| place == Place::Start);
+        match meant.or_else(pair) {
             Some(meant) => fault.edit(item.span.clone(), meant),
             None => fault,
         }

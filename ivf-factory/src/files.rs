@@ -109,7 +109,7 @@ impl From<ivf_io::WriteError> for WriteIndexError {
 ///
 /// std::fs::write(&path, "a text")?;
 /// let error = ivf_factory::read_index(&path).unwrap_err();
-/// assert!(error.to_string().ends_with("base.ivf: this is not an ivf index file"));
+/// assert!(error.to_string().contains("base.ivf: this is not an ivf index file"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -335,6 +335,8 @@ pub fn verify_index_with(path: impl AsRef<Path>, registry: &Registry) -> Result<
 }
 
 /// Writes an index file, atomically. It takes no registry, because an index exports itself.
+/// [`check_writable`](ivf_io::check_writable) tells, before long work, whether the file can be
+/// written, and whether its owner will change.
 ///
 /// The index may be boxed or not:
 ///

@@ -89,7 +89,10 @@ impl<'a> Parser<'a> {
             if let Some(group) = &item.group {
                 break self.index(group, CLOSING)?;
             }
-            let word = self.words.start(cursor, item).map(|word| word.map_err(|fault| self.words.hint(fault, item)));
+            let word = self
+                .words
+                .start(cursor, item)
+                .map(|word| word.map_err(|fault| self.words.hint(fault, item, Place::Start)));
             let kind = match word.unwrap_or_else(|| Err(self.words.unfit(cursor, item, Place::Start)))? {
                 Word::Wrapper(wrapper) => AffixKind::Wrapper(wrapper),
                 Word::Transform(transform) => AffixKind::Transform(transform),
@@ -107,6 +110,7 @@ impl<'a> Parser<'a> {
                     cursor.at += 1;
                     let second = self.item(cursor, Place::Codec)?;
                     let codec = self.words.codec(second);
+                    let codec = codec.map(|codec| codec.map_err(|fault| self.words.hint(fault, second, Place::Codec)));
                     let codec = codec.unwrap_or_else(|| Err(self.words.unfit(cursor, second, Place::Codec)))?;
                     let spans = vec![item.span.clone(), second.span.clone()];
                     break Reading { tree: SpecTree::Ivf { quantizer, codec }, spans };
@@ -121,6 +125,7 @@ impl<'a> Parser<'a> {
         while cursor.at < items.len() {
             let item = self.item(cursor, after)?;
             let wrapper = self.words.wrapper(item);
+            let wrapper = wrapper.map(|wrapper| wrapper.map_err(|fault| self.words.hint(fault, item, after)));
             let wrapper = wrapper.unwrap_or_else(|| Err(self.words.unfit(cursor, item, after)))?;
             suffixes.push((wrapper, item.span.clone()));
             self.count_affix(item)?;

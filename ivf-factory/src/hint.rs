@@ -62,6 +62,18 @@ pub(crate) fn nearest(token: &str, forms: &[Form<'_>]) -> Option<String> {
 /// Number of lists in a suggestion, if the input has none.
 const A_NUMBER: &str = "1024";
 
+/// Number of other things in a suggestion, such as subquantizers.
+const A_SMALL_NUMBER: &str = "16";
+
+/// Returns a token that lacks only its number, with one: `IVF1024` for `IVF`, `PQ16` for `PQ`.
+pub(crate) fn with_number(text: &str, forms: &[Form<'_>]) -> Option<String> {
+    let mut forms = forms.iter().filter(|(grammar, _)| text.eq_ignore_ascii_case(head(grammar)));
+    forms.find_map(|(grammar, knows)| {
+        let number = if grammar.contains("<n>") { A_NUMBER } else { A_SMALL_NUMBER };
+        Some(format!("{}{number}", head(grammar))).filter(|meant| knows(meant))
+    })
+}
+
 /// Returns two tokens with the missing comma between them: `IVF16,Flat` for `IVF16_Flat`,
 /// `IVF16Flat` or `ivf16flat`, and `IVF1024,Flat` for `ivfflat`.
 pub(crate) fn pair(text: &str, heads: &[Form<'_>], codecs: &[Form<'_>]) -> Option<String> {
@@ -77,9 +89,10 @@ pub(crate) fn pair(text: &str, heads: &[Form<'_>], codecs: &[Form<'_>]) -> Optio
             let meant = format!("{}{}", head(grammar), if rest.is_empty() { A_NUMBER } else { rest });
             (name.eq_ignore_ascii_case(head(grammar)) && knows(&meant)).then_some(meant)
         })?;
-        let second = second.trim_start_matches(|c: char| c.is_ascii_punctuation() && !matches!(c, '(' | ')'));
+        let second = second.trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '(' | ')'));
         let is_codec = codecs.iter().any(|(_, knows)| knows(second));
-        let second = if is_codec { second.to_owned() } else { nearest(second, codecs)? };
+        let meant = || nearest(second, codecs).or_else(|| with_number(second, codecs));
+        let second = if is_codec { second.to_owned() } else { meant()? };
         Some(format!("{first},{second}"))
     })
 }
@@ -151,7 +164,15 @@ mod tests {
         let heads = [number("IVF")];
         let codecs = [("Flat", Box::new(|t: &str| t == "Flat") as Box<_>), number("PQ")];
         let pair = |text| pair(text, &heads, &codecs);
-        for text in ["IVF1024_Flat", "IVF1024Flat", "ivf1024flat", "IVF1024-Falt", "ivfflat", "IVF1024;Flat"] {
+        for text in [
+            "IVF1024_Flat",
+            "IVF1024Flat",
+            "ivf1024flat",
+            "IVF1024-Falt",
+            "ivfflat",
+            "IVF1024;Flat",
+            "IVF1024\u{ff0c}Flat",
+        ] {
             assert_eq!(pair(text).as_deref(), Some("IVF1024,Flat"), "{text}");
         }
         assert_eq!(pair("ivf16pq8").as_deref(), Some("IVF16,PQ8"));

@@ -30,6 +30,7 @@ mod default;
 mod error;
 mod faults;
 mod files;
+mod foreign;
 mod grammar;
 mod hint;
 mod items;

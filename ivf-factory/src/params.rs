@@ -44,7 +44,8 @@ pub struct BuildParams {
     /// The factory string. It is not a [`Spec`], so that a config with kinds of the caller's own
     /// can be read without them.
     pub factory: String,
-    /// Dimension of the vectors.
+    /// Dimension of the vectors, at least 1.
+    #[serde(deserialize_with = "positive")]
     pub dim: usize,
     /// The metric; `l2` by default.
     #[serde(default = "default_metric")]
@@ -64,6 +65,14 @@ pub struct BuildParams {
     /// Parameters for searches.
     #[serde(default)]
     pub search: SearchParams<'static>,
+}
+
+/// Reads a dimension.
+fn positive<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("dim must be at least 1")),
+        dim => Ok(dim),
+    }
 }
 
 fn default_metric() -> Metric {

@@ -4,8 +4,8 @@ mod common;
 
 use common::toy_registry;
 use ivf_core::error::KnobError;
-use ivf_core::params::NonFinite;
-use ivf_core::{KnobValue, Metric};
+use ivf_core::params::{KMeansStart, NonFinite};
+use ivf_core::{DirectMapKind, KnobValue, Metric, ParallelMode};
 use ivf_factory::{BuildParams, FactoryError, Spec};
 use serde::de::DeserializeSeed;
 use serde_json::json;
@@ -91,4 +91,108 @@ fn a_config_says_what_is_wrong_with_it() {
         let error = read(config).unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
     }
+}
+
+#[test]
+fn a_metric_has_the_names_of_faiss_and_ours_in_any_case() {
+    let read = |metric: serde_json::Value| serde_json::from_value::<Metric>(metric);
+    for (names, metric) in [
+        (&["ip", "IP", "InnerProduct", "inner_product", "METRIC_INNER_PRODUCT"][..], Metric::InnerProduct),
+        (&["l2", "L2", "METRIC_L2", "metric_l2"], Metric::L2),
+        (&["linf", "Linf", "METRIC_Linf"], Metric::Linf),
+        (&["BrayCurtis", "bray_curtis", "METRIC_BrayCurtis"], Metric::BrayCurtis),
+        (&["lp:3", "Lp:3", "LP:3.0", "METRIC_Lp:3"], Metric::Lp(3.0)),
+    ] {
+        for name in names {
+            assert_eq!(read(json!(name)).unwrap(), metric, "{name}");
+            assert_eq!(name.parse(), Ok(metric), "the command line takes the same: {name}");
+        }
+        assert_eq!(read(serde_json::to_value(metric).unwrap()).unwrap(), metric);
+    }
+    // As an earlier version wrote it.
+    assert_eq!(read(json!({ "Lp": 3.0 })).unwrap(), Metric::Lp(3.0));
+    assert_eq!(read(json!({ "lp": 1 })).unwrap(), Metric::Lp(1.0));
+    for impossible in [
+        json!({ "Lp": -3.0 }),
+        json!({ "Lp": 0 }),
+        json!({ "Lp": 1e300 }),
+        json!({ "Lp": "3" }),
+        json!({ "Lp": 3.0, "L2": 1 }),
+        json!({ "L2": 3.0 }),
+        json!({}),
+        json!("lp:-3"),
+        json!("lp"),
+        json!("euclidean"),
+        json!(1),
+        json!(null),
+    ] {
+        assert!(read(impossible.clone()).is_err(), "{impossible}");
+        let config = json!({ "factory": "Flat", "dim": 8, "metric": impossible });
+        assert!(serde_json::from_value::<BuildParams>(config).is_err(), "{impossible}");
+    }
+}
+
+#[test]
+fn every_word_of_a_config_is_read_in_any_case_and_written_as_before() {
+    fn check<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+        value: T,
+        written: &str,
+        names: &[&str],
+    ) {
+        assert_eq!(serde_json::to_value(&value).unwrap(), json!(written));
+        for name in names.iter().chain([&written]) {
+            assert_eq!(serde_json::from_value::<T>(json!(name)).unwrap(), value, "{name}");
+        }
+        let error = serde_json::from_value::<T>(json!("nothing")).unwrap_err().to_string();
+        assert!(error.contains("one of ") && error.contains(written), "{error}");
+    }
+    check(NonFinite::SkipRow, "skip_row", &["SkipRow", "SKIP-ROW"]);
+    check(NonFinite::Reject, "reject", &["Reject"]);
+    check(KMeansStart::PlusPlus, "plus_plus", &["PlusPlus", "KMEANS_PLUS_PLUS", "k-means++"]);
+    check(KMeansStart::Random, "random", &["RANDOM"]);
+    check(DirectMapKind::None, "None", &["none", "NoMap"]);
+    check(DirectMapKind::Array, "Array", &["array"]);
+    check(DirectMapKind::Hash, "Hash", &["hash", "Hashtable"]);
+    check(ParallelMode::ListMajor, "list_major", &["ListMajor", "list-major"]);
+
+    let config = json!({
+        "factory": "IVF16,Flat",
+        "dim": 8,
+        "knobs": { "direct_map": "HASH", "mode": "FineQueries" },
+        "search": { "mode": "List-Major", "nprobe": null },
+    });
+    let config: BuildParams = serde_json::from_value(config).unwrap();
+    assert_eq!((config.search.mode, config.search.nprobe), (Some(ParallelMode::ListMajor), None));
+    let index = config.build().unwrap();
+    assert_eq!(index.knob("direct_map"), Some("hash".into()));
+    assert_eq!(index.knob("mode"), Some("fine_queries".into()));
+}
+
+#[test]
+fn an_impossible_value_fails_where_it_is_read() {
+    let read = |field: &str, value: serde_json::Value| {
+        let mut config = json!({ "factory": "IVF16,Flat", "dim": 8 });
+        config[field] = value;
+        serde_json::from_value::<BuildParams>(config)
+    };
+    for (field, value, what) in [
+        ("dim", json!(0), "dim must be at least 1"),
+        ("dim", json!(-8), "-8"),
+        ("search", json!({ "nprobe": 0 }), "nprobe"),
+        ("search", json!({ "nprobe": -1 }), "nprobe"),
+        ("search", json!({ "nprobe": 1.5 }), "a whole number of at least 1"),
+        ("search", json!({ "k_factor_rf": 0.5 }), "a number of at least 1"),
+        ("search", json!({ "mode": "sideways" }), "one of auto, queries"),
+        ("search", json!({ "ensure_k": "yes" }), "true or false"),
+        ("add", json!({ "non_finite": "drop" }), "one of reject, skip_row"),
+        ("train", json!({ "start": "best" }), "one of random, plus_plus"),
+        ("train", json!({ "iterations": -1 }), "-1"),
+    ] {
+        let error = read(field, value.clone()).unwrap_err().to_string();
+        assert!(error.contains(what), "{field} {value}: {error}");
+    }
+    let twice = serde_json::from_str::<ivf_core::SearchParams<'_>>(r#"{ "nprobe": 1, "nprobe": 2 }"#);
+    assert!(twice.unwrap_err().to_string().contains("'nprobe' is given twice"));
+    // Only the index knows the parameters of its parts.
+    assert!(read("search", json!({ "quantizer_efSearch": 64 })).is_ok());
 }

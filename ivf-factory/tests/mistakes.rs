@@ -72,6 +72,16 @@ const MISTAKES: &[&str] = &[
     "IVF1_HNSW0,Flat",
     "Sign(Sign(Sign(PQ8x99)))",
     "IDMap,IVF16,Falt,RFlt",
+    "IVF_FLAT",
+    "IVF_PQ",
+    "IVF1024\u{ff0c}Flat",
+    "IVF",
+    "IVF16,PQ",
+    "IVF16,Flat,L2norm",
+    "IVF16_NSG64,Flat",
+    "IVF16,PQ8+16",
+    "IVF16,RaBitQ4",
+    "OPQ16,IVF16,Flat",
     "Flat\n",
     "\u{1b}[31mFl\u{e4}t",
 ];
@@ -119,4 +129,54 @@ fn the_library_finds_the_same_faults() {
         let error = Spec::parse(factory, default_registry()).unwrap_err();
         assert_eq!(&factory[error.span.clone()], fault, "{error}");
     }
+}
+
+/// What the library knows of tokens that it lacks: the fault, a part of the message, and what was
+/// probably meant.
+#[test]
+fn the_library_knows_the_tokens_of_faiss_that_it_lacks() {
+    let mut wrong = String::new();
+    for (factory, fault, what, meant) in [
+        ("IVF1024(RCQ2x5)", "RCQ2x5", "in Faiss it is an additive quantizer", None),
+        ("IVF1024(RCQ2x5),Flat", "RCQ2x5", "PQ<M> is the codec with codebooks", None),
+        ("Refine(Flat)", "Refine(Flat)", "stands after the index that it wraps", None),
+        ("IVF16,Flat,Refine(PQ8)", "PQ8", "only Flat can refine candidates", Some("IVF16,Flat,RFlat")),
+        ("RFlat(3)", "(3)", "'RFlat' takes no arguments", None),
+        ("IVF16,Flat,RFlat(3)", "(3)", "'RFlat' takes no arguments", Some("IVF16,Flat,RFlat")),
+        ("IVF_FLAT", "IVF_FLAT", "is not known", Some("IVF1024,Flat")),
+        ("IVF1024_Flat", "IVF1024_Flat", "is not known", Some("IVF1024,Flat")),
+        ("IVF1024Flat", "Flat", "the number of lists may be followed only", Some("IVF1024,Flat")),
+        ("ivfflat", "ivfflat", "is not known", Some("IVF1024,Flat")),
+        ("IVFFlat", "Flat", "the number of lists is missing", Some("IVF1024,Flat")),
+        ("IVF_PQ", "IVF_PQ", "is not known", Some("IVF1024,PQ16")),
+        ("IndexIVFPQ", "IndexIVFPQ", "is not known", Some("IVF1024,PQ16")),
+        ("IVF100\u{ff0c}PQ8", "\u{ff0c}PQ8", "the number of lists may be followed only", Some("IVF100,PQ8")),
+        ("IVF,Flat", "", "the number of lists is missing", Some("IVF1024,Flat")),
+        ("IVF100,PQ", "PQ", "PQ needs the number of subquantizers", Some("IVF100,PQ16")),
+        ("IVF1024;Flat", ";Flat", "the number of lists may be followed only", Some("IVF1024,Flat")),
+        ("IVF1024,Flat,L2norm", "L2norm", "only wrappers may follow", Some("L2norm,IVF1024,Flat")),
+        ("\"IVF1024,Flat\"", "\"IVF1024", "is not known", Some("IVF1024,Flat")),
+        ("HNSW32", "HNSW32", "in Faiss it is a graph; inverted lists take its place", None),
+        ("hnsw", "hnsw", "in Faiss it is a graph", None),
+        ("HNSW32_PQ4", "HNSW32_PQ4", "in Faiss it is a graph", None),
+        ("IVF65536_HNSW32,Flat", "IVF65536_HNSW32", "lists whose centroids a graph finds", None),
+        ("IVF256,SQ8", "SQ8", "in Faiss it is a scalar quantizer", None),
+        ("SQfp16", "SQfp16", "in Faiss it is a scalar quantizer", None),
+        ("IVF64,PQ8+16", "+16", "may follow the number of subquantizers", Some("IVF64,PQ8,RFlat")),
+        ("OPQ64_128,IVF64,PQ64", "OPQ64_128", "a learnt rotation", None),
+        ("PCAR8,IVF10,PQ4", "PCAR8", "a projection to fewer dimensions", None),
+        ("IVF256,RaBitQ4", "RaBitQ4", "in Faiss it is a codec of few bits", None),
+        ("RR64,Flat", "RR64", "a random rotation", None),
+        ("Residual2x9,PQ8", "Residual2x9", "without lists", None),
+        ("IMI2x12,Flat", "IMI2x12", "an inverted multi-index", None),
+        ("BIVF224", "BIVF224", "an index of binary vectors", None),
+        ("IVF16,FlatDedup", "FlatDedup", "a layout of full vectors", Some("IVF16,Flat")),
+    ] {
+        let error = Spec::parse(factory, default_registry()).unwrap_err();
+        let found = (&factory[error.span.clone()], error.what.contains(what), error.suggestion.as_deref());
+        if found != (fault, true, meant) || error.what.contains("a comma must stand") {
+            writeln!(wrong, "{factory}: {error}\n").unwrap();
+        }
+    }
+    assert_eq!(wrong, "");
 }

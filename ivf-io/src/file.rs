@@ -1,7 +1,8 @@
 //! Opening of files for reading, and atomic replacement of files.
 
+use std::fmt;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
@@ -35,26 +36,81 @@ pub(crate) struct AtomicFile {
     target: PathBuf,
 }
 
+/// The result of a [check](crate::check_writable) that a file can be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriteCheck {
+    /// The change of the owner that the write brings, if this process may not give the new file to
+    /// the owner of the old one.
+    pub owner: Option<OwnerChange>,
+}
+
+/// A change of the owner of a file, by a write that replaces it. Users and groups are numbers, as
+/// on Unix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnerChange {
+    /// User and group of the old file.
+    pub from: (u32, u32),
+    /// User and group of the new file.
+    pub to: (u32, u32),
+}
+
+impl fmt::Display for OwnerChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from: (from_user, from_group), to: (to_user, to_group) } = self;
+        write!(
+            f,
+            "the old file belongs to user {from_user} and group {from_group}, the new one to user {to_user} and group \
+             {to_group}"
+        )
+    }
+}
+
+/// Number of bytes that a check writes. A full disk has no room for them.
+const PROBE: usize = 4096;
+
 impl AtomicFile {
     /// Starts a file that will appear at `path`. A symbolic link is followed, a dangling one is
-    /// replaced. The mode of an old file is kept.
+    /// replaced. The mode of an old file is kept, and its owner if this process may.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self::begin(path)?.0)
+    }
+
+    /// Checks that a file can be written at `path`, by starting one and removing it.
+    pub(crate) fn check(path: &Path) -> io::Result<WriteCheck> {
+        let (mut file, owner) = Self::begin(path)?;
+        let probed = file.out.write_all(&[0; PROBE]).and_then(|()| file.out.flush());
+        probed.map_err(|why| in_folder(why, folder_of(&file.target)))?;
+        Ok(WriteCheck { owner })
+    }
+
+    fn begin(path: &Path) -> io::Result<(Self, Option<OwnerChange>)> {
         let target = resolve(path)?;
+        let folder = folder_of(&target);
+        let old = fs::metadata(&target).ok();
         let mut builder = tempfile::Builder::new();
         builder.prefix(".ivf-").suffix(".tmp");
-        // Temporary files are private by default. The finished file should have the mode of any new
-        // file, which the umask limits.
+        // Temporary files are private by default, and stay so until they have the owner of an old
+        // file. Without one, the finished file has the mode of any new file, which the umask
+        // limits.
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        // Only the kind of the error is kept: the name of a temporary file does not help the
-        // caller.
-        let temp = builder.tempfile_in(folder_of(&target)).map_err(|error| error.kind())?;
-        #[cfg(unix)]
-        if let Ok(old) = fs::metadata(&target) {
-            temp.as_file().set_permissions(old.permissions())?;
+        if old.is_none() {
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         }
+        let temp = builder.tempfile_in(folder).map_err(|why| in_folder(why, folder))?;
+        #[cfg(unix)]
+        let owner = match old {
+            Some(old) => {
+                check_sticky(folder, &old, temp.as_file())?;
+                keep_owner_and_mode(&old, temp.as_file())?
+            }
+            None => None,
+        };
+        #[cfg(not(unix))]
+        let owner = None;
         let (file, temp) = temp.into_parts();
-        Ok(Self { out: BufWriter::with_capacity(BUFFER, file), temp, target })
+        Ok((Self { out: BufWriter::with_capacity(BUFFER, file), temp, target }, owner))
     }
 
     /// Replaces the first bytes of the new file.
@@ -166,25 +222,78 @@ pub(crate) mod crash {
     }
 }
 
+/// Gives the new file the owner, the group and the mode of the old one, as far as this process may.
+/// Returns the change of the owner, if there is one.
+#[cfg(unix)]
+fn keep_owner_and_mode(old: &Metadata, new: &File) -> io::Result<Option<OwnerChange>> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let owner = |metadata: &Metadata| (metadata.uid(), metadata.gid());
+    // A process that may not give files away may still pass them to a group of its own.
+    if owner(&new.metadata()?) != owner(old) && fchown(new, Some(old.uid()), Some(old.gid())).is_err() {
+        let _ = fchown(new, None, Some(old.gid()));
+    }
+    let made = new.metadata()?;
+    let mut mode = old.permissions().mode();
+    if made.gid() != old.gid() {
+        // Another group gets no more than everybody.
+        mode &= !0o070 | (mode & 0o007) << 3;
+    }
+    new.set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok((owner(&made) != owner(old)).then(|| OwnerChange { from: owner(old), to: owner(&made) }))
+}
+
+/// Checks that the rename to come is allowed. In a folder with the sticky bit, such as `/tmp`, only
+/// the owner of a file or of the folder may replace the file.
+#[cfg(unix)]
+fn check_sticky(folder: &Path, old: &Metadata, new: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    const STICKY: u32 = 0o1000;
+    let (of, user) = (fs::metadata(folder)?, new.metadata()?.uid());
+    if of.mode() & STICKY == 0 || [0, old.uid(), of.uid()].contains(&user) {
+        return Ok(());
+    }
+    let what = format!("in the folder {}, the file of another user cannot be replaced", folder.display());
+    Err(io::Error::new(ErrorKind::PermissionDenied, what))
+}
+
 /// Returns the path to rename to, with symbolic links resolved. Only a regular file may be
 /// replaced: a rename over a device would delete the device.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
+    if path.to_string_lossy().ends_with(std::path::is_separator) && !path.exists() {
+        return Err(io::Error::new(ErrorKind::IsADirectory, "it is the name of a folder"));
+    }
     match fs::canonicalize(path) {
         Ok(real) => {
             regular(&fs::metadata(&real)?)?;
             Ok(real)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && path.file_name().is_some() => Ok(path.to_owned()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == ErrorKind::NotFound && path.file_name().is_some() => Ok(path.to_owned()),
+        Err(error) => Err(in_folder(error, folder_of(path))),
     }
+}
+
+/// Returns an error of a new file, with a text that names the folder. The name of a temporary file
+/// does not help the caller.
+fn in_folder(why: io::Error, folder: &Path) -> io::Error {
+    let (kind, shown) = (why.kind(), folder.display());
+    let what = match kind {
+        ErrorKind::NotFound if !folder.exists() => format!("there is no folder {shown}"),
+        ErrorKind::NotADirectory => format!("{shown} is not a folder"),
+        ErrorKind::PermissionDenied => format!("no permission to write files in the folder {shown}"),
+        ErrorKind::ReadOnlyFilesystem => format!("the folder {shown} is read-only"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("no space is left in the folder {shown}"),
+        ErrorKind::InvalidFilename => "the file name is too long, or invalid".to_owned(),
+        _ => format!("the folder {shown} takes no file: {kind}"),
+    };
+    io::Error::new(kind, what)
 }
 
 fn regular(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+        return Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder"));
     }
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
     Ok(())
 }
@@ -197,73 +306,4 @@ fn folder_of(target: &Path) -> &Path {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_dropped_file_leaves_the_old_one_and_no_rest() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        fs::write(&path, "old").unwrap();
-        let mut file = AtomicFile::create(&path).unwrap();
-        file.write_all(&vec![1; 2 * BUFFER]).unwrap();
-        assert_eq!(names(folder.path()).len(), 2);
-        drop(file);
-        assert_eq!(names(folder.path()), ["a"]);
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-    }
-
-    #[test]
-    fn a_failed_rename_leaves_no_rest() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let mut file = AtomicFile::create(&path).unwrap();
-        file.write_all(b"new").unwrap();
-        fs::create_dir(&path).unwrap();
-        assert!(file.commit().is_err());
-        assert_eq!(names(folder.path()), ["a"]);
-        assert!(path.is_dir());
-    }
-
-    #[test]
-    fn a_bare_name_lies_in_the_current_folder() {
-        assert_eq!(folder_of(Path::new("a.ivf")), Path::new("."));
-        assert_eq!(folder_of(Path::new("b/a.ivf")), Path::new("b"));
-        assert_eq!(folder_of(Path::new("/a.ivf")), Path::new("/"));
-    }
-
-    #[test]
-    fn only_a_regular_file_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(AtomicFile::create(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
-        assert!(AtomicFile::create(Path::new("")).is_err());
-        assert!(AtomicFile::create(Path::new("..")).is_err());
-        #[cfg(unix)]
-        assert_eq!(AtomicFile::create(Path::new("/dev/null")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(names(folder.path()), [""; 0]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn links_and_modes_are_kept() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let (path, link) = (folder.path().join("a"), folder.path().join("link"));
-        fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        let mut file = AtomicFile::create(&link).unwrap();
-        file.write_all(b"new").unwrap();
-        file.commit().unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-    }
-}
+mod tests;

@@ -31,13 +31,16 @@ compile_error!("ivf files are little-endian and are read without conversion: a b
 
 pub mod container;
 mod file;
+mod looks;
 #[allow(unsafe_code, reason = "a map is only as good as the promise that its file stays as it is")]
 pub mod mmap;
 pub mod vectors;
 
 pub use container::{
     Container, ContainerError, EncodeError, FORMAT_VERSION, NodeError, ReadError, SectionInfo, WriteError,
-    decode_container, read_container, write_container, write_container_to,
+    check_writable, decode_container, read_container, write_container, write_container_to,
 };
+pub use file::{OwnerChange, WriteCheck};
+pub use looks::Looks;
 pub use mmap::{Map, MapError};
 pub use vectors::{VectorFileError, VectorReader, VectorType, VectorWriter, Vectors, read_vectors, write_vectors};

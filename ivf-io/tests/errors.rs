@@ -138,9 +138,13 @@ fn a_file_that_is_no_index_is_named_with_the_reason() {
         assert_eq!(error.path, path);
         assert_eq!(chain(&error), format!("cannot read {}: {reason}", path.display()));
     };
-    for (name, bytes) in [("photo.jpg", &b"\xff\xd8\xff\xe0"[..]), ("note.txt", b"hello"), ("long", &[b' '; 1000])] {
+    for (name, bytes, looks) in [
+        ("photo.jpg", &b"\xff\xd8\xff\xe0"[..], "; it looks like a picture: check the name of the file"),
+        ("data", b"\xff\xfe\xfd\xfc", ""),
+        ("long", &[b' '; 1000], ""),
+    ] {
         fs::write(folder.path().join(name), bytes).unwrap();
-        says(name, "this is not an ivf index file");
+        says(name, &format!("this is not an ivf index file{looks}"));
     }
     fs::write(folder.path().join("empty"), "").unwrap();
     says("empty", "the file is empty");

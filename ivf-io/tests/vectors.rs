@@ -237,6 +237,11 @@ fn every_format_keeps_numbers_of_every_type_it_takes() {
         check_format::<i8>(format.extension);
         check_format::<i32>(format.extension);
         check_format::<i64>(format.extension);
+        check_format::<u64>(format.extension);
+        check_format::<u32>(format.extension);
+        check_format::<i16>(format.extension);
+        check_format::<u16>(format.extension);
+        check_format::<f64>(format.extension);
     }
 }
 
@@ -285,10 +290,19 @@ fn numpy_files_of_any_writer_are_read_and_others_say_why_not() {
         assert_eq!(read(&npy(version, dictionary, &ones)), Ok((2, vec![1.0, 2.0, 3.0, 4.0])), "{dictionary}");
     }
     for (dictionary, why) in [
-        ("{'descr': '>f4', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '>f4'"),
-        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '<f8'"),
+        (
+            "{'descr': '<f16', 'fortran_order': False, 'shape': (1, 1), }",
+            "np.save('new.npy', np.load('a.npy').astype('float32'))",
+        ),
+        ("{'descr': '<c8', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '<c8' cannot be read"),
+        ("{'descr': '|b1', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '|b1' cannot be read"),
+        ("{'descr': '<', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '<' cannot be read"),
+        ("{'descr': '\u{e4}f4', 'fortran_order': False, 'shape': (1, 1), }", "cannot be read"),
         ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1, 1), }", "numbers of type"),
-        ("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }", "Fortran order"),
+        (
+            "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }",
+            "in Fortran order: save it again with np.save('new.npy', np.ascontiguousarray(np.load('a.npy')))",
+        ),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (4,), }", "two axes"),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1), }", "two axes"),
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, -1), }", "two axes"),
@@ -313,6 +327,57 @@ fn numpy_files_of_any_writer_are_read_and_others_say_why_not() {
     assert!(read(b"\xff\xd8\xff\xe0 a picture").unwrap_err().contains("does not begin"));
     let long = npy(2, &" ".repeat(70_000), &[]);
     assert!(read(&long).unwrap_err().contains("the header has 70000 bytes"));
+}
+
+#[test]
+fn numpy_files_of_every_number_and_byte_order_are_converted() {
+    fn check<T: VectorElement>(kind: &str, numbers: [T; 4], read: [f32; 4]) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        for order in ['<', '>'] {
+            let mut bytes = little_endian(&numbers);
+            if order == '>' {
+                bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
+            }
+            let head = format!("{{'descr': '{order}{kind}', 'fortran_order': False, 'shape': (2, 2), }}");
+            fs::write(&path, npy(1, &head, &bytes)).unwrap();
+            let reader = VectorReader::open(&path).unwrap();
+            assert_eq!((reader.element(), reader.dim(), reader.len()), (T::TYPE, 2, 2), "{order}{kind}");
+            assert_eq!(reader.read_all::<f32>().unwrap().into_data(), read, "{order}{kind}");
+            // Without a conversion of the type, the byte order alone changes.
+            let same = read_vectors::<T>(&path).unwrap().into_data();
+            assert_eq!(little_endian(&same), little_endian(&numbers), "{order}{kind}");
+        }
+    }
+
+    check("f8", [0.1_f64, -2.5, 1e-300, 1e38], [0.1, -2.5, 0.0, 1e38]);
+    check("f4", [0.1_f32, -2.5, 1e-40, f32::INFINITY], [0.1, -2.5, 1e-40, f32::INFINITY]);
+    check("f2", [0.1, -2.5, 3.0, 65504.0].map(f16::from_f32), [0.099975586, -2.5, 3.0, 65504.0]);
+    check("u2", [0_u16, 1, 2, 65_535], [0.0, 1.0, 2.0, 65_535.0]);
+    check("i2", [0_i16, -1, 2, i16::MIN], [0.0, -1.0, 2.0, -32_768.0]);
+    check("u4", [0_u32, 1, 2, 1 << 31], [0.0, 1.0, 2.0, 2_147_483_648.0]);
+    check("i4", [0_i32, -1, 2, i32::MIN], [0.0, -1.0, 2.0, -2_147_483_648.0]);
+    check("u8", [0_u64, 1, 2, 1 << 63], [0.0, 1.0, 2.0, 9_223_372_036_854_775_808.0]);
+    check("i8", [0_i64, -1, 2, 1 << 40], [0.0, -1.0, 2.0, 1_099_511_627_776.0]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    for (kind, bytes) in
+        [("<f8", 1e300_f64.to_le_bytes()), (">u8", u64::MAX.to_be_bytes()), ("<i8", i64::MAX.to_le_bytes())]
+    {
+        let head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (1, 1), }}");
+        fs::write(&path, npy(1, &head, &bytes)).unwrap();
+        let error = read_vectors::<f32>(&path).unwrap_err();
+        assert!(matches!(error, VectorFileError::Number { record: 0, column: 0, .. }), "{kind}: {error}");
+    }
+}
+
+/// Returns the bytes of numbers, as the writer writes them after the header.
+fn little_endian<T: VectorElement>(numbers: &[T]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("raw.npy");
+    write_vectors(&path, Rows::new(numbers, numbers.len()).unwrap()).unwrap();
+    fs::read(&path).unwrap()[128..].to_vec()
 }
 
 #[test]

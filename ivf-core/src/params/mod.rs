@@ -2,6 +2,7 @@
 
 use crate::error::{KnobError, SearchError};
 use crate::executor::Executor;
+use crate::names::is_same;
 use crate::param::{KnobValue, Param, ParamRange, Settings};
 use crate::selector::IdSelector;
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ macro_rules! setters {
     )*};
 }
 
+mod config;
 mod options;
 mod takes;
 
@@ -44,8 +46,9 @@ macro_rules! search_params {
         /// parameters on to the index they wrap. Codecs, quantizers and wrappers have parameters of
         /// their own, which are set by name with [`set`](Self::set).
         ///
-        /// In a config file (serde) the parameters are a map of names and values. Borrowed data
-        /// (selectors, executors) is not part of it.
+        /// In a config file (serde) the parameters are a map of names and values. A value out of
+        /// the range of a field fails when it is read. Borrowed data (selectors, executors) is not
+        /// part of it.
         ///
         /// ```
         /// use ivf_core::{IdSelector, SearchParams};
@@ -54,8 +57,7 @@ macro_rules! search_params {
         /// assert_eq!(params.nprobe, Some(16));
         /// assert_eq!(params.max_codes, None);
         /// ```
-        #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
-        #[serde(default)]
+        #[derive(Clone, Default, serde::Serialize)]
         #[non_exhaustive]
         pub struct SearchParams<'a> {
             $($(#[doc = $doc])+
@@ -522,8 +524,7 @@ impl<'a> QueryParams<'a> {
 /// assert_eq!(ParallelMode::ListMajor.name(), "list_major");
 /// assert_eq!("List_Major".parse(), Ok(ParallelMode::ListMajor));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParallelMode {
     /// The library chooses.
@@ -563,6 +564,13 @@ impl fmt::Display for ParallelMode {
     }
 }
 
+/// Serializes the name of the mode.
+impl serde::Serialize for ParallelMode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// Deserializes a mode from its name, in any case.
 impl<'de> serde::Deserialize<'de> for ParallelMode {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -575,7 +583,7 @@ impl std::str::FromStr for ParallelMode {
     type Err = KnobError;
 
     fn from_str(text: &str) -> Result<Self, KnobError> {
-        let place = Self::NAMES.iter().position(|name| name.eq_ignore_ascii_case(text));
+        let place = Self::NAMES.iter().position(|name| is_same(name, text));
         place.map(|place| Self::ALL[place]).ok_or_else(|| KnobError::Value {
             name: "mode".into(),
             must: ParamRange::Word(Self::NAMES).to_string(),

@@ -2,6 +2,7 @@
 
 use crate::error::{Cancelled, TrainError};
 use crate::executor::Executor;
+use crate::names::serde_names;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,8 +119,7 @@ impl fmt::Debug for TrainOptions<'_> {
 }
 
 /// The choice of the initial centroids of k-means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KMeansStart {
     /// Training points sampled at random, without replacement.
@@ -129,6 +129,8 @@ pub enum KMeansStart {
     /// the chosen ones (k-means++, Arthur and Vassilvitskii, SODA 2007).
     PlusPlus,
 }
+
+serde_names!(KMeansStart, "start of k-means": Random = "random", PlusPlus = "plus_plus" | "kmeans_plus_plus" | "kmeans++");
 
 /// The options of one add. An absent field means the default. In a config file (serde) the options
 /// are a map of names and values.
@@ -191,8 +193,7 @@ impl fmt::Debug for AddOptions<'_> {
 
 /// The treatment, in `add`, of vectors that hold a NaN or an infinity. (A finite vector that an
 /// index cannot hold is an error in any case.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NonFinite {
     /// The whole call fails with an error that contains the row number.
     #[default]
@@ -201,6 +202,8 @@ pub enum NonFinite {
     /// lists it.
     SkipRow,
 }
+
+serde_names!(NonFinite, "treatment of bad rows": Reject = "reject", SkipRow = "skip_row");
 
 /// A flag with which another thread stops a call. All clones share one flag.
 ///

@@ -2,6 +2,7 @@
 
 use super::header::MAX_DEPTH;
 use super::preamble::NEWEST;
+use crate::looks::Looks;
 use ivf_core::error::DecodeError;
 use std::error::Error;
 use std::fmt;
@@ -16,8 +17,11 @@ pub enum ContainerError {
     #[error("the file is empty")]
     Empty,
     /// The bytes begin with another magic number: an image, a text, or an index of another library.
-    #[error("this is not an ivf index file")]
-    Magic,
+    #[error("this is not an ivf index file{}", looks.as_ref().map(|looks| format!("; {looks}")).unwrap_or_default())]
+    Magic {
+        /// What the bytes look like, if they tell.
+        looks: Option<Looks>,
+    },
     /// A version of the format that this library does not read.
     #[error("the file has format {major}.{minor}; this library reads {}", versions())]
     Version {

@@ -49,4 +49,4 @@ pub use header::{MAX_AXES, MAX_DEPTH, MAX_NAME};
 pub use open::{Container, SectionInfo};
 pub use preamble::FORMAT_VERSION;
 pub use read::{decode_container, read_container};
-pub use write::{write_container, write_container_to};
+pub use write::{check_writable, write_container, write_container_to};

@@ -1,6 +1,7 @@
 //! The first 64 bytes of a container.
 
 use super::error::ContainerError;
+use crate::looks::{Expected, Looks};
 use ivf_core::error::DecodeError;
 use ivf_core::wire::{Reader, Writer};
 
@@ -63,7 +64,7 @@ impl Preamble {
     /// that the header lies inside the file.
     pub(super) fn parse(bytes: &[u8], actual_len: u64) -> Result<Self, ContainerError> {
         if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
-            return Err(ContainerError::Magic);
+            return Err(ContainerError::Magic { looks: Looks::of(bytes, Some(actual_len), Expected::Index) });
         }
         let mut reader = Reader::new("the preamble", bytes);
         reader.bytes(MAGIC.len())?;

@@ -3,14 +3,16 @@
 use super::error::{EncodeError, WriteError};
 use super::header;
 use super::preamble::{self, FORMAT_VERSION, Preamble};
-use crate::file::AtomicFile;
+use crate::file::{AtomicFile, WriteCheck};
 use ivf_core::Node;
 use ivf_core::bytes::ALIGN;
 use std::io::Write;
 use std::path::Path;
 
 /// Writes a tree of nodes to the file at `path`, atomically: a reader finds the old file or the new
-/// one, even after a crash. Symbolic links are followed. Only a regular file is replaced.
+/// one, even after a crash. Symbolic links are followed. Only a regular file is replaced. The new
+/// file has the mode and, if the process may set them, the owner and the group of the old one
+/// ([`check_writable`] tells beforehand).
 ///
 /// The arrays are read twice, for the checksums and for the bytes. They are never concatenated in
 /// memory.
@@ -40,6 +42,24 @@ pub fn write_container(path: &Path, root: &Node<'_>) -> Result<(), WriteError> {
         Ok(file.commit()?)
     };
     write().map_err(|why| WriteError { path: path.to_owned(), why })
+}
+
+/// Checks that a file can be written at `path`, before the work that makes its contents. A file is
+/// begun in the folder and removed again; an old file at `path` stays as it is.
+///
+/// ```
+/// let error = ivf_io::check_writable("no/such/folder/base.ivf").unwrap_err();
+/// assert_eq!(error.to_string(), "cannot write no/such/folder/base.ivf");
+/// let why = std::error::Error::source(&error).expect("the system's error").to_string();
+/// assert_eq!(why, "there is no folder no/such/folder");
+/// ```
+///
+/// # Errors
+/// [`WriteError`] with the path and, as its source, the reason: the folder does not exist or takes
+/// no file, its disk is full, the path is that of a folder or a device, or the name is too long.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<WriteCheck, WriteError> {
+    let path = path.as_ref();
+    AtomicFile::check(path).map_err(|why| WriteError { path: path.to_owned(), why: why.into() })
 }
 
 /// Writes a tree of nodes to a stream, for example a `Vec<u8>`.

@@ -1,6 +1,7 @@
 //! Errors of reading and writing vector files.
 
 use super::{MAX_DIM, VectorType};
+use crate::looks::{Expected, Looks};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +110,14 @@ pub enum VectorFileError {
         /// The dimension of this one.
         found: i64,
     },
+    /// The file was refused, and its first bytes look like those of another format.
+    #[error("{why}; {looks}")]
+    Looks {
+        /// Why the file was refused.
+        why: Box<VectorFileError>,
+        /// What it looks like, and what to do.
+        looks: Looks,
+    },
     /// The file ends inside a record.
     #[error("{}: record {record} is cut short: {left} bytes of {needed}", path.display())]
     Truncated {
@@ -124,6 +133,16 @@ pub enum VectorFileError {
 }
 
 impl VectorFileError {
+    /// Adds what a refused file looks like, from its first bytes and, if known, its length.
+    pub(super) fn looking(self, start: &[u8], len: Option<u64>, expected: Expected<'_>) -> Self {
+        let refused =
+            matches!(self, Self::Dimension { .. } | Self::Format { .. } | Self::Head { .. } | Self::Truncated { .. });
+        match refused.then(|| Looks::of(start, len, expected)).flatten() {
+            Some(looks) => Self::Looks { why: Box::new(self), looks },
+            None => self,
+        }
+    }
+
     pub(super) fn read(path: &Path, why: impl Into<io::Error>) -> Self {
         Self::Read { path: path.to_owned(), why: why.into() }
     }

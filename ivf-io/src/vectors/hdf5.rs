@@ -8,9 +8,11 @@ use super::format::{Shape, Source};
 use super::{VectorFileError, VectorType};
 use hdf5_pure::{
     Datatype, DatatypeByteOrder, Error, File, FloatingPointLayout, FormatError, Layout, ReadSeekSource, make_f32_type,
-    make_i8_type, make_i32_type, make_i64_type, make_u8_type,
+    make_f64_type, make_i8_type, make_i16_type, make_i32_type, make_i64_type, make_u8_type, make_u16_type,
+    make_u32_type, make_u64_type,
 };
 use std::fs;
+use std::io;
 use std::thread;
 
 /// Maximum number of bytes of metadata that are read at once. A header message has at most 65,535.
@@ -20,16 +22,37 @@ const MOST: usize = 128 << 10;
 /// and about 1 KiB of stack, or several KiB in builds without optimisation.
 const STACK: usize = MOST / 8 * (8 << 10);
 
-/// Returns the supported HDF5 types, all little-endian.
-fn types() -> [(Datatype, VectorType); 6] {
+/// Returns the supported HDF5 types, in their little-endian form.
+fn types() -> [(Datatype, VectorType); 11] {
     [
         (make_f32_type(), VectorType::F32),
         (half_type(), VectorType::F16),
+        (make_f64_type(), VectorType::F64),
         (make_u8_type(), VectorType::U8),
         (make_i8_type(), VectorType::I8),
+        (make_u16_type(), VectorType::U16),
+        (make_i16_type(), VectorType::I16),
+        (make_u32_type(), VectorType::U32),
         (make_i32_type(), VectorType::I32),
+        (make_u64_type(), VectorType::U64),
         (make_i64_type(), VectorType::I64),
     ]
+}
+
+/// Returns the element type of a datatype, and whether its numbers are big-endian.
+fn element_of(datatype: &Datatype) -> Option<(VectorType, bool)> {
+    let mut little = datatype.clone();
+    let big_endian = match &mut little {
+        Datatype::FixedPoint { byte_order, .. } | Datatype::FloatingPoint { byte_order, .. } => {
+            let order = std::mem::replace(byte_order, DatatypeByteOrder::LittleEndian);
+            if order == DatatypeByteOrder::Vax {
+                return None;
+            }
+            order == DatatypeByteOrder::BigEndian
+        }
+        _ => false,
+    };
+    types().into_iter().find(|(known, _)| *known == little).map(|(_, element)| (element, big_endian))
 }
 
 fn half_type() -> Datatype {
@@ -49,12 +72,21 @@ fn half_type() -> Datatype {
 /// hostile. The parser recurses as deep as types are nested, so it runs in a thread with a large
 /// stack, which takes memory only as it is used. A panic of the parser becomes an error.
 pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
-    let source = &*source;
-    thread::scope(|scope| {
-        let reader = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read_tables(source));
-        let reader = reader.map_err(|why| VectorFileError::read(source.path, why))?;
-        reader.join().unwrap_or_else(|_| Err(source.fault("its HDF5 metadata is invalid: the parser panicked")))
-    })
+    let Some(handle) = source.handle else {
+        return Err(source.fault("an HDF5 file is not read in order, so it cannot come from a stream"));
+    };
+    let handle = handle.try_clone().map_err(|why| VectorFileError::read(source.path, why))?;
+    let of_thread = &mut *source;
+    let read = thread::scope(|scope| -> io::Result<_> {
+        let reader = thread::Builder::new().stack_size(STACK);
+        let reader = reader.spawn_scoped(scope, move || read_tables(of_thread, handle))?;
+        Ok(reader.join().ok())
+    });
+    match read {
+        Ok(Some(shape)) => shape,
+        Ok(None) => Err(source.fault("its HDF5 metadata is invalid: the parser panicked")),
+        Err(why) => Err(VectorFileError::read(source.path, why)),
+    }
 }
 
 /// A file that refuses long reads.
@@ -73,12 +105,11 @@ impl hdf5_pure::Source for Tables {
     }
 }
 
-fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
+fn read_tables(source: &Source<'_>, handle: fs::File) -> Result<Shape, VectorFileError> {
     let fault = |why: Error| match why {
         Error::Io(why) => VectorFileError::read(source.path, why),
         why => source.fault(why.to_string()),
     };
-    let handle = source.file.try_clone().map_err(|why| VectorFileError::read(source.path, why))?;
     let tables = ReadSeekSource::new(handle).map(Tables).map_err(Error::from);
     let file = tables.and_then(File::from_source).map_err(fault)?;
     let there = || file.root().datasets().map_err(fault);
@@ -93,17 +124,20 @@ fn read_tables(source: &Source<'_>) -> Result<Shape, VectorFileError> {
     };
 
     let datatype = dataset.datatype().map_err(fault)?;
-    let element = types().into_iter().find(|(known, _)| *known == datatype).map(|(_, element)| element);
-    // The name of a nested type can be long.
-    let name = || datatype.to_string().chars().take(40).collect::<String>();
-    let known = || types().map(|(_, element)| element.to_string()).join(", ");
-    let element = element.ok_or_else(|| source.fault(format!("numbers of type {}; known are {}", name(), known())))?;
+    let (element, big_endian) = element_of(&datatype).ok_or_else(|| {
+        // The name of a nested type can be long.
+        let of = datatype.to_string().chars().take(40).collect::<String>();
+        source.fault(format!(
+            "numbers of type {of} cannot be read: convert them with h5py: file['{0}_f4'] = file['{0}'].astype('f4')[:]",
+            name.escape_debug()
+        ))
+    })?;
     let axes = dataset.shape().map_err(fault)?;
     let [len, dim] = axes[..] else {
         return Err(source.fault(format!("it has {} axes: vectors have two, (n, dim)", axes.len())));
     };
     let dim = source.dim(i64::try_from(dim).unwrap_or(i64::MAX))?;
-    let mut shape = Shape { element, dim, len, start: 0, record_head: 0 };
+    let mut shape = Shape { big_endian, ..Shape::new(element, dim, len) };
     if len == 0 {
         return Ok(shape);
     }

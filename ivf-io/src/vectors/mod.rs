@@ -3,7 +3,8 @@
 //!
 //! [`VectorReader`] and [`VectorWriter`] process a file in blocks. [`read_vectors`] and
 //! [`write_vectors`] process a whole file. The extension of the file determines its
-//! [format](FORMATS). The caller chooses the type of the numbers in memory.
+//! [format](FORMATS), unless the caller names one: then a file may have any name, and be standard
+//! input or output. The caller chooses the type of the numbers in memory.
 
 mod element;
 mod error;
@@ -12,11 +13,12 @@ mod format;
 mod hdf5;
 mod npy;
 mod read;
+mod stream;
 mod write;
 
 pub use element::{Number, VectorElement, VectorType};
 pub use error::VectorFileError;
-pub use format::{FORMATS, VectorFormat, file_of};
+pub use format::{FORMATS, UnknownFormat, VectorFormat, file_of};
 pub use read::{VectorReader, Vectors, read_vectors};
 pub use write::{VectorWriter, write_vectors};
 

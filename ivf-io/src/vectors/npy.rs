@@ -7,22 +7,40 @@
 
 use super::format::{Shape, Source};
 use super::{VectorFileError, VectorType};
-use std::io::Read;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// Maximum length of the dictionary in bytes. A longer one is taken as a sign of another format.
 const MAX_HEAD: usize = 1 << 16;
 
-/// NumPy's names of the element types.
-const TYPES: [(&str, VectorType); 6] = [
-    ("<f4", VectorType::F32),
-    ("<f2", VectorType::F16),
-    ("|u1", VectorType::U8),
-    ("|i1", VectorType::I8),
-    ("<i4", VectorType::I32),
-    ("<i8", VectorType::I64),
+/// NumPy's names of the element types: a letter for the kind, and the size in bytes. In a header, a
+/// character for the byte order comes first.
+const TYPES: [(&str, VectorType); 11] = [
+    ("f4", VectorType::F32),
+    ("f2", VectorType::F16),
+    ("f8", VectorType::F64),
+    ("u1", VectorType::U8),
+    ("i1", VectorType::I8),
+    ("u2", VectorType::U16),
+    ("i2", VectorType::I16),
+    ("u4", VectorType::U32),
+    ("i4", VectorType::I32),
+    ("u8", VectorType::U64),
+    ("i8", VectorType::I64),
 ];
+
+/// Returns the element type of a name, and whether its numbers are big-endian.
+fn element_of(name: &str) -> Option<(VectorType, bool)> {
+    let (order, kind) = name.split_at_checked(1)?;
+    let &(_, element) = TYPES.iter().find(|(known, _)| *known == kind)?;
+    match order {
+        // A byte has no byte order.
+        _ if element.size() == 1 && "|<>=".contains(order) => Some((element, false)),
+        "<" | "=" => Some((element, false)),
+        ">" => Some((element, true)),
+        _ => None,
+    }
+}
 
 pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {
     let path = source.path.to_owned();
@@ -50,14 +68,18 @@ pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileErro
         found.map(|(_, value)| *value).ok_or_else(|| fault(format!("the header has no '{name}'")))
     };
 
+    let file = source.path.file_name().unwrap_or_default().to_string_lossy();
+    let again = |change: &str| {
+        let load = format!("np.load('{}')", file.escape_debug());
+        format!("save it again with np.save('new.npy', {})", change.replace("{}", &load))
+    };
     let name = entry("descr")?.trim_matches(['\'', '"']);
-    // Bytes have no byte order, so the character before the name is ignored.
-    let is = |known: &str| name == known || (known.starts_with('|') && name.get(1..) == known.get(1..));
-    let element = TYPES.iter().find(|(known, _)| is(known)).map(|&(_, element)| element);
-    let known = || TYPES.map(|(name, _)| name).join(", ");
-    let element = element.ok_or_else(|| fault(format!("numbers of type '{name}'; known are {}", known())))?;
+    let (element, big_endian) = element_of(name).ok_or_else(|| {
+        let name: String = name.chars().take(60).collect();
+        fault(format!("numbers of type '{name}' cannot be read: {}", again("{}.astype('float32')")))
+    })?;
     if entry("fortran_order")? != "False" {
-        return Err(fault("it is in Fortran order: save np.ascontiguousarray(x) instead".to_owned()));
+        return Err(fault(format!("it is in Fortran order: {}", again("np.ascontiguousarray({})"))));
     }
     let shape = entry("shape")?;
     let axes = shape.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or("").split(',');
@@ -67,7 +89,8 @@ pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileErro
         return Err(fault(format!("the shape {shape}: vectors have two axes, (n, dim)")));
     };
     let dim = source.dim(i64::try_from(dim).unwrap_or(i64::MAX))?;
-    source.check_len(Shape { element, dim, len, start: (before + head.len()) as u64, record_head: 0 })
+    let start = (before + head.len()) as u64;
+    source.check_len(Shape { start, big_endian, ..Shape::new(element, dim, len) })
 }
 
 /// Returns the keys and values, as text, of a Python dictionary of literals.
@@ -100,8 +123,9 @@ fn dictionary(text: &str) -> Option<Vec<(&str, &str)>> {
 /// counted can be replaced afterwards.
 pub(super) fn head(shape: &Shape) -> Option<Vec<u8>> {
     let (name, _) = TYPES.iter().find(|(_, element)| *element == shape.element)?;
+    let order = if shape.element.size() == 1 { '|' } else { '<' };
     let dictionary =
-        format!("{{'descr': '{name}', 'fortran_order': False, 'shape': ({}, {}), }}", shape.len, shape.dim);
+        format!("{{'descr': '{order}{name}', 'fortran_order': False, 'shape': ({}, {}), }}", shape.len, shape.dim);
     let mut head = [&MAGIC[..], &[1, 0, 118, 0], dictionary.as_bytes()].concat();
     // This fits: each axis has at most 20 digits.
     head.resize(127, b' ');

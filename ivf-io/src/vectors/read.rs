@@ -1,16 +1,23 @@
 //! Reading of vector files.
 
-use super::format::{Shape, Source, VectorFormat, split};
+use super::element::with_element;
+use super::format::{Shape, Source, VectorFormat, split_as, too_long};
+use super::stream::{self, Forward};
 use super::{VectorElement, VectorFileError, VectorType};
 use crate::file;
-use half::f16;
+use crate::looks::{Expected, Looks, START};
 use ivf_core::{Rows, RowsError};
+use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Size of the read buffer in bytes.
 const BUFFER: usize = 1 << 18;
+
+/// Minimum number of numbers for which memory is reserved at a time, while a stream has not shown
+/// that it is as long as its header says.
+const STEP: usize = 1 << 16;
 
 /// Reader of a vector file in blocks. It reads all [formats](super::FORMATS), chosen by the
 /// extension.
@@ -34,15 +41,35 @@ const BUFFER: usize = 1 << 18;
 /// assert_eq!(lengths, [(3, 1), (1, 0)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct VectorReader {
     path: PathBuf,
-    input: BufReader<File>,
+    input: BufReader<Box<dyn Bytes>>,
+    /// Whether the bytes come from a stream, whose length only its end shows.
+    is_stream: bool,
+    /// What a stream looks like, if not like its format: for the error, if there will be one.
+    looks: Option<Looks>,
+    format: &'static VectorFormat,
     shape: Shape,
     /// Index of the next record.
     next: u64,
     /// Buffer for a record whose type is not the caller's.
     record: Vec<u8>,
+}
+
+/// The bytes of a file, or of a stream that seeks forward by reading.
+trait Bytes: Read + Seek + Send {}
+
+impl<R: Read + Seek + Send> Bytes for R {}
+
+impl fmt::Debug for VectorReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, shape, next, .. } = self;
+        f.debug_struct("VectorReader")
+            .field("path", path)
+            .field("shape", shape)
+            .field("next", next)
+            .finish_non_exhaustive()
+    }
 }
 
 impl VectorReader {
@@ -54,12 +81,19 @@ impl VectorReader {
     /// * The file cannot be read.
     /// * The name does not select a format that this build reads, or a dataset of the file.
     /// * The file has no vectors, its header is invalid, or its length does not match the header.
+    ///   The error also says what such a file looks like, if its first bytes tell.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
-        Self::open_as(path, VectorFormat::of(path)?)
+        let format = VectorFormat::of(path).map_err(|error| {
+            let Ok((file, bytes)) = file::open(path) else { return error };
+            error.looking(&start_of(&file), Some(bytes), Expected::AnyVectors)
+        })?;
+        Self::open_as(path, format)
     }
 
-    /// Opens a file of the given format, whatever its name.
+    /// Opens a file of the given format, whatever its name. The path `-` is standard input, which
+    /// is read as [`from_reader`](Self::from_reader) does, or in place if it is a file. (`./-` is a
+    /// file of that name.)
     ///
     /// ```
     /// use ivf_io::VectorReader;
@@ -80,19 +114,100 @@ impl VectorReader {
     /// As for [`open`](Self::open).
     pub fn open_as(path: impl AsRef<Path>, format: &'static VectorFormat) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
-        let (place, dataset) = split(path).map_or((path, None), |(file, dataset)| (file, Some(dataset)));
-        let (mut file, bytes) = file::open(place).map_err(|why| VectorFileError::read(place, why))?;
-        let empty = || VectorFileError::Empty { path: path.to_owned() };
+        if stream::is_standard(path) {
+            let name = Path::new("standard input");
+            return match stream::standard_input_file() {
+                Some((file, bytes)) => Self::of_file(name, None, file, bytes, format),
+                None => Self::from_reader(io::stdin(), name, format),
+            };
+        }
+        let (place, dataset) = split_as(path, format);
+        let (file, bytes) = file::open(place).map_err(|why| VectorFileError::read(place, why))?;
+        Self::of_file(path, dataset, file, bytes, format)
+    }
+
+    /// Reads vectors from a stream, such as a pipe. `name` stands for the file in errors.
+    ///
+    /// Formats whose header holds the number of vectors (fbin and its like, npy) are read in order,
+    /// without a copy. Whether the stream is as long as its header says shows only at its end, so
+    /// the last block can be an error. Other formats (fvecs and its like) are first copied to a
+    /// temporary file, because only their length tells how many vectors there are. An HDF5 file
+    /// cannot be read from a stream.
+    ///
+    /// ```
+    /// use ivf_io::VectorReader;
+    ///
+    /// let bytes: Vec<u8> = [2_u32, 1, 10, 11].map(u32::to_le_bytes).concat();
+    /// let reader = VectorReader::from_reader(std::io::Cursor::new(bytes), "ids", "ibin".parse()?)?;
+    /// assert_eq!(reader.read_all::<i64>()?.into_data(), [10, 11]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn from_reader(
+        mut input: impl Read + Send + 'static,
+        name: impl AsRef<Path>,
+        format: &'static VectorFormat,
+    ) -> Result<Self, VectorFileError> {
+        let path = name.as_ref();
+        let failed = |why| VectorFileError::read(path, why);
+        if !format.counted {
+            let (file, bytes) = stream::copy_to_file(input).map_err(failed)?;
+            return Self::of_file(path, None, file, bytes, format);
+        }
+        let mut start = Vec::new();
+        input.by_ref().take(START as u64).read_to_end(&mut start).map_err(failed)?;
+        if start.is_empty() {
+            return Err(VectorFileError::Empty { path: path.to_owned() });
+        }
+        let input = io::Cursor::new(start.clone()).chain(input);
+        let mut input = BufReader::with_capacity(BUFFER, Box::new(Forward::new(input)) as Box<dyn Bytes>);
+        let mut source =
+            Source { path, file: &mut input, handle: None, dataset: None, format, bytes: u64::MAX, taken: 0 };
+        let shape = (format.read_head)(&mut source)
+            .map_err(|error| error.looking(&start, None, Expected::Vectors(format.extension)))?;
+        let looks = Looks::of(&start, None, Expected::Vectors(format.extension));
+        Ok(Self { is_stream: true, looks, ..Self::new(path, input, format, shape)? })
+    }
+
+    fn of_file(
+        path: &Path,
+        dataset: Option<&str>,
+        mut file: File,
+        bytes: u64,
+        format: &'static VectorFormat,
+    ) -> Result<Self, VectorFileError> {
         if bytes == 0 {
-            return Err(empty());
+            return Err(VectorFileError::Empty { path: path.to_owned() });
         }
-        let shape = (format.read_head)(&mut Source { path, file: &mut file, dataset, format, bytes })?;
-        if shape.len == 0 {
-            return Err(empty());
-        }
+        let mut from_start = &file;
+        let mut source = Source { path, file: &mut from_start, handle: Some(&file), dataset, format, bytes, taken: 0 };
+        let shape = (format.read_head)(&mut source)
+            .map_err(|error| error.looking(&start_of(&file), Some(bytes), Expected::Vectors(format.extension)))?;
         file.seek(SeekFrom::Start(shape.start)).map_err(|why| VectorFileError::read(path, why))?;
-        let input = BufReader::with_capacity(BUFFER, file);
-        Ok(Self { path: path.to_owned(), input, shape, next: 0, record: Vec::new() })
+        Self::new(path, BufReader::with_capacity(BUFFER, Box::new(file)), format, shape)
+    }
+
+    fn new(
+        path: &Path,
+        input: BufReader<Box<dyn Bytes>>,
+        format: &'static VectorFormat,
+        shape: Shape,
+    ) -> Result<Self, VectorFileError> {
+        if shape.len == 0 {
+            return Err(VectorFileError::Empty { path: path.to_owned() });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            input,
+            is_stream: false,
+            looks: None,
+            format,
+            shape,
+            next: 0,
+            record: Vec::new(),
+        })
     }
 
     /// Returns the dimension of the vectors, at least 1.
@@ -122,12 +237,13 @@ impl VectorReader {
     /// [`VectorFileError::Read`].
     pub fn skip(&mut self, n: u64) -> Result<(), VectorFileError> {
         let n = n.min(self.left());
-        // The vectors exist: the length of the file was checked. A file is not longer than
-        // `i64::MAX` bytes.
-        let bytes = (n * self.shape.record()) as i64;
-        self.input.seek_relative(bytes).map_err(|why| VectorFileError::read(&self.path, why))?;
+        // In a file the vectors exist: its length was checked. It is at most `i64::MAX` bytes.
+        let bytes = i64::try_from(u128::from(n) * u128::from(self.shape.record())).unwrap_or(i64::MAX);
+        self.input
+            .seek_relative(bytes)
+            .map_err(|why| self.failed(why, format_args!("before vector {}", self.next + n)))?;
         self.next += n;
-        Ok(())
+        self.check_end()
     }
 
     /// Replaces the contents of `block` by the next vectors, row by row, at most `max_rows`.
@@ -146,22 +262,83 @@ impl VectorReader {
         let rows = max_rows.min(left);
         let elements = rows.saturating_mul(self.shape.dim);
         block.clear();
-        block.try_reserve(elements).map_err(|why| VectorFileError::read(&self.path, why))?;
-        block.resize(elements, T::zeroed());
-        for row in block.chunks_exact_mut(self.shape.dim) {
+        while block.len() < elements {
+            // A stream may be shorter than its header says, so memory grows with what it delivers.
+            let step = if self.is_stream { block.len().max(STEP).next_multiple_of(self.shape.dim) } else { elements };
+            let from = block.len();
+            let to = from.saturating_add(step).min(elements);
+            block.try_reserve(to - from).map_err(|why| VectorFileError::read(&self.path, why))?;
+            block.resize(to, T::zeroed());
+            self.read_rows(&mut block[from..])?;
+        }
+        self.check_end()?;
+        Ok(rows)
+    }
+
+    /// Reads as many records as there are rows.
+    fn read_rows<T: VectorElement>(&mut self, rows: &mut [T]) -> Result<(), VectorFileError> {
+        for row in rows.chunks_exact_mut(self.shape.dim) {
             if self.shape.record_head > 0 {
                 self.check_record_head()?;
             }
             if T::TYPE == self.shape.element {
-                fill(&mut self.input, &self.path, bytemuck::cast_slice_mut(row))?;
+                let bytes = bytemuck::cast_slice_mut(row);
+                self.input.read_exact(bytes).map_err(|why| self.failed(why, self.place()))?;
+                self.to_little_endian(bytes);
             } else {
-                self.record.resize(self.shape.dim * self.shape.element.size(), 0);
-                fill(&mut self.input, &self.path, &mut self.record)?;
-                self.convert(row)?;
+                let mut record = std::mem::take(&mut self.record);
+                record.resize(self.shape.dim * self.shape.element.size(), 0);
+                self.input.read_exact(&mut record).map_err(|why| self.failed(why, self.place()))?;
+                self.to_little_endian(&mut record);
+                self.convert(&record, row)?;
+                self.record = record;
             }
             self.next += 1;
         }
-        Ok(rows)
+        Ok(())
+    }
+
+    fn to_little_endian(&self, bytes: &mut [u8]) {
+        if self.shape.big_endian {
+            bytes.chunks_exact_mut(self.shape.element.size()).for_each(<[u8]>::reverse);
+        }
+    }
+
+    /// Checks, once the last vector of a stream has been read, that the stream ends there.
+    fn check_end(&mut self) -> Result<(), VectorFileError> {
+        if !self.is_stream || self.next < self.shape.len {
+            return Ok(());
+        }
+        // One byte more than a ground truth has tells that something else follows.
+        let whole = self.shape.whole();
+        let most = if self.format.distances { u64::try_from(whole).unwrap_or(u64::MAX - 1) } else { 0 };
+        let rest = io::copy(&mut self.input.by_ref().take(most + 1), &mut io::sink());
+        match rest.map_err(|why| VectorFileError::read(&self.path, why))? {
+            0 => Ok(()),
+            rest if self.format.distances && u128::from(rest) == whole => Ok(()),
+            rest => {
+                let what = too_long(&self.shape, format_args!("at least {rest}"));
+                let why = VectorFileError::Head { path: self.path.clone(), what };
+                Err(match self.looks.take() {
+                    Some(looks) => VectorFileError::Looks { why: why.into(), looks },
+                    None => why,
+                })
+            }
+        }
+    }
+
+    fn place(&self) -> String {
+        format!("inside vector {}", self.next)
+    }
+
+    /// Returns the error of a failed read. The end of the bytes is told with its place.
+    fn failed(&self, why: io::Error, place: impl fmt::Display) -> VectorFileError {
+        if why.kind() == ErrorKind::UnexpectedEof {
+            let looks = self.looks.as_ref().map(|looks| format!("; {looks}")).unwrap_or_default();
+            let what = format!("it ends {place} of {}{looks}", self.shape.len);
+            return VectorFileError::read(&self.path, io::Error::new(ErrorKind::UnexpectedEof, what));
+        }
+        VectorFileError::read(&self.path, why)
     }
 
     /// Reads all vectors that are left.
@@ -176,7 +353,7 @@ impl VectorReader {
 
     fn check_record_head(&mut self) -> Result<(), VectorFileError> {
         let mut head = [0; size_of::<i32>()];
-        fill(&mut self.input, &self.path, &mut head)?;
+        self.input.read_exact(&mut head).map_err(|why| self.failed(why, self.place()))?;
         let found = i32::from_le_bytes(head);
         if usize::try_from(found) == Ok(self.shape.dim) {
             return Ok(());
@@ -185,15 +362,8 @@ impl VectorReader {
         Err(VectorFileError::Ragged { path, record, expected, found: found.into() })
     }
 
-    fn convert<T: VectorElement>(&self, row: &mut [T]) -> Result<(), VectorFileError> {
-        let done = match self.shape.element {
-            VectorType::F32 => convert::<f32, T>(&self.record, row),
-            VectorType::F16 => convert::<f16, T>(&self.record, row),
-            VectorType::U8 => convert::<u8, T>(&self.record, row),
-            VectorType::I8 => convert::<i8, T>(&self.record, row),
-            VectorType::I32 => convert::<i32, T>(&self.record, row),
-            VectorType::I64 => convert::<i64, T>(&self.record, row),
-        };
+    fn convert<T: VectorElement>(&self, record: &[u8], row: &mut [T]) -> Result<(), VectorFileError> {
+        let done = with_element!(self.shape.element, S => convert::<S, T>(record, row));
         done.map_err(|(column, number)| VectorFileError::Number {
             path: self.path.clone(),
             record: self.next,
@@ -204,6 +374,14 @@ impl VectorReader {
     }
 }
 
+/// Returns the first bytes of a file, as many as can be read.
+fn start_of(file: &File) -> Vec<u8> {
+    let mut start = vec![0; START];
+    let read = file::read_at(file, &mut start, 0).unwrap_or(0);
+    start.truncate(read);
+    start
+}
+
 /// Converts the numbers of a record. The error holds the index and the value of the first number
 /// that does not fit.
 fn convert<S: VectorElement, T: VectorElement>(record: &[u8], row: &mut [T]) -> Result<(), (usize, super::Number)> {
@@ -212,10 +390,6 @@ fn convert<S: VectorElement, T: VectorElement>(record: &[u8], row: &mut [T]) -> 
         *to = T::from_number(number).ok_or((column, number))?;
     }
     Ok(())
-}
-
-fn fill(input: &mut impl Read, path: &Path, bytes: &mut [u8]) -> Result<(), VectorFileError> {
-    input.read_exact(bytes).map_err(|why| VectorFileError::read(path, why))
 }
 
 /// Vectors in memory, such as those of a file.

@@ -1,11 +1,13 @@
 //! Writing of vector files.
 
+use super::element::with_element;
 use super::format::{MakeHead, Shape, VectorFormat, endings};
+use super::stream::{self, HeaderLast, InOrder, Target};
 use super::{MAX_DIM, VectorElement, VectorFileError, VectorType};
 use crate::file::AtomicFile;
-use half::f16;
 use ivf_core::Rows;
-use std::io::Write;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Writer of a vector file in blocks. The extension determines the [format](super::FORMATS).
@@ -27,10 +29,9 @@ use std::path::{Path, PathBuf};
 /// assert_eq!(read_vectors::<f32>(&path)?.rows().len(), 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct VectorWriter {
     path: PathBuf,
-    out: AtomicFile,
+    out: Box<dyn Target>,
     format: &'static VectorFormat,
     head: MakeHead,
     /// Shape of the vectors written so far, or `None` before the first.
@@ -38,20 +39,91 @@ pub struct VectorWriter {
     record: Vec<u8>,
 }
 
+impl fmt::Debug for VectorWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VectorWriter").field("path", &self.path).field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
 impl VectorWriter {
-    /// Starts a file that will appear at `path`.
+    /// Starts a file that will appear at `path`. A program that computes for long before it writes
+    /// can start its file first, and learns early whether it can be written.
     ///
     /// # Errors
     /// [`VectorFileError::Format`] for an unknown extension, [`VectorFileError::OnlyRead`] for a
     /// format that can only be read, and [`VectorFileError::Write`] if the file cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
-        let named = || (path.to_owned(), endings(VectorFormat::is_written));
-        let unknown = |(path, known)| VectorFileError::Format { path, known };
-        let only_read = |(path, known)| VectorFileError::OnlyRead { path, known };
-        let format = VectorFormat::of(path).map_err(|_| unknown(named()))?;
-        let head = format.head.ok_or_else(|| only_read(named()))?;
-        let out = AtomicFile::create(path).map_err(|why| VectorFileError::write(path, why))?;
+        let unknown = |_| VectorFileError::Format { path: path.to_owned(), known: endings(VectorFormat::is_written) };
+        let format = VectorFormat::of(path).map_err(unknown)?;
+        Self::create_as(path, format)
+    }
+
+    /// Starts a file of the given format, whatever its name. The path `-` is standard output, to
+    /// which the vectors are written as [`to_writer`](Self::to_writer) does. (`./-` is a file of
+    /// that name.)
+    ///
+    /// ```
+    /// use ivf_core::Rows;
+    /// use ivf_io::{VectorReader, VectorWriter};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("base.part1");
+    /// let mut writer = VectorWriter::create_as(&path, "fbin".parse()?)?;
+    /// writer.write(Rows::new(&[1.0_f32, 2.0], 2)?)?;
+    /// writer.finish()?;
+    /// assert_eq!(VectorReader::open_as(&path, "fbin".parse()?)?.read_all::<f32>()?.into_data(), [1.0, 2.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create), except for the extension.
+    pub fn create_as(path: impl AsRef<Path>, format: &'static VectorFormat) -> Result<Self, VectorFileError> {
+        let path = path.as_ref();
+        if stream::is_standard(path) {
+            return Self::to_writer(io::stdout(), "standard output", format);
+        }
+        Self::new(path, format, || Ok(Box::new(AtomicFile::create(path)?)))
+    }
+
+    /// Writes vectors to a stream, such as a pipe. `name` stands for the file in errors.
+    ///
+    /// Formats without a header (fvecs and its like) are written in order. The header of the others
+    /// holds the number of vectors, so a temporary file holds the vectors until
+    /// [`finish`](Self::finish). If the writer is dropped before, a part may have been written.
+    ///
+    /// ```
+    /// use ivf_core::Rows;
+    /// use ivf_io::VectorWriter;
+    ///
+    /// let mut writer = VectorWriter::to_writer(std::io::sink(), "the sink", "npy".parse()?)?;
+    /// writer.write(Rows::new(&[1.0_f32, 2.0], 2)?)?;
+    /// writer.finish()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`VectorFileError::OnlyRead`] for a format that can only be read, and
+    /// [`VectorFileError::Write`] if there is no temporary file.
+    pub fn to_writer(
+        out: impl Write + Send + 'static,
+        name: impl AsRef<Path>,
+        format: &'static VectorFormat,
+    ) -> Result<Self, VectorFileError> {
+        Self::new(name.as_ref(), format, || {
+            Ok(if format.counted { Box::new(HeaderLast::new(out)?) } else { Box::new(InOrder::new(out)) })
+        })
+    }
+
+    fn new(
+        path: &Path,
+        format: &'static VectorFormat,
+        out: impl FnOnce() -> io::Result<Box<dyn Target>>,
+    ) -> Result<Self, VectorFileError> {
+        let only_read =
+            || VectorFileError::OnlyRead { path: path.to_owned(), known: endings(VectorFormat::is_written) };
+        let head = format.head.ok_or_else(only_read)?;
+        let out = out().map_err(|why| VectorFileError::write(path, why))?;
         Ok(Self { path: path.to_owned(), out, format, head, shape: None, record: Vec::new() })
     }
 
@@ -96,7 +168,7 @@ impl VectorWriter {
         if dim > MAX_DIM {
             return Err(VectorFileError::Dimension { path: self.path.clone(), record: 0, found: dim as i64 });
         }
-        let mut shape = Shape { element, dim, len: 0, start: 0, record_head: self.format.record_head };
+        let mut shape = Shape { record_head: self.format.record_head, ..Shape::new(element, dim, 0) };
         let head = (self.head)(&shape).expect("every header can count 0 vectors");
         shape.start = head.len() as u64;
         self.out.write_all(&head).map_err(|why| VectorFileError::write(&self.path, why))?;
@@ -111,14 +183,7 @@ impl VectorWriter {
         record: u64,
     ) -> Result<(), VectorFileError> {
         self.record.clear();
-        let done = match element {
-            VectorType::F32 => convert::<T, f32>(row, &mut self.record),
-            VectorType::F16 => convert::<T, f16>(row, &mut self.record),
-            VectorType::U8 => convert::<T, u8>(row, &mut self.record),
-            VectorType::I8 => convert::<T, i8>(row, &mut self.record),
-            VectorType::I32 => convert::<T, i32>(row, &mut self.record),
-            VectorType::I64 => convert::<T, i64>(row, &mut self.record),
-        };
+        let done = with_element!(element, S => convert::<T, S>(row, &mut self.record));
         done.map_err(|(column, number)| {
             let (path, number) = (self.path.clone(), number.to_string());
             VectorFileError::Number { path, record, column, number, element }
@@ -140,7 +205,7 @@ impl VectorWriter {
             return Err(VectorFileError::Head { path: self.path, what });
         };
         assert_eq!(head.len() as u64, shape.start, "the header has a fixed length");
-        let put = self.out.replace_start(&head).and_then(|()| self.out.commit());
+        let put = self.out.replace_start(&head).and_then(|()| self.out.finish());
         put.map_err(|why| VectorFileError::write(&self.path, why))
     }
 }

@@ -1,0 +1,171 @@
+//! Tokens of Faiss, and index names of other programs, that no row of the registry knows: what they
+//! are, and what to use here.
+
+/// A kind that exists elsewhere.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    /// Forms of its token. `#` stands for digits, `*` for any end.
+    forms: &'static [&'static str],
+    /// What it is, with an article.
+    pub(crate) is: &'static str,
+    /// What to use here instead, in words.
+    pub(crate) instead: &'static str,
+    /// The token to write instead, with `#` for the first number of the foreign one. Empty if there
+    /// is none.
+    token: &'static str,
+}
+
+impl Foreign {
+    const fn new(forms: &'static [&'static str], is: &'static str, instead: &'static str, token: &'static str) -> Self {
+        Self { forms, is, instead, token }
+    }
+
+    /// Returns the token to write instead of the foreign one.
+    pub(crate) fn token_for(&self, text: &str) -> Option<String> {
+        let from = text.find(|c: char| c.is_ascii_digit());
+        let rest = &text[from.unwrap_or(text.len())..];
+        let number = &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())];
+        (!self.token.is_empty()).then(|| self.token.replace('#', number))
+    }
+}
+
+/// Why a graph, or a codec, is not the token to write.
+const LISTS: &str = "inverted lists take its place: IVF<n>,Flat";
+const CODES: &str = "PQ<M> compresses vectors, and RFlat re-ranks its results";
+const BEFOREHAND: &str = "apply it to the vectors beforehand";
+
+/// The foreign kinds. The first that has a form of a token is the one.
+const KINDS: &[Foreign] = &[
+    Foreign::new(
+        &["IVF#_HNSW*", "IVF#k_HNSW*", "IVF#M_HNSW*"],
+        "lists whose centroids a graph finds",
+        "IVF<n>(<index>) finds them with an index",
+        "",
+    ),
+    Foreign::new(
+        &["IVF#_NSG*", "IVF#_SVSVamana*"],
+        "lists whose centroids a graph finds",
+        "IVF<n>(<index>) finds them with an index",
+        "",
+    ),
+    Foreign::new(&["IMI2x#"], "an inverted multi-index", "IVF<n> has lists of one level", ""),
+    Foreign::new(&["Residual#", "Residual#x#"], "a two-level index without lists", "IVF<n>,PQ<M> codes residuals", ""),
+    Foreign::new(&["HNSW", "HNSW#", "HNSW#_*", "NSG", "NSG#", "NSG#_*"], "a graph", LISTS, ""),
+    Foreign::new(&["SVS*", "DISKANN", "VAMANA*", "CAGRA*"], "a graph", LISTS, ""),
+    Foreign::new(&["SQ8", "SQ4", "SQ6", "SQ0", "SQfp16", "SQbf16", "SQ8_*", "SQtq*"], "a scalar quantizer", CODES, ""),
+    Foreign::new(
+        &["PQ#+#"],
+        "a product quantizer that a second one refines",
+        "PQ<M>,RFlat re-ranks with full vectors",
+        "PQ#,RFlat",
+    ),
+    Foreign::new(&["PQ#x#fs*"], "a product quantizer of 4 bits", "PQ<M> has 8 bits", "PQ#"),
+    Foreign::new(
+        &["RQ#*", "LSQ#*", "PRQ#*", "PLSQ#*", "RCQ#*", "LSCQ#*"],
+        "an additive quantizer",
+        "PQ<M> is the codec with codebooks",
+        "",
+    ),
+    Foreign::new(&["RaBitQ*", "EDEN*", "LSH*", "ITQ", "ITQ#", "SH*", "ZnLattice*"], "a codec of few bits", CODES, ""),
+    Foreign::new(
+        &["OPQ#*"],
+        "a learnt rotation for a product quantizer",
+        "leave it out, or rotate the vectors beforehand",
+        "",
+    ),
+    Foreign::new(&["PCA#", "PCAR#", "PCAW#", "PCAWR#"], "a projection to fewer dimensions", BEFOREHAND, ""),
+    Foreign::new(&["RR", "RR#", "HR", "HR#"], "a random rotation", BEFOREHAND, ""),
+    Foreign::new(&["Pad#"], "a padding with zeros", BEFOREHAND, ""),
+    Foreign::new(
+        &["FlatDedup", "FlatPanorama*", "FlatL2Panorama*", "FlatIPPanorama*"],
+        "a layout of full vectors",
+        "Flat has its own layout",
+        "Flat",
+    ),
+    Foreign::new(&["RefinePanorama"], "a wrapper that re-ranks with full vectors", "RFlat does", "RFlat"),
+    Foreign::new(
+        &["Refine"],
+        "a wrapper that re-ranks with a codec or an index",
+        "RFlat re-ranks with full vectors",
+        "RFlat",
+    ),
+    Foreign::new(&["MinMax", "MinMaxFP16"], "a wrapper that scales each vector", BEFOREHAND, ""),
+    Foreign::new(
+        &["BFlat", "BIVF#*", "BHNSW#*", "BHash#*"],
+        "an index of binary vectors",
+        "only float vectors are indexed here",
+        "",
+    ),
+];
+
+/// Names that other programs give to an index, and the factory string that is one.
+const INDEXES: &[(&str, &str)] = &[
+    ("IVF_FLAT", "IVF1024,Flat"),
+    ("IVF_PQ", "IVF1024,PQ16"),
+    ("IVFFlat", "IVF1024,Flat"),
+    ("IVFPQ", "IVF1024,PQ16"),
+    ("BRUTE_FORCE", "Flat"),
+    ("IndexFlat", "Flat"),
+    ("IndexFlatL2", "Flat"),
+    ("IndexFlatIP", "Flat"),
+    ("IndexIVFFlat", "IVF1024,Flat"),
+    ("IndexIVFPQ", "IVF1024,PQ16"),
+];
+
+/// Returns the kind that a token names, in any case.
+pub(crate) fn find(token: &str) -> Option<&'static Foreign> {
+    KINDS.iter().find(|kind| kind.forms.iter().any(|form| is(token, form)))
+}
+
+/// Returns the factory string of an index that other programs name so, in any case.
+pub(crate) fn index_named(name: &str) -> Option<&'static str> {
+    INDEXES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, factory)| *factory)
+}
+
+/// Returns whether a token has a form.
+fn is(token: &str, form: &str) -> bool {
+    let Some(expected) = form.chars().next() else { return token.is_empty() };
+    match expected {
+        '*' => true,
+        '#' => {
+            let rest = token.trim_start_matches(|c: char| c.is_ascii_digit());
+            rest.len() < token.len() && is(rest, &form[1..])
+        }
+        expected => {
+            let mut rest = token.chars();
+            rest.next().is_some_and(|found| found.eq_ignore_ascii_case(&expected)) && is(rest.as_str(), &form[1..])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_match_whole_tokens() {
+        for (token, form) in [("SQ8", "SQ8"), ("sqFP16", "SQfp16"), ("PQ8+16", "PQ#+#"), ("PQ16x4fsr_64", "PQ#x#fs*")] {
+            assert!(is(token, form), "{token} {form}");
+        }
+        for (token, form) in
+            [("SQ80", "SQ8"), ("SQ", "SQ8"), ("HNSW", "HNSW#"), ("PQ8+", "PQ#+#"), ("\u{e4}", "Pad#"), ("", "#")]
+        {
+            assert!(!is(token, form), "{token} {form}");
+        }
+    }
+
+    #[test]
+    fn every_form_is_found_as_its_own_kind() {
+        for kind in KINDS {
+            for form in kind.forms {
+                let token = form.replace('#', "12").replace('*', "");
+                assert_eq!(find(&token).map(|found| found.is), Some(kind.is), "{token}");
+            }
+        }
+        assert_eq!(find("PQ8+16").unwrap().token_for("PQ8+16").as_deref(), Some("PQ8,RFlat"));
+        assert_eq!(find("HNSW32").unwrap().token_for("HNSW32"), None);
+        for ours in ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "L2norm", "IDMap", "RFlat", ""] {
+            assert!(find(ours).is_none(), "{ours}");
+        }
+    }
+}
