@@ -1,8 +1,8 @@
 //! The index: the operations of every index, access to abilities, and their methods on `dyn Index`.
 
 use crate::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
-    Train, Update, Upsert,
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds, StandaloneCodec,
+    Subset, Train, Update, Upsert,
 };
 use crate::error::{
     AddError, CodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError, TrainError,
@@ -171,6 +171,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
 
     /// Returns the ability to replace vectors by id and to add those that are new.
     fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
+        None
+    }
+
+    /// Returns the ability to pass through all ids.
+    fn as_scan_ids(&self) -> Option<&dyn ScanIds> {
         None
     }
 
@@ -431,6 +436,23 @@ impl dyn Index + '_ {
             Some(able) => able.upsert(ids, rows.into(), options),
             None => Err(self.unable_unless_wrapped("upsert").into()),
         }
+    }
+
+    /// Calls [`ScanIds::scan_ids`].
+    ///
+    /// ```no_run
+    /// # fn get() -> Box<dyn ivf_core::Index> { unimplemented!() }
+    /// let index = get();
+    /// let mut largest = None;
+    /// index.scan_ids(|id| largest = largest.max(Some(id)))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ScanIds::scan_ids`]; [`Unable`] without the ability.
+    pub fn scan_ids(&self, mut found: impl FnMut(Id)) -> Result<(), ReconstructError> {
+        let scan = self.as_scan_ids().ok_or_else(|| self.unable("list its ids"))?;
+        Ok(scan.scan_ids(&mut found)?)
     }
 
     /// Calls [`Merge::merge_from`] with default options.
