@@ -22,8 +22,8 @@
 
 #[doc(inline)]
 pub use ivf_core::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Train,
-    Update, Upsert,
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds, StandaloneCodec,
+    Train, Update, Upsert,
 };
 #[doc(inline)]
 pub use ivf_core::codec::{Binding, BoundCodec, Codec, CodecContext, CodecSpec, CodecTraining, Residuals};

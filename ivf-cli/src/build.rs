@@ -1,24 +1,20 @@
 //! `ivf build`: builds an index file from a factory string and a file of vectors.
 
 use crate::failure::{self, Failure};
-use crate::fill::fill;
-use crate::memory::{MemoryLimit, block_bytes};
-use crate::paths::refuse_same;
-use crate::progress::Bar;
+use crate::fill::{Fill, NewIds, in_file};
+use crate::lock::Lock;
+use crate::memory::MemoryLimit;
+use crate::paths::check_output;
+use crate::progress::{ProgressArg, Stages};
 use crate::sample::Sample;
 use crate::threads::{Threads, ThreadsArg};
-use ivf_core::error::{AddError, InputError, TrainError};
-use ivf_core::params::Progress as _;
-use ivf_core::{AddOptions, Index, Metric, Rows, TrainOptions};
+use ivf_core::error::{InputError, TrainError};
+use ivf_core::{Index, Metric, TrainOptions, TrainReport};
 use ivf_factory::{ParseError, Spec};
 use ivf_io::VectorReader;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// Memory that adding a vector takes, in bytes, beside its numbers: an id, a list number, a
-/// position in a batch.
-const OF_ROW: usize = 64;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -43,8 +39,14 @@ pub(crate) struct Args {
     /// trained on fewer vectors, with a warning. It is an error if the index itself does not fit
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<MemoryLimit>,
+    /// Skip vectors that the index cannot take: with a NaN or an infinity, or without a direction
+    /// [default: an error]. Their ids stay unused
+    #[arg(long)]
+    skip_bad_rows: bool,
     #[command(flatten)]
     threads: ThreadsArg,
+    #[command(flatten)]
+    progress: ProgressArg,
     /// Seed of all random choices [default: the library's]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -55,8 +57,10 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     // An error in the string is found before any file is read.
     let spec: Spec = args.factory.parse().map_err(|error: ParseError| Failure::usage(&error))?;
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.learn).map(PathBuf::as_path).collect();
-    refuse_same(&args.out, &inputs)?;
+    check_output(&args.out, &inputs)?;
+    let _lock = Lock::take(&args.out)?;
     let threads = args.threads.start()?;
+    let stages = args.progress.start();
     let mut base = VectorReader::open(&args.base)?;
     let mut index = spec.build(base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
 
@@ -64,24 +68,37 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     // before adding.
     let fits = |index: &dyn Index| args.memory_limit.map_or(Ok(()), |limit| limit.check_whole(index, base.len()));
     fits(index.as_ref())?;
-    let train_time = train(index.as_mut(), args, &threads)?;
+    let train_time = train(index.as_mut(), args, &threads, &stages)?;
     fits(index.as_ref())?;
-    let add_time = add(index.as_mut(), &mut base, args, &threads)?;
+    let fill = Fill {
+        base: &args.base,
+        ids: &NewIds::Next,
+        upsert: false,
+        skip_bad_rows: args.skip_bad_rows,
+        limit: args.memory_limit,
+        threads: &threads,
+        stages: &stages,
+    };
+    let filled = fill.run(index.as_mut(), &mut base)?;
+    let skipped = match filled.skipped {
+        0 => String::new(),
+        skipped => format!(" ({skipped} skipped)"),
+    };
     ivf_factory::write_index(&index, &args.out)?;
     let bytes = file_len(&args.out)?;
     writeln!(
         out,
-        "{}: {} vectors, trained in {:.2} s, added in {:.2} s, {bytes} bytes",
+        "{}: {} vectors{skipped}, trained in {:.2} s, added in {:.2} s, {bytes} bytes",
         index.spec(),
         index.len(),
         train_time.as_secs_f64(),
-        add_time.as_secs_f64(),
+        filled.time.as_secs_f64(),
     )?;
     Ok(())
 }
 
 /// Trains the index if it needs training. Returns the time that took, without reading the file.
-fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
+fn train(index: &mut dyn Index, args: &Args, threads: &Threads, stages: &Stages) -> Result<Duration, Failure> {
     if index.is_trained() {
         if let Some(learn) = &args.learn {
             failure::say(format_args!("warning: {} needs no training: {} is not read", index.spec(), learn.display()));
@@ -95,15 +112,14 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
     };
     let unable = index.unable("be trained");
     let train = index.as_train().ok_or(unable).map_err(|error| cannot(&error))?;
-    let bar = Bar::new();
-    let mut options = TrainOptions::new().progress(&bar);
-    options.executor = threads.executor();
+    let bar = stages.stage();
+    let mut options = TrainOptions::new().progress(&bar).executor(threads.executor());
     options.seed = args.seed;
     let there = usize::try_from(reader.len()).unwrap_or(usize::MAX);
     let wanted = train.training_points(&options).min(there);
     let limit = args.memory_limit.map(|limit| (limit, limit.training_points(train, reader.dim(), wanted, &options)));
     let points = limit.map_or(wanted, |(_, points)| points);
-    let sample = Sample::read(&mut reader, points, args.seed)?;
+    let mut sample = Sample::read(&mut reader, points, args.seed)?;
     let start = Instant::now();
     if let Some((limit, points)) = limit
         && points < wanted
@@ -112,7 +128,7 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
             "warning: a memory limit of {limit} has room for {points} of the {wanted} vectors that training can use"
         ));
     }
-    let report = index.train_with(sample.rows(), &options).map_err(|error| match (error, limit) {
+    let report = train_on(index, &mut sample, &options, args.skip_bad_rows).map_err(|error| match (error, limit) {
         (TrainError::TooFew { who, needed, found }, Some((limit, points))) if points < wanted => {
             let most = format!("a memory limit of {limit} has room for {found} training vectors");
             Failure::Failed(format!("{most}, and {who} need at least {needed}"))
@@ -128,44 +144,29 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads) -> Result<Durati
     Ok(time)
 }
 
-/// Adds the base block by block. Returns the time that took, without reading the file.
-fn add(index: &mut dyn Index, base: &mut VectorReader, args: &Args, threads: &Threads) -> Result<Duration, Failure> {
-    let dim = base.dim();
-    let mut options = AddOptions::new();
-    options.executor = threads.executor();
-    let bar = Bar::new();
-    let mut time = Duration::ZERO;
-    let mut block: Vec<f32> = Vec::new();
-    let max_rows = (block_bytes(args.memory_limit) / (size_of::<f32>() * widest(index) + OF_ROW)).max(1);
-    let tables = index.memory();
-    while base.read_block(max_rows, &mut block)? > 0 {
-        let first = index.len();
-        let cannot = |error: &dyn std::error::Error| {
-            Failure::failed(format_args!("cannot add the vectors of {}", args.base.display()), error)
-        };
-        let rows = Rows::new(&block, dim).map_err(|error| cannot(&error))?;
-        let start = Instant::now();
-        fill(index, rows, &options).map_err(|error| match error {
-            AddError::Input(error) => cannot(&in_file(error, |row| (first + row) as u64)),
-            error => cannot(&error),
-        })?;
-        time += start.elapsed();
-        bar.step("add", index.len() as u64, base.len());
-        args.memory_limit.map_or(Ok(()), |limit| limit.check_grown(index, tables, base.len()))?;
+/// Trains the index on a sample. If bad vectors are to be skipped, they are left out of it.
+fn train_on(
+    index: &mut dyn Index,
+    sample: &mut Sample,
+    options: &TrainOptions<'_>,
+    skip_bad_rows: bool,
+) -> Result<TrainReport, TrainError> {
+    if skip_bad_rows {
+        sample.retain(|_, vector| vector.iter().all(|x| x.is_finite()));
     }
-    Ok(time)
-}
-
-/// Returns the maximum dimension of a vector on its way into the index. A transform may increase
-/// it.
-fn widest(index: &dyn Index) -> usize {
-    let nested = std::iter::successors(Some(index), |index| index.wrapped());
-    nested.map(|index| index.dim()).max().unwrap_or_default()
-}
-
-/// Replaces the row in an error by the vector's number in the file.
-fn in_file(error: InputError, number: impl Fn(usize) -> u64) -> InputError {
-    error.renumbered(|row| number(row) as usize)
+    loop {
+        // Only the index knows which other vectors it cannot take. It looks at all of them before
+        // it trains, and names the first.
+        match index.train_with(sample.rows(), options) {
+            Err(TrainError::Input(InputError::NonFinite { row })) if skip_bad_rows => {
+                sample.retain(|number, _| number != row);
+            }
+            Err(TrainError::Input(InputError::ZeroVector { row })) if skip_bad_rows => {
+                sample.retain(|number, vector| number != row && vector.iter().any(|x| *x != 0.0));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Returns the length of a file in bytes.

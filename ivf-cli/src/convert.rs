@@ -1,8 +1,8 @@
 //! `ivf convert`: converts a file of vectors to another format.
 
 use crate::failure::Failure;
-use crate::paths::refuse_same;
-use crate::progress::Bar;
+use crate::paths::check_output;
+use crate::progress::{ProgressArg, Stages};
 use half::f16;
 use ivf_core::Rows;
 use ivf_core::params::Progress as _;
@@ -28,24 +28,27 @@ pub(crate) struct Args {
     /// Maximum number of vectors to convert
     #[arg(long, value_name = "N")]
     take: Option<u64>,
+    #[command(flatten)]
+    progress: ProgressArg,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
-    refuse_same(&args.output, &[&args.input])?;
+    check_output(&args.output, &[&args.input])?;
+    let stages = args.progress.start();
     let mut reader = VectorReader::open(&args.input)?;
     let writer = VectorWriter::create(&args.output)?;
     reader.skip(args.skip)?;
     let (dim, element) = (reader.dim(), reader.element());
     let vectors = match element {
-        VectorType::F32 => copy::<f32>(reader, writer, args.take),
-        VectorType::F16 => copy::<f16>(reader, writer, args.take),
-        VectorType::F64 => copy::<f64>(reader, writer, args.take),
-        VectorType::U8 => copy::<u8>(reader, writer, args.take),
-        VectorType::I8 => copy::<i8>(reader, writer, args.take),
-        VectorType::I32 => copy::<i32>(reader, writer, args.take),
-        VectorType::U64 => copy::<u64>(reader, writer, args.take),
-        _ => copy::<i64>(reader, writer, args.take),
+        VectorType::F32 => copy::<f32>(reader, writer, args.take, &stages),
+        VectorType::F16 => copy::<f16>(reader, writer, args.take, &stages),
+        VectorType::F64 => copy::<f64>(reader, writer, args.take, &stages),
+        VectorType::U8 => copy::<u8>(reader, writer, args.take, &stages),
+        VectorType::I8 => copy::<i8>(reader, writer, args.take, &stages),
+        VectorType::I32 => copy::<i32>(reader, writer, args.take, &stages),
+        VectorType::U64 => copy::<u64>(reader, writer, args.take, &stages),
+        _ => copy::<i64>(reader, writer, args.take, &stages),
     }?;
     writeln!(out, "{}: {vectors} vectors of {dim} x {element}", args.output.display())?;
     Ok(())
@@ -56,10 +59,11 @@ fn copy<T: VectorElement>(
     mut reader: VectorReader,
     mut writer: VectorWriter,
     take: Option<u64>,
+    stages: &Stages,
 ) -> Result<u64, Failure> {
     let all = take.unwrap_or(u64::MAX).min(reader.left());
     let most = (BLOCK_BYTES / (reader.dim() * size_of::<T>())).max(1);
-    let bar = Bar::new();
+    let bar = stages.stage();
     let (mut done, mut block) = (0, Vec::<T>::new());
     while done < all {
         let rows = reader.read_block(most.min(usize::try_from(all - done).unwrap_or(usize::MAX)), &mut block)?;

@@ -2,12 +2,12 @@
 
 use crate::build::file_len;
 use crate::failure::{self, Failure};
-use crate::fill::fill;
 use crate::recall::recall;
 use crate::table::table;
+use crate::threads::Threads;
 use crate::words::{self, DIM, Words};
 use half::f16;
-use ivf_core::{AddOptions, Id, Index, Metric, Rows, SearchParams, SearchResult};
+use ivf_core::{AddOptions, Executor, Id, Index, Metric, Rows, SearchParams, SearchResult, TrainOptions};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -38,27 +38,35 @@ const MEASURED: Duration = Duration::from_millis(100);
 /// Runs the command.
 pub(crate) fn run(out: &mut impl Write) -> Result<(), Failure> {
     let words = Words::bundled()?;
+    let threads = Threads::start_default()?;
+    let executor = threads.executor();
     writeln!(out, "{} English words, their GloVe vectors of {DIM} dimensions, compared by cosine.\n", words.len())?;
-    let all = make(SAVED, words.rows())?;
-    show_neighbours(all.as_ref(), &words, out)?;
-    compare(&words, out)?;
-    save_and_load(all.as_ref(), words.rows(), out)
+    let all = make(SAVED, words.rows(), executor)?;
+    show_neighbours(all.as_ref(), &words, executor, out)?;
+    compare(&words, executor, out)?;
+    save_and_load(all.as_ref(), words.rows(), executor, out)
 }
 
 /// Builds, trains and fills an index of `rows`.
-fn make(factory: &str, rows: Rows<'_, f16>) -> Result<Box<dyn Index>, Failure> {
+fn make(factory: &str, rows: Rows<'_, f16>, executor: &dyn Executor) -> Result<Box<dyn Index>, Failure> {
     let fail = |error: &dyn std::error::Error| Failure::failed(format_args!("cannot build {factory}"), error);
     let mut index = ivf_factory::build(factory, DIM, Metric::Cosine).map_err(|error| fail(&error))?;
-    let report = index.train(rows).map_err(|error| fail(&error))?;
+    let report = index.train_with(rows, &TrainOptions::new().executor(executor)).map_err(|error| fail(&error))?;
     for warning in &report.warnings {
         failure::say(format_args!("warning: {factory}: {warning}"));
     }
-    fill(index.as_mut(), rows, &AddOptions::new()).map_err(|error| fail(&error))?;
+    index.add_with(rows, &AddOptions::new().executor(executor)).map_err(|error| fail(&error))?;
     Ok(index)
 }
 
-fn search(index: &dyn Index, queries: Rows<'_, f16>, k: usize, nprobe: Option<usize>) -> Result<SearchResult, Failure> {
-    let mut params = SearchParams::new();
+fn search(
+    index: &dyn Index,
+    queries: Rows<'_, f16>,
+    k: usize,
+    nprobe: Option<usize>,
+    executor: &dyn Executor,
+) -> Result<SearchResult, Failure> {
+    let mut params = SearchParams::new().executor(executor);
     params.nprobe = nprobe;
     index
         .search(queries, k, &params)
@@ -66,11 +74,16 @@ fn search(index: &dyn Index, queries: Rows<'_, f16>, k: usize, nprobe: Option<us
 }
 
 /// Prints the nearest words of a few words.
-fn show_neighbours(index: &dyn Index, words: &Words, out: &mut impl Write) -> Result<(), Failure> {
+fn show_neighbours(
+    index: &dyn Index,
+    words: &Words,
+    executor: &dyn Executor,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let mut shown = table(&["<word", "<nearest words"]);
     for (word, number) in SHOWN.iter().filter_map(|word| words.find(word).map(|number| (word, number))) {
         let query = words.rows().slice(number..number + 1);
-        let found = search(index, query, 7, Some(16))?;
+        let found = search(index, query, 7, Some(16), executor)?;
         let nearest: Vec<&str> = found
             .hits
             .row(0)
@@ -87,16 +100,16 @@ fn show_neighbours(index: &dyn Index, words: &Words, out: &mut impl Write) -> Re
 
 /// Prints recall against exact search, memory and speed of several indexes. The queries are
 /// held-out words.
-fn compare(words: &Words, out: &mut impl Write) -> Result<(), Failure> {
+fn compare(words: &Words, executor: &dyn Executor, out: &mut impl Write) -> Result<(), Failure> {
     let (queries, base) = words.hold_out(HELD_OUT_STEP);
     let (queries, base) = (words::rows(&queries), words::rows(&base));
     writeln!(out, "{} words held out as queries, {} indexed:", queries.len(), base.len())?;
     let mut compared = table(&["<factory string", "nprobe", "bytes per vector", "recall@10", "QPS"]);
     let mut truth: Option<Vec<Vec<Id>>> = None;
     for (factory, nprobes) in COMPARED {
-        let index = make(factory, base)?;
+        let index = make(factory, base, executor)?;
         for &nprobe in nprobes {
-            let (found, qps) = measure(index.as_ref(), queries, nprobe)?;
+            let (found, qps) = measure(index.as_ref(), queries, nprobe, executor)?;
             let truth = truth.get_or_insert_with(|| found.hits.rows().map(|row| row.ids.to_vec()).collect());
             compared.add_row([
                 factory.to_owned(),
@@ -112,11 +125,16 @@ fn compare(words: &Words, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 /// Returns the results of all queries in one batch, and the queries per second.
-fn measure(index: &dyn Index, queries: Rows<'_, f16>, nprobe: Option<usize>) -> Result<(SearchResult, f64), Failure> {
+fn measure(
+    index: &dyn Index,
+    queries: Rows<'_, f16>,
+    nprobe: Option<usize>,
+    executor: &dyn Executor,
+) -> Result<(SearchResult, f64), Failure> {
     let start = Instant::now();
     let mut searched = 0;
     loop {
-        let found = search(index, queries, K, nprobe)?;
+        let found = search(index, queries, K, nprobe, executor)?;
         searched += queries.len();
         let time = start.elapsed();
         if time >= MEASURED {
@@ -126,7 +144,12 @@ fn measure(index: &dyn Index, queries: Rows<'_, f16>, nprobe: Option<usize>) -> 
 }
 
 /// Writes the index to a file, verifies it, reads it, opens it in place, and compares the results.
-fn save_and_load(index: &dyn Index, rows: Rows<'_, f16>, out: &mut impl Write) -> Result<(), Failure> {
+fn save_and_load(
+    index: &dyn Index,
+    rows: Rows<'_, f16>,
+    executor: &dyn Executor,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::failed("cannot make a temporary folder", &error))?;
     let path = folder.path().join("words.ivf");
     ivf_factory::write_index(index, &path)?;
@@ -136,9 +159,9 @@ fn save_and_load(index: &dyn Index, rows: Rows<'_, f16>, out: &mut impl Write) -
     let opened = ivf_factory::open_index(&path)?;
 
     let queries = rows.slice(0..1000);
-    let expected = search(index, queries, K, Some(4))?;
+    let expected = search(index, queries, K, Some(4), executor)?;
     for (how, other) in [("read", &loaded), ("opened", &opened)] {
-        if search(other.as_ref(), queries, K, Some(4))?.hits != expected.hits {
+        if search(other.as_ref(), queries, K, Some(4), executor)?.hits != expected.hits {
             return Err(Failure::Failed(format!("{SAVED} gives different results after it was saved and {how}")));
         }
     }

@@ -1,13 +1,13 @@
 //! `ivf eval`: measures recall and speed of an index at several settings.
 
 use crate::failure::Failure;
-use crate::paths::refuse_same;
+use crate::paths::check_output;
 use crate::plot::{Point, plot};
 use crate::recall::{read_truth, recall};
 use crate::table::table;
+use crate::threads::Threads;
 use clap::value_parser;
 use ivf_core::{Id, Index, Rows, SearchParams, SearchResult};
-use ivf_cpu::RayonPool;
 use ivf_io::read_vectors;
 use serde::Serialize;
 use std::io::Write;
@@ -77,7 +77,7 @@ struct Row {
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     if let Some(path) = &args.plot {
         let inputs: [&Path; 3] = [&args.index, &args.queries, &args.ground_truth];
-        refuse_same(path, &inputs)?;
+        check_output(path, &inputs)?;
     }
     let index = ivf_factory::read_index(&args.index)?;
     let queries = read_vectors::<f32>(&args.queries)?;
@@ -96,10 +96,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     };
     let mut rows = Vec::new();
     for &threads in &args.threads {
-        let pool =
-            RayonPool::new(threads.into()).map_err(|error| Failure::failed("cannot start the threads", &error))?;
+        let pool = Threads::start(threads.into())?;
         for &nprobe in &settings {
-            let mut params = SearchParams::new().executor(&pool);
+            let mut params = SearchParams::new().executor(pool.executor());
             params.nprobe = nprobe;
             params.k_factor_rf = args.k_factor;
             rows.push(

@@ -1,25 +1,146 @@
-//! Adding vectors to an index that may require ids.
+//! Adding the vectors of a file to an index, block by block.
 
-use ivf_core::error::AddError;
-use ivf_core::{AddOptions, AnyRows, Id, Index};
+use crate::failure::Failure;
+use crate::memory::{MemoryLimit, block_bytes};
+use crate::progress::Stages;
+use crate::threads::Threads;
+use ivf_core::error::{AddError, EditError, InputError};
+use ivf_core::params::{NonFinite, Progress as _};
+use ivf_core::{AddOptions, Id, Index, Rows};
+use ivf_io::VectorReader;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// Adds vectors, whose ids count up from the number of vectors in the index. An index that requires
-/// ids from the caller (`IDMap`) gets the same ids.
-///
-/// # Errors
-/// [`AddError`] of the index.
-pub(crate) fn fill<'r>(
-    index: &mut dyn Index,
-    rows: impl Into<AnyRows<'r>>,
-    options: &AddOptions<'_>,
-) -> Result<(), AddError> {
-    let rows = rows.into();
-    if index.as_add().is_none() && index.as_add_with_ids().is_some() {
-        let first = index.len() as i64;
-        let ids: Vec<Id> = (first..first + rows.len() as i64).map(Id).collect();
-        index.add_with_ids_with(rows, &ids, options)?;
-    } else {
-        index.add_with(rows, options)?;
+/// Memory that adding a vector takes, in bytes, beside its numbers: an id, a list number, a
+/// position in a batch.
+const OF_ROW: usize = 64;
+
+/// The ids of the vectors of a file.
+pub(crate) enum NewIds {
+    /// They count up from the id after the largest that the index ever had.
+    Next,
+    /// They count up from this id.
+    From(i64),
+    /// One for each vector.
+    Listed(Vec<Id>),
+}
+
+impl NewIds {
+    /// Returns the memory of the ids, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        match self {
+            Self::Next | Self::From(_) => 0,
+            Self::Listed(ids) => size_of_val(&ids[..]) as u64,
+        }
     }
-    Ok(())
+
+    /// Returns the ids of some rows, or `None` if the index counts them itself.
+    fn of(&self, rows: std::ops::Range<usize>) -> Option<Vec<Id>> {
+        match self {
+            Self::Next => None,
+            Self::From(first) => Some(rows.map(|row| Id(first + row as i64)).collect()),
+            Self::Listed(ids) => Some(ids[rows].to_vec()),
+        }
+    }
+}
+
+/// How the vectors of a file are added.
+pub(crate) struct Fill<'a> {
+    /// The file.
+    pub(crate) base: &'a Path,
+    pub(crate) ids: &'a NewIds,
+    /// Whether vectors replace those of the same ids. The ids must not be [`NewIds::Next`].
+    pub(crate) upsert: bool,
+    pub(crate) skip_bad_rows: bool,
+    pub(crate) limit: Option<MemoryLimit>,
+    pub(crate) threads: &'a Threads,
+    pub(crate) stages: &'a Stages,
+}
+
+/// What was added.
+#[derive(Default)]
+pub(crate) struct Filled {
+    pub(crate) added: usize,
+    pub(crate) replaced: usize,
+    pub(crate) skipped: usize,
+    /// The time that it took, without reading the file.
+    pub(crate) time: Duration,
+}
+
+impl Fill<'_> {
+    /// Adds all vectors of the file.
+    ///
+    /// # Errors
+    /// [`Failure`] with the number of the vector in the file. The index may hold the vectors before
+    /// it.
+    pub(crate) fn run(&self, index: &mut dyn Index, base: &mut VectorReader) -> Result<Filled, Failure> {
+        let dim = base.dim();
+        let bar = self.stages.stage();
+        let mut block: Vec<f32> = Vec::new();
+        let max_rows = (block_bytes(self.limit) / (size_of::<f32>() * widest(index) + OF_ROW)).max(1);
+        let tables = index.memory();
+        let (mut filled, mut done) = (Filled::default(), 0);
+        while base.read_block(max_rows, &mut block)? > 0 {
+            let rows = Rows::new(&block, dim).map_err(|error| self.cannot(&error))?;
+            let start = Instant::now();
+            self.add(index, rows, done, &mut filled)?;
+            filled.time += start.elapsed();
+            done += rows.len();
+            bar.step("add", done as u64, base.len());
+            self.limit.map_or(Ok(()), |limit| limit.check_grown(index, tables, done as u64, base.len()))?;
+        }
+        Ok(filled)
+    }
+
+    /// Adds rows, of which the first is vector number `first` of the file.
+    fn add(
+        &self,
+        index: &mut dyn Index,
+        rows: Rows<'_, f32>,
+        first: usize,
+        filled: &mut Filled,
+    ) -> Result<(), Failure> {
+        let mut options = AddOptions::new().executor(self.threads.executor());
+        if self.skip_bad_rows {
+            options = options.non_finite(NonFinite::SkipRow);
+        }
+        let ids = self.ids.of(first..first + rows.len());
+        let named = |error| in_file(error, |row| (first + row) as u64);
+        if let (true, Some(ids)) = (self.upsert, &ids) {
+            let report = index.upsert_with(ids, rows, &options).map_err(|error| match error {
+                EditError::Input(error) | EditError::Add(AddError::Input(error)) => self.cannot(&named(error)),
+                error => self.cannot(&error),
+            })?;
+            filled.added += report.added;
+            filled.replaced += report.updated;
+            return Ok(());
+        }
+        let report = match ids {
+            Some(ids) => index.add_with_ids_with(rows, &ids, &options),
+            None => index.add_with(rows, &options),
+        };
+        let report = report.map_err(|error| match error {
+            AddError::Input(error) => self.cannot(&named(error)),
+            error => self.cannot(&error),
+        })?;
+        filled.added += report.added;
+        filled.skipped += report.skipped.len();
+        Ok(())
+    }
+
+    fn cannot(&self, error: &dyn std::error::Error) -> Failure {
+        Failure::failed(format_args!("cannot add the vectors of {}", self.base.display()), error)
+    }
+}
+
+/// Returns the maximum dimension of a vector on its way into the index. A transform may increase
+/// it.
+fn widest(index: &dyn Index) -> usize {
+    let nested = std::iter::successors(Some(index), |index| index.wrapped());
+    nested.map(|index| index.dim()).max().unwrap_or_default()
+}
+
+/// Replaces the row in an error by the vector's number in the file.
+pub(crate) fn in_file(error: InputError, number: impl Fn(usize) -> u64) -> InputError {
+    error.renumbered(|row| number(row) as usize)
 }

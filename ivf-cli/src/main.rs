@@ -3,31 +3,42 @@
 //! | module | what |
 //! |---|---|
 //! | [`build`], [`search`], [`eval`], [`info`], [`convert`], [`demo`] | the commands |
+//! | [`add`], [`remove`], [`merge`], [`set`] | the commands that change an index file |
+//! | [`keep`], [`lock`] | what they share: open, lock, check, write |
+//! | [`man`] | manual pages |
 //! | [`failure`] | failures of commands, and exit codes |
-//! | [`fill`] | adding vectors to any index |
+//! | [`fill`], [`ids`] | adding the vectors of a file; ids |
 //! | [`sample`], [`memory`] | sampling of training vectors; memory limits |
-//! | [`paths`] | files that must not be overwritten |
+//! | [`paths`] | checks of output files |
 //! | [`plot`] | the plot of an evaluation |
 //! | [`recall`] | recall of search results |
-//! | [`progress`], [`table`], [`threads`] | bars, tables, thread pools |
+//! | [`progress`], [`table`], [`threads`] | bars and lines, tables, thread pools |
 //! | [`words`] | the bundled vectors of the demo |
 
 #![forbid(unsafe_code)]
 
+mod add;
 mod build;
 mod convert;
 mod demo;
 mod eval;
 mod failure;
 mod fill;
+mod ids;
 mod info;
+mod keep;
+mod lock;
+mod man;
 mod memory;
+mod merge;
 mod paths;
 mod plot;
 mod progress;
 mod recall;
+mod remove;
 mod sample;
 mod search;
+mod set;
 mod table;
 mod threads;
 mod words;
@@ -49,6 +60,14 @@ struct Cli {
 enum Command {
     /// Build an index from a factory string and a file of vectors.
     Build(build::Args),
+    /// Add the vectors of a file to an index file.
+    Add(add::Args),
+    /// Remove vectors from an index file by their ids.
+    Remove(remove::Args),
+    /// Add the vectors of other index files to an index file.
+    Merge(merge::Args),
+    /// Set knobs of an index file, such as nprobe.
+    Set(set::Args),
     /// Search an index for the nearest vectors of each query.
     Search(search::Args),
     /// Measure recall and speed of an index at several settings.
@@ -62,6 +81,8 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print a manual page, or write all pages to a folder.
+    Man(man::Args),
     /// Build, compare, save and load indexes over 20,000 English words.
     Demo,
 }
@@ -84,6 +105,10 @@ fn run(command: &Command) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match command {
         Command::Build(args) => build::run(args, &mut out),
+        Command::Add(args) => add::run(args, &mut out),
+        Command::Remove(args) => remove::run(args, &mut out),
+        Command::Merge(args) => merge::run(args, &mut out),
+        Command::Set(args) => set::run(args, &mut out),
         Command::Search(args) => search::run(args, &mut out),
         Command::Eval(args) => eval::run(args, &mut out),
         Command::Info(args) => info::run(args, &mut out),
@@ -92,6 +117,7 @@ fn run(command: &Command) -> Result<(), Failure> {
             clap_complete::generate(*shell, &mut Cli::command(), "ivf", &mut out);
             Ok(())
         }
+        Command::Man(args) => man::run(args, Cli::command(), &mut out),
         Command::Demo => demo::run(&mut out),
     }?;
     Ok(out.flush()?)

@@ -104,19 +104,37 @@ impl MemoryLimit {
         )))
     }
 
-    /// Checks that the index has not exceeded the limit. `tables` is its size in bytes before the
-    /// first vector.
+    /// Checks that an index in a file fits within the limit while it changes. At most `lists` bytes
+    /// of lists will be in memory, of the file and new ones.
+    ///
+    /// # Errors
+    /// [`Failure`] with both numbers.
+    pub(crate) fn check_change(self, index: &dyn Index, lists: u64) -> Result<(), Failure> {
+        let tables = index.memory();
+        let needed = self.needed(tables, tables.saturating_add(usize::try_from(lists).unwrap_or(usize::MAX)));
+        if needed <= self.0 {
+            return Ok(());
+        }
+        Err(Failure::Failed(format!(
+            "{} of {} vectors takes up to {} while it is changed, but the memory limit is {self}",
+            index.spec(),
+            index.len(),
+            self.enough(needed),
+        )))
+    }
+
+    /// Checks that the index has not exceeded the limit after `done` of `vectors` vectors. `tables`
+    /// is its size in bytes before the first of them.
     ///
     /// # Errors
     /// [`Failure`] with the number of vectors added so far.
-    pub(crate) fn check_grown(self, index: &dyn Index, tables: usize, vectors: u64) -> Result<(), Failure> {
+    pub(crate) fn check_grown(self, index: &dyn Index, tables: usize, done: u64, vectors: u64) -> Result<(), Failure> {
         let needed = self.needed(tables, index.memory());
         if needed <= self.0 {
             return Ok(());
         }
         Err(Failure::Failed(format!(
-            "stopped after {} of {vectors} vectors: {} takes up to {} by then, but the memory limit is {self}; no index is written",
-            index.len(),
+            "stopped after {done} of {vectors} vectors: {} takes up to {} by then, but the memory limit is {self}; no index is written",
             index.spec(),
             shown(needed),
         )))

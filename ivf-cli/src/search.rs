@@ -1,7 +1,7 @@
 //! `ivf search`: finds the nearest vectors of each query, and prints or writes them.
 
 use crate::failure::Failure;
-use crate::paths::refuse_same;
+use crate::paths::check_output;
 use crate::recall::{read_truth, recall};
 use crate::table::table;
 use crate::threads::ThreadsArg;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let inputs = [Some(&args.index), Some(&args.queries), args.ground_truth.as_ref()];
     let mut taken: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     for output in [&args.out_ids, &args.out_distances].into_iter().flatten() {
-        refuse_same(output, &taken)?;
+        check_output(output, &taken)?;
         taken.push(output);
     }
     let threads = args.threads.start()?;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let mut params = SearchParams::new();
     params.nprobe = args.nprobe.map(NonZeroUsize::get);
     params.k_factor_rf = args.k_factor;
-    params.executor = threads.executor();
+    params.executor = Some(threads.executor());
     let start = Instant::now();
     let found = index
         .search(queries, k, &params)

@@ -319,6 +319,16 @@ pub trait Upsert {
     fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError>;
 }
 
+/// The ability to pass through all ids.
+pub trait ScanIds {
+    /// Calls `found` with the id of each entry, in no order that callers may rely on. An id that
+    /// several entries have comes once for each of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the lists cannot be read. `found` may have been called before.
+    fn scan_ids(&self, found: &mut dyn FnMut(Id)) -> Result<(), StoreError>;
+}
+
 /// The ability to reconstruct vectors from their codes.
 ///
 /// ```

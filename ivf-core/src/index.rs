@@ -25,8 +25,8 @@
 //! ```
 
 use crate::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
-    Train, Update, Upsert,
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds, StandaloneCodec,
+    Subset, Train, Update, Upsert,
 };
 use crate::error::{
     AddError, CodeError, EditError, KnobError, MergeError, ReconstructError, SearchError, StoreError, TrainError,
@@ -248,6 +248,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
 
     /// Returns the ability to replace vectors by id and to add those that are new.
     fn as_upsert(&mut self) -> Option<&mut dyn Upsert> {
+        None
+    }
+
+    /// Returns the ability to pass through all ids.
+    fn as_scan_ids(&self) -> Option<&dyn ScanIds> {
         None
     }
 
@@ -602,6 +607,25 @@ impl dyn Index + '_ {
             Some(able) => able.upsert(ids, rows.into(), options),
             None => Err(self.unable_unless_wrapped("upsert").into()),
         }
+    }
+
+    /// Calls [`ScanIds::scan_ids`].
+    ///
+    /// ```
+    /// # use ivf_core::{Id, Metric, Rows};
+    /// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+    /// index.add_with_ids(Rows::new(&[0.0_f32, 1.0], 1)?, &[Id(70), Id(-3)])?;
+    /// let mut largest = None;
+    /// index.scan_ids(|id| largest = largest.max(Some(id)))?;
+    /// assert_eq!(largest, Some(Id(70)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ScanIds::scan_ids`]; [`Unable`] without the ability.
+    pub fn scan_ids(&self, mut found: impl FnMut(Id)) -> Result<(), ReconstructError> {
+        let scan = self.as_scan_ids().ok_or_else(|| self.unable("list its ids"))?;
+        Ok(scan.scan_ids(&mut found)?)
     }
 
     /// Calls [`Merge::merge_from`] with default options.

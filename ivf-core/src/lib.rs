@@ -58,8 +58,8 @@ pub mod transform;
 pub mod wire;
 
 pub use ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, StandaloneCodec, Subset,
-    Train, Update, Upsert,
+    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds, StandaloneCodec,
+    Subset, Train, Update, Upsert,
 };
 pub use codec::{Binding, BoundCodec, Codec, CodecContext, CodecSpec, CodecTraining, Residuals};
 pub use direct_map::{DirectMap, DirectMapKind};

@@ -6,6 +6,13 @@ mod demo;
 mod files;
 mod hdf5;
 mod info;
+mod keep;
+mod man;
 mod memory;
 mod mistakes;
+#[cfg(target_os = "linux")]
+mod ordinary;
+mod outputs;
 mod program;
+#[cfg(target_os = "linux")]
+mod threads;

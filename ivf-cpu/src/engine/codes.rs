@@ -279,6 +279,7 @@ impl Index for CodesIndex {
             mut as_remove: Remove,
             mut as_update: Update,
             mut as_upsert: Upsert,
+            shared as_scan_ids: ScanIds,
             shared as_reconstruct: Reconstruct,
             shared as_standalone_codec: StandaloneCodec,
             mut as_add_codes: AddCodes,

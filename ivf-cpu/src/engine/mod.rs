@@ -7,6 +7,7 @@ mod entries;
 mod file;
 mod filter;
 mod gathered;
+mod ids;
 mod knobs;
 mod lists;
 mod merge;
@@ -348,6 +349,7 @@ impl Index for IvfIndex {
             mut as_remove: Remove,
             mut as_update: Update,
             mut as_upsert: Upsert,
+            shared as_scan_ids: ScanIds,
             shared as_reconstruct: Reconstruct,
             mut as_merge: Merge,
             shared as_copy_subset: CopySubset,

@@ -319,6 +319,9 @@ impl Index for Refine {
             mut as_remove: Remove,
             mut as_update: Update,
         }
+        of base {
+            shared as_scan_ids: ScanIds,
+        }
     }
 }
 

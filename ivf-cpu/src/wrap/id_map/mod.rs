@@ -402,6 +402,7 @@ impl Index for IdMap {
         own self {
             mut as_add: Add,
             mut as_add_with_ids: AddWithIds,
+            shared as_scan_ids: ScanIds,
         }
         given inner {
             mut as_reset: Reset,

@@ -1,8 +1,10 @@
 //! Searching by caller-supplied ids.
 
 use super::{IdMap, Kind};
-use ivf_core::error::{ReconstructError, SearchError, Unable};
-use ivf_core::{AnyRows, Id, IdSelector, QueryParams, RangeSearch, Reconstruct, SearchParams, SearchResult, Takes};
+use ivf_core::error::{ReconstructError, SearchError, StoreError, Unable};
+use ivf_core::{
+    AnyRows, Id, IdSelector, QueryParams, RangeSearch, Reconstruct, ScanIds, SearchParams, SearchResult, Takes,
+};
 use std::iter;
 
 /// Minimum number of vectors per selected id for which the ids of a selector are looked up in the
@@ -67,6 +69,14 @@ impl IdMap {
 
     fn reconstructing(&self) -> Result<&dyn Reconstruct, Unable> {
         self.inner.as_reconstruct().ok_or_else(|| self.inner.unable("reconstruct"))
+    }
+}
+
+impl ScanIds for IdMap {
+    fn scan_ids(&self, found: &mut dyn FnMut(Id)) -> Result<(), StoreError> {
+        let present = self.ids.iter().zip(&*self.present).filter(|(_, present)| **present);
+        present.for_each(|(id, _)| found(*id));
+        Ok(())
     }
 }
 

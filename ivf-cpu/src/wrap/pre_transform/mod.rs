@@ -358,6 +358,7 @@ impl Index for PreTransform {
         of inner {
             mut as_reset: Reset,
             mut as_remove: Remove,
+            shared as_scan_ids: ScanIds,
             mut as_add_codes: AddCodes,
         }
     }

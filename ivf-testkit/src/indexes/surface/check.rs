@@ -45,6 +45,7 @@ impl Check<'_> {
             at,
         };
         check.everything();
+        check.ids();
         check.nearest(random, tally);
         check.range(random, tally);
         check.given_back(random, tally);
@@ -97,6 +98,17 @@ impl Check<'_> {
         let at = format!("{}: search for all", self.at);
         let found = ask.with(|params| done(self.index.search(query, k, params), &at));
         self.truth.check(&found.hits, &expected, &ask, &at);
+    }
+
+    /// Compares the ids of all entries.
+    fn ids(&self) {
+        let Some(scan) = self.index.as_scan_ids() else { return };
+        let (mut found, at) = (Vec::new(), format!("{}: all ids", self.at));
+        done(scan.scan_ids(&mut |id| found.push(id)), &at);
+        let mut expected: Vec<Id> = self.truth.model.entries.iter().map(|entry| entry.id).collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{at}");
     }
 
     fn nearest(&self, random: &mut Random, tally: &mut Tally) {

@@ -1,0 +1,38 @@
+//! `ivf set`: sets knobs of an index file.
+
+use crate::failure::Failure;
+use crate::keep::ChangeArgs;
+use ivf_core::error::KnobError;
+use ivf_core::knobs::set_knobs;
+use std::io::Write;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Knobs to set, such as nprobe=16 or quantizer/efSearch=64. `ivf info` shows the knobs of an
+    /// index
+    #[arg(required = true, value_name = "KNOB=VALUE")]
+    knobs: Vec<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    let mut change = args.change.open(&[])?;
+    let knobs = args.knobs.join(",");
+    set_knobs(&mut *change.index, &knobs).map_err(|error| match error {
+        error @ KnobError::Syntax(_) => Failure::usage(&error),
+        error => Failure::failed(format_args!("cannot set the knobs of {}", args.change.index.display()), &error),
+    })?;
+    change.read(0)?;
+    let written = change.write()?;
+    writeln!(
+        out,
+        "{}: {}; written in {:.2} s, {} bytes",
+        written.path.display(),
+        args.knobs.join(", "),
+        written.time.as_secs_f64(),
+        written.bytes
+    )?;
+    Ok(())
+}
