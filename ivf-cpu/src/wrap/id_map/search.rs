@@ -2,7 +2,9 @@
 
 use super::{IdMap, Kind};
 use ivf_core::error::{ReconstructError, SearchError, Unable};
-use ivf_core::{AnyRows, Id, IdSelector, QueryParams, RangeSearch, Reconstruct, SearchParams, SearchResult, Takes};
+use ivf_core::{
+    AnyRows, Id, IdSelector, Index, QueryParams, RangeSearch, Reconstruct, SearchParams, SearchResult, Takes,
+};
 use std::iter;
 
 /// Minimum number of vectors per selected id for which the ids of a selector are looked up in the
@@ -48,7 +50,7 @@ impl IdMap {
 
     /// Translates a selector of ids into one of numbers.
     fn seen<'k>(&self, selector: &IdSelector<'_>, keep: &'k Keep<'_>) -> IdSelector<'k> {
-        match self.numbers_named(selector, self.ids.len() / FEW) {
+        match self.numbers_named(selector, self.len() / FEW) {
             Some(numbers) => IdSelector::sorted(numbers),
             None => IdSelector::Fn(&**keep),
         }
@@ -61,7 +63,7 @@ impl IdMap {
             return None;
         }
         let ids = selector.listed(most)?;
-        let numbers = ids.iter().filter_map(|id| self.numbers.get(id)).flatten();
+        let numbers = ids.iter().filter_map(|id| self.table.get(id)).flatten();
         Some(numbers.map(|number| Id(*number as i64)).collect())
     }
 
