@@ -11,6 +11,7 @@ mod knobs;
 mod lists;
 mod merge;
 mod options;
+mod pieces;
 mod preassigned;
 mod reconstruct;
 mod remove;
