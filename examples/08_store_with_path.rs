@@ -32,6 +32,7 @@ use ivf::{Executor, Id, IdSelector, Index, ListNo, ListOffset, Location, Metric,
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -152,12 +153,13 @@ impl FolderLists {
         self.lists.get(list.index()).copied().ok_or(StoreError::NoSuchList { list, nlist })
     }
 
-    /// Reads all entries of a list, in the format of the file.
-    fn entries(&self, list: ListNo) -> Result<Vec<u8>, StoreError> {
-        let ListFile { number, len } = self.file(list)?;
-        let mut bytes = vec![0; len as usize * self.entry_size()];
-        if len > 0 {
-            File::open(self.path(number)).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed)?;
+    /// Reads some entries of a list, which must have them, in the format of the file.
+    fn entries(&self, list: ListNo, range: Range<usize>) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; range.len() * self.entry_size()];
+        if !range.is_empty() {
+            let mut file = File::open(self.path(self.file(list)?.number)).map_err(failed)?;
+            file.seek(SeekFrom::Start(self.start(range.start))).map_err(failed)?;
+            file.read_exact(&mut bytes).map_err(failed)?;
         }
         Ok(bytes)
     }
@@ -184,7 +186,7 @@ impl FolderLists {
             file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(bytes)).map_err(failed)?;
             before.number
         } else {
-            let entries = self.entries(list)?;
+            let entries = self.entries(list, 0..before.len as usize)?;
             let (number, mut file) = self.new_file(first_own)?;
             // Entries after the written bytes are copied as well.
             let rest = entries.get(start as usize + bytes.len()..).unwrap_or_default();
@@ -230,9 +232,16 @@ impl InvertedLists for FolderLists {
         Ok(self.file(list)?.len as usize)
     }
 
-    /// Returns one segment, which owns the bytes that were read, packed in the codec's layout.
     fn list(&self, list: ListNo) -> Result<ListRef<'_>, StoreError> {
-        let bytes = self.entries(list)?;
+        self.list_range(list, 0..self.list_len(list)?)
+    }
+
+    /// Returns one segment, which owns the bytes that were read, packed in the codec's layout. The
+    /// search of a long list calls this for one part after the other.
+    fn list_range(&self, list: ListNo, range: Range<usize>) -> Result<ListRef<'_>, StoreError> {
+        let end = range.end.min(self.list_len(list)?);
+        let start = range.start.min(end);
+        let bytes = self.entries(list, start..end)?;
         let (mut ids, mut codes) = (Vec::new(), Vec::new());
         for entry in bytes.chunks_exact(self.entry_size()) {
             let (id, code) = Self::parts(entry);
@@ -244,7 +253,7 @@ impl InvertedLists for FolderLists {
         let mut planes: Planes<AlignedBytes> = (0..layout.plane_count()).map(blank).collect();
         layout.pack(&mut planes.iter_mut().map(|plane| &mut **plane).collect::<Planes<_>>(), 0, &codes);
         let planes = planes.into_iter().map(|plane| PlaneBytes::Shared(plane.into())).collect();
-        Ok(ListRef::new([Segment::new(layout, SegmentIds::Shared(ids.into()), planes)?]))
+        Ok(ListRef::part(start, [Segment::new(layout, SegmentIds::Shared(ids.into()), planes)?]))
     }
 
     fn memory(&self) -> usize {
@@ -313,7 +322,7 @@ impl InvertedListsMut for FolderLists {
         if let Some(&offset) = offsets.iter().find(|offset| offset.index() >= len) {
             return Err(StoreError::NoSuchEntry { at: Location { list, offset }, len });
         }
-        let (mut bytes, size) = (self.entries(list)?, self.entry_size());
+        let (mut bytes, size) = (self.entries(list, 0..len)?, self.entry_size());
         // `closing_moves` determines which entry fills which gap, for all stores alike.
         let moves = closing_moves(len, offsets).into_iter().map(|(from, to)| {
             bytes.copy_within(from.index() * size..(from.index() + 1) * size, to.index() * size);

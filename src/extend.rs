@@ -34,7 +34,7 @@ pub use ivf_core::field::{Field, FieldType, Schema};
 #[doc(inline)]
 pub use ivf_core::layout::CodeLayout;
 #[doc(inline)]
-pub use ivf_core::lists::{ArrayLists, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, StoreSpec};
+pub use ivf_core::lists::{ArrayLists, InvertedLists, InvertedListsMut, ListBatch, ListIds, ListRef, Moved, StoreSpec};
 #[doc(inline)]
 pub use ivf_core::node::{Node, StoredNode};
 #[doc(inline)]

@@ -35,6 +35,36 @@ fn histories_are_the_same_with_every_kind_of_map() {
 }
 
 #[test]
+fn edits_of_ids_with_many_entries_are_the_same_with_every_kind_of_map() {
+    const N: usize = 5000;
+    for ids in [1, 3, 70] {
+        let histories = [DirectMapKind::None, DirectMapKind::Hash].map(|kind| {
+            let mut index = ivf_flat(kind);
+            let vectors = data::clusters(2, N, DIM, 6);
+            let of_rows = |rows: std::ops::Range<i64>| rows.map(|row| ivf::Id(row * 31 % ids)).collect::<Vec<_>>();
+            index.add_with_ids(vectors.rows(), &of_rows(0..N as i64)).expect("trained");
+            let rows = |n: usize| vectors.rows().slice(0..n);
+            let mut seen = Vec::new();
+            let mut note = |index: &dyn Index, done: usize| {
+                let found = index.search(rows(5), 20, &ivf::SearchParams::new()).expect("good queries").hits;
+                let kept = index.reconstruct(ivf::Id(0)).ok();
+                seen.push((done, index.len(), found, kept));
+            };
+            let removed = index.remove(&ivf::IdSelector::set([ivf::Id(ids - 1)])).expect("supported");
+            note(&*index, removed);
+            index.add_with_ids(vectors.rows(), &of_rows(5..5 + N as i64)).expect("trained");
+            index.update(&[ivf::Id(0)], rows(1)).expect("it is there");
+            note(&*index, 1);
+            index.add_with_ids(vectors.rows(), &of_rows(9..9 + N as i64)).expect("trained");
+            let report = index.upsert(&[ivf::Id(0), ivf::Id(1000)], rows(2)).expect("supported");
+            note(&*index, report.updated);
+            seen
+        });
+        assert!(histories[0] == histories[1], "{ids} ids: {:?}", histories.map(|seen| seen.len()));
+    }
+}
+
+#[test]
 fn a_map_comes_back_from_a_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("index.ivf");

@@ -36,6 +36,7 @@ fn same(index: &dyn Index, reference: &dyn Index, seed: u64, at: &str) {
 
 #[test]
 fn histories_under_an_id_map_are_those_of_the_index_itself() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     for spec in ["IDMap,Flat", "IDMap2,Flat", "IDMap,IVF4,Flat", "IDMap2,IVF4,Flat", "IDMap2,(IDMap,Flat)"] {
         for seed in [1, 2, 3] {
             let mut random = data::random(seed);
@@ -46,7 +47,7 @@ fn histories_under_an_id_map_are_those_of_the_index_itself() {
                 let n = random.random_range(0..6_u64) as usize;
                 let vectors = data::uniform(seed * 1000 + step, n, DIM);
                 let rows = vectors.rows();
-                match random.random_range(0..5_u32) {
+                match random.random_range(0..6_u32) {
                     0 => {
                         index.add(rows).expect(&at);
                         reference.add(rows).expect(&at);
@@ -64,6 +65,18 @@ fn histories_under_an_id_map_are_those_of_the_index_itself() {
                         let selector = IdSelector::range(start..start + 15);
                         let removed = index.remove(&selector).expect(&at);
                         assert_eq!(removed, reference.remove(&selector).expect(&at), "{at}");
+                    }
+                    5 => {
+                        // Most are gone after this.
+                        let vectors = data::uniform(seed * 1000 + step, 100, DIM);
+                        let ids: Vec<Id> = (500..600).map(Id).collect();
+                        let rare = |id: Id| id.0 % 11 != 3;
+                        for index in [&mut index, &mut reference] {
+                            index.add_with_ids(vectors.rows(), &ids).expect(&at);
+                        }
+                        let removed = index.remove(&IdSelector::Fn(&rare)).expect(&at);
+                        assert_eq!(removed, reference.remove(&IdSelector::Fn(&rare)).expect(&at), "{at}");
+                        known.extend(ids);
                     }
                     3 => {
                         let mut ids: Vec<Id> =
@@ -95,6 +108,12 @@ fn histories_under_an_id_map_are_those_of_the_index_itself() {
                     }
                 }
                 same(&*index, &*reference, step, &at);
+                if step % 20 == 19 {
+                    // The history goes on with an index that was written and read.
+                    let path = folder.path().join("index.ivf");
+                    ivf::write_index(&*index, &path).expect("a writable folder");
+                    index = ivf::read_index(&path).expect("just written");
+                }
             }
         }
     }
@@ -125,6 +144,43 @@ fn an_emptied_id_map_takes_no_memory_and_repeats_no_id() {
             assert_eq!(index.remove(&IdSelector::All).expect("supported"), 100);
         }
         assert!(memory.iter().all(|bytes| *bytes == memory[0]), "{memory:?}");
+    }
+}
+
+#[test]
+fn an_id_map_takes_as_much_as_the_vectors_that_are_left() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // The memory of the ids, without the vectors.
+    let own = |index: &dyn Index| index.memory() - index.wrapped().map_or(0, |inner| inner.memory());
+    let size = |index: &dyn Index| {
+        let path = folder.path().join("index.ivf");
+        ivf::write_index(index, &path).expect("a writable folder");
+        let back = ivf::read_index(&path).expect("just written");
+        assert!(back.export().expect("in memory").same(&index.export().expect("in memory")));
+        (std::fs::metadata(&path).expect("just written").len(), own(&*back))
+    };
+    for spec in ["IDMap,Flat", "IDMap2,Flat"] {
+        let vectors = data::uniform(7, 20_000, DIM);
+        let (mut index, mut few) = (make(spec), make(spec));
+        index.add(vectors.rows()).expect("always trained");
+        few.add(vectors.rows().slice(0..10)).expect("always trained");
+        let rare = |id: Id| id.0 % 2000 != 7;
+        assert_eq!(index.remove(&IdSelector::Fn(&rare)).expect("supported"), 19_990);
+        let (file, read) = size(&*index);
+        let (few_file, few_memory) = size(&*few);
+        assert!(file <= few_file + 1000, "{spec}: a file of {file} bytes, {few_file} for ten vectors");
+        let left = own(&*index);
+        for bytes in [left, read] {
+            assert!(bytes <= few_memory + 5000, "{spec}: {bytes} bytes of ids, {few_memory} for ten vectors");
+        }
+        // One in, one out.
+        for step in 0..5000_i64 {
+            let vector = vectors.rows().slice(step as usize..step as usize + 1);
+            index.add_with_ids(vector, &[Id(100_000 + step)]).expect("always trained");
+            index.remove(&IdSelector::set([Id(100_000 + step)])).expect("supported");
+        }
+        assert!(own(&*index) <= left + 5000, "{spec}: {} bytes after many steps, {left} before", own(&*index));
+        assert_eq!(index.search(vectors.rows().slice(7..8), 1, &SearchParams::new()).unwrap().hits.row(0).ids, [Id(7)]);
     }
 }
 

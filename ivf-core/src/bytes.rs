@@ -187,6 +187,19 @@ impl Deref for PlaneBytes<'_> {
     }
 }
 
+impl PlaneBytes<'_> {
+    /// Returns a subrange of these bytes, without a copy.
+    ///
+    /// # Panics
+    /// If the range ends past the last byte.
+    pub(crate) fn narrowed(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Borrowed(bytes) => Self::Borrowed(&bytes[range]),
+            Self::Shared(bytes) => Self::Shared(bytes.slice(range).expect("the range lies inside the plane")),
+        }
+    }
+}
+
 impl<'a> From<PlaneBytes<'a>> for Cow<'a, [u8]> {
     fn from(bytes: PlaneBytes<'a>) -> Self {
         match bytes {

@@ -2,8 +2,8 @@
 
 use crate::id::{Id, ListNo, ListOffset, Location};
 use crate::names::serde_names;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 /// The kind of direct map that an index keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,6 +21,9 @@ serde_names!(DirectMapKind, "direct map": None = "None" | "NoMap", Array = "Arra
 
 /// The locations of each id. An id can have several locations, if it was added twice or spilled
 /// into several lists.
+///
+/// Every edit of one location takes a number of steps that is at most logarithmic in the number of
+/// entries, even if all entries have one id.
 ///
 /// ```
 /// use ivf_core::{DirectMap, DirectMapKind, Id, ListNo, ListOffset, Location};
@@ -45,8 +48,8 @@ serde_names!(DirectMapKind, "direct map": None = "None" | "NoMap", Array = "Arra
 #[derive(Clone, Debug, Default)]
 pub struct DirectMap {
     first: First,
-    /// The second and further locations of an id, ascending. Few ids have any.
-    more: HashMap<Id, Vec<Location>>,
+    /// The second and further locations of ids. Few ids have any.
+    more: Further<Location>,
 }
 
 /// The lowest location of each id.
@@ -58,6 +61,39 @@ enum First {
     Hash(HashMap<Id, Location>),
 }
 
+/// Further locations of ids, in one ordered set. (A sorted `Vec` for each id would make the removal
+/// of an id quadratic in the number of its entries.)
+#[derive(Clone, Debug, Default)]
+struct Further<L>(BTreeSet<(Id, L)>);
+
+/// `L::default()` is the lowest location.
+impl<L: Copy + Default + Ord> Further<L> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the further locations of an id, ascending.
+    fn of(&self, id: Id) -> impl Iterator<Item = L> {
+        self.0.range((id, L::default())..).take_while(move |(other, _)| *other == id).map(|(_, at)| *at)
+    }
+
+    fn insert(&mut self, id: Id, at: L) {
+        self.0.insert((id, at));
+    }
+
+    /// Removes a location, and returns whether the id had it.
+    fn remove(&mut self, id: Id, at: L) -> bool {
+        self.0.remove(&(id, at))
+    }
+
+    /// Removes and returns the lowest further location of an id.
+    fn take_first(&mut self, id: Id) -> Option<L> {
+        let first = self.of(id).next()?;
+        self.remove(id, first);
+        Some(first)
+    }
+}
+
 impl DirectMap {
     /// Creates an empty map.
     pub fn new(kind: DirectMapKind) -> Self {
@@ -66,7 +102,7 @@ impl DirectMap {
             DirectMapKind::Array => First::Array(Vec::new()),
             DirectMapKind::Hash => First::Hash(HashMap::new()),
         };
-        Self { first, more: HashMap::new() }
+        Self { first, more: Further::default() }
     }
 
     /// Returns the kind of the map.
@@ -89,7 +125,7 @@ impl DirectMap {
 
     /// Returns all locations of an id, ascending.
     pub fn places(&self, id: Id) -> impl Iterator<Item = Location> {
-        self.get(id).into_iter().chain(self.more.get(&id).into_iter().flatten().copied())
+        self.get(id).into_iter().chain(self.more.of(id))
     }
 
     /// Returns true if the map can hold the id. An array holds only ids from 0 to one past its
@@ -121,11 +157,11 @@ impl DirectMap {
         match self.get(id) {
             None => self.set(id, Some(at)),
             Some(first) => {
-                // Keep the lowest location in `first`, and the others in ascending order.
-                self.set(id, Some(first.min(at)));
-                let more = self.more.entry(id).or_default();
-                let other = first.max(at);
-                more.insert(more.partition_point(|place| *place < other), other);
+                // The lowest location belongs in `first`.
+                if at < first {
+                    self.set(id, Some(at));
+                }
+                self.more.insert(id, first.max(at));
             }
         }
     }
@@ -142,20 +178,11 @@ impl DirectMap {
             }
             return;
         }
-        let Some(first) = self.get(id) else { return };
-        let Some(more) = self.more.get_mut(&id) else {
-            if first == at {
-                self.set(id, None);
-            }
-            return;
-        };
-        let next = if first == at { Some(more.remove(0)) } else { None };
-        more.retain(|place| *place != at);
-        if more.is_empty() {
-            self.more.remove(&id);
-        }
-        if next.is_some() {
+        if self.get(id) == Some(at) {
+            let next = self.more.take_first(id);
             self.set(id, next);
+        } else {
+            self.more.remove(id, at);
         }
     }
 
@@ -163,20 +190,21 @@ impl DirectMap {
     /// the location `from`: in a file that others write to, the entry may have received another id
     /// since.
     pub fn moved(&mut self, id: Id, from: Location, to: ListOffset) {
-        if self.more.is_empty() {
-            let place = match &mut self.first {
-                First::None => None,
-                First::Array(places) => usize::try_from(id.0).ok().and_then(|i| places.get_mut(i)?.as_mut()),
-                First::Hash(places) => places.get_mut(&id),
-            };
-            if let Some(place) = place.filter(|place| **place == from) {
-                place.offset = to;
+        let place = match &mut self.first {
+            First::None => None,
+            First::Array(places) => usize::try_from(id.0).ok().and_then(|i| places.get_mut(i)?.as_mut()),
+            First::Hash(places) => places.get_mut(&id),
+        };
+        let Some(first) = place else { return };
+        let to = Location { list: from.list, offset: to };
+        let is_first = *first == from;
+        if is_first && self.more.is_empty() {
+            *first = to;
+        } else if is_first || self.more.remove(id, from) {
+            if is_first {
+                self.remove(id, from);
             }
-            return;
-        }
-        if self.places(id).any(|place| place == from) {
-            self.remove(id, from);
-            self.insert(id, Location { list: from.list, offset: to });
+            self.insert(id, to);
         }
     }
 
@@ -192,13 +220,9 @@ impl DirectMap {
             First::Hash(places) => places.values_mut().for_each(renamed),
         }
         // Restore the order: the lowest location of an id belongs in `first`.
-        for (id, mut more) in std::mem::take(&mut self.more) {
-            more.iter_mut().for_each(renamed);
-            more.extend(self.get(id));
-            more.sort_unstable();
-            let first = more.remove(0);
-            self.set(id, Some(first));
-            self.more.insert(id, more);
+        for (id, mut place) in std::mem::take(&mut self.more).0 {
+            renamed(&mut place);
+            self.insert(id, place);
         }
     }
 
@@ -222,11 +246,13 @@ impl DirectMap {
     /// assert_eq!(map.memory(), 10 * 12);
     /// ```
     pub fn memory(&self) -> usize {
-        match &self.first {
+        let first = match &self.first {
             First::None => 0,
             First::Array(places) => size_of_val(&places[..]),
             First::Hash(places) => places.capacity() * (size_of::<(Id, Location)>() + 1),
-        }
+        };
+        // The nodes of the ordered set are at least half full.
+        first + self.more.0.len() * 2 * size_of::<(Id, Location)>()
     }
 
     fn set(&mut self, id: Id, place: Option<Location>) {
@@ -252,6 +278,8 @@ impl DirectMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+    use std::cmp::Ordering;
 
     #[test]
     fn both_kinds_keep_every_place_of_an_id() {
@@ -293,5 +321,102 @@ mod tests {
         }
         assert!(!DirectMap::new(DirectMapKind::Array).takes(Id(-1)));
         assert_eq!(DirectMap::default().get(Id(0)), None);
+    }
+
+    /// A location that counts its comparisons.
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Counted(u32);
+
+    thread_local! {
+        static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    impl Ord for Counted {
+        fn cmp(&self, other: &Self) -> Ordering {
+            COMPARISONS.set(COMPARISONS.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for Counted {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Self) -> bool {
+            self.cmp(other).is_eq()
+        }
+    }
+
+    impl Eq for Counted {}
+
+    #[test]
+    fn an_edit_of_an_id_with_many_entries_takes_few_steps() {
+        // A node holds up to 11 locations, and a tree of 2^14 of them has at most six levels.
+        const STEPS: usize = 6 * 11 * 2;
+        let steps = |edit: &mut dyn FnMut()| {
+            COMPARISONS.set(0);
+            edit();
+            COMPARISONS.get()
+        };
+        let n = 1 << 14;
+        for ids in [1, 3, n] {
+            let mut more = Further::default();
+            let id = |i: u32| Id(i64::from(i % ids));
+            // Ascending, descending and scattered locations.
+            for i in 0..n {
+                let at = Counted(i.wrapping_mul(40_503) % n);
+                assert!(steps(&mut || more.insert(id(at.0), at)) <= STEPS);
+            }
+            for i in 0..n / 4 {
+                assert!(steps(&mut || assert!(more.remove(id(i), Counted(i)))) <= STEPS);
+                assert!(steps(&mut || assert!(!more.remove(id(i), Counted(i)))) <= STEPS);
+                let last = n - 1 - i;
+                assert!(steps(&mut || assert!(more.remove(id(last), Counted(last)))) <= STEPS);
+            }
+            for i in n / 4..3 * n / 4 {
+                let mut first = None;
+                assert!(steps(&mut || first = more.take_first(id(i))) <= 2 * STEPS);
+                assert!(first.is_some_and(|first| id(first.0) == id(i)), "{ids} ids, entry {i}");
+            }
+            assert!(more.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_map_of_few_ids_is_that_of_a_sorted_list() {
+        for kind in [DirectMapKind::Array, DirectMapKind::Hash] {
+            let (mut map, mut model) = (DirectMap::new(kind), BTreeSet::new());
+            let mut state = 1_u32;
+            for step in 0..4000 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let (id, at) = (Id(i64::from(state >> 8 & 3)), Location::new(state >> 12 & 3, state >> 16 & 63));
+                let to = ListOffset(state >> 22 & 63);
+                let moved = Location { list: at.list, offset: to };
+                match state >> 30 {
+                    0 if !model.contains(&(id, moved)) => {
+                        map.moved(id, at, to);
+                        if model.remove(&(id, at)) {
+                            model.insert((id, moved));
+                        }
+                    }
+                    1 => {
+                        map.remove(id, at);
+                        model.remove(&(id, at));
+                    }
+                    _ if !model.contains(&(id, at)) => {
+                        map.insert(id, at);
+                        model.insert((id, at));
+                    }
+                    _ => {}
+                }
+                for id in (0..4).map(Id) {
+                    let expected = model.iter().filter(|(other, _)| *other == id).map(|(_, at)| *at);
+                    assert!(map.places(id).eq(expected), "step {step}, id {id}");
+                }
+            }
+        }
     }
 }

@@ -72,6 +72,31 @@ impl<'a> HitsRow<'a> {
         self.ids.is_empty()
     }
 
+    /// Writes the results, nearest first, to a row of ids and a row of distances of the same length.
+    /// Results that do not fit are left out. Missing results have id -1 and the worst distance of
+    /// the metric, as in Faiss.
+    ///
+    /// A writer of a matrix of results thus needs memory for one row only.
+    ///
+    /// # Panics
+    /// If the two rows differ in length.
+    ///
+    /// ```
+    /// use ivf_core::{Hits, Metric, Sink};
+    /// let hits = Hits::from_sinks(Metric::L2, [Sink::top_k(3)], false);
+    /// let (mut ids, mut distances) = ([0; 3], [0.0; 3]);
+    /// hits.row(0).pad_into(Metric::L2, &mut ids, &mut distances);
+    /// assert_eq!((ids, distances), ([-1; 3], [f32::MAX; 3]));
+    /// ```
+    pub fn pad_into(&self, metric: Metric, ids: &mut [i64], distances: &mut [f32]) {
+        assert_eq!(ids.len(), distances.len(), "there must be one distance per id");
+        let len = self.len().min(ids.len());
+        ids[..len].iter_mut().zip(self.ids).for_each(|(padded, id)| *padded = id.0);
+        distances[..len].copy_from_slice(&self.distances[..len]);
+        ids[len..].fill(-1);
+        distances[len..].fill(metric.to_user_distance(f32::MAX));
+    }
+
     /// Iterates over the results, nearest first.
     pub fn iter(&self) -> RowIter<'a> {
         self.ids.iter().copied().zip(self.distances.iter().copied())
@@ -235,6 +260,9 @@ impl Hits {
     /// Returns the results as `n x k` matrices of ids and distances. Missing results have id -1 and
     /// the worst distance, as in Faiss.
     ///
+    /// The matrices take `12 n k` bytes, even if few results were found.
+    /// [`HitsRow::pad_into`] writes row after row instead.
+    ///
     /// ```
     /// # use ivf_core::{Hits, Id, Location, Metric, Neighbor, Sink};
     /// # let mut sink = Sink::top_k(2);
@@ -245,13 +273,10 @@ impl Hits {
     /// assert_eq!((ids, distances), (vec![7, -1], vec![0.5, f32::MAX]));
     /// ```
     pub fn padded(&self, k: usize, metric: Metric) -> (Vec<i64>, Vec<f32>) {
-        let mut ids = vec![-1; self.len() * k];
-        let mut distances = vec![metric.to_user_distance(f32::MAX); self.len() * k];
+        let (mut ids, mut distances) = (vec![0; self.len() * k], vec![0.0; self.len() * k]);
         for (i, row) in self.rows().enumerate() {
-            for (j, (id, distance)) in row.ids.iter().zip(row.distances).take(k).enumerate() {
-                ids[i * k + j] = id.0;
-                distances[i * k + j] = *distance;
-            }
+            let padded = i * k..(i + 1) * k;
+            row.pad_into(metric, &mut ids[padded.clone()], &mut distances[padded]);
         }
         (ids, distances)
     }
@@ -303,5 +328,8 @@ mod tests {
         let (ids, distances) = hits.padded(3, Metric::InnerProduct);
         assert_eq!(ids, [5, 4, -1, -1, -1, -1]);
         assert_eq!(distances[2], -f32::MAX);
+        let (mut ids, mut distances) = ([0], [0.0]);
+        hits.row(0).pad_into(Metric::InnerProduct, &mut ids, &mut distances);
+        assert_eq!((ids, distances), ([5], [3.0]));
     }
 }

@@ -81,7 +81,8 @@ pub trait IndexIvf: Index {
     fn by_residual(&self) -> bool;
 
     /// Returns the lists that the coarse quantizer assigns to each query, nearest first. This is
-    /// the first half of a search. (Faiss's `search_centroid` is this method with one probe.)
+    /// the first half of a search. (Faiss's `search_centroid` is this method with one probe.) With
+    /// [`SearchParams::skip_bad_queries`], a query that cannot be searched gets no list.
     ///
     /// # Errors
     /// [`SearchError`] if a query has another dimension or holds a NaN or an infinity, the index is

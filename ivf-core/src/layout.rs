@@ -1,5 +1,6 @@
 //! The memory layout of the codes of a list.
 
+use crate::bytes::ALIGN;
 use arrayvec::ArrayVec;
 use std::fmt;
 use std::ops::Range;
@@ -245,6 +246,15 @@ impl CodeLayout {
     /// Returns the number of bytes that `len` codes take in a plane.
     pub fn plane_bytes(&self, plane: usize, len: usize) -> usize {
         self.blocks(len) * self.block_bytes[plane]
+    }
+
+    /// Returns the smallest number of entries, other than 0, in whole blocks whose bytes are a
+    /// multiple of 64 in every plane. At a multiple of it, a list can be cut into segments without
+    /// a copy.
+    pub fn aligned_entries(&self) -> usize {
+        // The blocks that a plane needs are a power of two, so the largest of them serves all.
+        let blocks = |bytes: &usize| ALIGN >> bytes.trailing_zeros().min(ALIGN.trailing_zeros());
+        self.block_len * self.block_bytes.iter().map(blocks).max().unwrap_or(1)
     }
 
     /// Writes a code into a slot of whole planes. Slots are counted across blocks, from slot 0 of

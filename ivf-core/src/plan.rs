@@ -45,6 +45,18 @@ impl Probes {
         Ok(Self { nprobe, lists, distances })
     }
 
+    /// Returns the probes with none for the queries `rows`.
+    ///
+    /// # Panics
+    /// If there is no such query.
+    #[must_use]
+    pub fn without_rows(mut self, rows: &[usize]) -> Self {
+        for row in rows {
+            self.lists[row * self.nprobe..(row + 1) * self.nprobe].fill(None);
+        }
+        self
+    }
+
     /// Returns the number of queries.
     pub fn len(&self) -> usize {
         self.lists.len() / self.nprobe

@@ -80,10 +80,14 @@ pub struct TrainReport {
     pub objectives: Vec<Vec<f64>>,
     /// Number of empty clusters that were filled by splitting another cluster.
     pub splits: usize,
+    /// Row numbers of the vectors that were skipped
+    /// ([`NonFinite::SkipRow`](crate::params::NonFinite)), ascending.
+    pub skipped: Vec<usize>,
 }
 
 impl TrainReport {
-    /// Adds the report of the training of a component.
+    /// Adds the report of the training of a component, which was given the vectors that are not
+    /// skipped. The skipped rows stay as they are.
     pub fn merge(&mut self, other: TrainReport) {
         self.warnings.extend(other.warnings);
         self.points = self.points.max(other.points);

@@ -3,6 +3,7 @@
 use crate::element::{Element, ElementType};
 use crate::error::InputError;
 pub use crate::error::RowsError;
+use crate::params::NonFinite;
 use half::{bf16, f16};
 use std::ops::Range;
 
@@ -219,6 +220,37 @@ impl<'a> AnyRows<'a> {
         }
     }
 
+    /// Checks the dimension, and returns the vectors that are finite, with the row numbers of the
+    /// others. If there are others, the finite vectors are copied into `scratch`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check). With [`NonFinite::SkipRow`], only a wrong dimension is an error.
+    pub fn finite<'s>(
+        self,
+        dim: usize,
+        non_finite: NonFinite,
+        scratch: &'s mut Vec<f32>,
+    ) -> Result<(AnyRows<'s>, Vec<usize>), InputError>
+    where
+        'a: 's,
+    {
+        match self.check(dim) {
+            Err(InputError::NonFinite { .. }) if non_finite == NonFinite::SkipRow => {}
+            checked => return checked.map(|()| (self, Vec::new())),
+        }
+        let mut converted = Vec::new();
+        let mut skipped = Vec::new();
+        scratch.clear();
+        for (row, vector) in self.to_f32(&mut converted).iter().enumerate() {
+            if vector.iter().all(|x| x.is_finite()) {
+                scratch.extend_from_slice(vector);
+            } else {
+                skipped.push(row);
+            }
+        }
+        Ok((Rows { data: scratch, dim }.into(), skipped))
+    }
+
     /// Returns the number of the first vector that holds a NaN or an infinity.
     pub fn first_non_finite(&self) -> Option<usize> {
         // Integers are always finite and need not be read.
@@ -263,6 +295,11 @@ mod tests {
         assert_eq!(any.check(3), Err(InputError::Dim { expected: 3, found: 2 }));
         assert_eq!(any.slice(0..1).check(2), Ok(()));
         assert_eq!(any.slice(0..1).to_f32(&mut Vec::new()).as_slice(), &[0.5, -1.0]);
+        let mut scratch = Vec::new();
+        let (finite, skipped) = any.finite(2, NonFinite::SkipRow, &mut scratch).unwrap();
+        assert_eq!((finite.len(), finite.element_type(), skipped), (1, ElementType::F32, vec![1]));
+        assert_eq!(any.finite(2, NonFinite::Reject, &mut Vec::new()).unwrap_err(), InputError::NonFinite { row: 1 });
+        assert!(any.finite(3, NonFinite::SkipRow, &mut Vec::new()).is_err());
         let bytes: AnyRows = Rows::new(&[1u8, 255], 1).unwrap().into();
         assert_eq!(bytes.to_f32(&mut Vec::new()).as_slice(), &[1.0, 255.0]);
         assert_eq!(bytes.first_non_finite(), None);

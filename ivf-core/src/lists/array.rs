@@ -4,8 +4,8 @@
 use super::stored::{StoredLists, VERSION};
 use super::table::ListTable;
 use super::{
-    Group, InvertedLists, InvertedListsMut, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, StoreRow,
-    closing_moves,
+    Group, InvertedLists, InvertedListsMut, ListBatch, ListIds, ListRef, Moved, PlaneBytes, Segment, SegmentIds,
+    StoreRow, closing_moves,
 };
 use crate::bytes::{ALIGN, AlignedBytes};
 use crate::error::{DecodeError, StoreError};
@@ -15,6 +15,7 @@ use crate::layout::{CodeLayout, Planes};
 use crate::node::{NamedArray, Node, StoredNode};
 use std::borrow::Cow;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The store in memory. Each list has its ids and one 64-byte aligned array per plane.
@@ -202,6 +203,20 @@ impl InvertedLists for ArrayLists {
         };
         let planes = own.planes.iter().map(|plane| PlaneBytes::Borrowed(plane)).collect();
         Ok(ListRef::new([Segment::new(&self.layout, SegmentIds::Borrowed(own.ids.view()), planes)?]))
+    }
+
+    fn list_range(&self, list: ListNo, entries: Range<usize>) -> Result<ListRef<'_>, StoreError> {
+        match self.place(list)? {
+            Place::Stored(stored) => stored.list_range(list, &self.layout, entries),
+            _ => Ok(self.list(list)?.narrowed(&self.layout, entries)),
+        }
+    }
+
+    fn list_ids(&self, list: ListNo, entries: Range<usize>) -> Result<ListIds<'_>, StoreError> {
+        match self.place(list)? {
+            Place::Stored(stored) => stored.list_ids(list, entries),
+            _ => Ok(self.list(list)?.into_ids().narrowed(entries)),
+        }
     }
 
     fn prefetch(&self, lists: &[ListNo]) {

@@ -183,6 +183,7 @@
 
 mod array;
 mod batch;
+mod ids;
 mod row;
 mod segment;
 mod stored;
@@ -190,6 +191,7 @@ mod table;
 
 pub use array::ArrayLists;
 pub use batch::{Group, ListBatch};
+pub use ids::ListIds;
 pub use row::{CreateLists, ReadLists, StoreRow};
 pub use segment::{ListRef, PlaneBytes, Segment, SegmentIds};
 
@@ -199,6 +201,7 @@ use crate::id::{Id, ListNo, ListOffset, Location};
 use crate::layout::CodeLayout;
 use crate::node::Node;
 use std::fmt;
+use std::ops::Range;
 
 /// The read half of a store: `nlist` lists, each a sequence of segments.
 ///
@@ -244,6 +247,25 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
 
     /// Returns a list for reading.
     fn list(&self, list: ListNo) -> Result<ListRef<'_>, StoreError>;
+
+    /// Returns the part of a list that holds the entries at the offsets `entries`, as far as the
+    /// list has them. The part may hold further entries before and after them.
+    ///
+    /// Scans read a list part by part. The default reads the whole list and cuts the part out of
+    /// it, which costs nothing in memory. A store whose lists are on a disk reads only the blocks
+    /// and ids of the part ([`ListRef::part`]).
+    fn list_range(&self, list: ListNo, entries: Range<usize>) -> Result<ListRef<'_>, StoreError> {
+        Ok(self.list(list)?.narrowed(self.layout(), entries))
+    }
+
+    /// Returns the ids of exactly the entries at the offsets `entries`, as far as the list has
+    /// them.
+    ///
+    /// Filters and edits read the ids before they read codes. The default reads the codes as well.
+    /// A store whose lists are on a disk reads only these ids.
+    fn list_ids(&self, list: ListNo, entries: Range<usize>) -> Result<ListIds<'_>, StoreError> {
+        Ok(self.list_range(list, entries.clone())?.into_ids().narrowed(entries))
+    }
 
     /// Gives the hint that these lists will be read soon, in this order. It is useful to a store on
     /// a disk. Unknown list numbers are ignored.
@@ -436,7 +458,7 @@ pub trait StoreSpec: Send + Sync + fmt::Debug {
 
 impl dyn InvertedLists + '_ {
     /// Reads the codes at the locations `places` into `codes` (`places.len() x code_size` bytes),
-    /// and returns the ids. Each list is read only once.
+    /// and returns the ids. Only the blocks that hold the codes are read, each once.
     ///
     /// ```
     /// # use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, Location};
@@ -457,16 +479,29 @@ impl dyn InvertedLists + '_ {
     /// # Panics
     /// If `codes` has another length.
     pub fn codes_at(&self, places: &[Location], codes: &mut [u8]) -> Result<Vec<Id>, StoreError> {
-        let size = self.layout().code_size();
+        let (layout, size) = (self.layout(), self.layout().code_size());
         assert_eq!(codes.len(), places.len() * size, "`codes` must hold one code per location");
         let mut ids = vec![Id(0); places.len()];
         let mut order: Vec<usize> = (0..places.len()).collect();
         order.sort_by_key(|&i| places[i]);
+        let offset = |i: usize| places[i].offset.index();
         for run in order.chunk_by(|&a, &b| places[a].list == places[b].list) {
-            let entries = self.list(places[run[0]].list)?;
-            for &i in run {
-                let id = entries.entry(self.layout(), places[i].offset, &mut codes[i * size..][..size]);
-                ids[i] = id.ok_or(StoreError::NoSuchEntry { at: places[i], len: entries.len() })?;
+            let list = places[run[0]].list;
+            let mut part = ListRef::default();
+            // Entries in the same block or in adjoining blocks are read together.
+            for near in run.chunk_by(|&a, &b| offset(b) / layout.block_len() - offset(a) / layout.block_len() <= 1) {
+                let (first, last) = (offset(near[0]), offset(near[near.len() - 1]));
+                // A store may have returned more than it was asked for.
+                if part.is_empty() || last >= part.start() + part.len() {
+                    part = self.list_range(list, first..last + 1)?;
+                }
+                for &i in near {
+                    let id = part.entry(layout, places[i].offset, &mut codes[i * size..][..size]);
+                    match id {
+                        Some(id) => ids[i] = id,
+                        None => return Err(StoreError::NoSuchEntry { at: places[i], len: self.list_len(list)? }),
+                    }
+                }
             }
         }
         Ok(ids)

@@ -5,6 +5,7 @@ pub use crate::bytes::PlaneBytes;
 use crate::error::StoreError;
 use crate::id::{Id, Ids, ListOffset};
 use crate::layout::{CodeLayout, Planes};
+use crate::lists::ListIds;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,6 +16,29 @@ pub enum SegmentIds<'a> {
     Borrowed(Ids<'a>),
     /// Shared, and kept alive by the segment itself.
     Shared(Arc<[Id]>),
+}
+
+impl SegmentIds<'_> {
+    /// Returns a view of the ids.
+    #[inline]
+    pub fn view(&self) -> Ids<'_> {
+        match self {
+            Self::Borrowed(ids) => *ids,
+            Self::Shared(ids) => Ids::Listed(ids),
+        }
+    }
+
+    /// Returns the ids of the entries `slots`.
+    ///
+    /// # Panics
+    /// If the range ends past the last entry.
+    pub(super) fn narrowed(self, slots: Range<usize>) -> Self {
+        match self {
+            Self::Borrowed(ids) => Self::Borrowed(ids.slice(slots)),
+            Self::Shared(ids) if slots.len() == ids.len() => Self::Shared(ids),
+            Self::Shared(ids) => Self::Shared(ids[slots].into()),
+        }
+    }
 }
 
 /// A run of consecutive entries of a list, with its ids and its planes. The last block of each
@@ -87,10 +111,7 @@ impl<'a> Segment<'a> {
     /// Returns the ids.
     #[inline]
     pub fn ids(&self) -> Ids<'_> {
-        match &self.ids {
-            SegmentIds::Borrowed(ids) => *ids,
-            SegmentIds::Shared(ids) => Ids::Listed(ids),
-        }
+        self.ids.view()
     }
 
     /// Returns the blocks of plane `p`.
@@ -113,6 +134,25 @@ impl<'a> Segment<'a> {
     }
 }
 
+impl<'a> Segment<'a> {
+    /// Returns the first and the end of the entries that a segment of whole blocks needs to hold
+    /// the entries `slots` of `len` entries. The first is where every plane is aligned.
+    pub(super) fn whole_blocks(layout: &CodeLayout, len: usize, slots: Range<usize>) -> Range<usize> {
+        let (step, end) = (layout.aligned_entries(), slots.end.min(len));
+        let start = slots.start.min(end) / step * step;
+        start..end.checked_next_multiple_of(layout.block_len()).map_or(len, |end| end.min(len))
+    }
+
+    /// Returns the segment of the blocks that hold the entries `slots`, and the index of its first
+    /// entry in this segment.
+    fn narrowed(self, layout: &CodeLayout, slots: Range<usize>) -> (usize, Self) {
+        let range = Self::whole_blocks(layout, self.len(), slots);
+        let bytes = |p| layout.plane_bytes(p, range.start)..layout.plane_bytes(p, range.end);
+        let planes = self.planes.into_iter().enumerate().map(|(p, plane)| plane.narrowed(bytes(p))).collect();
+        (range.start, Self { ids: self.ids.narrowed(range), planes })
+    }
+}
+
 impl Segment<'_> {
     /// Reads the codes of a range of entries into `codes`, one after the other. It calls the packer
     /// once per block.
@@ -128,7 +168,7 @@ impl Segment<'_> {
     }
 }
 
-/// The read view of a list: its segments in order.
+/// The read view of a list, or of consecutive entries of it: its segments in order.
 ///
 /// A list of two segments, with one and two entries:
 ///
@@ -163,20 +203,60 @@ pub struct ListRef<'a> {
     first: Option<Segment<'a>>,
     rest: Vec<Segment<'a>>,
     len: usize,
+    /// Offset in the list of the first entry.
+    start: usize,
 }
 
 impl<'a> ListRef<'a> {
     /// Creates a list from segments. Empty segments are dropped.
     pub fn new(segments: impl IntoIterator<Item = Segment<'a>>) -> Self {
+        Self::part(0, segments)
+    }
+
+    /// Creates the part of a list that begins at offset `start` from its segments. Empty segments
+    /// are dropped.
+    pub fn part(start: usize, segments: impl IntoIterator<Item = Segment<'a>>) -> Self {
         let mut segments = segments.into_iter().filter(|segment| !segment.is_empty());
         let (first, rest) = (segments.next(), segments.collect::<Vec<_>>());
         let len = first.iter().chain(&rest).map(Segment::len).sum();
-        Self { first, rest, len }
+        Self { first, rest, len, start }
+    }
+
+    /// Returns the offset in the list of the first entry: 0, except for a part of a list.
+    pub fn start(&self) -> usize {
+        self.start
     }
 
     /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns the part of the list that holds the entries at the offsets `entries`, in whole
+    /// blocks. Nothing but ids is copied. The part may begin some blocks before the first entry,
+    /// because planes are aligned to 64 bytes.
+    pub fn narrowed(self, layout: &CodeLayout, entries: Range<usize>) -> Self {
+        if entries.start <= self.start && self.start + self.len <= entries.end {
+            return self;
+        }
+        let (mut next, mut start) = (self.start, None);
+        let mut segments = Vec::new();
+        for segment in self.first.into_iter().chain(self.rest) {
+            let (first, len) = (next, segment.len());
+            next += len;
+            let slots = entries.start.saturating_sub(first).min(len)..entries.end.saturating_sub(first).min(len);
+            if slots.start < slots.end {
+                let (before, segment) = segment.narrowed(layout, slots);
+                start.get_or_insert(first + before);
+                segments.push(segment);
+            }
+        }
+        Self::part(start.unwrap_or(entries.start), segments)
+    }
+
+    /// Returns the ids alone.
+    pub fn into_ids(self) -> ListIds<'a> {
+        ListIds::new(self.start, self.first.into_iter().chain(self.rest).map(|segment| segment.ids))
     }
 
     /// Returns true if there are no entries.
@@ -191,7 +271,7 @@ impl<'a> ListRef<'a> {
 
     /// Iterates over the segments, each with the offset in the list of its first entry.
     pub fn placed(&self) -> impl Iterator<Item = (usize, &Segment<'a>)> {
-        self.segments().scan(0, |start, segment| {
+        self.segments().scan(self.start, |start, segment| {
             let first = *start;
             *start += segment.len();
             Some((first, segment))
@@ -203,7 +283,8 @@ impl<'a> ListRef<'a> {
         self.segments().flat_map(|segment| segment.ids().iter())
     }
 
-    /// Returns the id of the entry at `offset`, or `None` past the end.
+    /// Returns the id of the entry at `offset` of the list, or `None` if the entry is not among
+    /// these.
     pub fn id(&self, offset: ListOffset) -> Option<Id> {
         self.placed().find_map(|(first, segment)| {
             let slot = offset.index().checked_sub(first).filter(|&slot| slot < segment.len())?;
@@ -211,8 +292,8 @@ impl<'a> ListRef<'a> {
         })
     }
 
-    /// Returns the id of the entry at `offset` and writes its code to `code`. Returns `None` past
-    /// the end.
+    /// Returns the id of the entry at `offset` of the list and writes its code to `code`. Returns
+    /// `None` if the entry is not among these.
     pub fn entry(&self, layout: &CodeLayout, offset: ListOffset, code: &mut [u8]) -> Option<Id> {
         self.placed().find_map(|(first, segment)| {
             let slot = offset.index().checked_sub(first).filter(|&slot| slot < segment.len())?;

@@ -1,7 +1,7 @@
 //! Lists that stay in a stored node. Nothing is copied. Before the first access to a list, only the
 //! lengths and positions of the lists are read.
 
-use super::{ListRef, PlaneBytes, Segment, SegmentIds};
+use super::{ListIds, ListRef, PlaneBytes, Segment, SegmentIds};
 use crate::bytes::ALIGN;
 use crate::error::{DecodeError, StoreError};
 use crate::field::{Field, FieldType, Schema};
@@ -193,34 +193,86 @@ impl StoredLists {
 
     /// Returns the blocks of a list in a plane.
     pub(super) fn plane(&self, list: ListNo, p: usize, layout: &CodeLayout) -> Result<PlaneBytes<'_>, StoreError> {
+        self.blocks(list, p, layout, 0..self.len(list))
+    }
+
+    /// Returns the blocks of some entries of a list in a plane. The entries begin with a block.
+    fn blocks(
+        &self,
+        list: ListNo,
+        p: usize,
+        layout: &CodeLayout,
+        entries: Range<usize>,
+    ) -> Result<PlaneBytes<'_>, StoreError> {
         let Some(at) = self.find(list) else { return Ok(PlaneBytes::Borrowed(&[])) };
-        let place = &self.lists[at];
-        let range: Range<u64> = place.planes[p]..place.planes[p] + layout.plane_bytes(p, place.len as usize) as u64;
+        let byte = |entry| self.lists[at].planes[p] + layout.plane_bytes(p, entry) as u64;
+        let range = byte(entries.start)..byte(entries.end);
         if range.is_empty() { Ok(PlaneBytes::Borrowed(&[])) } else { self.planes[p].part(range) }
     }
 
-    pub(super) fn list(&self, list: ListNo, layout: &CodeLayout) -> Result<ListRef<'_>, StoreError> {
-        let len = self.len(list);
-        if len == 0 {
-            return Ok(ListRef::default());
-        }
+    /// Returns the ids of some entries of a list, which must have them.
+    fn ids(&self, list: ListNo, entries: Range<usize>) -> Result<SegmentIds<'_>, StoreError> {
+        let len = entries.len();
         let misplaced = |_| StoreError::Segment { len, what: "its ids are misaligned" };
-        let ids = match self.run(list) {
-            Some(first) => SegmentIds::Borrowed(Ids::Run { first, len }),
-            None => match self.listed_ids(list)? {
-                PlaneBytes::Borrowed(bytes) => {
-                    let ids: &[Id] = bytemuck::try_cast_slice(bytes).map_err(misplaced)?;
-                    let order = self.find(list).and_then(|at| self.order.get(at));
-                    let is_ascending = order.is_some_and(|order| *order.get_or_init(|| ids.is_sorted()));
-                    SegmentIds::Borrowed(if is_ascending { Ids::Ascending(ids) } else { Ids::Listed(ids) })
-                }
-                PlaneBytes::Shared(bytes) => {
-                    SegmentIds::Shared(bytemuck::try_cast_slice::<u8, Id>(&bytes).map_err(misplaced)?.into())
-                }
-            },
+        let Some((at, place)) = self.find(list).map(|at| (at, &self.lists[at])).filter(|_| len > 0) else {
+            return Ok(SegmentIds::Borrowed(Ids::Listed(&[])));
         };
-        let planes = (0..layout.plane_count()).map(|p| self.plane(list, p, layout)).collect::<Result<_, _>>()?;
-        Ok(ListRef::new([Segment::new(layout, ids, planes)?]))
+        let start = match place.ids {
+            IdPlace::Run(first) => {
+                let first = Id(first.0 + entries.start as i64);
+                return Ok(SegmentIds::Borrowed(Ids::Run { first, len }));
+            }
+            IdPlace::Listed(start) => start,
+        };
+        let bytes = start + id_bytes(entries.start as u32)..start + id_bytes(entries.end as u32);
+        Ok(match self.ids.part(bytes)? {
+            PlaneBytes::Borrowed(bytes) => {
+                let ids: &[Id] = bytemuck::try_cast_slice(bytes).map_err(misplaced)?;
+                let is_ascending = match self.order.get(at) {
+                    Some(order) => *order.get_or_init(|| self.is_sorted(list)),
+                    None => false,
+                };
+                SegmentIds::Borrowed(if is_ascending { Ids::Ascending(ids) } else { Ids::Listed(ids) })
+            }
+            PlaneBytes::Shared(bytes) => {
+                SegmentIds::Shared(bytemuck::try_cast_slice::<u8, Id>(&bytes).map_err(misplaced)?.into())
+            }
+        })
+    }
+
+    /// Returns whether all ids of a list are known to be in ascending order.
+    fn is_sorted(&self, list: ListNo) -> bool {
+        let bytes = self.listed_ids(list);
+        bytes.is_ok_and(|bytes| bytemuck::try_cast_slice::<u8, Id>(&bytes).is_ok_and(|ids| ids.is_sorted()))
+    }
+
+    /// Returns the part of a list that holds some entries, in whole blocks. Nothing else is read.
+    pub(super) fn list_range(
+        &self,
+        list: ListNo,
+        layout: &CodeLayout,
+        entries: Range<usize>,
+    ) -> Result<ListRef<'_>, StoreError> {
+        let len = self.len(list);
+        if entries.start >= entries.end.min(len) {
+            return Ok(ListRef::part(entries.start, []));
+        }
+        let part = Segment::whole_blocks(layout, len, entries);
+        let ids = self.ids(list, part.clone())?;
+        let planes = (0..layout.plane_count()).map(|p| self.blocks(list, p, layout, part.clone()));
+        let segment = Segment::new(layout, ids, planes.collect::<Result<_, _>>()?)?;
+        Ok(ListRef::part(part.start, [segment]))
+    }
+
+    /// Returns the ids of some entries of a list. Nothing else is read.
+    pub(super) fn list_ids(&self, list: ListNo, entries: Range<usize>) -> Result<ListIds<'_>, StoreError> {
+        let end = entries.end.min(self.len(list));
+        let start = entries.start.min(end);
+        Ok(ListIds::new(start, [self.ids(list, start..end)?]))
+    }
+
+    pub(super) fn list(&self, list: ListNo, layout: &CodeLayout) -> Result<ListRef<'_>, StoreError> {
+        self.list_range(list, layout, 0..self.len(list))
     }
 
     /// Gives the hint that the list will be read soon.

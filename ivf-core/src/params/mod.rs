@@ -238,6 +238,10 @@ search_params! {
         k_factor_rf: f32 = KFactorRf, ParamRange::Number { least: 1.0 };
         /// Whether to return the location of each result (its list and offset) too.
         locations: bool = Locations, ParamRange::Bool;
+        /// Whether a query that cannot be searched gets no results. Such a query holds a NaN or an
+        /// infinity, or is zero where a direction is needed (cosine). By default it is an error of
+        /// the whole call.
+        skip_bad_queries: bool = SkipBadQueries, ParamRange::Bool;
     }
     borrowed {
         /// The ids that the search may return.
@@ -599,7 +603,7 @@ mod tests {
     #[test]
     fn a_parameter_is_declared_once() {
         let names: Vec<&str> = SearchParam::ALL.iter().map(|param| param.name()).collect();
-        assert_eq!(names.len(), 11);
+        assert_eq!(names.len(), 12);
         for &param in SearchParam::ALL {
             assert!(!param.about().is_empty() && param.about().trim() == param.about(), "{param:?}");
             let range = param.range();

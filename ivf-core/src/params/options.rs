@@ -48,6 +48,8 @@ pub struct TrainOptions<'a> {
     /// Initialization of k-means. (Codebooks of subquantizers always start from random points.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<KMeansStart>,
+    /// Treatment of training vectors that the index cannot take.
+    pub non_finite: NonFinite,
     /// Executor of the parallel loops. By default, small loops run on the calling thread, and
     /// large ones on rayon's global pool.
     #[serde(skip)]
@@ -64,6 +66,13 @@ impl<'a> TrainOptions<'a> {
     /// Creates options in which every field has its default.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets [`non_finite`](field@Self::non_finite).
+    #[must_use]
+    pub fn non_finite(mut self, non_finite: NonFinite) -> Self {
+        self.non_finite = non_finite;
+        self
     }
 
     setters! {
@@ -114,6 +123,7 @@ impl fmt::Debug for TrainOptions<'_> {
             .field("max_points_per_centroid", &self.max_points_per_centroid)
             .field("seed", &self.seed)
             .field("start", &self.start)
+            .field("non_finite", &self.non_finite)
             .finish_non_exhaustive()
     }
 }
@@ -151,7 +161,7 @@ serde_names!(KMeansStart, "start of k-means": Random = "random", PlusPlus = "plu
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AddOptions<'a> {
-    /// Treatment of vectors that hold a NaN or an infinity.
+    /// Treatment of vectors that the index cannot take.
     pub non_finite: NonFinite,
     /// Executor of the parallel loops. By default, small loops run on the calling thread, and
     /// large ones on rayon's global pool.
@@ -191,15 +201,16 @@ impl fmt::Debug for AddOptions<'_> {
     }
 }
 
-/// The treatment, in `add`, of vectors that hold a NaN or an infinity. (A finite vector that an
-/// index cannot hold is an error in any case.)
+/// The treatment, in `train` and `add`, of vectors that the index cannot take. They hold a NaN or an
+/// infinity, or are zero where a direction is needed (cosine, `L2norm`).
+/// A vector whose numbers overflow a computation is an error in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NonFinite {
     /// The whole call fails with an error that contains the row number.
     #[default]
     Reject,
-    /// The row is skipped. Its implicit id stays unused, it is not counted as added, and the report
-    /// lists it.
+    /// The row is skipped, and the report lists its number. It is not counted as added, and its
+    /// implicit id stays unused.
     SkipRow,
 }
 

@@ -28,8 +28,13 @@ pub(crate) const ROW: IndexRow =
         .about("a codec and one list, searched exhaustively");
 
 /// The search parameters, without those of the codec.
-const TAKES: Takes =
-    Takes::of(&[SearchParam::Selector, SearchParam::Mode, SearchParam::Locations, SearchParam::PerQuery]);
+const TAKES: Takes = Takes::of(&[
+    SearchParam::Selector,
+    SearchParam::Mode,
+    SearchParam::Locations,
+    SearchParam::SkipBadQueries,
+    SearchParam::PerQuery,
+]);
 
 /// The range-search parameters, without those of the codec.
 const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults);

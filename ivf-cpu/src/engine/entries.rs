@@ -65,8 +65,8 @@ impl IvfIndex {
         if let (Some(Trained { entries, .. }), Some((write, len, next_id))) = (&mut self.trained, mark.0) {
             for (&list, &start) in &write.before {
                 let lists = entries.lists.clone();
-                for (offset, id) in lists.list(list)?.ids().enumerate().skip(start) {
-                    entries.map_mut().remove(id, Location { list, offset: ListOffset(offset as u32) });
+                for (offset, id) in lists.list_ids(list, start..lists.list_len(list)?)?.entries() {
+                    entries.map_mut().remove(id, Location { list, offset });
                 }
             }
             entries.roll_back(&write)?;
@@ -203,8 +203,8 @@ impl Entries {
             return Ok(self.map.get(id));
         }
         for list in self.list_numbers() {
-            let entries = self.lists.list(list)?;
-            let offset = entries.placed().find_map(|(first, segment)| Some(first + segment.ids().position(id)?));
+            let entries = self.lists.list_ids(list, 0..self.lists.list_len(list)?)?;
+            let offset = entries.placed().find_map(|(first, ids)| Some(first + ids.position(id)?));
             if let Some(offset) = offset {
                 return Ok(Some(Location { list, offset: ListOffset(offset as u32) }));
             }
@@ -244,11 +244,11 @@ pub(super) fn made_map(
         return Err(EditError::NotForArray(Id(next_id.saturating_sub(1) as i64)));
     }
     for list in (0..lists.nlist()).map(|no| ListNo(no as u32)) {
-        for (offset, id) in lists.list(list)?.ids().enumerate() {
+        for (offset, id) in lists.list_ids(list, 0..lists.list_len(list)?)?.entries() {
             if is_array && !u64::try_from(id.0).is_ok_and(|id| id < next_id) {
                 return Err(EditError::NotForArray(id));
             }
-            map.insert(id, Location { list, offset: ListOffset(offset as u32) });
+            map.insert(id, Location { list, offset });
         }
     }
     Ok(map)

@@ -1,12 +1,13 @@
 //! Filters of a search: selectors applied list by list.
 
 use super::entries::Entries;
-use ivf_core::lists::ListRef;
-use ivf_core::mask::Mask;
+use super::pieces::{Chosen, TASK_CODES, piece};
+use ivf_core::error::StoreError;
 use ivf_core::scanner::ScanRange;
 use ivf_core::selector::{Prepared, Selected};
-use ivf_core::{DirectMapKind, IdSelector, ListNo, Location, SearchParams};
+use ivf_core::{DirectMapKind, IdSelector, InvertedLists, ListNo, ListOffset, Location, SearchParams};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Cost of one direct-map lookup, including the sorting of its location, measured in tests of an id
@@ -68,31 +69,33 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// A selector applied to the lists of an index.
+/// A selector applied to the lists of an index, piece by piece.
 ///
-/// The selected entries of a list come from one of three sources:
+/// The selected entries of a piece come from one of three sources:
 /// - the direct map, if the selector can list its ids and they are few;
-/// - a scan of the list's ids, cached for the whole call, if many queries probe the list;
-/// - a scan of the list's ids for one query, not cached.
+/// - a scan of the piece's ids, cached for the whole call, if many queries probe the list;
+/// - a scan of the piece's ids for one query, not cached.
 pub(super) struct Filter<'a> {
     prepared: Prepared<'a>,
     /// Locations of the selected ids, ascending; `None` if the direct map is not used.
     places: Option<Vec<Location>>,
-    /// Cached selection of each segment of each list; empty if selections are not cached.
-    known: Vec<OnceLock<Vec<Selected>>>,
+    /// Cached selection of each piece of each list; empty if selections are not cached.
+    known: Vec<OnceLock<Pieces>>,
 }
 
-/// The selection of the most recently scanned list, for a [`Filter`] without a cache of its own.
+type Pieces = Box<[OnceLock<Chosen>]>;
+
+/// The selection of the most recently scanned piece, for a [`Filter`] without a cache of its own.
 #[derive(Default)]
 pub(super) struct SelectionCache {
-    list: Option<ListNo>,
-    selected: Vec<Selected>,
+    piece: Option<(ListNo, usize)>,
+    chosen: Chosen,
 }
 
 impl SelectionCache {
-    /// Forgets the list, because another filter is used from now on.
+    /// Forgets the piece, because another filter is used from now on.
     pub(super) fn forget(&mut self) {
-        self.list = None;
+        self.piece = None;
     }
 }
 
@@ -109,45 +112,47 @@ impl<'a> Filter<'a> {
         Self { prepared: selector.prepare(tests), places, known: (0..lists).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Returns false if no entry of the list is selected, as far as is known without reading the
-    /// list.
-    pub(super) fn may_choose_of(&self, list: ListNo) -> bool {
+    /// Returns false if no entry of these is selected, as far as is known without reading the list.
+    pub(super) fn may_choose_of(&self, list: ListNo, entries: Range<usize>) -> bool {
         match &self.places {
-            Some(places) => !of_list(places, list).is_empty(),
+            Some(places) => !of_list(places, list, entries).is_empty(),
             None => true,
         }
     }
 
-    /// Returns the selection of each segment of a list.
+    /// Returns the selection of the piece of a list that begins at offset `start`.
     pub(super) fn select<'s>(
         &'s self,
+        lists: &dyn InvertedLists,
         list: ListNo,
-        entries: &ListRef<'_>,
+        start: usize,
         last: &'s mut SelectionCache,
-    ) -> &'s [Selected] {
+    ) -> Result<&'s Chosen, StoreError> {
+        let len = lists.list_len(list)?;
+        let piece = piece(start, len);
         if let Some(known) = self.known.get(list.index()) {
-            return known.get_or_init(|| self.make(list, entries));
+            let pieces = || (0..len.div_ceil(TASK_CODES as usize)).map(|_| OnceLock::new()).collect();
+            if let Some(known) = known.get_or_init(pieces).get(start / TASK_CODES as usize) {
+                if let Some(chosen) = known.get() {
+                    return Ok(chosen);
+                }
+                let chosen = self.make(lists, list, piece)?;
+                // If another thread was faster, its selection is the same.
+                return Ok(known.get_or_init(|| chosen));
+            }
         }
-        if last.list != Some(list) {
-            last.selected = self.make(list, entries);
-            last.list = Some(list);
+        if last.piece != Some((list, start)) {
+            last.chosen = self.make(lists, list, piece)?;
+            last.piece = Some((list, start));
         }
-        &last.selected
+        Ok(&last.chosen)
     }
 
-    fn make(&self, list: ListNo, entries: &ListRef<'_>) -> Vec<Selected> {
-        let Some(places) = &self.places else {
-            return entries.segments().map(|segment| self.prepared.select(segment.ids())).collect();
-        };
-        let mut left = of_list(places, list);
-        let of_segment = |(first, len): (usize, usize)| {
-            let (here, rest) = left.split_at(left.partition_point(|place| place.offset.index() < first + len));
-            left = rest;
-            let mut mask = Mask::of_range(len, 0..0);
-            here.iter().for_each(|place| mask.set(place.offset.index() - first));
-            Selected::of_mask(mask)
-        };
-        entries.placed().map(|(first, segment)| (first, segment.len())).map(of_segment).collect()
+    fn make(&self, lists: &dyn InvertedLists, list: ListNo, piece: Range<usize>) -> Result<Chosen, StoreError> {
+        Ok(match &self.places {
+            Some(places) => Chosen::of_places(piece.clone(), of_list(places, list, piece)),
+            None => Chosen::of_ids(&self.prepared, &lists.list_ids(list, piece)?),
+        })
     }
 }
 
@@ -161,10 +166,11 @@ pub(super) fn restricted<'a>(range: ScanRange<'a>, selected: Option<&'a Selected
     }
 }
 
-/// Returns the locations in one list. `places` must be sorted.
-fn of_list(places: &[Location], list: ListNo) -> &[Location] {
-    let from = &places[places.partition_point(|place| place.list < list)..];
-    &from[..from.partition_point(|place| place.list == list)]
+/// Returns the locations of these entries of a list. `places` must be sorted.
+fn of_list(places: &[Location], list: ListNo, entries: Range<usize>) -> &[Location] {
+    let at = |offset: usize| Location { list, offset: ListOffset(offset as u32) };
+    let from = &places[places.partition_point(|place| *place < at(entries.start))..];
+    &from[..from.partition_point(|place| *place < at(entries.end))]
 }
 
 impl Entries {

@@ -142,7 +142,8 @@ impl IndexIvfMut for IvfIndex {
     fn sort_entries(&mut self) -> Result<(), StoreError> {
         let Some(Trained { entries, .. }) = &mut self.trained else { return Ok(()) };
         for list in entries.list_numbers() {
-            let before: Vec<Id> = entries.lists.list(list)?.ids().collect();
+            let len = entries.lists.list_len(list)?;
+            let before: Vec<Id> = entries.lists.list_ids(list, 0..len)?.iter().collect();
             if before.is_sorted() {
                 continue;
             }
@@ -203,7 +204,7 @@ pub(super) fn not_finite(centroids: &dyn Centroids) -> Option<ListNo> {
 pub(super) fn after_largest(lists: &dyn InvertedLists) -> Result<u64, StoreError> {
     let mut largest = None;
     for list in (0..lists.nlist()).map(|no| ListNo(no as u32)) {
-        largest = largest.max(lists.list(list)?.ids().max());
+        largest = largest.max(lists.list_ids(list, 0..lists.list_len(list)?)?.iter().max());
     }
     Ok(largest.and_then(|id| u64::try_from(id.0).ok()).map_or(0, |id| id + 1))
 }

@@ -3,8 +3,8 @@
 use super::entries::{Entries, Write};
 use super::subset::{ListSelection, Selection};
 use super::{IvfIndex, Trained};
-use ivf_core::error::{AddError, MergeError};
-use ivf_core::{AddOptions, Cancel, CopySubset, DirectMapKind, Id, Index, Merge, Reset, Subset};
+use ivf_core::error::{AddError, MergeError, StoreError};
+use ivf_core::{AddOptions, Cancel, CopySubset, DirectMapKind, Id, Index, ListOffset, Location, Merge, Reset, Subset};
 use std::any::Any;
 
 impl Merge for IvfIndex {
@@ -90,6 +90,9 @@ impl IvfIndex {
     }
 }
 
+/// Number of entries, for each selected one, above which the selected codes are read one by one.
+const SPARSE: usize = 32;
+
 const UNTRAINED: MergeError = MergeError::Incompatible("training: both must be trained");
 
 impl Entries {
@@ -122,13 +125,10 @@ impl Entries {
         part: &Selection,
         options: &AddOptions<'_>,
     ) -> Result<(), MergeError> {
-        let (mut done, size) = (0, other.layout().code_size());
-        for ListSelection { list, entries, ids } in part.lists() {
+        let mut done = 0;
+        for chosen @ ListSelection { list, ids, .. } in part.lists() {
             Cancel::check(options.cancel).map_err(|_| AddError::Cancelled)?;
-            let mut codes = other.lists.list(*list)?.unpack(other.layout());
-            if entries.len() * size < codes.len() {
-                codes = entries.iter().flat_map(|&i| &codes[i * size..][..size]).copied().collect();
-            }
+            let codes = other.codes_of(chosen)?;
             self.append(write, &vec![*list; ids.len()], ids, &codes, options.executor)?;
             done += ids.len();
             if let Some(progress) = options.progress {
@@ -136,5 +136,24 @@ impl Entries {
             }
         }
         Ok(())
+    }
+
+    /// Returns the codes of selected entries, one after the other.
+    fn codes_of(&self, chosen: &ListSelection) -> Result<Vec<u8>, StoreError> {
+        let (entries, layout, size) = (&chosen.entries, self.layout(), self.layout().code_size());
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(Vec::new()) };
+        let span = last + 1 - first;
+        if entries.len() < span / SPARSE {
+            let place = |&entry: &usize| Location { list: chosen.list, offset: ListOffset(entry as u32) };
+            let mut codes = vec![0; entries.len() * size];
+            self.lists.codes_at(&entries.iter().map(place).collect::<Vec<_>>(), &mut codes)?;
+            return Ok(codes);
+        }
+        let part = self.lists.list_range(chosen.list, *first..last + 1)?;
+        let codes = part.unpack(layout);
+        if entries.len() == part.len() {
+            return Ok(codes);
+        }
+        Ok(entries.iter().flat_map(|entry| &codes[(entry - part.start()) * size..][..size]).copied().collect())
     }
 }

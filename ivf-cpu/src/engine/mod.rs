@@ -12,6 +12,7 @@ mod knobs;
 mod lists;
 mod merge;
 mod options;
+mod pieces;
 mod preassigned;
 mod reconstruct;
 mod remove;

@@ -2,9 +2,10 @@
 //! location.
 
 use super::filter::restricted;
+use super::pieces::{Chosen, reads};
 use super::rounds::{QueryBlocks, Rounds};
 use super::scan::{Batch, Scan};
-use super::search::plan;
+use super::search::{NOTHING, plan};
 use super::{IvfIndex, Trained};
 use ivf_core::ability::check_output;
 use ivf_core::error::{ReconstructError, SearchError};
@@ -25,6 +26,7 @@ const TAKES: Takes = Takes::of(&[
     SearchParam::Selector,
     SearchParam::Mode,
     SearchParam::Locations,
+    SearchParam::SkipBadQueries,
     SearchParam::PerQuery,
 ]);
 
@@ -33,7 +35,8 @@ const RANGE_TAKES: Takes = TAKES.with(SearchParam::MaxResults).with(SearchParam:
 
 /// The parameters of a search of given lists for one query with a collector, without those of the
 /// codec.
-const ONE_TAKES: Takes = Takes::of(&[SearchParam::MaxCodes, SearchParam::MaxLists, SearchParam::Selector]);
+const ONE_TAKES: Takes =
+    Takes::of(&[SearchParam::MaxCodes, SearchParam::MaxLists, SearchParam::Selector, SearchParam::SkipBadQueries]);
 
 /// Maximum number of codes scanned between two calls of a collector.
 const COLLECT_BATCH: usize = 4096;
@@ -72,10 +75,15 @@ impl IndexIvf for IvfIndex {
     }
 
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        let trained = self.checked(queries, &SearchParams::new())?;
-        let mut scratch = Vec::new();
-        let params = params.clone().or(&self.options.settings.under(QUANTIZER_PREFIX));
-        trained.quantizer.assign(queries.to_f32(&mut scratch), nprobe.min(trained.quantizer.nlist()), &params)
+        let mut own = SearchParams::new();
+        own.skip_bad_queries = params.skip_bad_queries;
+        let (mut finite, mut scratch) = (Vec::new(), Vec::new());
+        let (trained, queries) = self.checked(queries, &own, &mut finite)?;
+        let params = params.clone().without(SearchParam::SkipBadQueries);
+        let params = params.or(&self.options.settings.under(QUANTIZER_PREFIX));
+        let rows = queries.rows.to_f32(&mut scratch);
+        let probes = trained.quantizer.assign(rows, nprobe.min(trained.quantizer.nlist()), &params)?;
+        Ok(if queries.skipped().is_empty() { probes } else { probes.without_rows(queries.skipped()) })
     }
 
     fn search_preassigned_into(
@@ -123,7 +131,8 @@ impl IndexIvf for IvfIndex {
             let found = query.len().to_string();
             return Err(SearchError::invalid("query", "one row", found));
         }
-        let (Trained { entries, .. }, plan) = self.planned(query, probes, params)?;
+        let mut finite = Vec::new();
+        let (Trained { entries, .. }, plan, query) = self.planned(query, probes, params, &mut finite)?;
         let started = Instant::now();
         let mut stats = SearchStats::of_queries(1);
         let mut scratch = Vec::new();
@@ -134,23 +143,37 @@ impl IndexIvf for IvfIndex {
         scanner.set_probes(plan.row(0));
         'lists: for probe in plan.row(0) {
             params.check_cancel()?;
-            let list = entries.lists.list(probe.list)?;
             scanner.set_list(probe.list, probe.coarse_distance);
             stats.lists += 1;
-            for scan_range in ScanRange::of_list(probe.list, &list, entries.layout(), 0..probe.codes as usize) {
-                let selected = selector.as_ref().map(|selector| selector.select(scan_range.segment().ids()));
-                for start in scan_range.range().step_by(COLLECT_BATCH) {
-                    let stretch = scan_range.clone().within(start..start + COLLECT_BATCH);
-                    stats.codes += stretch.range().len() as u64;
-                    let mut sink = Sink::within(collector.threshold());
-                    if let Some(stretch) = restricted(stretch, selected.as_ref()) {
-                        scanner.scan(&stretch, &mut sink);
+            for piece in reads(entries.layout(), 0..probe.codes as usize, None) {
+                let chosen = match &selector {
+                    Some(selector) => {
+                        Some(Chosen::of_ids(selector, &entries.lists.list_ids(probe.list, piece.clone())?))
                     }
-                    stats.updates += sink.updates();
-                    if !sink.is_empty() && collector.collect(sink.held()).is_break() {
-                        break 'lists;
+                    None => None,
+                };
+                let (before, end) = (stats.codes, stats.codes + piece.len() as u64);
+                for range in reads(entries.layout(), piece.clone(), chosen.as_ref()) {
+                    let list = entries.lists.list_range(probe.list, range.clone())?;
+                    for scan_range in ScanRange::of_list(probe.list, &list, entries.layout(), range) {
+                        let (first, len) = (scan_range.first_offset(), scan_range.segment().len());
+                        let selected = chosen.as_ref().map(|chosen| chosen.of_segment(first, len));
+                        for start in scan_range.range().step_by(COLLECT_BATCH) {
+                            let stretch = scan_range.clone().within(start..start + COLLECT_BATCH);
+                            // Entries that are not selected count too.
+                            stats.codes = before + (first + stretch.range().end - piece.start) as u64;
+                            let mut sink = Sink::within(collector.threshold());
+                            if let Some(stretch) = restricted(stretch, selected.as_deref()) {
+                                scanner.scan(&stretch, &mut sink);
+                            }
+                            stats.updates += sink.updates();
+                            if !sink.is_empty() && collector.collect(sink.held()).is_break() {
+                                break 'lists;
+                            }
+                        }
                     }
                 }
+                stats.codes = end;
             }
         }
         stats.scan_time = started.elapsed();
@@ -169,7 +192,9 @@ impl IndexIvf for IvfIndex {
         rest.own = rest.own.without_prefix(QUANTIZER_PREFIX);
         let started = Instant::now();
         let nprobe = params.nprobe.unwrap_or(self.options.nprobe);
-        let probes = self.assign(query, nprobe, &params.for_quantizer(&self.options.settings))?;
+        let mut coarse = params.for_quantizer(&self.options.settings);
+        coarse.skip_bad_queries = params.skip_bad_queries;
+        let probes = self.assign(query, nprobe, &coarse)?;
         let coarse_time = started.elapsed();
         let mut stats = self.search_one_preassigned(query, &probes, collector, &rest)?;
         stats.coarse_time = coarse_time;
@@ -185,19 +210,23 @@ impl IndexIvf for IvfIndex {
 }
 
 impl IvfIndex {
-    /// Plans the scan of queries with given probes.
-    fn planned(
+    /// Plans the scan of queries with given probes. Returns the queries as they are to be scanned.
+    fn planned<'q>(
         &self,
-        queries: AnyRows<'_>,
+        queries: AnyRows<'q>,
         probes: &Probes,
         params: &SearchParams<'_>,
-    ) -> Result<(&Trained, SearchPlan), SearchError> {
-        let trained = self.checked(queries, params)?;
-        if probes.len() != queries.len() {
-            return Err(SearchError::Count { what: "probes", found: probes.len(), queries: queries.len() });
+        finite: &'q mut Vec<f32>,
+    ) -> Result<(&Trained, SearchPlan, AnyRows<'q>), SearchError> {
+        let (trained, queries) = self.checked(queries, params, finite)?;
+        if probes.len() != queries.rows.len() {
+            return Err(SearchError::Count { what: "probes", found: probes.len(), queries: queries.rows.len() });
         }
-        let limits = |i| Limits { nprobe: usize::MAX, ..self.limits(params, i) };
-        Ok((trained, plan(&*trained.entries.lists, probes, limits)?))
+        let limits = |i| match queries.skipped().binary_search(&i) {
+            Ok(_) => NOTHING,
+            Err(_) => Limits { nprobe: usize::MAX, ..self.limits(params, i) },
+        };
+        Ok((trained, plan(&*trained.entries.lists, probes, limits)?, queries.rows))
     }
 
     /// Scans given lists by calling `run` for each block of queries.
@@ -208,7 +237,8 @@ impl IvfIndex {
         params: &SearchParams<'_>,
         mut run: impl FnMut(&Scan<'_>, Batch<'_>, std::ops::Range<usize>, &mut SearchStats) -> Result<(), SearchError>,
     ) -> Result<SearchStats, SearchError> {
-        let (Trained { entries, .. }, plan) = self.planned(queries, probes, params)?;
+        let mut finite = Vec::new();
+        let (Trained { entries, .. }, plan, queries) = self.planned(queries, probes, params, &mut finite)?;
         let scan = Scan::new(self, entries, params, queries.len(), probes.nprobe())?;
         let mut stats = SearchStats::of_queries(queries.len());
         let mut scratch = Vec::new();

@@ -70,14 +70,9 @@ impl Entries {
         let mut found = HashMap::new();
         if self.map.kind() == DirectMapKind::None && ids.len() > 1 {
             let wanted = IdSelector::set(ids.iter().copied());
-            for (list, offsets) in self.places(&wanted, |_| ())? {
-                let entries = self.lists.list(list)?;
-                for offset in offsets {
-                    if let Some(id) = entries.id(offset) {
-                        found.entry(id).or_insert(Location { list, offset });
-                    }
-                }
-            }
+            self.places(&wanted, |id, at| {
+                found.entry(id).or_insert(at);
+            })?;
             return ids.iter().map(|id| found.get(id).copied().ok_or(ReconstructError::NoSuchId(*id))).collect();
         }
         ids.iter().map(|&id| self.find(id)?.ok_or(ReconstructError::NoSuchId(id))).collect()

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 impl Remove for IvfIndex {
     fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
         let entries = &mut self.trained.as_mut().ok_or(EditError::NotTrained)?.entries;
-        let places = entries.places(selector, |_| ())?;
+        let places = entries.places(selector, |_, _| ())?;
         Ok(entries.remove_at(places)?)
     }
 }
@@ -19,15 +19,20 @@ pub(super) type Places = BTreeMap<ListNo, Vec<ListOffset>>;
 
 impl Entries {
     /// Returns the locations of all entries whose ids are selected, and calls `found` with the id
-    /// of each. With a direct map and a selector that can list its ids, nothing is scanned.
-    pub(super) fn places(&self, selector: &IdSelector<'_>, mut found: impl FnMut(Id)) -> Result<Places, StoreError> {
+    /// and the location of each. With a direct map and a selector that can list its ids, nothing is
+    /// scanned. Otherwise the locations of an id are found in ascending order.
+    pub(super) fn places(
+        &self,
+        selector: &IdSelector<'_>,
+        mut found: impl FnMut(Id, Location),
+    ) -> Result<Places, StoreError> {
         let mut places = Places::new();
         if self.map.kind() != DirectMapKind::None
             && let Some(ids) = selector.listed(self.len)
         {
             for id in ids {
                 for place in self.map.places(id) {
-                    found(id);
+                    found(id, place);
                     places.entry(place.list).or_default().push(place.offset);
                 }
             }
@@ -35,10 +40,10 @@ impl Entries {
             return Ok(places);
         }
         for list in self.list_numbers() {
-            let entries = self.lists.list(list)?;
-            for (offset, id) in entries.ids().enumerate().filter(|&(_, id)| selector.contains(id)) {
-                found(id);
-                places.entry(list).or_default().push(ListOffset(offset as u32));
+            let entries = self.lists.list_ids(list, 0..self.lists.list_len(list)?)?;
+            for (offset, id) in entries.entries().filter(|&(_, id)| selector.contains(id)) {
+                found(id, Location { list, offset });
+                places.entry(list).or_default().push(offset);
             }
         }
         Ok(places)
@@ -56,9 +61,16 @@ impl Entries {
         let mut removed = 0;
         for (list, offsets) in doomed {
             let mut ids: Vec<(Id, ListOffset)> = Vec::new();
-            if self.map.kind() != DirectMapKind::None {
-                let entries = self.lists.list(list)?;
-                ids.extend(offsets.iter().filter_map(|&offset| Some((entries.id(offset)?, offset))));
+            if let (Some(first), Some(last)) = (offsets.first(), offsets.last())
+                && self.map.kind() != DirectMapKind::None
+            {
+                let entries = self.lists.list_ids(list, first.index()..last.index() + 1)?;
+                let mut wanted = offsets.iter().copied().peekable();
+                for (start, segment) in entries.placed() {
+                    while let Some(offset) = wanted.next_if(|offset| offset.index() < start + segment.len()) {
+                        ids.push((segment.get(offset.index() - start), offset));
+                    }
+                }
             }
             let moves = self.writer()?.remove(list, &offsets)?;
             if self.map.kind() != DirectMapKind::None {

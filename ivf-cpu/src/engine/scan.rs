@@ -4,10 +4,10 @@ use super::IvfIndex;
 use super::entries::Entries;
 use super::filter::{Filters, SelectionCache, restricted};
 use super::gathered::{self, Gathered};
+use super::pieces::{Chosen, TASK_CODES, reads};
 use crate::executor::executor_for;
 use ivf_core::error::SearchError;
 use ivf_core::executor::{map_items, split};
-use ivf_core::lists::ListRef;
 use ivf_core::mask::Mask;
 use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{ScanQuery, ScanRange};
@@ -18,10 +18,6 @@ use ivf_core::{
 };
 use std::ops::Range;
 use std::time::Instant;
-
-/// Maximum number of codes in a task. Longer lists are split into several tasks, so that one query
-/// over one list still uses every thread.
-const TASK_CODES: u32 = 1 << 15;
 
 /// Number of parts per thread where parts differ in size.
 const PARTS_PER_THREAD: usize = 16;
@@ -51,6 +47,19 @@ struct Task {
     coarse_distance: f32,
     start: u32,
     end: u32,
+}
+
+impl Task {
+    /// Returns the range of offsets to scan.
+    fn entries(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// Returns the range of offsets to scan for tasks of one list that have the same start.
+fn entries_of(tasks: &[Task]) -> Range<usize> {
+    let end = tasks.iter().map(|task| task.end).max().expect("a group has tasks");
+    tasks[0].start as usize..end as usize
 }
 
 /// A batch of queries to scan for.
@@ -172,22 +181,28 @@ impl<'a> Scan<'a> {
             if let Filters::PerQuery(..) = self.filters {
                 last.forget();
             }
-            let is_wanted = |list: ListNo| filter.is_none_or(|filter| filter.may_choose_of(list));
+            let is_wanted = |task: &Task| filter.is_none_or(|filter| filter.may_choose_of(task.list, task.entries()));
             lists.clear();
-            lists.extend(tasks.iter().map(|task| task.list).filter(|list| is_wanted(*list)));
+            lists.extend(tasks.iter().filter(|task| is_wanted(task)).map(|task| task.list));
             self.lists.prefetch(&lists);
             let mut sink = sinks[query].fork();
             scanner.set_query(batch.queries.row(query));
             scanner.set_probes(batch.plan.row(batch.first + query));
-            for task in tasks.iter().filter(|task| is_wanted(task.list)) {
-                let entries = self.lists.list(task.list)?;
-                scanner.set_list(task.list, task.coarse_distance);
-                let range = task.start as usize..task.end as usize;
-                let selected = filter.map(|filter| filter.select(task.list, &entries, &mut last));
-                for scan_range in ScanRange::of_list(task.list, &entries, self.lists.layout(), range) {
-                    let selected = selected.map(|selected| &selected[scan_range.segment_number()]);
-                    if let Some(scan_range) = restricted(scan_range, selected) {
-                        scanner.scan(&scan_range, &mut sink);
+            for task in tasks.iter().filter(|task| is_wanted(task)) {
+                let start = task.start as usize;
+                let chosen = filter.map(|filter| filter.select(self.lists, task.list, start, &mut last)).transpose()?;
+                let mut ranges = reads(self.lists.layout(), task.entries(), chosen).peekable();
+                if ranges.peek().is_some() {
+                    scanner.set_list(task.list, task.coarse_distance);
+                }
+                for range in ranges {
+                    let entries = self.lists.list_range(task.list, range.clone())?;
+                    for scan_range in ScanRange::of_list(task.list, &entries, self.lists.layout(), range) {
+                        let (first, len) = (scan_range.first_offset(), scan_range.segment().len());
+                        let selected = chosen.map(|chosen| chosen.of_segment(first, len));
+                        if let Some(scan_range) = restricted(scan_range, selected.as_deref()) {
+                            scanner.scan(&scan_range, &mut sink);
+                        }
                     }
                 }
             }
@@ -212,51 +227,57 @@ impl<'a> Scan<'a> {
         let ordered: Vec<Task> = rounds.iter().flat_map(|round| list_after_list(round, self.lists.nlist())).collect();
         let common = if let Filters::Common(filter) = &self.filters { Some(filter) } else { None };
         let mut groups: Vec<&[Task]> = ordered.chunk_by(|a, b| (a.list, a.start) == (b.list, b.start)).collect();
-        groups.retain(|group| common.is_none_or(|filter| filter.may_choose_of(group[0].list)));
+        groups.retain(|group| common.is_none_or(|filter| filter.may_choose_of(group[0].list, entries_of(group))));
         let lists: Vec<ListNo> = groups.iter().map(|group| group[0].list).collect();
         self.lists.prefetch(&lists);
+        let layout = self.lists.layout();
         for tasks in groups {
             self.check_cancel()?;
             let (list, start) = (tasks[0].list, tasks[0].start as usize);
-            let end = tasks.iter().map(|task| task.end).max().expect("a group has tasks") as usize;
-            let entries = self.lists.list(list)?;
-            let selected = common.map(|filter| filter.select(list, &entries, &mut last));
-            // With per-query filters: for each task, the mask of each segment.
-            let own: Vec<Vec<Option<Mask>>> = match &self.filters {
-                Filters::PerQuery(..) => tasks.iter().map(|task| self.own_masks(batch, task, &entries)).collect(),
+            let chosen = common.map(|filter| filter.select(self.lists, list, start, &mut last)).transpose()?;
+            // With per-query filters: for each task, its selection.
+            let own: Vec<Option<Chosen>> = match &self.filters {
+                Filters::PerQuery(..) => {
+                    tasks.iter().map(|task| self.own_choice(batch, task)).collect::<Result<_, _>>()?
+                }
                 _ => Vec::new(),
             };
-            for scan_range in ScanRange::of_list(list, &entries, self.lists.layout(), start..end) {
-                let limit = |task: &Task| (task.end as usize).saturating_sub(scan_range.first_offset());
-                let group = Group { batch, first, tasks };
-                match selected.map(|selected| &selected[scan_range.segment_number()]) {
-                    Some(Selected::None) => {}
-                    Some(Selected::Run(run)) => {
-                        group.scan(
-                            &mut *scanner,
-                            &scan_range.clone().within(run.clone()),
-                            |i| (limit(&tasks[i]), None),
-                            &mut found,
-                        );
-                    }
-                    Some(Selected::Some(mask)) => {
-                        let range = scan_range.range();
-                        let chosen = mask.count_in(range.clone());
-                        if gathered::pays(chosen, range.len(), tasks.len()) {
-                            gathered.take_out(&scan_range, mask);
-                            let taken = gathered.segment(self.lists.layout())?;
-                            let first = scan_range.first_offset();
-                            let taken =
-                                ScanRange::taken_out(list, &taken, self.lists.layout(), first, gathered.slots());
-                            let below = |i: usize| (gathered.below(limit(&tasks[i])), None);
-                            group.scan(&mut *scanner, &taken, below, &mut found);
-                        } else {
-                            group.scan(&mut *scanner, &scan_range, |i| (limit(&tasks[i]), Some(mask)), &mut found);
+            for range in reads(layout, entries_of(tasks), chosen) {
+                let is_unwanted = |own: &Option<Chosen>| own.as_ref().is_some_and(|own| !own.selects_of(&range));
+                if !own.is_empty() && own.iter().all(is_unwanted) {
+                    continue;
+                }
+                let entries = self.lists.list_range(list, range.clone())?;
+                for scan_range in ScanRange::of_list(list, &entries, layout, range) {
+                    let (offset, len) = (scan_range.first_offset(), scan_range.segment().len());
+                    let limit = |task: &Task| (task.end as usize).saturating_sub(offset);
+                    let group = Group { batch, first, tasks };
+                    match chosen.map(|chosen| chosen.of_segment(offset, len)).as_deref() {
+                        Some(Selected::None) => {}
+                        Some(Selected::Run(run)) => {
+                            let run = scan_range.clone().within(run.clone());
+                            group.scan(&mut *scanner, &run, |i| (limit(&tasks[i]), None), &mut found);
                         }
-                    }
-                    None => {
-                        let mask = |i: usize| own.get(i).and_then(|masks| masks[scan_range.segment_number()].as_ref());
-                        group.scan(&mut *scanner, &scan_range, |i| (limit(&tasks[i]), mask(i)), &mut found);
+                        Some(Selected::Some(mask)) => {
+                            let chosen = mask.count_in(scan_range.range());
+                            if gathered::pays(chosen, scan_range.range().len(), tasks.len()) {
+                                gathered.take_out(&scan_range, mask);
+                                let taken = gathered.segment(layout)?;
+                                let taken = ScanRange::taken_out(list, &taken, layout, offset, gathered.slots());
+                                let below = |i: usize| (gathered.below(limit(&tasks[i])), None);
+                                group.scan(&mut *scanner, &taken, below, &mut found);
+                            } else {
+                                group.scan(&mut *scanner, &scan_range, |i| (limit(&tasks[i]), Some(mask)), &mut found);
+                            }
+                        }
+                        None => {
+                            let mask = |own: &Option<Chosen>| {
+                                Some(own.as_ref()?.of_segment(offset, len).into_owned().into_mask(len))
+                            };
+                            let masks: Vec<Option<Mask>> = own.iter().map(mask).collect();
+                            let mask = |i: usize| masks.get(i).and_then(Option::as_ref);
+                            group.scan(&mut *scanner, &scan_range, |i| (limit(&tasks[i]), mask(i)), &mut found);
+                        }
                     }
                 }
             }
@@ -264,16 +285,12 @@ impl<'a> Scan<'a> {
         Ok(found)
     }
 
-    /// Returns the mask of each segment of a list for a query with its own filter; `None` selects
-    /// all entries.
-    fn own_masks(&self, batch: Batch<'_>, task: &Task, entries: &ListRef<'_>) -> Vec<Option<Mask>> {
-        let Some(filter) = self.filters.of(batch.numbers[task.query as usize]) else {
-            return vec![None; entries.segments().count()];
-        };
+    /// Returns the entries that the filter of a task's query selects, or `None` if the query has no
+    /// filter.
+    fn own_choice(&self, batch: Batch<'_>, task: &Task) -> Result<Option<Chosen>, SearchError> {
+        let Some(filter) = self.filters.of(batch.numbers[task.query as usize]) else { return Ok(None) };
         let mut last = SelectionCache::default();
-        let selected = filter.select(task.list, entries, &mut last).iter().cloned();
-        let masks = selected.zip(entries.segments()).map(|(selected, segment)| selected.into_mask(segment.len()));
-        masks.map(Some).collect()
+        Ok(Some(filter.select(self.lists, task.list, task.start as usize, &mut last)?.clone()))
     }
 
     fn check_cancel(&self) -> Result<(), SearchError> {
@@ -389,6 +406,9 @@ impl Group<'_> {
                 let (_, sink) = rest.nth((task.query - next) as usize).expect("a sink for every query");
                 next = task.query + 1;
                 let (limit, mask) = view(i);
+                if limit <= scan_range.range().start {
+                    continue;
+                }
                 queries.push(ScanQuery {
                     number: (task.query - self.first) as usize,
                     query: self.batch.queries.row(task.query as usize),
@@ -399,7 +419,9 @@ impl Group<'_> {
                     sink,
                 });
             }
-            scanner.scan_batch(scan_range, &mut queries);
+            if !queries.is_empty() {
+                scanner.scan_batch(scan_range, &mut queries);
+            }
             pending = again;
         }
     }

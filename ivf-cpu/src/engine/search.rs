@@ -22,6 +22,7 @@ pub(super) const TAKES: Takes = Takes::of(&[
     SearchParam::Selector,
     SearchParam::Mode,
     SearchParam::Locations,
+    SearchParam::SkipBadQueries,
     SearchParam::PerQuery,
 ]);
 
@@ -38,7 +39,10 @@ impl IvfIndex {
     ) -> Result<SearchResult, SearchError> {
         check_k(k)?;
         params.only("an IVF index", &self.takes())?;
-        let mut search = Search::new(self, queries, params)?;
+        let mut finite = Vec::new();
+        let (trained, queries) = self.checked(queries, params, &mut finite)?;
+        let mut search = Search::new(self, trained, &queries, params)?;
+        let queries = queries.rows;
         let mut sinks = vec![Sink::top_k(k); queries.len()];
         for block in QueryBlocks::new(queries.len(), search.nprobe) {
             let rows = queries.slice(block.range());
@@ -55,12 +59,17 @@ impl IvfIndex {
         Ok(search.finish(sinks))
     }
 
-    /// Returns the trained index, after checking that it can answer these queries.
-    pub(super) fn checked(&self, queries: AnyRows<'_>, params: &SearchParams<'_>) -> Result<&Trained, SearchError> {
+    /// Returns the trained index, and the queries after checking that it can answer them.
+    pub(super) fn checked<'q>(
+        &self,
+        queries: AnyRows<'q>,
+        params: &SearchParams<'_>,
+        finite: &'q mut Vec<f32>,
+    ) -> Result<(&Trained, Queries<'q>), SearchError> {
         let trained = self.trained.as_ref().ok_or(SearchError::NotTrained)?;
-        queries.check(self.dim)?;
-        params.check_per_query(queries.len())?;
-        Ok(trained)
+        let queries = Queries::new(queries, self.dim, params.skip_bad_queries == Some(true), finite)?;
+        params.check_per_query(queries.rows.len())?;
+        Ok((trained, queries))
     }
 
     /// Returns the limits on what query `i` of a call scans. A `max_lists` or `max_codes` of 0
@@ -89,7 +98,10 @@ impl RangeSearch for IvfIndex {
     ) -> Result<SearchResult, SearchError> {
         check_radius(radius)?;
         params.only("a range search of an IVF index", &self.range_takes())?;
-        let mut search = Search::new(self, queries, params)?;
+        let mut finite = Vec::new();
+        let (trained, queries) = self.checked(queries, params, &mut finite)?;
+        let mut search = Search::new(self, trained, &queries, params)?;
+        let queries = queries.rows;
         // The conversion between inner and user distances is its own inverse.
         let rounds = Rounds::new(self.metric.to_user_distance(radius), params);
         let mut sinks = vec![rounds.sink(); queries.len()];
@@ -103,6 +115,42 @@ impl RangeSearch for IvfIndex {
         Ok(search.finish(sinks))
     }
 }
+
+/// The queries of a call. Those that cannot be searched are replaced by zero vectors, which scan
+/// nothing.
+pub(super) struct Queries<'q> {
+    pub(super) rows: AnyRows<'q>,
+    /// Numbers of the replaced queries, ascending.
+    skipped: Vec<usize>,
+}
+
+impl<'q> Queries<'q> {
+    /// Checks queries of dimension `dim`. If `skips` is true, queries that are not finite are
+    /// replaced, and `finite` holds all queries.
+    fn new(rows: AnyRows<'q>, dim: usize, skips: bool, finite: &'q mut Vec<f32>) -> Result<Self, InputError> {
+        match rows.check(dim) {
+            Err(InputError::NonFinite { .. }) if skips => {}
+            checked => return checked.map(|()| Self { rows, skipped: Vec::new() }),
+        }
+        *finite = rows.to_f32(finite).as_slice().to_vec();
+        let mut skipped = Vec::new();
+        for (row, vector) in finite.chunks_exact_mut(dim).enumerate() {
+            if vector.iter().any(|x| !x.is_finite()) {
+                vector.fill(0.0);
+                skipped.push(row);
+            }
+        }
+        Ok(Self { rows: Rows::new(finite, dim)?.into(), skipped })
+    }
+
+    /// Returns the numbers of the queries that are skipped, ascending.
+    pub(super) fn skipped(&self) -> &[usize] {
+        &self.skipped
+    }
+}
+
+/// The limits of a query that scans nothing.
+pub(super) const NOTHING: Limits = Limits { nprobe: 1, max_lists: 0, max_codes: 0 };
 
 /// Turns probes into a plan, with the lengths of the lists.
 pub(super) fn plan(
@@ -122,12 +170,18 @@ struct Search<'a> {
     quantizer_params: SearchParams<'a>,
     /// Maximum number of lists that a query probes.
     nprobe: usize,
+    /// Numbers of the queries that scan nothing, ascending.
+    skipped: Vec<usize>,
     stats: SearchStats,
 }
 
 impl<'a> Search<'a> {
-    fn new(index: &'a IvfIndex, queries: AnyRows<'_>, params: &SearchParams<'a>) -> Result<Self, SearchError> {
-        let trained = index.checked(queries, params)?;
+    fn new(
+        index: &'a IvfIndex,
+        trained: &'a Trained,
+        queries: &Queries<'_>,
+        params: &SearchParams<'a>,
+    ) -> Result<Self, SearchError> {
         // Without parameters of single queries, query 0 represents all.
         let own = params.per_query.map_or(0, <[_]>::len);
         let nprobes = (0..own.max(1)).map(|i| index.limits(params, i).nprobe);
@@ -138,18 +192,24 @@ impl<'a> Search<'a> {
         Ok(Self {
             index,
             trained,
-            scan: Scan::new(index, &trained.entries, params, queries.len(), nprobe)?,
+            scan: Scan::new(index, &trained.entries, params, queries.rows.len(), nprobe)?,
             params: params.clone(),
             quantizer_params: params.for_quantizer(&index.options.settings),
             nprobe,
-            stats: SearchStats::of_queries(queries.len()),
+            skipped: queries.skipped().to_vec(),
+            stats: SearchStats::of_queries(queries.rows.len()),
         })
+    }
+
+    /// Returns the limits on what query `i` of the call scans.
+    fn limits(&self, i: usize) -> Limits {
+        if self.skipped.binary_search(&i).is_ok() { NOTHING } else { self.index.limits(&self.params, i) }
     }
 
     /// Plans the scan of the queries at these positions in the call.
     fn plan(&mut self, rows: Rows<'_, f32>, numbers: &[usize]) -> Result<SearchPlan, SearchError> {
-        let (index, params) = (self.index, self.params.clone());
-        self.plan_within(rows, |i| index.limits(&params, numbers[i]))
+        let limits: Vec<Limits> = numbers.iter().map(|&number| self.limits(number)).collect();
+        self.plan_within(rows, |i| limits[i])
     }
 
     /// Assigns rows to lists and plans their scan. `limits(row)` are the limits of a row.
@@ -217,11 +277,11 @@ impl<'a> Search<'a> {
         let mut short: Vec<(usize, Vec<PlannedProbe>)> =
             scanned.iter().map(|&(q, row)| (q, if sinks[q].len() < k { row.to_vec() } else { Vec::new() })).collect();
         for factor in std::iter::successors(Some(2_usize), |factor| factor.checked_mul(2)) {
-            let wide = |q: usize, factor: usize| self.index.limits(&self.params, q).nprobe.saturating_mul(factor);
+            let wide = |q: usize, factor: usize| self.limits(q).nprobe.saturating_mul(factor);
             short.retain(|(q, scanned)| {
                 // `factor / 2` is the factor of the round before: a query that reached `nlist` in
                 // it has probed every list.
-                let limits = self.index.limits(&self.params, *q);
+                let limits = self.limits(*q);
                 let codes: u64 = scanned.iter().map(|probe| u64::from(probe.codes)).sum();
                 let is_spent = codes >= limits.max_codes as u64 || scanned.len() >= limits.max_lists;
                 sinks[*q].len() < k && !is_spent && wide(*q, factor / 2) < nlist
@@ -234,10 +294,8 @@ impl<'a> Search<'a> {
                 rows.extend_from_slice(queries.slice(*q..*q + 1).to_f32(&mut one).as_slice());
             }
             let rows = Rows::new(&rows, queries.dim()).map_err(InputError::from)?;
-            let limits: Vec<Limits> = short
-                .iter()
-                .map(|(q, _)| Limits { nprobe: wide(*q, factor), ..self.index.limits(&self.params, *q) })
-                .collect();
+            let limits: Vec<Limits> =
+                short.iter().map(|(q, _)| Limits { nprobe: wide(*q, factor), ..self.limits(*q) }).collect();
             let plan = self.plan_within(rows, |i| limits[i])?;
 
             let numbers: Vec<usize> = short.iter().map(|(q, _)| *q).collect();

@@ -20,34 +20,42 @@ pub(super) struct ListSelection {
 }
 
 impl Selection {
-    /// Selects the entries for which `keep` returns true. Its arguments are the list, the length of
-    /// the list, the offset and the id.
-    fn chosen(entries: &Entries, mut keep: impl FnMut(ListNo, usize, usize, Id) -> bool) -> Result<Self, StoreError> {
+    /// Selects the entries of each list whose offsets are in `range` and for whose ids `keep`
+    /// returns true. The arguments of `range` are the list and its length.
+    fn chosen(
+        entries: &Entries,
+        range: impl Fn(ListNo, usize) -> Range<usize>,
+        keep: impl Fn(Id) -> bool,
+    ) -> Result<Self, StoreError> {
         let mut lists = Vec::new();
-        for no in entries.list_numbers() {
-            let list = entries.lists.list(no)?;
-            let (entries, ids): (Vec<_>, Vec<_>) =
-                list.ids().enumerate().filter(|&(i, id)| keep(no, list.len(), i, id)).unzip();
+        for list in entries.list_numbers() {
+            let range = range(list, entries.lists.list_len(list)?);
+            if range.is_empty() {
+                continue;
+            }
+            let ids = entries.lists.list_ids(list, range)?;
+            let chosen = ids.entries().filter(|(_, id)| keep(*id));
+            let (entries, ids): (Vec<_>, Vec<_>) = chosen.map(|(offset, id)| (offset.index(), id)).unzip();
             if !ids.is_empty() {
-                lists.push(ListSelection { list: no, entries, ids });
+                lists.push(ListSelection { list, entries, ids });
             }
         }
         Ok(Self { lists })
     }
 
     pub(super) fn all(entries: &Entries) -> Result<Self, StoreError> {
-        Self::chosen(entries, |_, _, _, _| true)
+        Self::chosen(entries, |_, len| 0..len, |_| true)
     }
 
     pub(super) fn of(entries: &Entries, subset: &Subset<'_>) -> Result<Self, MergeError> {
         let fault = |what| Err(MergeError::Subset { what, found: format!("{subset:?}") });
         let chosen = match subset {
-            Subset::Ids(selector) => Self::chosen(entries, |_, _, _, id| selector.contains(id)),
+            Subset::Ids(selector) => Self::chosen(entries, |_, len| 0..len, |id| selector.contains(id)),
             Subset::IdModulo { modulus, remainder } => {
                 if *modulus < 1 || !(0..*modulus).contains(remainder) {
                     return fault("a modulus of at least 1 and a remainder below it");
                 }
-                Self::chosen(entries, |_, _, _, id| id.0.rem_euclid(*modulus) == *remainder)
+                Self::chosen(entries, |_, len| 0..len, |id| id.0.rem_euclid(*modulus) == *remainder)
             }
             Subset::Elements(range) => {
                 let total = entries.len;
@@ -57,20 +65,21 @@ impl Selection {
                 let len = |no| entries.lists.list_len(no).map(|len| len as u64);
                 let lens = entries.list_numbers().map(len).collect::<Result<Vec<u64>, StoreError>>()?;
                 let places = ranked(&lens, range);
-                Self::chosen(entries, |list, _, i, _| places[list.index()].contains(&i))
+                Self::chosen(entries, |list, _| places[list.index()].clone(), |_| true)
             }
             Subset::ListFraction { part, of } => {
                 if part >= of {
                     return fault("a part below the number of parts");
                 }
                 let place = |len: usize, part: usize| (len as u128 * part as u128 / *of as u128) as usize;
-                Self::chosen(entries, |_, len, i, _| (place(len, *part)..place(len, *part + 1)).contains(&i))
+                Self::chosen(entries, |_, len| place(len, *part)..place(len, *part + 1), |_| true)
             }
             Subset::Lists(range) => {
                 if range.start > range.end || range.end > entries.lists.nlist() {
                     return fault("a range of the lists");
                 }
-                Self::chosen(entries, |list, _, _, _| range.contains(&list.index()))
+                let of_list = |list: ListNo, len| if range.contains(&list.index()) { 0..len } else { 0..0 };
+                Self::chosen(entries, of_list, |_| true)
             }
             _ => return fault("a kind of subset that this index supports"),
         };

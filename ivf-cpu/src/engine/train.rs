@@ -6,6 +6,7 @@ use crate::coarse::nearest_lists;
 use crate::kmeans::{Random, sample};
 use ivf_core::codec::residuals;
 use ivf_core::error::{Computed, InputError, SearchError, TrainError};
+use ivf_core::params::NonFinite;
 use ivf_core::{AnyRows, Centroids, CodecTraining, Index, Rows, SearchParams, Train, TrainOptions, TrainReport};
 use rand::SeedableRng;
 
@@ -17,7 +18,8 @@ impl Train for IvfIndex {
         if !self.is_empty() {
             return Err(TrainError::NotEmpty { len: self.len() });
         }
-        rows.check(self.dim)?;
+        let mut finite = Vec::new();
+        let (rows, skipped) = rows.finite(self.dim, options.non_finite, &mut finite)?;
         let unsupported = |what: String| TrainError::Unsupported { kind: self.codec.to_string(), what };
         self.codec.check(&self.context()).map_err(|error| unsupported(error.to_string()))?;
         let (quantizer, mut report) = self.quantizer.train(rows, self.metric, options)?;
@@ -70,6 +72,7 @@ impl Train for IvfIndex {
         }
         self.quantizer = quantizer.spec();
         self.trained = Some(Trained { quantizer, entries });
+        report.skipped = skipped;
         Ok(report)
     }
 
@@ -88,7 +91,9 @@ impl Train for IvfIndex {
         let assigned = if self.by_residual || self.codec.learns_from_lists() { seen * LISTS } else { 0 };
         let residuals = if self.by_residual { seen * vector } else { 0 };
         let codes = drawn + assigned + residuals + self.codec.training_memory(&self.context(), seen, options);
+        // The vectors that are left if some are skipped.
+        let finite = if options.non_finite == NonFinite::SkipRow { points.saturating_mul(vector) } else { 0 };
         // The centroids exist by then.
-        lists.max(self.quantizer.nlist().saturating_mul(vector).saturating_add(codes))
+        lists.max(self.quantizer.nlist().saturating_mul(vector).saturating_add(codes)).saturating_add(finite)
     }
 }

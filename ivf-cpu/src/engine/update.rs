@@ -41,7 +41,7 @@ impl IvfIndex {
             return Err(EditError::TwiceNamed(twice));
         }
         let mut found = HashSet::with_capacity(ids.len());
-        let places = entries.places(&IdSelector::Set(wanted), |id| {
+        let places = entries.places(&IdSelector::Set(wanted), |id, _| {
             found.insert(id);
         })?;
         let new: Vec<Id> = ids.iter().copied().filter(|id| !found.contains(id)).collect();

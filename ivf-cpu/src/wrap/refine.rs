@@ -7,17 +7,18 @@ use crate::engine::CodesIndex;
 use crate::executor::executor_for;
 use ivf_core::ability::{Add, Reconstruct, Remove, Reset, Train, Update};
 use ivf_core::error::{
-    AddError, BuildError, DecodeError, EditError, KnobError, PartsError, ReconstructError, SearchError, StoreError,
-    TrainError, Unable,
+    AddError, BuildError, DecodeError, EditError, InputError, KnobError, PartsError, ReconstructError, SearchError,
+    StoreError, TrainError, Unable,
 };
 use ivf_core::executor::map;
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::index_ivf::check_k;
 use ivf_core::param::ParamRange;
+use ivf_core::params::NonFinite;
 use ivf_core::registry::{Parsed, Registry, Side, Token, TokenError, WrapperRow, WrapperSpec};
 use ivf_core::{
     AddOptions, AddReport, AnyRows, DirectMapKind, Hits, Id, IdSelector, Index, Knob, KnobValue, Location, Metric,
-    Neighbor, Node, Param, Part, SearchParam, SearchParams, SearchResult, Sink, SpecText, StoredNode, Takes,
+    Neighbor, Node, Param, Part, Rows, SearchParam, SearchParams, SearchResult, Sink, SpecText, StoredNode, Takes,
     TrainOptions, TrainReport,
 };
 use std::borrow::Cow;
@@ -237,6 +238,10 @@ impl Index for Refine {
             params.check_cancel()?;
             let ids = result.hits.row(i).ids;
             let mut sink = Sink::top_k(k);
+            if ids.is_empty() {
+                // Nothing was found, or the query was skipped because it is not finite.
+                return Ok(sink);
+            }
             for (&id, distance) in ids.iter().zip(self.refine.distances(rows.row(i), ids)?) {
                 sink.push(Neighbor { distance, id, location: Location::default() });
             }
@@ -347,13 +352,25 @@ impl Add for Refine {
         // Both indexes assign ids from 0 and get the same calls, so a vector has the same id in
         // both.
         let mark = self.refine.mark()?;
-        let unable = self.refine_unable("add");
-        self.refine.as_add().ok_or(unable)?.add(rows, options)?;
-        let added = self.base.add_with(rows, options);
-        if added.is_err() {
-            self.refine.undo(mark)?;
+        let refined = self.add_refining(rows, options)?;
+        match self.base.add_with(rows, options) {
+            Ok(report) if report.skipped == refined.skipped => Ok(report),
+            Ok(report) => {
+                // A transform in the base cannot take some of the rows. They are skipped here too.
+                self.refine.undo(mark)?;
+                let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
+                let dim = rows.dim();
+                report.skipped.iter().for_each(|row| vectors[row * dim..(row + 1) * dim].fill(f32::NAN));
+                let mut again = AddOptions::new().non_finite(NonFinite::SkipRow);
+                again.executor = options.executor;
+                self.add_refining(Rows::new(&vectors, dim).map_err(InputError::from)?.into(), &again)?;
+                Ok(report)
+            }
+            Err(error) => {
+                self.refine.undo(mark)?;
+                Err(error)
+            }
         }
-        added
     }
 }
 
@@ -365,6 +382,11 @@ impl Refine {
             DirectMapKind::Hash => Ok(()),
             _ => self.refine.set_direct_map(DirectMapKind::Hash),
         }
+    }
+
+    fn add_refining(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
+        let unable = self.refine_unable("add");
+        self.refine.as_add().ok_or(unable)?.add(rows, options)
     }
 
     fn refine_unable(&self, ability: &'static str) -> Unable {

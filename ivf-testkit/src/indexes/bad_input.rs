@@ -6,7 +6,11 @@ use crate::data::{clusters, sequential_ids};
 use crate::executor::Threads;
 use half::f16;
 use ivf_core::error::{AddError, EditError, InputError, ReconstructError, SearchError};
-use ivf_core::{AddOptions, AnyRows, Cancel, Id, IdSelector, Index, Metric, Rows, SearchParams};
+use ivf_core::params::NonFinite;
+use ivf_core::{
+    AddOptions, AnyRows, Cancel, Id, IdSelector, Index, Metric, ParallelMode, QueryParams, Rows, SearchParam,
+    SearchParams,
+};
 
 /// Number of vectors in a batch: more than any internal block, to check that an error names a row
 /// by its number in the caller's batch.
@@ -19,7 +23,8 @@ const NOBODY: Id = Id(i64::MIN + 4711);
 /// Checks that bad input gives the right error and leaves the index unchanged. It tries vectors of
 /// another dimension, NaN and infinities (the error names the row), a vector without direction
 /// under cosine, `k = 0`, a NaN radius, a number of ids that differs from the number of vectors,
-/// unknown ids, and cancelled calls.
+/// unknown ids, and cancelled calls. Bad vectors and queries that the caller asks to skip must not
+/// change what happens to the others.
 ///
 /// Of all search parameters ([`SearchParam::ALL`](ivf_core::SearchParam::ALL) and those of its
 /// components) the index must take exactly those that it [declares](Index::takes), with all values
@@ -49,6 +54,7 @@ pub fn check_bad_input(index: &mut dyn Index) {
     let vectors = clusters(42, ROWS, index.dim(), 4);
     for fault in faults(index.dim(), index.metric()) {
         let rows = fault.rows();
+        check_skipped_row(index, &fault);
         if let Some(add) = index.as_add() {
             let result = add.add(rows, &AddOptions::new());
             fault.expect("add", result.as_ref().err().and_then(add_input), &result);
@@ -144,6 +150,7 @@ fn check_searches(index: &dyn Index) {
             let result = want.search(index, fault.rows(), &plain);
             let input = if let Err(SearchError::Input(input)) = &result { Some(input) } else { None };
             fault.expect(&format!("{want:?}"), input, &result);
+            check_skipped_query(index, want, &fault);
         }
         let cancel = Cancel::new();
         cancel.cancel();
@@ -155,6 +162,67 @@ fn check_searches(index: &dyn Index) {
     if let Some(range) = index.as_range_search() {
         let result = range.range_search(good.rows().into(), f32::NAN, &plain);
         assert!(matches!(result, Err(SearchError::InvalidParam { .. })), "a NaN radius gives {result:?}");
+    }
+}
+
+/// Checks that a search which skips bad queries finds nothing for the bad one, and for the others
+/// what it finds for good ones.
+fn check_skipped_query(index: &dyn Index, want: Want, fault: &Fault) {
+    let takes = match index.as_range_search() {
+        Some(range) if want.radius().is_some() => range.range_takes(),
+        _ => index.takes(),
+    };
+    if !takes.contains(SearchParam::SkipBadQueries) {
+        return;
+    }
+    let good = clusters(43, ROWS, index.dim(), 4);
+    let each = [QueryParams::new(); ROWS];
+    let plain = SearchParams::new().skip_bad_queries(true);
+    let mut skipping = vec![plain.clone()];
+    let is_converted = matches!(fault.data, Data::F16(_));
+    if !is_converted && takes.contains(SearchParam::Mode) && takes.contains(SearchParam::PerQuery) {
+        skipping.push(plain.clone().mode(ParallelMode::ListMajor).per_query(&each).executor(&Threads(3)));
+    }
+    if !is_converted && takes.contains(SearchParam::EnsureK) {
+        skipping.push(plain.ensure_k(true));
+    }
+    for params in &skipping {
+        let at = format!("{}: {want:?}, {params:?}", index.spec());
+        let result = want.search(index, fault.rows(), params);
+        if let InputError::Dim { .. } = fault.error {
+            let is_refused = matches!(&result, Err(SearchError::Input(input)) if *input == fault.error);
+            assert!(is_refused, "{at}: {result:?} instead of {:?}", fault.error);
+            continue;
+        }
+        let found = result.unwrap_or_else(|error| panic!("{at}: a query that is skipped: {error}")).hits;
+        // The vectors of the fault may be rounded to another element type.
+        let mut rounded = good.clone();
+        if is_converted {
+            rounded.data.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
+        }
+        let all = want.search(index, rounded.rows().into(), params);
+        let all = all.unwrap_or_else(|error| panic!("{at}: good queries: {error}")).hits;
+        assert!(found.row(BAD).is_empty(), "{at}: a query that is skipped finds {:?}", found.row(BAD));
+        for row in (0..ROWS).filter(|&row| row != BAD) {
+            assert_eq!(found.row(row), all.row(row), "{at}: query {row}, beside one that is skipped");
+        }
+    }
+}
+
+/// Checks that an add which skips rows takes all but the bad one. The copy of the index is thrown
+/// away.
+fn check_skipped_row(index: &dyn Index, fault: &Fault) {
+    let Ok(mut copy) = index.clone_index() else { return };
+    let (len, at) = (index.len(), format!("{}: add without {:?}", index.spec(), fault.error));
+    if let Some(add) = copy.as_add() {
+        let result = add.add(fault.rows(), &AddOptions::new().non_finite(NonFinite::SkipRow));
+        if let InputError::Dim { .. } = fault.error {
+            fault.expect(&at, result.as_ref().err().and_then(add_input), &result);
+            return;
+        }
+        let report = result.unwrap_or_else(|error| panic!("{at}: {error}"));
+        assert_eq!((report.added, report.skipped), (ROWS - 1, vec![BAD]), "{at}");
+        assert_eq!(copy.len(), len + ROWS - 1, "{at}");
     }
 }
 

@@ -5,7 +5,7 @@ use crate::compare::{assert_same_hits, pairs};
 use crate::executor::Threads;
 use ivf_core::error::SearchError;
 use ivf_core::executor::Inline;
-use ivf_core::{Hits, IndexIvf, ListNo, ParallelMode, Probes, Rows, SearchParams, Sink};
+use ivf_core::{Hits, IndexIvf, ListNo, ParallelMode, Probes, Rows, SearchParam, SearchParams, Sink};
 
 const K: usize = 10;
 
@@ -37,6 +37,44 @@ pub fn check_preassigned(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: u
         assert_same_hits(&found.unwrap_or_else(|error| panic!("{at}: preassigned: {error}")).hits, &expected, &at);
     }
     check_bad_probes(index, queries, &probes, &at);
+    if index.takes().contains(SearchParam::SkipBadQueries) {
+        check_skipped(index, queries, nprobe, &at);
+    }
+}
+
+/// Checks that a query which is skipped gets no probes and no results, and the others theirs.
+fn check_skipped(index: &dyn IndexIvf, queries: Rows<'_, f32>, nprobe: usize, at: &str) {
+    let at = format!("{at}, a query skipped");
+    let bad = queries.len() / 2;
+    let mut vectors = queries.as_slice().to_vec();
+    vectors[bad * queries.dim()] = f32::NAN;
+    let rows = Rows::new(&vectors, queries.dim()).expect("whole rows");
+    let skipping = SearchParams::new().skip_bad_queries(true);
+    let refused = index.assign(rows.into(), nprobe, &SearchParams::new());
+    assert!(matches!(refused, Err(SearchError::Input(_))), "{at}: by default, assigning gives {refused:?}");
+    let probes = index.assign(rows.into(), nprobe, &skipping);
+    let probes = probes.unwrap_or_else(|error| panic!("{at}: assigning the queries: {error}"));
+    assert!(probes.row(bad).all(|(list, _)| list.is_none()), "{at}: it has probes");
+    // Probes that the caller made do not matter for it.
+    let given = index.assign(queries.into(), nprobe, &SearchParams::new());
+    let given = given.unwrap_or_else(|error| panic!("{at}: assigning the queries: {error}"));
+    let all = index.search_preassigned(queries.into(), &given, K, &SearchParams::new());
+    let all = all.unwrap_or_else(|error| panic!("{at}: preassigned: {error}")).hits;
+    for probes in [&probes, &given] {
+        let refused = index.search_preassigned(rows.into(), probes, K, &SearchParams::new());
+        assert!(matches!(refused, Err(SearchError::Input(_))), "{at}: by default it gives {refused:?}");
+        let found = index.search_preassigned(rows.into(), probes, K, &skipping);
+        let found = found.unwrap_or_else(|error| panic!("{at}: preassigned: {error}")).hits;
+        let ranged = index.range_search_preassigned(rows.into(), probes, f32::MAX, &skipping);
+        let ranged = ranged.unwrap_or_else(|error| panic!("{at}: range search: {error}")).hits;
+        assert!(found.row(bad).is_empty() && ranged.row(bad).is_empty(), "{at}: it finds {:?}", found.row(bad));
+        for row in (0..queries.len()).filter(|&row| row != bad) {
+            assert_eq!(found.row(row), all.row(row), "{at}: query {row}");
+        }
+    }
+    let mut sink = Sink::top_k(K);
+    let one = index.search_one(rows.slice(bad..bad + 1).into(), &mut sink, &skipping.nprobe(nprobe));
+    assert!(one.is_ok() && sink.is_empty(), "{at}: a search with a collector gives {one:?}");
 }
 
 /// Searches the even positions of the probes, then the odd ones. The other positions have no list.

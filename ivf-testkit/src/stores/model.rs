@@ -48,9 +48,37 @@ impl Model {
             assert_eq!(len, entries.len(), "{at}: length");
             let list = store.list(no).unwrap_or_else(|error| panic!("{at}: reading it: {error}"));
             self.check_list(&list, entries, &at);
+            self.check_ranges(store, no, entries, &at);
         }
         let total: usize = self.lists.iter().map(Vec::len).sum();
         assert_eq!(store.total_len().expect("every length was read above"), total, "{at}: entries of all lists");
+    }
+
+    /// Compares parts of a list with the same entries of the whole list.
+    fn check_ranges(&self, store: &dyn InvertedLists, no: ListNo, entries: &[Entry], at: &str) {
+        let (layout, len) = (&self.layout, entries.len());
+        let mut code = vec![0; layout.code_size()];
+        for range in [0..len, 0..0, 0..1, len / 3..len / 2, len / 2..len / 2 + 1, 1..len, len..len + 5, 2..len + 9] {
+            let at = format!("{at}: entries {range:?}");
+            let asked = range.start.min(len)..range.end.min(len).max(range.start.min(len));
+            let part = store.list_range(no, range.clone()).unwrap_or_else(|error| panic!("{at}: reading: {error}"));
+            let held = part.start()..part.start() + part.len();
+            let is_held = held.start <= asked.start && asked.end <= held.end && held.end <= len;
+            assert!(asked.is_empty() || is_held, "{at}: the part has the entries {held:?}");
+            for offset in held.clone() {
+                let id = part.entry(layout, ListOffset(offset as u32), &mut code);
+                assert_eq!(id, Some(entries[offset].0), "{at}: id of entry {offset}");
+                assert!(code == entries[offset].1, "{at}: code of entry {offset}");
+            }
+            assert_eq!(part.id(ListOffset(held.end as u32)), None, "{at}: an entry past the part");
+            let first = part.placed().next().map(|(first, _)| first);
+            assert!(first.is_none_or(|first| first == held.start), "{at}: the first segment begins at {first:?}");
+
+            let ids = store.list_ids(no, range).unwrap_or_else(|error| panic!("{at}: reading ids: {error}"));
+            let expected: Vec<Id> = entries[asked.clone()].iter().map(|(id, _)| *id).collect();
+            assert_eq!(ids.iter().collect::<Vec<_>>(), expected, "{at}: ids");
+            assert!(ids.is_empty() || ids.start() == asked.start, "{at}: the ids begin at {}", ids.start());
+        }
     }
 
     fn check_list(&self, list: &ListRef<'_>, entries: &[Entry], at: &str) {

@@ -1,6 +1,6 @@
 //! Adding, removing, replacing and merging vectors by caller-supplied ids.
 
-use super::IdMap;
+use super::{IdMap, Kind};
 use ivf_core::ability::{Add, AddWithIds, Merge, Remove, Reset, Update, Upsert};
 use ivf_core::error::{AddError, EditError, InputError, MergeError, StoreError};
 use ivf_core::params::NonFinite;
@@ -41,30 +41,22 @@ impl Reset for IdMap {
 
 impl Remove for IdMap {
     fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
-        let removed = match self.numbers_named(selector, self.len()) {
-            Some(numbers) => {
-                let removed = self.inner.remove(&IdSelector::sorted(numbers.clone()))?;
-                let (present, table) = (Arc::make_mut(&mut self.present), Arc::make_mut(&mut self.numbers));
-                for number in numbers {
-                    present[number.0 as usize] = false;
-                    table.remove(&self.ids[number.0 as usize]);
-                }
-                removed
-            }
+        let numbers: Vec<Id> = match self.numbers_named(selector, self.len()) {
+            Some(numbers) => numbers,
             None => {
-                let ids = &self.ids;
-                let keep = |number: Id| {
-                    let id = usize::try_from(number.0).ok().and_then(|number| ids.get(number));
-                    id.is_some_and(|id| selector.contains(*id))
-                };
-                let removed = self.inner.remove(&IdSelector::Fn(&keep))?;
-                for (id, present) in self.ids.iter().zip(Arc::make_mut(&mut self.present)) {
-                    *present &= !selector.contains(*id);
-                }
-                Arc::make_mut(&mut self.numbers).retain(|id, _| !selector.contains(*id));
-                removed
+                let named = self.ids.iter().filter(|(_, id)| selector.contains(*id));
+                named.map(|(number, _)| Id(number as i64)).collect()
             }
         };
+        let removed = self.inner.remove(&IdSelector::sorted(numbers.clone()))?;
+        if self.kind == Kind::Map2 {
+            let gone: Vec<Id> = numbers.iter().filter_map(|number| self.id_of(*number)).collect();
+            let table = Arc::make_mut(&mut self.table);
+            gone.iter().for_each(|id| {
+                table.remove(id);
+            });
+        }
+        self.forget_numbers(numbers.iter().map(|number| number.0 as u64));
         if let (true, Some(reset)) = (self.inner.is_empty(), self.inner.as_reset()) {
             // No vector is left: number from 0 again and free the ids.
             reset.reset()?;
@@ -95,13 +87,13 @@ impl Update for IdMap {
         })?;
         if !others.is_empty() {
             self.inner.remove(&IdSelector::set(others.iter().copied()))?;
-            let (present, table) = (Arc::make_mut(&mut self.present), Arc::make_mut(&mut self.numbers));
-            others.iter().for_each(|number| present[number.0 as usize] = false);
+            let table = Arc::make_mut(&mut self.table);
             for id in ids {
                 if let Some(numbers) = table.get_mut(id) {
                     numbers.truncate(1);
                 }
             }
+            self.forget_numbers(others.iter().map(|number| number.0 as u64));
         }
         Ok(())
     }
@@ -114,16 +106,18 @@ impl Merge for IdMap {
         if self.kind != other.kind {
             return Err(MergeError::Incompatible("kind"));
         }
-        // Numbers of the other index after its last present vector are assigned again by the merged
-        // index.
-        let numbers = other.present.iter().rposition(|present| *present).map_or(0, |last| last + 1);
-        let shifted = |id: &Id| id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id: *id, shift });
-        let there = other.ids[..numbers].iter().zip(&*other.present);
-        let ids = there.map(|(id, present)| if *present { shifted(id) } else { Ok(Id(-1)) });
-        let ids = ids.collect::<Result<Vec<Id>, MergeError>>()?;
-        self.inner.merge_from_with(&mut *other.inner, self.ids.len() as i64, options)?;
-        let skipped = (0..numbers).filter(|&number| !other.present[number]).collect();
-        self.note(&ids, &AddReport::new(other.inner.len(), skipped));
+        let shifted = |(number, id): (u64, Id)| {
+            let shifted = id.0.checked_add(shift).map(Id).ok_or(MergeError::IdOverflow { id, shift })?;
+            Ok((number, shifted))
+        };
+        let ids = other.ids.iter().map(shifted).collect::<Result<Vec<(u64, Id)>, MergeError>>()?;
+        // The merged index assigns the numbers after the last vector of the other index again.
+        let start = self.ids.end();
+        self.inner.merge_from_with(&mut *other.inner, start as i64, options)?;
+        for (number, id) in ids {
+            Arc::make_mut(&mut self.ids).skip_to(start + number);
+            self.note(&[id], &AddReport::new(1, Vec::new()));
+        }
         other.forget();
         other.next_id = 0;
         Ok(())
@@ -154,13 +148,11 @@ impl Upsert for IdMap {
         let rows_of = |vectors| Rows::<f32>::new(vectors, rows.dim()).map_err(InputError::from);
         let options = options.non_finite(NonFinite::Reject);
         // Add the new vectors first: they can be removed if the others cannot be replaced.
-        let (next_id, numbers) = (self.next_id, self.ids.len());
+        let next_id = self.next_id;
         self.add_with_ids(rows_of(&new_rows)?.into(), &new_ids, &options)?;
         if let Err(error) = self.update(&old_ids, rows_of(&old_rows)?.into(), &options) {
             self.remove(&IdSelector::sorted(new_ids))?;
-            // The wrapped index has used up the numbers of the new vectors, but their ids count as
-            // never added.
-            Arc::make_mut(&mut self.ids).iter_mut().skip(numbers).for_each(|id| *id = Id(-1));
+            // The new ids count as never added.
             self.next_id = next_id;
             return Err(error);
         }

@@ -1,19 +1,19 @@
 //! `IDMap` and `IDMap2`: caller-supplied ids around an index that numbers its vectors itself.
 
 mod edit;
+mod file;
+mod numbers;
 mod search;
 
 use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
 use ivf_core::ability::{Update, Upsert};
-use ivf_core::error::{BuildError, DecodeError, KnobError, PartsError, SearchError, StoreError};
-use ivf_core::field::{Field, FieldType, Schema};
-use ivf_core::node::NamedArray;
-use ivf_core::registry::{Parsed, Registry, Side, Token, WrapperRow, WrapperSpec};
+use ivf_core::error::{BuildError, KnobError, PartsError, SearchError, StoreError};
+use ivf_core::registry::{Parsed, Side, Token, WrapperRow, WrapperSpec};
 use ivf_core::{
-    AddReport, AnyRows, Id, Index, KnobValue, Metric, Node, Part, SearchParams, SearchResult, SpecText, StoredNode,
-    Takes,
+    AddReport, AnyRows, Id, Index, KnobValue, Metric, Node, Part, SearchParams, SearchResult, SpecText, Takes,
 };
+use numbers::Numbers;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -41,9 +41,6 @@ pub(super) const ROW2: WrapperRow = WrapperRow::new(
 .samples(&["IDMap2"])
 .level(0)
 .side(Side::Both);
-
-/// Fields of the index in files.
-const SCHEMA: &Schema = &[Field::new("next_id", FieldType::UInt)];
 
 fn parse(token: &Token<'_>, kind: Kind) -> Parsed<dyn WrapperSpec> {
     (token.plain() == Some(kind.row().grammar)).then(|| Ok(Arc::new(kind) as _))
@@ -77,13 +74,12 @@ impl WrapperSpec for Kind {
     }
 }
 
-/// An index with caller-supplied ids around an index that numbers its vectors itself. The caller's
-/// id of vector number `i` of the wrapped index is `ids[i]`.
+/// An index with caller-supplied ids around an index that numbers its vectors itself.
 ///
 /// Results of equal distance are ordered by when they were added. Ties for the last of the k
-/// nearest are resolved in the same order. An id takes 9 bytes until the index is emptied, even if
-/// its vector is removed. `IDMap2` has a table from ids to vectors; `IDMap` finds the vectors of an
-/// id by a scan of the ids.
+/// nearest are resolved in the same order. An id takes about 9 bytes. Ids of removed vectors are
+/// dropped once they are more than half of all. `IDMap2` has a table from ids to vectors; `IDMap`
+/// finds the vectors of an id by a scan of the ids.
 ///
 /// A clone shares the ids and the table until one of the two indexes changes them. The first such
 /// change copies them.
@@ -111,19 +107,13 @@ impl WrapperSpec for Kind {
 pub struct IdMap {
     kind: Kind,
     inner: Box<dyn Index>,
-    /// The id of each number that the wrapped index ever assigned, including those of removed and
-    /// skipped vectors.
-    ids: Arc<Vec<Id>>,
-    /// Whether each of these numbers is in the index.
-    present: Arc<Vec<bool>>,
+    /// The ids of the wrapped index's vectors, by their numbers.
+    ids: Arc<Numbers>,
     /// The numbers of each id, ascending; empty for `IDMap`.
-    numbers: Arc<HashMap<Id, Vec<u64>>>,
+    table: Arc<HashMap<Id, Vec<u64>>>,
     /// One more than the largest id ever added; the first id that `add` assigns.
     next_id: u64,
 }
-
-/// Memory of one id in [`IdMap::ids`] and [`IdMap::present`], in bytes.
-const OF_ID: usize = size_of::<Id>() + size_of::<bool>();
 
 /// Returns the memory, in bytes, of a table with capacity for `ids` ids and `numbers` numbers. At
 /// most seven of eight buckets are occupied, the number of buckets is a power of two, and each has
@@ -164,8 +154,7 @@ impl IdMap {
         if inner.as_add().is_none() {
             return Err(unable(inner.unable("add")));
         }
-        let (ids, present, numbers) = (Arc::default(), Arc::default(), Arc::default());
-        Ok(Self { kind, inner, ids, present, numbers, next_id: 0 })
+        Ok(Self { kind, inner, ids: Arc::default(), table: Arc::default(), next_id: 0 })
     }
 
     /// Creates an id map around an index that holds vectors. `ids[i]` is the id of its vector
@@ -193,41 +182,30 @@ impl IdMap {
     /// [`PartsError::Mismatch`] if the number of ids is not the number of vectors.
     pub fn from_parts(inner: Box<dyn Index>, ids: Vec<Id>, with_table: bool) -> Result<Self, PartsError> {
         let kind = if with_table { Kind::Map2 } else { Kind::Map };
-        let next_id = ids.iter().copied().map(after).max().unwrap_or(0);
-        let present = vec![true; ids.len()];
-        Self::of_parts(kind, inner, ids, present, next_id)
+        let mut numbers = Numbers::default();
+        numbers.reserve(ids.len());
+        ids.iter().for_each(|id| {
+            numbers.push(*id);
+        });
+        let next_id = ids.into_iter().map(after).max().unwrap_or(0);
+        Self::of_parts(kind, inner, numbers, next_id)
     }
 
-    /// Creates the map from ids and flags, where some numbers may belong to removed vectors.
-    fn of_parts(
-        kind: Kind,
-        inner: Box<dyn Index>,
-        ids: Vec<Id>,
-        present: Vec<bool>,
-        next_id: u64,
-    ) -> Result<Self, PartsError> {
-        let there = present.iter().filter(|present| **present).count();
-        if ids.len() != present.len() || there != inner.len() {
-            return Err(PartsError::Mismatch(format!(
-                "{} ids, {} flags, {there} of them set, {} vectors",
-                ids.len(),
-                present.len(),
-                inner.len()
-            )));
+    /// Creates the map from the ids of all vectors.
+    fn of_parts(kind: Kind, inner: Box<dyn Index>, ids: Numbers, next_id: u64) -> Result<Self, PartsError> {
+        if ids.len() != inner.len() {
+            return Err(PartsError::Mismatch(format!("{} ids for {} vectors", ids.len(), inner.len())));
         }
         // The next id may be higher, if a larger id was removed. No id can follow 2^63 - 1.
-        let least = ids.iter().copied().map(after).max().unwrap_or(0);
+        let least = ids.iter().map(|(_, id)| after(id)).max().unwrap_or(0);
         if !(least..=1 << 63).contains(&next_id) {
             return Err(PartsError::Mismatch(format!("the next id is {next_id}, and must be from {least} to 2^63")));
         }
-        let mut numbers: HashMap<Id, Vec<u64>> = HashMap::new();
+        let mut table: HashMap<Id, Vec<u64>> = HashMap::new();
         if kind == Kind::Map2 {
-            for (number, (&id, _)) in ids.iter().zip(&present).enumerate().filter(|(_, (_, present))| **present) {
-                numbers.entry(id).or_default().push(number as u64);
-            }
+            ids.iter().for_each(|(number, id)| table.entry(id).or_default().push(number));
         }
-        let (ids, present, numbers) = (Arc::new(ids), Arc::new(present), Arc::new(numbers));
-        Ok(Self { kind, inner, ids, present, numbers, next_id })
+        Ok(Self { kind, inner, ids: ids.into(), table: table.into(), next_id })
     }
 
     /// Returns the wrapped index.
@@ -238,25 +216,22 @@ impl IdMap {
     /// Forgets all ids, because the wrapped index numbers its vectors from 0 again.
     fn forget(&mut self) {
         self.ids = Arc::default();
-        self.present = Arc::default();
-        self.numbers = Arc::default();
+        self.table = Arc::default();
     }
 
     fn id_of(&self, number: Id) -> Option<Id> {
-        usize::try_from(number.0).ok().and_then(|number| self.ids.get(number)).copied()
+        self.ids.get(u64::try_from(number.0).ok()?)
     }
 
     /// Returns, for each of the ids in the index, the numbers of its vectors, ascending.
     fn numbers_of(&self, ids: &[Id]) -> HashMap<Id, Vec<u64>> {
         match self.kind {
-            Kind::Map2 => ids.iter().filter_map(|id| Some((*id, self.numbers.get(id)?.clone()))).collect(),
+            Kind::Map2 => ids.iter().filter_map(|id| Some((*id, self.table.get(id)?.clone()))).collect(),
             Kind::Map => {
                 let wanted: HashSet<Id> = ids.iter().copied().collect();
                 let mut numbers: HashMap<Id, Vec<u64>> = HashMap::new();
-                for (number, (id, present)) in self.ids.iter().zip(&*self.present).enumerate() {
-                    if *present && wanted.contains(id) {
-                        numbers.entry(*id).or_default().push(number as u64);
-                    }
+                for (number, id) in self.ids.iter().filter(|(_, id)| wanted.contains(id)) {
+                    numbers.entry(id).or_default().push(number);
                 }
                 numbers
             }
@@ -266,45 +241,47 @@ impl IdMap {
     /// Records the ids of rows that were just added to the wrapped index.
     fn note(&mut self, ids: &[Id], report: &AddReport) {
         let mut skipped = report.skipped.iter().copied().peekable();
-        let (known, present) = (Arc::make_mut(&mut self.ids), Arc::make_mut(&mut self.present));
-        let numbers = Arc::make_mut(&mut self.numbers);
-        known.reserve(ids.len());
-        present.reserve(ids.len());
+        let known = Arc::make_mut(&mut self.ids);
+        let table = Arc::make_mut(&mut self.table);
+        known.reserve(report.added);
         for (row, &id) in ids.iter().enumerate() {
-            let is_present = skipped.next_if_eq(&row).is_none();
-            if is_present && self.kind == Kind::Map2 {
-                numbers.entry(id).or_default().push(known.len() as u64);
-            }
-            known.push(id);
-            present.push(is_present);
             self.next_id = self.next_id.max(after(id));
+            if skipped.next_if_eq(&row).is_some() {
+                known.skip_to(known.end() + 1);
+                continue;
+            }
+            let number = known.push(id);
+            if self.kind == Kind::Map2 {
+                table.entry(id).or_default().push(number);
+            }
+        }
+    }
+
+    /// Forgets numbers whose vectors were just removed from the wrapped index. The table no longer
+    /// has them.
+    fn forget_numbers(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        if Arc::make_mut(&mut self.ids).remove(numbers) {
+            Arc::make_mut(&mut self.table).shrink_to_fit();
         }
     }
 
     /// Returns the memory of the ids and the table after `more` further ids, in bytes.
     fn own_memory(&self, more: usize) -> usize {
-        let with_more = |capacity: usize, len: usize| capacity.max(len.saturating_add(more));
-        let ids = with_more(self.ids.capacity().max(self.present.capacity()), self.ids.len()).saturating_mul(OF_ID);
+        let with_more = |capacity: usize, len: usize, more: usize| capacity.max(len.saturating_add(more));
+        let ((ids, words), (used_ids, used_words)) = (self.ids.capacity(), self.ids.used());
+        let ids = with_more(ids, used_ids, more).saturating_mul(numbers::OF_ID);
+        let more_words = if more > 0 { more.div_ceil(numbers::OF_WORD) + 1 } else { 0 };
+        let words = with_more(words, used_words, more_words).saturating_mul(numbers::WORD);
         let table = match self.kind {
             Kind::Map => 0,
             Kind::Map2 => {
                 // A `Vec` of numbers has an initial capacity of four.
-                let numbers = with_more(0, self.numbers.len()).saturating_mul(4);
-                let table = with_more(self.numbers.capacity(), self.numbers.len());
-                table_memory(table, numbers.max(with_more(0, self.inner.len())))
+                let numbers = with_more(0, self.table.len(), more).saturating_mul(4);
+                let table = with_more(self.table.capacity(), self.table.len(), more);
+                table_memory(table, numbers.max(with_more(0, self.inner.len(), more)))
             }
         };
-        ids.saturating_add(table)
-    }
-
-    fn read(node: &StoredNode, registry: &Registry, kind: Kind) -> Result<Self, DecodeError> {
-        node.expect_version(0)?;
-        let next_id = node.fields(SCHEMA)?.get::<u64>("next_id")?;
-        let inner = registry.read_index(node.child(INNER)?)?;
-        let ids: Vec<Id> = node.array::<Id>("ids")?.to_vec();
-        let present: Vec<bool> = node.array::<u8>("present")?.iter().map(|&byte| byte != 0).collect();
-        Self::of_parts(kind, inner, ids, present, next_id)
-            .map_err(|error| DecodeError::value(&node.tag, error.to_string()))
+        ids.saturating_add(words).saturating_add(table)
     }
 }
 
@@ -378,24 +355,13 @@ impl Index for IdMap {
             kind: self.kind,
             inner: self.inner.clone_index()?,
             ids: Arc::clone(&self.ids),
-            present: Arc::clone(&self.present),
-            numbers: Arc::clone(&self.numbers),
+            table: Arc::clone(&self.table),
             next_id: self.next_id,
         }))
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        let (there, inner) = (self.present.iter().filter(|&&present| present).count(), self.inner.len());
-        if there != inner {
-            // Do not overwrite a readable file with one that cannot be read.
-            return Err(StoreError::Inconsistent(format!("{there} ids for {inner} vectors")));
-        }
-        let mut node = Node::new(self.kind.row().tag, 0).with("next_id", self.next_id);
-        let present: Vec<u8> = self.present.iter().map(|&present| present.into()).collect();
-        node.push(NamedArray::borrowed("ids", &[self.ids.len() as u64], &self.ids));
-        node.push(NamedArray::owned("present", &[present.len() as u64], present));
-        node.push_child(INNER, self.inner.export()?);
-        Ok(node)
+        self.export_node()
     }
 
     abilities! {

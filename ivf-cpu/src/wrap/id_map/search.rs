@@ -3,7 +3,7 @@
 use super::{IdMap, Kind};
 use ivf_core::error::{ReconstructError, SearchError, StoreError, Unable};
 use ivf_core::{
-    AnyRows, Id, IdSelector, QueryParams, RangeSearch, Reconstruct, ScanIds, SearchParams, SearchResult, Takes,
+    AnyRows, Id, IdSelector, Index, QueryParams, RangeSearch, Reconstruct, ScanIds, SearchParams, SearchResult, Takes,
 };
 use std::iter;
 
@@ -50,7 +50,7 @@ impl IdMap {
 
     /// Translates a selector of ids into one of numbers.
     fn seen<'k>(&self, selector: &IdSelector<'_>, keep: &'k Keep<'_>) -> IdSelector<'k> {
-        match self.numbers_named(selector, self.ids.len() / FEW) {
+        match self.numbers_named(selector, self.len() / FEW) {
             Some(numbers) => IdSelector::sorted(numbers),
             None => IdSelector::Fn(&**keep),
         }
@@ -63,7 +63,7 @@ impl IdMap {
             return None;
         }
         let ids = selector.listed(most)?;
-        let numbers = ids.iter().filter_map(|id| self.numbers.get(id)).flatten();
+        let numbers = ids.iter().filter_map(|id| self.table.get(id)).flatten();
         Some(numbers.map(|number| Id(*number as i64)).collect())
     }
 
@@ -74,8 +74,7 @@ impl IdMap {
 
 impl ScanIds for IdMap {
     fn scan_ids(&self, found: &mut dyn FnMut(Id)) -> Result<(), StoreError> {
-        let present = self.ids.iter().zip(&*self.present).filter(|(_, present)| **present);
-        present.for_each(|(id, _)| found(*id));
+        self.ids.iter().for_each(|(_, id)| found(id));
         Ok(())
     }
 }

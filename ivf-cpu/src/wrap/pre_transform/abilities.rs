@@ -6,6 +6,7 @@ use ivf_core::ability::check_output;
 use ivf_core::error::{
     AddError, CodeError, EditError, InputError, MergeError, ReconstructError, SearchError, TrainError,
 };
+use ivf_core::params::NonFinite;
 use ivf_core::{
     Add, AddOptions, AddReport, AddWithIds, AnyRows, CopySubset, Id, Index, Merge, RangeSearch, Reconstruct, Rows,
     SearchParams, SearchResult, StandaloneCodec, Subset, Takes, Train, TrainOptions, TrainReport, Update, Upsert,
@@ -20,7 +21,7 @@ impl StandaloneCodec for PreTransform {
 
     fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
         rows.check(self.dim)?;
-        let vectors = self.transformed(rows, options.executor)?.ok_or(CodeError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor, NonFinite::Reject)?.ok_or(CodeError::NotTrained)?;
         self.standalone()?.sa_encode(self.behind(&vectors).into(), options)
     }
 
@@ -35,10 +36,17 @@ impl Train for PreTransform {
         if !self.is_empty() {
             return Err(TrainError::NotEmpty { len: self.len() });
         }
-        rows.check(self.dim)?;
-        let (chain, vectors, mut report) = self.train_chain(rows, options)?;
+        let mut finite = Vec::new();
+        let len = rows.len();
+        let (rows, mut skipped) = rows.finite(self.dim, options.non_finite, &mut finite)?;
+        let (chain, vectors, mut report, dropped) = self.train_chain(rows, options)?;
         let behind = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
-        report.merge(self.inner.train_with(behind, options)?);
+        let of_inner = self.inner.train_with(behind, options)?;
+        for dropped in dropped.iter().chain([&of_inner.skipped]) {
+            skip_more(&mut skipped, dropped, len);
+        }
+        report.merge(of_inner);
+        report.skipped = skipped;
         self.chain = Some(chain);
         Ok(report)
     }
@@ -61,14 +69,29 @@ impl Train for PreTransform {
             (dim, before) = (dim_out, vectors(dim_out));
         }
         let inner = self.inner.as_train().map_or(0, |train| train.training_memory(points, options));
+        // The vectors that are left if some are skipped.
+        let finite = if options.non_finite == NonFinite::SkipRow { vectors(self.dim) } else { 0 };
         // Transforms of an earlier training stay until this one has succeeded.
-        peak.max(inner.saturating_add(vectors(self.inner.dim()))).saturating_add(self.chain_memory())
+        let peak = peak.max(inner.saturating_add(vectors(self.inner.dim())));
+        peak.saturating_add(self.chain_memory()).saturating_add(finite)
     }
+}
+
+/// Adds rows to the skipped ones of `len` rows. `more` are their numbers among the rows that were
+/// left before. Both are ascending.
+fn skip_more(skipped: &mut Vec<usize>, more: &[usize], len: usize) {
+    if more.is_empty() {
+        return;
+    }
+    let mut before = skipped.iter().peekable();
+    let left: Vec<usize> = (0..len).filter(|row| before.next_if_eq(&row).is_none()).collect();
+    skipped.extend(more.iter().map(|&row| left[row]));
+    skipped.sort_unstable();
 }
 
 impl Add for PreTransform {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let vectors = self.transformed(rows, options.executor)?.ok_or(AddError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor, options.non_finite)?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.add_with(rows, options)
     }
@@ -76,7 +99,7 @@ impl Add for PreTransform {
 
 impl AddWithIds for PreTransform {
     fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let vectors = self.transformed(rows, options.executor)?.ok_or(AddError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor, options.non_finite)?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.add_with_ids_with(rows, ids, options)
     }
@@ -101,7 +124,7 @@ impl RangeSearch for PreTransform {
 impl Update for PreTransform {
     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
         rows.check(self.dim)?;
-        let vectors = self.transformed(rows, options.executor)?.ok_or(EditError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor, NonFinite::Reject)?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.update_with(ids, rows, options)
     }
@@ -135,7 +158,7 @@ impl Reconstruct for PreTransform {
 impl Upsert for PreTransform {
     fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError> {
         rows.check(self.dim)?;
-        let vectors = self.transformed(rows, options.executor)?.ok_or(EditError::NotTrained)?;
+        let vectors = self.transformed(rows, options.executor, NonFinite::Reject)?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.upsert_with(ids, rows, options)
     }

@@ -12,6 +12,7 @@ use crate::transform::NormalizeSpec;
 use ivf_core::ability::{Reconstruct, StandaloneCodec, Train};
 use ivf_core::error::{BuildError, CodeError, InputError, KnobError, MergeError, SearchError, StoreError, TrainError};
 use ivf_core::executor::map_items;
+use ivf_core::params::NonFinite;
 use ivf_core::registry::IndexRow;
 use ivf_core::{
     AnyRows, Executor, Index, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult, SpecText, Takes,
@@ -140,13 +141,15 @@ impl PreTransform {
         self.specs.iter().map(|spec| spec.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// Trains the chain. Returns it with the transformed rows and the training report.
+    /// Trains the chain. Returns it with the transformed rows and the training report. The last
+    /// result has, for each transform, the rows of its input that are skipped.
+    #[allow(clippy::type_complexity, reason = "four results of one loop")]
     fn train_chain(
         &self,
         rows: AnyRows<'_>,
         options: &TrainOptions<'_>,
-    ) -> Result<(Chain, Vec<f32>, TrainReport), TrainError> {
-        let mut report = TrainReport::default();
+    ) -> Result<(Chain, Vec<f32>, TrainReport, Vec<Vec<usize>>), TrainError> {
+        let (mut report, mut skipped) = (TrainReport::default(), Vec::new());
         let (mut chain, mut vectors) = (Chain::new(), Vec::new());
         for spec in &self.specs {
             let rows = match chain.last() {
@@ -156,18 +159,29 @@ impl PreTransform {
             options.check_cancel()?;
             let (transform, part) = spec.train(rows, self.inner.metric(), options)?;
             report.merge(part);
-            vectors = apply(&*transform, rows, options.executor)?;
+            vectors = apply(&*transform, rows, options.executor, options.non_finite)?;
+            if options.non_finite == NonFinite::SkipRow {
+                skipped.push(drop_non_finite(&mut vectors, transform.dim_out()));
+            }
             chain.push(transform);
         }
         if chain.is_empty() {
             vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
         }
-        Ok((chain, vectors, report))
+        Ok((chain, vectors, report, skipped))
     }
 
     /// Passes rows through the trained chain. Returns one matrix, so that an add is a single call
     /// to the inner index, which succeeds or fails as a whole. Returns `None` before training.
-    fn transformed(&self, rows: AnyRows<'_>, executor: Option<&dyn Executor>) -> Result<Option<Vec<f32>>, InputError> {
+    ///
+    /// With [`NonFinite::SkipRow`], a row that a transform cannot take becomes NaN, so that the
+    /// inner index skips it.
+    fn transformed(
+        &self,
+        rows: AnyRows<'_>,
+        executor: Option<&dyn Executor>,
+        non_finite: NonFinite,
+    ) -> Result<Option<Vec<f32>>, InputError> {
         if rows.dim() != self.dim {
             return Err(InputError::Dim { expected: self.dim, found: rows.dim() });
         }
@@ -175,9 +189,9 @@ impl PreTransform {
         let Some((first, rest)) = chain.split_first() else {
             return Ok(Some(rows.to_f32(&mut Vec::new()).as_slice().to_vec()));
         };
-        let mut vectors = apply(&**first, rows, executor)?;
+        let mut vectors = apply(&**first, rows, executor, non_finite)?;
         for transform in rest {
-            vectors = apply(&**transform, Rows::new(&vectors, transform.dim_in())?.into(), executor)?;
+            vectors = apply(&**transform, Rows::new(&vectors, transform.dim_in())?.into(), executor, non_finite)?;
         }
         Ok(Some(vectors))
     }
@@ -229,9 +243,17 @@ impl PreTransform {
         Rows::new(vectors, self.inner.dim()).expect("transforms make whole rows")
     }
 
+    /// Passes queries through the chain. If the call skips bad queries, they become NaN, and the
+    /// inner index skips them.
     fn queries(&self, queries: AnyRows<'_>, params: &SearchParams<'_>) -> Result<Vec<f32>, SearchError> {
-        queries.check(self.dim)?;
-        self.transformed(queries, params.executor)?.ok_or(SearchError::NotTrained)
+        let non_finite = match params.skip_bad_queries {
+            Some(true) => NonFinite::SkipRow,
+            _ => {
+                queries.check(self.dim)?;
+                NonFinite::Reject
+            }
+        };
+        self.transformed(queries, params.executor, non_finite)?.ok_or(SearchError::NotTrained)
     }
 }
 
@@ -242,23 +264,64 @@ fn no_rows(dim: usize) -> Result<Rows<'static, f32>, BuildError> {
 /// Number of rows in one task of a parallel transform.
 const CHUNK: usize = 4096;
 
-/// Passes rows through one transform, converting and transforming them chunk by chunk.
+/// Passes rows through one transform, converting and transforming them chunk by chunk. With
+/// [`NonFinite::SkipRow`], a row that cannot be transformed becomes NaN.
 fn apply(
     transform: &dyn Transform,
     rows: AnyRows<'_>,
     executor: Option<&dyn Executor>,
+    non_finite: NonFinite,
 ) -> Result<Vec<f32>, InputError> {
     let executor = executor_for(executor, rows.len() * rows.dim());
     let mut out = vec![0.0; rows.len() * transform.dim_out()];
     let jobs: Vec<&mut [f32]> = out.chunks_mut(CHUNK * transform.dim_out()).collect();
     let done = map_items(executor, jobs, |job, out| {
         let start = job * CHUNK;
-        let rows = rows.slice(start..start + out.len() / transform.dim_out());
-        let done = transform.apply(rows.to_f32(&mut Vec::new()), out);
-        done.map_err(|error| error.renumbered(|row| start + row))
+        let mut scratch = Vec::new();
+        let rows = rows.slice(start..start + out.len() / transform.dim_out()).to_f32(&mut scratch);
+        let applied = match non_finite {
+            NonFinite::Reject => transform.apply(rows, out),
+            NonFinite::SkipRow => apply_to_good(transform, rows, out),
+        };
+        applied.map_err(|error| error.renumbered(|row| start + row))
     });
     done.into_iter().collect::<Result<(), _>>()?;
     Ok(out)
+}
+
+/// Transforms rows. Rows for which the transform returns an error become NaN.
+fn apply_to_good(transform: &dyn Transform, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError> {
+    let (mut next, dim) = (0, transform.dim_out());
+    while next < rows.len() {
+        match transform.apply(rows.slice(next..rows.len()), &mut out[next * dim..]) {
+            Ok(()) => break,
+            Err(InputError::ZeroVector { row } | InputError::NonFinite { row }) if row < rows.len() - next => {
+                let bad = next + row;
+                // A transform that fails may have left the rows before undone.
+                transform.apply(rows.slice(next..bad), &mut out[next * dim..bad * dim])?;
+                out[bad * dim..(bad + 1) * dim].fill(f32::NAN);
+                next = bad + 1;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the rows that hold a NaN or an infinity, and returns their numbers.
+fn drop_non_finite(vectors: &mut Vec<f32>, dim: usize) -> Vec<usize> {
+    let (mut kept, mut dropped) = (0, Vec::new());
+    for row in 0..vectors.len() / dim {
+        let range = row * dim..(row + 1) * dim;
+        if vectors[range.clone()].iter().all(|x| x.is_finite()) {
+            vectors.copy_within(range, kept * dim);
+            kept += 1;
+        } else {
+            dropped.push(row);
+        }
+    }
+    vectors.truncate(kept * dim);
+    dropped
 }
 
 impl Index for PreTransform {
