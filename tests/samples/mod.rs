@@ -4,7 +4,7 @@ use ivf::default_registry;
 
 /// Returns factory strings made of the samples: every codec alone and in lists of every quantizer.
 /// Some of them are also under every transform and wrapper, and under each pair of these.
-pub fn compositions() -> Vec<String> {
+pub(crate) fn compositions() -> Vec<String> {
     let registry = default_registry();
     let mut bases = Vec::new();
     for codec in registry.codecs().iter().flat_map(|row| row.samples) {
@@ -37,7 +37,7 @@ pub fn compositions() -> Vec<String> {
 }
 
 /// Returns whether the results are exact if every list is probed.
-pub fn is_exact(spec: &str) -> bool {
+pub(crate) fn is_exact(spec: &str) -> bool {
     // Refining some results of another codec is not exact, and the codec of the centroids is not
     // that of the lists.
     spec.replace("RFlat", "").replace("(IVF4,Flat)", "").contains("Flat") && !spec.contains("L2norm")

@@ -417,11 +417,11 @@ mod tests {
             let copies = of(share, 0.0);
             assert!(copies <= plain, "{copies} distances with {share} copies, {plain} without");
         }
-        // One distinct point takes one search a round.
-        assert_eq!(of(1.0, 0.0), (K * ROUNDS) as u64);
+        // One distinct point takes one search a round, and the distance of its guess.
+        assert!(of(1.0, 0.0) <= (ROUNDS * (K + 1)) as u64);
         // The points far from a crowd keep their first pass, if there is one.
         let (crowd, all) = (of(0.5, 1e-6), (N * K * ROUNDS) as u64);
         let most = if first_pass_pays(Metric::L2, DIM) { all * 7 / 10 } else { all };
-        assert!(crowd <= most, "{crowd} distances near a crowd, of {all}");
+        assert!(crowd <= most, "{crowd} distances near a crowd, of {all}, {plain} without");
     }
 }
