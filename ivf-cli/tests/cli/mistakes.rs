@@ -98,7 +98,7 @@ fn a_missing_file_is_named() {
     let out = folder.arg("nowhere/a.ivf");
     let message = ivf(["build", "--factory", "Flat", "--metric", "l2", "--base", &base, "--out", &out]).failed(1);
     assert!(message.starts_with(&format!("error: cannot write {out}: ")), "{message}");
-    assert_eq!(message.matches("not found").count(), 1, "{message}");
+    assert_eq!(message.matches("there is no folder ").count(), 1, "{message}");
 }
 
 #[test]
