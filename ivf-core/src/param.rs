@@ -187,7 +187,8 @@ pub enum ParamRange {
         /// The minimum; `f64::MIN` means any finite number.
         least: f64,
     },
-    /// One of these words, in any case, with any of `_`, `-` and a space inside. The index of a word, counted from 0, is accepted in place of the word.
+    /// One of these words, in any case, with or without `_`, `-` and spaces. The index of a word,
+    /// counted from 0, is accepted in place of the word.
     Word(&'static [&'static str]),
 }
 

@@ -215,6 +215,10 @@ fn check_format<T: VectorElement + PartialEq>(extension: &str) {
     assert_eq!(read_vectors::<f32>(&path).unwrap().into_data(), small::<f32>(9 * DIM));
     assert_eq!(read_vectors::<i64>(&path).unwrap().into_data(), small::<i64>(9 * DIM));
     assert_eq!(read_vectors::<u8>(&path).unwrap().into_data(), small::<u8>(9 * DIM));
+    // The way to a length does not depend on the type in memory: one is enough.
+    if T::TYPE != VectorType::F32 {
+        return;
+    }
     // Truncated at every length: an error, or fewer vectors if the cut is between two records of a
     // format without a count.
     let bytes = fs::read(&path).unwrap();

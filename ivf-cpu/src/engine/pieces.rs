@@ -177,7 +177,8 @@ mod tests {
         let every = |keep: &(dyn Fn(Id) -> bool + Sync)| {
             let selector = IdSelector::Fn(keep);
             let prepared = selector.prepare(300);
-            for pieces in [&[0..300][..], &[0..100, 100..164, 164..300]] {
+            let (whole, parts) = (0..300, [0..100, 100..164, 164..300]);
+            for pieces in [std::slice::from_ref(&whole), &parts] {
                 let segments = pieces.iter().map(|piece| SegmentIds::Borrowed(Ids::Listed(&ids[piece.clone()])));
                 let chosen = Chosen::of_ids(&prepared, &ListIds::new(1000, segments));
                 for first in [900, 999, 1000, 1001, 1063, 1064, 1200, 1299, 1300] {
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!(reads(&layout, 40..130, Some(&chosen)).collect::<Vec<_>>(), [70..71, 129..130]);
         // Small codes are read in one go.
         let layout = CodeLayout::rows(8);
-        assert_eq!(reads(&layout, 5..32_768, None).collect::<Vec<_>>(), [5..32_768]);
+        assert!(reads(&layout, 5..32_768, None).eq(std::iter::once(5..32_768)));
         let places = [Location::new(0, 3), Location::new(0, 150), Location::new(0, 30_000)];
         let chosen = Chosen::of_places(0..32_768, &places);
         assert_eq!(reads(&layout, 0..32_768, Some(&chosen)).collect::<Vec<_>>(), [3..151, 30_000..30_001]);

@@ -17,7 +17,7 @@ pub(super) fn standard_input_file() -> Option<(File, u64)> {
     let handle = std::os::windows::io::AsHandle::as_handle(&io::stdin()).try_clone_to_owned().ok()?;
     let mut file = File::from(handle);
     let metadata = file.metadata().ok()?;
-    (metadata.is_file() && file.stream_position().ok()? == 0).then(|| (file, metadata.len()))
+    (metadata.is_file() && file.stream_position().ok()? == 0).then_some((file, metadata.len()))
 }
 
 /// Copies a stream to a temporary file without a name. Returns the file, at its start, and its
