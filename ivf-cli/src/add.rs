@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let ids = new_ids(args, base.len())?;
     let most = usize::try_from(base.len()).ok().and_then(|more| change.index.len().checked_add(more));
     let grown = change.index.memory_with(most.unwrap_or(usize::MAX)).saturating_sub(change.index.memory());
-    change.read((grown as u64).saturating_add(ids.memory()))?;
+    change.read(Some((grown as u64).saturating_add(ids.memory())))?;
     if !args.upsert {
         refuse_known(&change, &ids, base.len())?;
     }

@@ -112,16 +112,17 @@ impl Change {
         self.source.container.path()
     }
 
-    /// Checks the memory limit for an index whose lists grow by at most `more` bytes, and then
-    /// every byte of the file.
+    /// Checks the memory limit, and then every byte of the file. The lists change and grow by at
+    /// most `more` bytes, or stay as they are.
     ///
     /// # Errors
     /// [`Failure`] if the index does not fit within the limit, or if the file is damaged.
-    pub(crate) fn read(&self, more: u64) -> Result<(), Failure> {
+    pub(crate) fn read(&self, more: Option<u64>) -> Result<(), Failure> {
         if let Some(limit) = self.limit {
-            // A list that grows gets room for half as much again.
-            let spare = if more > 0 { self.source.len().saturating_add(more) / 2 } else { 0 };
-            limit.check_change(&*self.index, self.source.len().saturating_add(more).saturating_add(spare))?;
+            let lists = self.source.len().saturating_add(more.unwrap_or(0));
+            // A list that changes is read, copied, and gets room for half as much again.
+            let spare = more.map_or(0, |_| lists / 2);
+            limit.check_change(&*self.index, lists.saturating_add(spare))?;
         }
         self.source.check()
     }

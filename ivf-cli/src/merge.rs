@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     }
     let lengths = others.iter().map(|other| other.source.len());
     // The largest counts twice: one list of it is in memory while it is merged.
-    change.read(lengths.clone().sum::<u64>().saturating_add(lengths.max().unwrap_or_default()))?;
+    change.read(Some(lengths.clone().sum::<u64>().saturating_add(lengths.max().unwrap_or_default())))?;
     others.iter().try_for_each(|other| other.source.check())?;
     let shifts = shifts(args, &*change.index, &others)?;
 

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         (None, Some(path)) => read_ranges(path)?,
         (None, None) => return Err(Failure::Usage("--ids or --ids-file is needed".to_owned())),
     };
-    change.read(0)?;
+    change.read(Some(0))?;
     let start = Instant::now();
     let found = IdSet::of(&*change.index, |id| ids.contains(id))?;
     let missing = ids.len() - u128::from(found.len());

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         error @ KnobError::Syntax(_) => Failure::usage(&error),
         error => Failure::failed(format_args!("cannot set the knobs of {}", args.change.index.display()), &error),
     })?;
-    change.read(0)?;
+    change.read(None)?;
     let written = change.write()?;
     writeln!(
         out,

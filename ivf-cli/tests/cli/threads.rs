@@ -5,7 +5,8 @@ use crate::ordinary::Ordinary;
 
 const DIM: usize = 4;
 
-/// Allows the user no process or thread beside the program. The option is `-u` in bash, `-p` in dash.
+/// Allows the user no process or thread beside the program. The option is `-u` in bash and `-p` in
+/// dash.
 const ALONE: &str = "ulimit -u 1 2>/dev/null || ulimit -p 1";
 
 #[test]
