@@ -201,9 +201,9 @@ impl fmt::Debug for AddOptions<'_> {
     }
 }
 
-/// The treatment, in `train` and `add`, of vectors that the index cannot take. They hold a NaN or an
-/// infinity, or are zero where a direction is needed (cosine, `L2norm`).
-/// A vector whose numbers overflow a computation is an error in any case.
+/// The treatment, in `train` and `add`, of vectors that the index cannot take. They hold a NaN or
+/// an infinity, or are zero where a direction is needed (cosine, `L2norm`). A vector whose numbers
+/// overflow a computation is an error in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NonFinite {
     /// The whole call fails with an error that contains the row number.
