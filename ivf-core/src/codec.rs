@@ -639,8 +639,8 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
         self.codec().encode(Rows::new(&residuals, rows.dim()).expect("residuals have the vectors' shape"), codes);
     }
 
-    /// Decodes a code of `list`. A sum of a residual and a centroid beyond the range of `f32` becomes
-    /// its largest number, because a vector that could be added is finite.
+    /// Decodes a code of `list`. A sum of a residual and a centroid beyond the range of `f32`
+    /// becomes its largest number, because a vector that could be added is finite.
     ///
     /// # Panics
     /// If a length is wrong.

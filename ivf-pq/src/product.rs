@@ -64,7 +64,8 @@ impl ProductQuantizer {
     /// # Errors
     /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Input`] for rows that are not
     /// finite, or so large that squared distances of their subvectors from the mean overflow
-    /// ([`InputError::Overflow`](ivf_core::error::InputError::Overflow)), [`TrainError::Cancelled`].
+    /// ([`InputError::Overflow`](ivf_core::error::InputError::Overflow)).
+    /// [`TrainError::Cancelled`].
     ///
     /// # Panics
     /// If the subquantizers do not cover the dimensions, or one is empty.
@@ -215,8 +216,8 @@ impl ProductQuantizer {
         made.sum::<usize>() + (self.subquantizers.len() * CENTROIDS + moves) * size_of::<f32>()
     }
 
-    /// Encodes vectors: writes one byte for each row and subquantizer, row after row. A vector may be
-    /// so far from all centroids that distances overflow. Its code is then one of any direction.
+    /// Encodes vectors: writes one byte for each row and subquantizer, row after row. A vector may
+    /// be so far from all centroids that distances overflow. Its code is then an arbitrary one.
     ///
     /// # Panics
     /// If the dimension of the rows or the length of `codes` is wrong.
@@ -225,7 +226,8 @@ impl ProductQuantizer {
         Level::get().run(Encode { pq: self, rows, codes });
     }
 
-    /// Decodes a code into `vector`. Coordinates beyond the range of `f32` become its largest number.
+    /// Decodes a code into `vector`. Coordinates beyond the range of `f32` become its largest
+    /// number.
     ///
     /// # Panics
     /// If the length of `code` or of `vector` is wrong.

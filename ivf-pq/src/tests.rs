@@ -11,7 +11,7 @@ use crate::scan::{BLOCK, Scan};
 use crate::tables::{ByteTables, Source, SumLimit, Whole};
 use crate::{PqCodec, PqSpec, ProductQuantizer, equal_parts};
 use ivf_core::bytes::AlignedBytes;
-use ivf_core::error::TrainError;
+use ivf_core::error::{InputError, TrainError};
 use ivf_core::lists::{ListRef, PlaneBytes, Segment, SegmentIds};
 use ivf_core::mask::Mask;
 use ivf_core::scanner::ScanRange;
@@ -392,7 +392,7 @@ fn rows_that_cannot_be_learnt_from_are_an_error() {
     assert!(train(&data).is_ok());
     assert!(matches!(train(&data[..255 * 4]), Err(TrainError::TooFew { needed: 256, found: 255, .. })));
     let large: Vec<f32> = data.iter().map(|x| x.signum() * 3.4e38).collect();
-    assert!(matches!(train(&large), Err(TrainError::Unsupported { .. })));
+    assert!(matches!(train(&large), Err(TrainError::Input(InputError::Overflow { .. }))));
     for bad in [f32::NAN, f32::INFINITY] {
         data[777] = bad;
         assert!(matches!(train(&data), Err(TrainError::Input(_))));

@@ -12,8 +12,8 @@ use ivf_core::params::KMeansStart;
 const F32: usize = size_of::<f32>();
 
 /// Size of the data of a point in a round, in bytes. If it is no copy: the number of its centroid,
-/// its distance, and its number among all points. In any case: its number among the distinct points,
-/// and its position among the points of that centroid.
+/// its distance, and its number among all points. In any case: its number among the distinct
+/// points, and its position among the points of that centroid.
 const ASSIGNED: usize = 4 * size_of::<u32>() + F32;
 
 /// Returns the memory of [`KMeans::train`] in bytes, in addition to the points.
