@@ -41,9 +41,9 @@ impl<'a> HitsRow<'a> {
         self.ids.is_empty()
     }
 
-    /// Writes the results, nearest first, to a row of ids and a row of distances of the same length.
-    /// Results that do not fit are left out. Missing results have id -1 and the worst distance of
-    /// the metric, as in Faiss.
+    /// Writes the results, nearest first, to a row of ids and a row of distances of the same
+    /// length. Results that do not fit are left out. Missing results have id -1 and the worst
+    /// distance of the metric, as in Faiss.
     ///
     /// A writer of a matrix of results thus needs memory for one row only.
     ///

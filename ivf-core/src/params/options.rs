@@ -161,8 +161,8 @@ impl fmt::Debug for AddOptions<'_> {
     }
 }
 
-/// The treatment, in `train` and `add`, of vectors that the index cannot take. They hold a NaN or an
-/// infinity, or are zero where a direction is needed (cosine, `L2norm`).
+/// The treatment, in `train` and `add`, of vectors that the index cannot take. They hold a NaN or
+/// an infinity, or are zero where a direction is needed (cosine, `L2norm`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinite {
