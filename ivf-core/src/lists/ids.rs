@@ -4,8 +4,8 @@ use super::SegmentIds;
 use crate::id::{Id, Ids, ListOffset};
 use std::ops::Range;
 
-/// The ids of consecutive entries of a list. ([`InvertedLists::list_ids`](super::InvertedLists::list_ids)
-/// returns them.)
+/// The ids of consecutive entries of a list, which
+/// [`InvertedLists::list_ids`](super::InvertedLists::list_ids) returns.
 ///
 /// ```
 /// use ivf_core::lists::{ListIds, SegmentIds};
