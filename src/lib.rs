@@ -8,13 +8,14 @@
 //! use ivf::prelude::*;
 //!
 //! // 1,000 vectors of 8 dimensions.
-//! let vectors: Vec<f32> = (0..8000).map(|i| ((i * 37) % 101) as f32).collect();
+//! let vectors: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.7).sin()).collect();
 //! let rows = Rows::new(&vectors, 8)?;
 //!
 //! let mut index = ivf::build("IVF16,Flat", 8, Metric::L2)?;
 //! index.train(rows)?;
 //! index.add(rows)?;
 //!
+//! // A search scans the 4 lists nearest to the query. The default is 1 list, as in Faiss.
 //! for row in &index.search(rows.slice(0..2), 5, &SearchParams::new().nprobe(4))? {
 //!     for (id, distance) in row {
 //!         println!("vector {id} at distance {distance}");
@@ -29,6 +30,13 @@
 //! that, use the exact index `"Flat"`. The README lists what is missing: a GPU engine, Python,
 //! Faiss's files, graphs, and codecs other than full floats and 8-bit product quantisation.
 //!
+//! The package is `ivf-index`, and the library is `ivf`:
+//!
+//! ```toml
+//! [dependencies]
+//! ivf-index = "0.1"
+//! ```
+//!
 //! # Where to look
 //!
 //! Applications need [`prelude`]. Authors of codecs, list stores, quantizers, transforms or
@@ -38,10 +46,10 @@
 //! |---|---|
 //! | build an index from a string | [`build`]; [`factory_strings`] lists the tokens, abilities and knobs |
 //! | build it from a config file | [`BuildParams`]; [`SearchParams`], [`TrainOptions`] and [`AddOptions`] work with serde |
-//! | search | `search` of [`dyn Index`](Index), [`SearchParams`], [`SearchResult`], [`Hits`] |
+//! | search | [`search`](trait.Index.html#method.search), [`SearchParams`], [`SearchResult`], [`Hits`] |
 //! | filter by id | [`IdSelector`] with [`SearchParams::selector`], or for single queries [`QueryParams`] |
 //! | add, remove, update, reconstruct, merge | the methods of [`dyn Index`](Index) |
-//! | set and read knobs | `set_knob` of [`dyn Index`](Index), [`Index::parts`], [`Index::takes`] |
+//! | set and read knobs | [`set_knob`](trait.Index.html#method.set_knob), [`Index::parts`], [`Index::takes`] |
 //! | keep an index in a file | [`write_index`], [`read_index`] |
 //! | search a file without reading all of it | [`open_index`], or [`open_mapped`] with an [`io::Map`]; [`verify_index`] |
 //! | share an index between threads while it changes | [`cpu::SharedIndex`], [`Index::clone_index`] |
@@ -51,9 +59,14 @@
 //! | assemble an index from parts | [`cpu::IvfIndex::from_parts`], [`cpu::CodesIndex::from_parts`] |
 //! | read and write vector files | [`io`] |
 //!
-//! The folder `examples/` is best read in order: `01_quickstart`, `02_own_codec`, `03_own_store`,
-//! `04_filters_and_edits`, `05_inspector`, `06_wrapping_codec`, `07_own_quantizer`,
-//! `08_store_with_path`, `09_application`.
+//! Most items are defined in the crates below this one, and their examples name those crates. In an
+//! application, write `ivf::` for `ivf_core::` and `ivf_factory::`, `ivf::extend::` for contracts of
+//! implementers, and `ivf::cpu::`, `ivf::pq::` and `ivf::io::` for `ivf_cpu::`, `ivf_pq::` and
+//! `ivf_io::`.
+//!
+//! The [examples](https://docs.rs/crate/ivf-index/latest/source/examples/) are best read in order:
+//! `01_quickstart`, `02_own_codec`, `03_own_store`, `04_filters_and_edits`, `05_inspector`,
+//! `06_wrapping_codec`, `07_own_quantizer`, `08_store_with_path`, `09_application`.
 //!
 //! # Threads and pools
 //!
