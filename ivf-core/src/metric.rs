@@ -52,6 +52,10 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// The names of all metrics.
+    pub const NAMES: &'static [&'static str] =
+        &["l2", "ip", "cosine", "l1", "linf", "lp:<p> (p > 0)", "canberra", "braycurtis", "jensenshannon", "jaccard"];
+
     /// Returns true if larger values of the metric mean nearer vectors.
     pub fn is_similarity(self) -> bool {
         matches!(self, Self::InnerProduct | Self::Cosine | Self::Jaccard)
@@ -87,9 +91,7 @@ impl fmt::Display for Metric {
 
 /// The error for a name that is not that of a metric.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown metric '{0}'; expected one of l2, ip, cosine, l1, linf, lp:<p> (p > 0), canberra, braycurtis, jensenshannon, jaccard"
-)]
+#[error("unknown metric '{0}'; expected one of {names}", names = Metric::NAMES.join(", "))]
 pub struct UnknownMetric(pub String);
 
 impl FromStr for Metric {
@@ -154,7 +156,8 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in "l2 ip cosine l1 linf lp:3 lp:0.5 canberra braycurtis jensenshannon jaccard".split(' ') {
+        let names = Metric::NAMES.iter().map(|name| if name.starts_with("lp") { "lp:3" } else { name });
+        for name in names.chain(["lp:0.5"]) {
             assert_eq!(name.parse::<Metric>().unwrap().to_string(), name);
         }
         for (name, metric) in [
