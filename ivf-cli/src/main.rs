@@ -2,13 +2,15 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`build`], [`search`], [`eval`], [`info`], [`convert`], [`demo`] | the commands |
+//! | [`build`], [`search`], [`eval`], [`truth`], [`info`], [`kinds`], [`convert`], [`demo`] | the commands |
 //! | [`failure`] | failures of commands, and exit codes |
 //! | [`fill`] | adding vectors to any index |
 //! | [`sample`], [`memory`] | sampling of training vectors; memory limits |
+//! | [`filter`], [`params`], [`queries`] | options of searches |
+//! | [`ground_truth`], [`recall`] | true neighbours, and recall of search results |
 //! | [`paths`] | files that must not be overwritten |
 //! | [`plot`] | the plot of an evaluation |
-//! | [`recall`] | recall of search results |
+//! | [`results`] | results of a search, in files, JSON or a table |
 //! | [`progress`], [`table`], [`threads`] | bars, tables, thread pools |
 //! | [`words`] | the bundled vectors of the demo |
 
@@ -20,16 +22,23 @@ mod demo;
 mod eval;
 mod failure;
 mod fill;
+mod filter;
+mod ground_truth;
 mod info;
+mod kinds;
 mod memory;
+mod params;
 mod paths;
 mod plot;
 mod progress;
+mod queries;
 mod recall;
+mod results;
 mod sample;
 mod search;
 mod table;
 mod threads;
+mod truth;
 mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,8 +62,12 @@ enum Command {
     Search(search::Args),
     /// Measure recall and speed of an index at several settings.
     Eval(eval::Args),
+    /// Compute the exact nearest neighbours of queries, as ground truth for `eval`.
+    Truth(truth::Args),
     /// Describe an index file, and optionally verify its checksums.
     Info(info::Args),
+    /// List the tokens of factory strings, metrics, vector files, knobs and search parameters.
+    Kinds(kinds::Args),
     /// Convert a file of vectors to another format.
     Convert(convert::Args),
     /// Print completions for a shell.
@@ -63,7 +76,7 @@ enum Command {
         shell: clap_complete::Shell,
     },
     /// Build, compare, save and load indexes over 20,000 English words.
-    Demo,
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -86,13 +99,15 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Build(args) => build::run(args, &mut out),
         Command::Search(args) => search::run(args, &mut out),
         Command::Eval(args) => eval::run(args, &mut out),
+        Command::Truth(args) => truth::run(args, &mut out),
         Command::Info(args) => info::run(args, &mut out),
+        Command::Kinds(args) => kinds::run(args, &mut out),
         Command::Convert(args) => convert::run(args, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ivf", &mut out);
             Ok(())
         }
-        Command::Demo => demo::run(&mut out),
+        Command::Demo(args) => demo::run(args, &mut out),
     }?;
     Ok(out.flush()?)
 }
