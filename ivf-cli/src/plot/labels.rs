@@ -6,6 +6,9 @@ use plotters::style::RGBColor;
 /// Distance between the samples of a line that labels avoid.
 const STEP: f64 = 4.0;
 
+/// Distance of a label from the middle of a line or of another point's marker.
+const CLEAR: f64 = 5.0;
+
 /// Directions from a point to its label, the best first.
 const DIRECTIONS: [[f64; 2]; 8] =
     [[1.0, -1.0], [-1.0, 1.0], [0.0, -1.3], [0.0, 1.3], [1.3, 0.0], [-1.3, 0.0], [1.0, 1.0], [-1.0, -1.0]];
@@ -64,7 +67,7 @@ impl Labels {
                 let inside = *x0 >= left && *x1 <= right && *y0 >= top && *y1 <= bottom;
                 let apart = |other: &[f64; 4]| other[0] > *x1 || other[1] < *x0 || other[2] > *y1 || other[3] < *y0;
                 let covered =
-                    |[x, y]: &[f64; 2]| (x0 - 3.0..=x1 + 3.0).contains(x) && (y0 - 3.0..=y1 + 3.0).contains(y);
+                    |[x, y]: &[f64; 2]| (x0 - CLEAR..=x1 + CLEAR).contains(x) && (y0 - CLEAR..=y1 + CLEAR).contains(y);
                 inside && boxes.iter().all(apart) && !self.taken.iter().any(covered)
             };
             if let Some((at, outline)) = candidates.into_iter().find(is_free) {

@@ -226,8 +226,8 @@ impl Picture<'_> {
 struct Pixels {
     /// Number of pixels per point, in each direction.
     per_point: u32,
-    /// How far below its place the backend must draw text for digits to be in the middle, divided by
-    /// the size of the text.
+    /// How far below its place the backend must draw text for digits to be in the middle, divided
+    /// by the size of the text.
     text_shift: f64,
 }
 
