@@ -2,14 +2,23 @@
 
 use crate::build::file_len;
 use crate::failure::{self, Failure};
-use crate::recall::recall;
+use crate::ground_truth::Truth;
+use crate::plot::{Plot, Point};
+use crate::recall::Judge;
 use crate::table::table;
 use crate::threads::Threads;
 use crate::words::{self, DIM, Words};
 use half::f16;
-use ivf_core::{AddOptions, Executor, Id, Index, Metric, Rows, SearchParams, SearchResult, TrainOptions};
+use ivf_core::{AddOptions, Executor, Index, Metric, Rows, SearchParams, SearchResult, TrainOptions};
 use std::io::Write;
 use std::time::{Duration, Instant};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// SVG or PNG file for a plot of the comparison
+    #[arg(long, value_name = "FILE")]
+    plot: Option<Plot>,
+}
 
 /// Words whose neighbours are shown.
 const SHOWN: [&str; 6] = ["king", "coffee", "london", "python", "guitar", "wednesday"];
@@ -36,14 +45,18 @@ const SAVED: &str = "IVF64,Flat";
 const MEASURED: Duration = Duration::from_millis(100);
 
 /// Runs the command.
-pub(crate) fn run(out: &mut impl Write) -> Result<(), Failure> {
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let words = Words::bundled()?;
     let threads = Threads::start_default()?;
     let executor = threads.executor();
     writeln!(out, "{} English words, their GloVe vectors of {DIM} dimensions, compared by cosine.\n", words.len())?;
     let all = make(SAVED, words.rows(), executor)?;
     show_neighbours(all.as_ref(), &words, executor, out)?;
-    compare(&words, executor, out)?;
+    let points = compare(&words, executor, out)?;
+    if let Some(plot) = &args.plot {
+        plot.draw(&format!("GloVe vectors of {} English words, cosine", words.len()), &format!("recall@{K}"), &points)?;
+        writeln!(out, "Drew {}: queries per second against recall.\n", plot.path().display())?;
+    }
     save_and_load(all.as_ref(), words.rows(), executor, out)
 }
 
@@ -98,30 +111,43 @@ fn show_neighbours(
     Ok(())
 }
 
-/// Prints recall against exact search, memory and speed of several indexes. The queries are
-/// held-out words.
-fn compare(words: &Words, executor: &dyn Executor, out: &mut impl Write) -> Result<(), Failure> {
+/// Prints recall against exact search, memory and speed of several indexes, and returns them as
+/// points of a plot. The queries are held-out words.
+fn compare(words: &Words, executor: &dyn Executor, out: &mut impl Write) -> Result<Vec<Point>, Failure> {
     let (queries, base) = words.hold_out(HELD_OUT_STEP);
     let (queries, base) = (words::rows(&queries), words::rows(&base));
-    writeln!(out, "{} words held out as queries, {} indexed:", queries.len(), base.len())?;
+    let batch = queries.len();
+    let threads = executor.threads();
+    let on = if threads == 1 { "one thread".to_owned() } else { format!("{threads} threads") };
+    writeln!(out, "{batch} words held out as queries, {} indexed:", base.len())?;
     let mut compared = table(&["<factory string", "nprobe", "bytes per vector", "recall@10", "QPS"]);
-    let mut truth: Option<Vec<Vec<Id>>> = None;
+    let (mut judge, mut points): (Option<Judge>, _) = (None, Vec::new());
     for (factory, nprobes) in COMPARED {
         let index = make(factory, base, executor)?;
         for &nprobe in nprobes {
             let (found, qps) = measure(index.as_ref(), queries, nprobe, executor)?;
-            let truth = truth.get_or_insert_with(|| found.hits.rows().map(|row| row.ids.to_vec()).collect());
+            let exact = || Judge::by_ids(Truth::of_hits(&found.hits, K), "no two words have the same vector");
+            let recall = judge.get_or_insert_with(exact).recall(0, &found.hits, K, Metric::Cosine);
+            let recall = recall.value().unwrap_or_default();
             compared.add_row([
                 factory.to_owned(),
                 nprobe.map_or_else(|| "-".to_owned(), |nprobe| nprobe.to_string()),
                 format!("{:.0}", index.memory() as f64 / index.len() as f64),
-                recall(&found.hits, truth).map_or_else(|| "-".to_owned(), |recall| format!("{recall:.3}")),
+                format!("{recall:.3}"),
                 format!("{qps:.0}"),
             ]);
+            let label = nprobe.map(|nprobe| nprobe.to_string());
+            points.push(Point { series: factory.to_owned(), label, recall, qps });
         }
     }
     writeln!(out, "{compared}\n")?;
-    Ok(())
+    writeln!(
+        out,
+        "QPS is queries per second on {on}, all {batch} in one batch. Flat compares each query with every word. IVF64 \
+         divides the words into 64 lists and scans the nprobe nearest: more lists find more of the 10 true neighbours \
+         (recall@10) and take longer. PQ50 compresses a vector to 50 bytes, which costs recall and saves memory.\n"
+    )?;
+    Ok(points)
 }
 
 /// Returns the results of all queries in one batch, and the queries per second.

@@ -2,16 +2,18 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`build`], [`search`], [`eval`], [`info`], [`convert`], [`demo`] | the commands |
+//! | [`build`], [`search`], [`eval`], [`truth`], [`info`], [`kinds`], [`convert`], [`demo`] | the commands |
 //! | [`add`], [`remove`], [`merge`], [`set`] | the commands that change an index file |
 //! | [`keep`], [`lock`] | what they share: open, lock, check, write |
 //! | [`man`] | manual pages |
 //! | [`failure`] | failures of commands, and exit codes |
 //! | [`fill`], [`ids`] | adding the vectors of a file; ids |
 //! | [`sample`], [`memory`] | sampling of training vectors; memory limits |
+//! | [`filter`], [`params`], [`queries`] | options of searches |
+//! | [`ground_truth`], [`recall`] | true neighbours, and recall of search results |
 //! | [`paths`] | checks of output files |
 //! | [`plot`] | the plot of an evaluation |
-//! | [`recall`] | recall of search results |
+//! | [`results`] | results of a search, in files, JSON or a table |
 //! | [`progress`], [`table`], [`threads`] | bars and lines, tables, thread pools |
 //! | [`words`] | the bundled vectors of the demo |
 
@@ -24,23 +26,30 @@ mod demo;
 mod eval;
 mod failure;
 mod fill;
+mod filter;
+mod ground_truth;
 mod ids;
 mod info;
 mod keep;
+mod kinds;
 mod lock;
 mod man;
 mod memory;
 mod merge;
+mod params;
 mod paths;
 mod plot;
 mod progress;
+mod queries;
 mod recall;
 mod remove;
+mod results;
 mod sample;
 mod search;
 mod set;
 mod table;
 mod threads;
+mod truth;
 mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -72,8 +81,12 @@ enum Command {
     Search(search::Args),
     /// Measure recall and speed of an index at several settings.
     Eval(eval::Args),
+    /// Compute the exact nearest neighbours of queries, as ground truth for `eval`.
+    Truth(truth::Args),
     /// Describe an index file, and optionally verify its checksums.
     Info(info::Args),
+    /// List the tokens of factory strings, metrics, vector files, knobs and search parameters.
+    Kinds(kinds::Args),
     /// Convert a file of vectors to another format.
     Convert(convert::Args),
     /// Print completions for a shell.
@@ -84,7 +97,7 @@ enum Command {
     /// Print a manual page, or write all pages to a folder.
     Man(man::Args),
     /// Build, compare, save and load indexes over 20,000 English words.
-    Demo,
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -111,14 +124,16 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Set(args) => set::run(args, &mut out),
         Command::Search(args) => search::run(args, &mut out),
         Command::Eval(args) => eval::run(args, &mut out),
+        Command::Truth(args) => truth::run(args, &mut out),
         Command::Info(args) => info::run(args, &mut out),
+        Command::Kinds(args) => kinds::run(args, &mut out),
         Command::Convert(args) => convert::run(args, &mut out),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ivf", &mut out);
             Ok(())
         }
         Command::Man(args) => man::run(args, Cli::command(), &mut out),
-        Command::Demo => demo::run(&mut out),
+        Command::Demo(args) => demo::run(args, &mut out),
     }?;
     Ok(out.flush()?)
 }

@@ -3,10 +3,12 @@
 mod build_and_search;
 mod convert;
 mod demo;
+mod eval;
 mod files;
 mod hdf5;
 mod info;
 mod keep;
+mod kinds;
 mod man;
 mod memory;
 mod mistakes;
@@ -14,5 +16,7 @@ mod mistakes;
 mod ordinary;
 mod outputs;
 mod program;
+mod search;
 #[cfg(target_os = "linux")]
 mod threads;
+mod truth;

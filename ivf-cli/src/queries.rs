@@ -1,0 +1,82 @@
+//! The queries of a search: vectors of a file, or of the index itself.
+
+use crate::failure::Failure;
+use clap::value_parser;
+use ivf_core::error::{InputError, SearchError};
+use ivf_core::{Id, Index};
+use ivf_io::{Vectors, read_vectors};
+use std::path::PathBuf;
+
+/// The options that name the queries.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct QueriesArg {
+    /// File of query vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET)
+    #[arg(long, value_name = "FILE")]
+    queries: Option<PathBuf>,
+    /// Search with vectors of the index as queries: those with these ids
+    #[arg(long, value_name = "ID,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = value_parser!(i64))]
+    ids: Vec<i64>,
+}
+
+/// Queries and their names in the output.
+pub(crate) struct Queries {
+    vectors: Vectors<f32>,
+    /// Ids in the index, or empty for a file.
+    ids: Vec<i64>,
+}
+
+impl QueriesArg {
+    /// Returns the file of the queries, if they are in a file.
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
+        self.queries.as_ref()
+    }
+
+    /// Reads the queries.
+    ///
+    /// # Errors
+    /// [`Failure`] if the file cannot be read, or if the index cannot reconstruct the vectors.
+    pub(crate) fn read(&self, index: &dyn Index) -> Result<Queries, Failure> {
+        let vectors = match &self.queries {
+            Some(path) => read_vectors(path)?,
+            None => {
+                let ids: Vec<Id> = self.ids.iter().copied().map(Id).collect();
+                let vectors = index
+                    .reconstruct_many(&ids)
+                    .map_err(|error| Failure::failed("cannot search with vectors of the index", &error))?;
+                Vectors::new(vectors, index.dim()).expect("the index reconstructs whole vectors")
+            }
+        };
+        Ok(Queries { vectors, ids: self.ids.clone() })
+    }
+}
+
+impl Queries {
+    /// Returns the vectors.
+    pub(crate) fn rows(&self) -> ivf_core::Rows<'_, f32> {
+        self.vectors.rows()
+    }
+
+    /// Returns the name of query `i`: its id in the index, or its number in the file.
+    pub(crate) fn name(&self, i: usize) -> i64 {
+        self.ids.get(i).copied().unwrap_or(i as i64)
+    }
+}
+
+/// Replaces the row in an error of a search by the number of the query. `first` is that of the
+/// first query of the search.
+pub(crate) fn in_queries(error: SearchError, first: usize) -> SearchError {
+    match error {
+        SearchError::Input(error) => SearchError::Input(shifted(error, first)),
+        error => error,
+    }
+}
+
+/// Replaces the row in an error by the number of the vector. `first` is that of the first row.
+pub(crate) fn shifted(error: InputError, first: usize) -> InputError {
+    match error {
+        InputError::NonFinite { row } => InputError::NonFinite { row: first + row },
+        InputError::ZeroVector { row } => InputError::ZeroVector { row: first + row },
+        error => error,
+    }
+}
