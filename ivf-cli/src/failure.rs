@@ -2,7 +2,7 @@
 
 use ivf_core::error::BuildError;
 use ivf_factory::{ReadIndexError, WriteIndexError};
-use ivf_io::{ReadError, VectorFileError};
+use ivf_io::{ReadError, VectorFileError, WriteError};
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
@@ -58,7 +58,7 @@ macro_rules! from_errors {
         }
     )*};
 }
-from_errors!(BuildError, VectorFileError, ReadError, ReadIndexError, WriteIndexError);
+from_errors!(BuildError, VectorFileError, ReadError, ReadIndexError, WriteIndexError, WriteError);
 
 /// Converts an error of a write to standard output.
 impl From<io::Error> for Failure {

@@ -1,19 +1,22 @@
 //! Checks of output files before any work: none is another file of the command, and each can be
 //! written.
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
+use ivf_io::check_writable;
 use ivf_io::vectors::file_of;
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf, is_separator};
+use std::path::{Path, PathBuf};
 
-/// Checks that an output file can be written, and that it is not another file of the command.
+/// Checks that an output file can be written, and that it is not another file of the command. Warns
+/// if the write changes the owner of an old file.
 ///
 /// # Errors
 /// [`Failure`] of [`refuse_same`] or [`check_writable`].
 pub(crate) fn check_output(output: &Path, others: &[&Path]) -> Result<(), Failure> {
     refuse_same(output, others)?;
-    check_writable(output)
+    if let Some(owner) = check_writable(output)?.owner {
+        failure::say(format_args!("warning: {}: {owner}", output.display()));
+    }
+    Ok(())
 }
 
 /// Checks that an output file is not another file of the command.
@@ -30,45 +33,6 @@ pub(crate) fn refuse_same(output: &Path, others: &[&Path]) -> Result<(), Failure
 /// Returns true if two paths lead to the same existing or future file.
 pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     place(one) == place(other)
-}
-
-/// Checks that a file can be written: that its folder is there and takes new files, and that its
-/// name is that of a regular file, or free. The check makes a file in the folder and removes it.
-///
-/// # Errors
-/// [`Failure`] with the file and its folder.
-pub(crate) fn check_writable(path: &Path) -> Result<(), Failure> {
-    let fail = |why: String| Err(Failure::Failed(format!("cannot write {}: {why}", path.display())));
-    let given = folder(path);
-    let target = match path.canonicalize() {
-        Ok(target) => target,
-        Err(error) if error.kind() == ErrorKind::NotFound && !given.exists() => {
-            return fail(format!("there is no folder {}", given.display()));
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound && is_file_name(path) => path.to_owned(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return fail("it is not the name of a file".to_owned()),
-        Err(_) if given.exists() && !given.is_dir() => return fail(format!("{} is not a folder", given.display())),
-        Err(error) => return fail(format!("{error} (the folder is {})", given.display())),
-    };
-    if let Ok(old) = fs::metadata(&target)
-        && !old.is_file()
-    {
-        return fail(if old.is_dir() { "it is a folder" } else { "it is not a regular file" }.to_owned());
-    }
-    let folder = folder(&target);
-    match tempfile::Builder::new().prefix(".ivf-").tempfile_in(folder) {
-        Ok(_) => Ok(()),
-        // The error names the temporary file, which does not help the user.
-        Err(error) => {
-            let why = io::Error::from(error.kind());
-            fail(format!("its folder {} takes no new files: {why}", folder.display()))
-        }
-    }
-}
-
-/// Returns true if a path ends with the name of a file: a name, and no separator after it.
-fn is_file_name(path: &Path) -> bool {
-    path.file_name().is_some() && !path.to_string_lossy().ends_with(is_separator)
 }
 
 /// Returns the path of an existing or future file, with links resolved.
