@@ -112,7 +112,11 @@ impl Naive {
             if self.metric != Metric::Cosine {
                 return Ok(Some(x.to_vec()));
             }
-            if x.iter().all(|&x| x == 0.0) { Err(InputError::ZeroVector { row }) } else { Ok(Some(unit(x))) }
+            match x.iter().any(|&x| x != 0.0) {
+                true => Ok(Some(unit(x))),
+                false if skip => Ok(None),
+                false => Err(InputError::ZeroVector { row }),
+            }
         };
         rows.iter().enumerate().map(vector).collect()
     }
