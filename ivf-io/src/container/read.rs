@@ -32,7 +32,7 @@ pub(super) const CHUNK: usize = 1 << 18;
 ///
 /// std::fs::write(&path, "a text")?;
 /// let error = read_container(&path).err().ok_or("this is no container")?;
-/// assert!(matches!(error.why, ContainerError::Magic));
+/// assert!(matches!(error.why, ContainerError::Magic { .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
