@@ -60,8 +60,8 @@
 //! | read and write vector files | [`io`] |
 //!
 //! Most items are defined in the crates below this one, and their examples name those crates. In an
-//! application, write `ivf::` for `ivf_core::` and `ivf_factory::`, `ivf::extend::` for contracts of
-//! implementers, and `ivf::cpu::`, `ivf::pq::` and `ivf::io::` for `ivf_cpu::`, `ivf_pq::` and
+//! application, write `ivf::` for `ivf_core::` and `ivf_factory::`, `ivf::extend::` for contracts
+//! of implementers, and `ivf::cpu::`, `ivf::pq::` and `ivf::io::` for `ivf_cpu::`, `ivf_pq::` and
 //! `ivf_io::`.
 //!
 //! The [examples](https://docs.rs/crate/ivf-index/latest/source/examples/) are best read in order:
