@@ -16,7 +16,7 @@ const SHOWN_RESULTS: usize = 5;
 /// Where the results go.
 pub(crate) enum Results {
     /// Files of rows of the same length.
-    Files(Files),
+    Files(Box<Files>),
     /// One JSON object per query, on a line of its own.
     Json,
     /// A table, which is printed at the end.

@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let mut results = match (&args.out_ids, &args.out_distances) {
         (None, None) if args.json => Results::Json,
         (None, None) => Results::Table { rows: Vec::new(), all: args.all },
-        (ids, distances) => Results::Files(Files::create(ids.as_deref(), distances.as_deref(), k)?),
+        (ids, distances) => Results::Files(Box::new(Files::create(ids.as_deref(), distances.as_deref(), k)?)),
     };
     let (mut time, mut stats, mut found) = (Duration::ZERO, SearchStats::default(), 0);
     let mut judged: Option<(Judge, Recall)> = None;
