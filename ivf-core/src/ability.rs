@@ -320,6 +320,27 @@ pub trait Upsert {
 }
 
 /// The ability to pass through all ids.
+///
+/// ```
+/// use ivf_core::error::StoreError;
+/// use ivf_core::{Id, ScanIds};
+/// /// The ids of each list.
+/// struct Lists(Vec<Vec<Id>>);
+///
+/// impl ScanIds for Lists {
+///     fn scan_ids(&self, found: &mut dyn FnMut(Id)) -> Result<(), StoreError> {
+///         self.0.iter().flatten().for_each(|id| found(*id));
+///         Ok(())
+///     }
+/// }
+///
+/// let lists = Lists(vec![vec![Id(7), Id(2)], vec![Id(7)]]);
+/// let mut found = Vec::new();
+/// lists.scan_ids(&mut |id| found.push(id))?;
+/// found.sort();
+/// assert_eq!(found, [Id(2), Id(7), Id(7)]); // two entries have the id 7
+/// # Ok::<(), StoreError>(())
+/// ```
 pub trait ScanIds {
     /// Calls `found` with the id of each entry, in no order that callers may rely on. An id that
     /// several entries have comes once for each of them.

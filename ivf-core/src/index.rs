@@ -288,6 +288,15 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     }
 
     /// Returns the wrapped index, if this is a wrapper.
+    ///
+    /// ```
+    /// use ivf_core::Metric;
+    /// let index = ivf_factory::build("IDMap2,IVF16,Flat,RFlat", 2, Metric::L2)?;
+    /// let levels = std::iter::successors(Some(&*index), |index| index.wrapped());
+    /// let specs: Vec<String> = levels.map(|index| index.spec()).collect();
+    /// assert_eq!(specs, ["IDMap2,IVF16,Flat,RFlat", "IVF16,Flat,RFlat", "IVF16,Flat"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn wrapped(&self) -> Option<&dyn Index> {
         None
     }
@@ -295,6 +304,16 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
     /// Returns the wrapped index, to change its knobs, its quantizer or the order of its lists. Add
     /// and remove vectors only through the wrapper, which keeps ids or copies of them: after a
     /// change behind it, searches may fail or return wrong ids, and the index cannot be saved.
+    ///
+    /// ```
+    /// use ivf_core::Metric;
+    /// let mut index = ivf_factory::build("IVF16,Flat,RFlat", 2, Metric::L2)?;
+    /// let base = index.wrapped_mut().ok_or("no wrapper")?;
+    /// base.set_knob("nprobe", 4)?;
+    /// assert!(base.wrapped_mut().is_none()); // an inverted file wraps nothing
+    /// assert_eq!(index.knob("nprobe"), Some(4.into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn wrapped_mut(&mut self) -> Option<&mut dyn Index> {
         None
     }

@@ -251,6 +251,15 @@ impl CodeLayout {
     /// Returns the smallest number of entries, other than 0, in whole blocks whose bytes are a
     /// multiple of 64 in every plane. At a multiple of it, a list can be cut into segments without
     /// a copy.
+    ///
+    /// ```
+    /// use ivf_core::CodeLayout;
+    /// // 16 codes of 12 bytes take 192 bytes, three times 64. Fewer take no multiple of 64.
+    /// let layout = CodeLayout::rows(12);
+    /// assert_eq!((layout.aligned_entries(), layout.plane_bytes(0, 16)), (16, 3 * 64));
+    /// // A block of 32 such codes takes 384 bytes, six times 64.
+    /// assert_eq!(CodeLayout::interleaved(4, 3, 32).aligned_entries(), 32);
+    /// ```
     pub fn aligned_entries(&self) -> usize {
         // The blocks that a plane needs are a power of two, so the largest of them serves all.
         let blocks = |bytes: &usize| ALIGN >> bytes.trailing_zeros().min(ALIGN.trailing_zeros());

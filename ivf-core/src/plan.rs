@@ -47,6 +47,16 @@ impl Probes {
 
     /// Returns the probes with none for the queries `rows`.
     ///
+    /// ```
+    /// use ivf_core::{ListNo, Probes};
+    /// let probes = Probes::new(1, vec![Some(ListNo(4)), Some(ListNo(2))], vec![0.5, 1.5])?;
+    /// // Query 0 scans no list. The other keeps its number.
+    /// let probes = probes.without_rows(&[0]);
+    /// assert!(probes.row(0).all(|(list, _)| list.is_none()));
+    /// assert!(probes.row(1).eq([(Some(ListNo(2)), 1.5)]));
+    /// # Ok::<(), ivf_core::error::SearchError>(())
+    /// ```
+    ///
     /// # Panics
     /// If there is no such query.
     #[must_use]

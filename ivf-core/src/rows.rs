@@ -223,6 +223,19 @@ impl<'a> AnyRows<'a> {
     /// Checks the dimension, and returns the vectors that are finite, with the row numbers of the
     /// others. If there are others, the finite vectors are copied into `scratch`.
     ///
+    /// ```
+    /// use ivf_core::params::NonFinite;
+    /// use ivf_core::{AnyRows, Rows};
+    /// let floats = [0.0_f32, 1.0, f32::NAN, 3.0, 4.0, 5.0];
+    /// let rows: AnyRows<'_> = Rows::new(&floats, 2)?.into();
+    /// assert!(rows.finite(2, NonFinite::Reject, &mut Vec::new()).is_err());
+    /// let mut scratch = Vec::new();
+    /// let (finite, skipped) = rows.finite(2, NonFinite::SkipRow, &mut scratch)?;
+    /// assert_eq!((finite.len(), skipped), (2, vec![1]));
+    /// assert_eq!(finite.to_f32(&mut Vec::new()).as_slice(), [0.0, 1.0, 4.0, 5.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`check`](Self::check). With [`NonFinite::SkipRow`], only a wrong dimension is an error.
     pub fn finite<'s>(

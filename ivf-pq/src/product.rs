@@ -28,6 +28,8 @@ pub(crate) type Table = [f32; CENTROIDS];
 /// let data: Vec<f32> = (0..1000 * 4).map(|i| (i * 37 % 101) as f32).collect();
 /// let rows = Rows::new(&data, 4)?;
 /// let (pq, _) = ProductQuantizer::train(rows, equal_parts(4, 2), false, &TrainOptions::new())?;
+/// assert_eq!((pq.dim(), pq.subquantizers()), (4, &[0..2, 2..4][..]));
+/// // A code has a byte for each of the two subquantizers.
 /// let (mut codes, mut vector) = (vec![0; 1000 * 2], [0.0; 4]);
 /// pq.encode(rows, &mut codes);
 /// pq.decode(&codes[..2], &mut vector);

@@ -519,6 +519,18 @@ impl dyn Index + '_ {
     }
 
     /// Returns the error for an ability that this index lacks.
+    ///
+    /// ```
+    /// use ivf_core::{Index, Metric, error::Unable};
+    /// fn lists(index: &dyn Index) -> Result<usize, Unable> {
+    ///     let ivf = index.find_ivf().ok_or_else(|| index.unable("count its lists"))?;
+    ///     Ok(ivf.nlist())
+    /// }
+    /// assert_eq!(lists(&*ivf_factory::build("IVF16,Flat", 2, Metric::L2)?)?, 16);
+    /// let error = lists(&*ivf_factory::build("Flat", 2, Metric::L2)?).unwrap_err();
+    /// assert_eq!(error.to_string(), "Flat cannot count its lists");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unable(&self, ability: &'static str) -> Unable {
         Unable { ability, index: self.spec(), help: None }
     }

@@ -10,9 +10,18 @@ use std::ops::Range;
 /// ```
 /// use ivf_core::lists::{ListIds, SegmentIds};
 /// use ivf_core::{Id, Ids, ListOffset};
-/// let ids = ListIds::new(64, [SegmentIds::Borrowed(Ids::Run { first: Id(7), len: 3 })]);
+/// // The entries 64 to 67 of a list, in two segments.
+/// let segments = [Ids::Run { first: Id(7), len: 3 }, Ids::Listed(&[Id(1)])];
+/// let ids = ListIds::new(64, segments.map(SegmentIds::Borrowed));
+/// assert_eq!((ids.start(), ids.len(), ids.is_empty()), (64, 4, false));
 /// assert_eq!(ids.id(ListOffset(65)), Some(Id(8)));
-/// assert_eq!(ids.narrowed(66..100).iter().collect::<Vec<_>>(), [Id(9)]);
+/// assert_eq!(ids.entries().last(), Some((ListOffset(67), Id(1))));
+///
+/// // The offset of an id. A segment that is a run takes constant time.
+/// let offset = ids.placed().find_map(|(first, ids)| Some(first + ids.position(Id(9))?));
+/// assert_eq!(offset, Some(66));
+///
+/// assert!(ids.narrowed(66..100).iter().eq([Id(9), Id(1)]));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ListIds<'a> {

@@ -254,6 +254,20 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
     /// Scans read a list part by part. The default reads the whole list and cuts the part out of
     /// it, which costs nothing in memory. A store whose lists are on a disk reads only the blocks
     /// and ids of the part ([`ListRef::part`]).
+    ///
+    /// ```
+    /// # use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo};
+    /// // Two codes of 32 bytes take 64, so a part can begin at every second entry.
+    /// let mut lists = ArrayLists::new(1, CodeLayout::rows(32));
+    /// lists.replace(ListNo(0), &[10, 11, 12, 13, 14].map(Id), &[0; 5 * 32])?;
+    /// let part = lists.list_range(ListNo(0), 3..4)?;
+    /// assert_eq!(part.start(), 2);
+    /// assert!(part.ids().eq([Id(12), Id(13)]));
+    /// // Ids alone are those of exactly the entries, as far as there are any.
+    /// assert!(lists.list_ids(ListNo(0), 3..4)?.iter().eq([Id(13)]));
+    /// assert!(lists.list_ids(ListNo(0), 5..9)?.is_empty());
+    /// # Ok::<(), ivf_core::error::StoreError>(())
+    /// ```
     fn list_range(&self, list: ListNo, entries: Range<usize>) -> Result<ListRef<'_>, StoreError> {
         Ok(self.list(list)?.narrowed(self.layout(), entries))
     }

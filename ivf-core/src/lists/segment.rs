@@ -10,6 +10,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// The ids of a segment: borrowed from the store, or shared.
+///
+/// ```
+/// use ivf_core::lists::SegmentIds;
+/// use ivf_core::{Id, Ids};
+/// let stored = [7, 3].map(Id);
+/// let (borrowed, shared) = (SegmentIds::Borrowed(Ids::Listed(&stored)), SegmentIds::Shared(stored.into()));
+/// // A reader sees the same ids.
+/// assert_eq!([borrowed, shared].map(|ids| ids.view().get(1)), [Id(3); 2]);
+/// ```
 #[derive(Clone, Debug)]
 pub enum SegmentIds<'a> {
     /// Borrowed from the store.
@@ -215,6 +224,22 @@ impl<'a> ListRef<'a> {
 
     /// Creates the part of a list that begins at offset `start` from its segments. Empty segments
     /// are dropped.
+    ///
+    /// ```
+    /// use ivf_core::bytes::{AlignedBytes, PlaneBytes};
+    /// use ivf_core::lists::{ListRef, Segment, SegmentIds};
+    /// use ivf_core::{CodeLayout, Id, ListOffset};
+    /// // A store has read the codes and ids of entries 64 and 65 from a disk.
+    /// let layout = CodeLayout::rows(1);
+    /// let planes = [PlaneBytes::Shared(AlignedBytes::copy_of(b"ab").into())].into_iter().collect();
+    /// let segment = Segment::new(&layout, SegmentIds::Shared([7, 8].map(Id).into()), planes)?;
+    /// let part = ListRef::part(64, [segment]);
+    /// assert_eq!((part.start(), part.len()), (64, 2));
+    /// // Offsets are those of the list.
+    /// assert_eq!(part.id(ListOffset(65)), Some(Id(8)));
+    /// assert_eq!(part.id(ListOffset(0)), None);
+    /// # Ok::<(), ivf_core::error::StoreError>(())
+    /// ```
     pub fn part(start: usize, segments: impl IntoIterator<Item = Segment<'a>>) -> Self {
         let mut segments = segments.into_iter().filter(|segment| !segment.is_empty());
         let (first, rest) = (segments.next(), segments.collect::<Vec<_>>());
@@ -235,6 +260,18 @@ impl<'a> ListRef<'a> {
     /// Returns the part of the list that holds the entries at the offsets `entries`, in whole
     /// blocks. Nothing but ids is copied. The part may begin some blocks before the first entry,
     /// because planes are aligned to 64 bytes.
+    ///
+    /// ```
+    /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo};
+    /// // 130 codes of one byte in blocks of 64. The second block has the entries 64 to 127.
+    /// let mut lists = ArrayLists::new(1, CodeLayout::interleaved(1, 1, 64));
+    /// lists.replace(ListNo(0), &(0..130).map(Id).collect::<Vec<_>>(), &[0; 130])?;
+    /// let part = lists.list(ListNo(0))?.narrowed(lists.layout(), 70..72);
+    /// assert_eq!((part.start(), part.len()), (64, 64));
+    /// // Without codes there are no blocks, so the ids can be narrowed further.
+    /// assert!(part.into_ids().narrowed(70..72).iter().eq([Id(70), Id(71)]));
+    /// # Ok::<(), ivf_core::error::StoreError>(())
+    /// ```
     pub fn narrowed(self, layout: &CodeLayout, entries: Range<usize>) -> Self {
         if entries.start <= self.start && self.start + self.len <= entries.end {
             return self;

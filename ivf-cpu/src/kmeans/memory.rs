@@ -69,7 +69,7 @@ fn drawn(k: usize, row: usize, points: usize, options: &TrainOptions<'_>) -> (us
 /// assert!(memory(40_000) < 100_000_000);
 /// assert!(memory(60_000) > 100_000_000);
 /// ```
-pub fn parts(dim: usize, parts: usize, points: usize, k: usize, options: &TrainOptions<'_>) -> usize {
+pub fn train_parts_memory(dim: usize, parts: usize, points: usize, k: usize, options: &TrainOptions<'_>) -> usize {
     let row = dim * F32;
     let (drawn, used) = drawn(k, row, points, options);
     // The points: centred, packed, and part after part. Also a centroid number for each point and

@@ -25,7 +25,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use update::Sums;
 
-pub use memory::parts as train_parts_memory;
+pub use memory::train_parts_memory;
 pub use parts::train_parts;
 
 /// Random number generator of training. The same seed gives the same numbers on every machine and
