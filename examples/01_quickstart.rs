@@ -2,7 +2,7 @@
 //!
 //! Run it with `cargo run --release --example 01_quickstart`.
 
-use ivf::{IdSelector, Metric, Rows, SearchParams};
+use ivf::prelude::*;
 use std::error::Error;
 
 const DIM: usize = 32;

@@ -19,18 +19,9 @@
 //! conformance suites over it.
 
 use ivf::error::{BindError, BuildError, DecodeError, TrainError};
-use ivf::extend::{
-    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, Exactness,
-    InvertedListScanner, Node, Residuals, StoredNode,
-};
-use ivf::field::{Field, FieldType, Schema};
-use ivf::node::NamedArray;
-use ivf::param::ParamRange;
-use ivf::registry::CodecRow;
-use ivf::{
-    Hits, ListNo, MAX_DIM, Metric, ParallelMode, Param, Registry, Rows, SearchParams, Settings, Spec, TrainOptions,
-    TrainReport,
-};
+use ivf::extend::*;
+use ivf::prelude::*;
+use ivf::{ListNo, MAX_DIM, ParallelMode, Param, Registry, Settings, Spec, TrainReport};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -415,7 +406,6 @@ fn clusters(n: usize, centres: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ivf::Index;
     use ivf_testkit::{codecs, data, indexes, scanners};
 
     const METRICS: [Metric; 2] = [Metric::L2, Metric::InnerProduct];
@@ -470,8 +460,7 @@ mod tests {
     #[test]
     fn fewer_dimensions_are_an_estimate_and_all_are_exact() {
         let codec = codecs::train(&(Arc::new(U4) as Arc<dyn CodecSpec>), 9, Metric::L2);
-        let bound =
-            codec.bind(&Binding::new(Arc::new(ivf::quantizer::Origin { dim: 9 }))).expect("it binds to any centroids");
+        let bound = codec.bind(&Binding::new(Arc::new(Origin { dim: 9 }))).expect("it binds to any centroids");
         let exactness = |dims: usize| bound.scanner(&[(DIMS, dims)].into()).exactness();
         assert_eq!((exactness(8), exactness(9)), (Exactness::Estimate, Exactness::Exact));
     }

@@ -17,20 +17,13 @@
 //! Run it with `cargo run --release --example 03_own_store`. `cargo test --example 03_own_store`
 //! runs the conformance suites over it.
 
-use ivf::bytes::AlignedBytes;
 use ivf::cpu::IvfIndex;
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::error::{BuildError, DecodeError, StoreError};
-use ivf::executor::map_items;
-use ivf::extend::{CodeLayout, InvertedLists, InvertedListsMut, Node, StoredNode};
-use ivf::field::{Field, FieldType, Schema};
-use ivf::layout::Planes;
-use ivf::lists::{Group, ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, closing_moves};
-use ivf::node::NamedArray;
-use ivf::registry::StoreRow;
-use ivf::wire::Bound;
-use ivf::{Executor, Id, IdSelector, Ids, Index, ListNo, ListOffset, Location, Metric, Registry, Rows, SearchParams};
+use ivf::extend::*;
+use ivf::prelude::*;
+use ivf::{Executor, Ids, ListNo, ListOffset, Location, Registry};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 //!
 //! Run it with `cargo run --release --example 04_filters_and_edits`.
 
-use ivf::ability::Subset;
-use ivf::{Collector, Id, IdSelector, Metric, Neighbor, QueryParams, Rows, SearchParams};
+use ivf::prelude::*;
+use ivf::{Collector, Neighbor, Subset};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::ControlFlow;

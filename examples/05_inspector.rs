@@ -12,9 +12,9 @@
 //! creates a small file.
 
 use ivf::error::StoreError;
-use ivf::extend::{InvertedLists, Node};
-use ivf::field::Value;
-use ivf::{ListNo, ListOffset, Registry, Rows};
+use ivf::extend::*;
+use ivf::prelude::*;
+use ivf::{ListNo, ListOffset, Registry};
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;

@@ -18,16 +18,9 @@
 //! the conformance suites.
 
 use ivf::error::{BindError, BuildError, DecodeError, TrainError};
-use ivf::extend::{
-    Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, Exactness,
-    InvertedListScanner, Node, Residuals, StoredNode,
-};
-use ivf::layout::{BlockPacker, MAX_PLANES};
-use ivf::param::ParamRange;
-use ivf::plan::PlannedProbe;
-use ivf::registry::{CodecRow, Token, TokenError};
-use ivf::scanner::ScanRange;
-use ivf::{ListNo, Metric, Param, Registry, Rows, SearchParams, Settings, Sink, Spec, TrainOptions, TrainReport};
+use ivf::extend::*;
+use ivf::prelude::*;
+use ivf::{ListNo, Param, Registry, Settings, Sink, Spec, TrainReport};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -400,7 +393,6 @@ fn clusters(n: usize, centres: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ivf::Index;
     use ivf_testkit::{codecs, data, indexes, scanners};
 
     #[test]

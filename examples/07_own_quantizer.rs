@@ -17,15 +17,9 @@
 //! the conformance suites.
 
 use ivf::error::{AddError, BuildError, DecodeError, InputError, SearchError, StoreError, TrainError};
-use ivf::extend::{Centroids, Level1Quantizer, Node, Promise, QuantizerSpec, StoredNode};
-use ivf::field::{Field, FieldType, Schema};
-use ivf::node::NamedArray;
-use ivf::param::ParamRange;
-use ivf::registry::{IndexSpec, QuantizerRow, Token, TokenError};
-use ivf::{
-    AddOptions, AnyRows, Index, KnobValue, ListNo, Metric, Param, Probes, Registry, Rows, SearchParams, Spec, Takes,
-    TrainOptions, TrainReport,
-};
+use ivf::extend::*;
+use ivf::prelude::*;
+use ivf::{AnyRows, ListNo, Param, Probes, Registry, Spec, Takes, TrainReport};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;

@@ -17,18 +17,13 @@
 //! Run it with `cargo run --release --example 08_store_with_path`.
 //! `cargo test --example 08_store_with_path` runs the conformance suites.
 
-use ivf::bytes::AlignedBytes;
 use ivf::cpu::IvfIndex;
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::error::{BuildError, DecodeError, StoreError};
-use ivf::extend::{CodeLayout, InvertedLists, InvertedListsMut, Node, StoredNode};
-use ivf::field::{Field, FieldType, Schema};
-use ivf::layout::Planes;
-use ivf::lists::{ListBatch, ListRef, Moved, PlaneBytes, Segment, SegmentIds, StoreSpec, closing_moves};
-use ivf::node::NamedArray;
-use ivf::registry::StoreRow;
-use ivf::{Executor, Id, IdSelector, Index, ListNo, ListOffset, Location, Metric, Registry, Rows, SearchParams};
+use ivf::extend::*;
+use ivf::prelude::*;
+use ivf::{Executor, ListNo, ListOffset, Location, Registry};
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -5,7 +5,7 @@
 
 use ivf::cpu::SharedIndex;
 use ivf::error::{EditError, SearchError};
-use ivf::{BuildParams, Cancel, Id, IdSelector, Index, Progress, Rows, SearchParams};
+use ivf::prelude::*;
 use std::error::Error;
 use std::{ops::Range, thread};
 

@@ -143,9 +143,10 @@ fn compare(words: &Words, executor: &dyn Executor, out: &mut impl Write) -> Resu
     writeln!(out, "{compared}\n")?;
     writeln!(
         out,
-        "QPS is queries per second on {on}, all {batch} in one batch. Flat compares each query with every word. IVF64 \
-         divides the words into 64 lists and scans the nprobe nearest: more lists find more of the 10 true neighbours \
-         (recall@10) and take longer. PQ50 compresses a vector to 50 bytes, which costs recall and saves memory.\n"
+        "QPS is queries per second on {on}, all {batch} in one batch. Flat compares each query with every\n\
+         word. IVF64 divides the words into 64 lists and scans the nprobe nearest: more lists find more of\n\
+         the 10 true neighbours (recall@10) and take longer. PQ50 compresses a vector to 50 bytes, which\n\
+         costs recall and saves memory.\n"
     )?;
     Ok(points)
 }

@@ -266,11 +266,11 @@ impl Sink {
 /// instead of one call per result. (Faiss's `ResultHandler`.)
 ///
 /// ```
-/// use ivf_core::{Collector, Id, Neighbor};
-/// use std::{collections::HashMap, ops::ControlFlow};
+/// use ivf_core::{Collector, Id, Metric, Neighbor, Rows, SearchParams};
+/// use std::{collections::BTreeMap, ops::ControlFlow};
 /// /// The nearest vector of each group of a hundred ids.
 /// #[derive(Default)]
-/// struct NearestOfGroups(HashMap<i64, (f32, Id)>);
+/// struct NearestOfGroups(BTreeMap<i64, (f32, Id)>);
 /// impl Collector for NearestOfGroups {
 ///     fn threshold(&self) -> f32 {
 ///         f32::INFINITY
@@ -285,6 +285,17 @@ impl Sink {
 ///         ControlFlow::Continue(())
 ///     }
 /// }
+/// // The vectors 0 to 299, each with its number as id.
+/// let vectors: Vec<f32> = (0..300).map(|i| i as f32).collect();
+/// let mut index = ivf_factory::build("IVF4,Flat", 1, Metric::L2)?;
+/// index.train(Rows::new(&vectors, 1)?)?;
+/// index.add(Rows::new(&vectors, 1)?)?;
+/// let ivf = index.as_ivf().ok_or("no lists")?;
+/// let mut nearest = NearestOfGroups::default();
+/// ivf.search_one(Rows::new(&[120.0_f32], 1)?.into(), &mut nearest, &SearchParams::new().nprobe(4))?;
+/// let nearest: Vec<_> = nearest.0.into_values().collect();
+/// assert_eq!(nearest, [(441.0, Id(99)), (0.0, Id(120)), (6400.0, Id(200))]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Collector {
     /// Returns the largest internal distance (smaller is closer) that is still of use. The search

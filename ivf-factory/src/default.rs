@@ -14,9 +14,19 @@ use std::sync::OnceLock;
 ///
 /// ```
 /// use ivf_core::registry::CodecRow;
-/// # const MY_CODECS: &[CodecRow] = &[];
-/// let registry = ivf_factory::default_registry().clone().with_codecs(MY_CODECS);
-/// let spec = ivf_factory::Spec::parse("IVF16,Flat", &registry)?;
+/// use ivf_factory::{Spec, default_registry};
+/// use std::sync::Arc;
+/// /// `Full` is another token for the codec `Flat`, whose row reads its files.
+/// const FULL: CodecRow = CodecRow::new(
+///     "full",
+///     "Full",
+///     |token, _| (token.plain()? == "Full").then(|| Ok(Arc::new(ivf_cpu::codec::FlatSpec) as _)),
+///     |node, _| Err(ivf_core::error::DecodeError::value(&node.tag, "no file has this tag")),
+/// );
+/// let registry = default_registry().clone().with_codecs(&[FULL]);
+/// assert_eq!(Spec::parse("IVF16,Full", &registry)?.to_string(), "IVF16,Flat");
+/// // The default registry does not change.
+/// assert!("IVF16,Full".parse::<Spec>().is_err());
 /// # Ok::<(), ivf_factory::ParseError>(())
 /// ```
 pub fn default_registry() -> &'static Registry {

@@ -4,12 +4,12 @@ use crate::error::Fault;
 use crate::foreign;
 use crate::hint::{Form, nearest, pair, with_number};
 use crate::items::{CLOSING, Item};
-use crate::words::{Cursor, Place, Words};
+use crate::words::{Cursor, Expected, Words};
 use ivf_core::registry::{Side, Token};
 
 impl<'a> Words<'a> {
-    /// Returns the forms of tokens that are valid at a place.
-    fn forms(&self, place: Place) -> Vec<Form<'a>> {
+    /// Returns the forms of the tokens that may come next.
+    fn forms(&self, next: Expected) -> Vec<Form<'a>> {
         let registry = self.registry;
         macro_rules! forms {
             ($rows:expr) => {
@@ -22,11 +22,11 @@ impl<'a> Words<'a> {
             };
         }
         let wrappers = registry.wrappers().iter();
-        let forms: Vec<Form<'a>> = match place {
-            Place::Codec => forms!(registry.codecs()).collect(),
-            Place::After => forms!(wrappers).collect(),
-            Place::AfterIndex => forms!(registry.codecs()).chain(forms!(wrappers)).collect(),
-            Place::Start => forms!(registry.codecs())
+        let forms: Vec<Form<'a>> = match next {
+            Expected::Codec => forms!(registry.codecs()).collect(),
+            Expected::After => forms!(wrappers).collect(),
+            Expected::AfterIndex => forms!(registry.codecs()).chain(forms!(wrappers)).collect(),
+            Expected::Start => forms!(registry.codecs())
                 .chain(forms!(registry.quantizers()))
                 .chain(forms!(registry.indexes()))
                 .chain(forms!(registry.transforms()))
@@ -43,35 +43,35 @@ impl<'a> Words<'a> {
             let mut rows = self.registry.indexes().iter().filter(|row| row.takes_codec).map(|row| row.grammar);
             rows.any(|known| known == grammar) || self.registry.quantizers().iter().any(|row| row.grammar == grammar)
         };
-        self.forms(Place::Start).into_iter().filter(|(grammar, _)| with_codec(grammar)).collect()
+        self.forms(Expected::Start).into_iter().filter(|(grammar, _)| with_codec(grammar)).collect()
     }
 
-    fn expected(&self, place: Place, closing: &'static str) -> Vec<&'static str> {
-        let mut expected: Vec<_> = self.forms(place).into_iter().map(|(grammar, _)| grammar).collect();
-        match place {
-            Place::Start => expected.push("'('"),
-            Place::Codec => {}
-            Place::After | Place::AfterIndex => expected.push(closing),
+    fn expected(&self, next: Expected, closing: &'static str) -> Vec<&'static str> {
+        let mut expected: Vec<_> = self.forms(next).into_iter().map(|(grammar, _)| grammar).collect();
+        match next {
+            Expected::Start => expected.push("'('"),
+            Expected::Codec => {}
+            Expected::After | Expected::AfterIndex => expected.push(closing),
         }
         expected
     }
 
     /// Returns the fault of a list in which a required item is missing.
-    pub(crate) fn missing(&self, cursor: Cursor<'_>, place: Place) -> Fault {
+    pub(crate) fn missing(&self, cursor: Cursor<'_>, next: Expected) -> Fault {
         let before = cursor.before().map(|item| self.text(item));
-        let what = match (place, before) {
-            (Place::Start, None) if cursor.items.len() > 1 => "nothing stands before the comma".to_owned(),
-            (Place::Start, None) if cursor.closing == CLOSING => "nothing stands between the parentheses".to_owned(),
-            (Place::Start, None) => "the factory string is empty".to_owned(),
-            (Place::Start, Some(before)) => format!("an index must follow '{before}'"),
-            (Place::Codec, before) => format!("a codec must follow '{}'", before.unwrap_or_default()),
-            (Place::After | Place::AfterIndex, _) => "nothing stands after the comma".to_owned(),
+        let what = match (next, before) {
+            (Expected::Start, None) if cursor.items.len() > 1 => "nothing stands before the comma".to_owned(),
+            (Expected::Start, None) if cursor.closing == CLOSING => "nothing stands between the parentheses".to_owned(),
+            (Expected::Start, None) => "the factory string is empty".to_owned(),
+            (Expected::Start, Some(before)) => format!("an index must follow '{before}'"),
+            (Expected::Codec, before) => format!("a codec must follow '{}'", before.unwrap_or_default()),
+            (Expected::After | Expected::AfterIndex, _) => "nothing stands after the comma".to_owned(),
         };
         let at = match (cursor.items.get(cursor.at), cursor.before()) {
             (Some(item), _) => item.span.start,
             (None, before) => before.map_or(0, |item| item.span.end),
         };
-        let fault = Fault::new(at..at, what).expect(self.expected(place, cursor.closing));
+        let fault = Fault::new(at..at, what).expect(self.expected(next, cursor.closing));
         match self.input[..at].bytes().next_back() {
             Some(b',') => fault.edit(at - 1..at, ""),
             _ if self.input[at..].starts_with(',') => fault.edit(at..at + 1, ""),
@@ -79,35 +79,35 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Returns the fault of an item that is not valid at its place.
-    pub(crate) fn unfit(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
+    /// Returns the fault of an item other than the expected ones.
+    pub(crate) fn unfit(&self, cursor: Cursor<'_>, item: &Item, next: Expected) -> Fault {
         let text = self.text(item);
         let before = cursor.before().map_or("", |item| self.text(item));
-        let Some(noun) = self.noun(item) else { return self.unknown(cursor, item, place) };
-        let what = match place {
-            Place::Start => format!("'{text}' stands after the index that it wraps"),
-            Place::Codec => format!("a codec must follow '{before}', and '{text}' is {noun}"),
-            Place::After => format!("the index is complete before '{text}': only wrappers may follow"),
-            Place::AfterIndex => {
+        let Some(noun) = self.noun(item) else { return self.unknown(cursor, item, next) };
+        let what = match next {
+            Expected::Start => format!("'{text}' stands after the index that it wraps"),
+            Expected::Codec => format!("a codec must follow '{before}', and '{text}' is {noun}"),
+            Expected::After => format!("the index is complete before '{text}': only wrappers may follow"),
+            Expected::AfterIndex => {
                 format!("the index is complete before '{text}': only a codec or wrappers may follow")
             }
         };
-        let fault = Fault::new(item.span.clone(), what).expect(self.expected(place, cursor.closing));
-        match (place, cursor.before()) {
-            (Place::Start, _) => match cursor.after().first().zip(cursor.after().last()) {
+        let fault = Fault::new(item.span.clone(), what).expect(self.expected(next, cursor.closing));
+        match (next, cursor.before()) {
+            (Expected::Start, _) => match cursor.after().first().zip(cursor.after().last()) {
                 Some((first, last)) => {
                     let inner = &self.input[first.span.start..last.span.end];
                     fault.edit(item.span.start..last.span.end, format!("{inner},{text}"))
                 }
                 None => fault,
             },
-            (Place::Codec, _) if item.group.is_some() => fault.edit(item.span.clone(), &text[1..text.len() - 1]),
-            (Place::After | Place::AfterIndex, Some(last)) if noun == TRANSFORM => {
+            (Expected::Codec, _) if item.group.is_some() => fault.edit(item.span.clone(), &text[1..text.len() - 1]),
+            (Expected::After | Expected::AfterIndex, Some(last)) if noun == TRANSFORM => {
                 let start = cursor.items[0].span.start;
                 let inner = &self.input[start..last.span.end];
                 fault.edit(start..item.span.end, format!("{text},{inner}"))
             }
-            (Place::Codec, Some(quantizer)) if noun == TRANSFORM => {
+            (Expected::Codec, Some(quantizer)) if noun == TRANSFORM => {
                 fault.edit(quantizer.span.start..item.span.end, format!("{text},{before}"))
             }
             _ => fault,
@@ -115,16 +115,16 @@ impl<'a> Words<'a> {
     }
 
     /// Returns the fault of an unknown token.
-    fn unknown(&self, cursor: Cursor<'_>, item: &Item, place: Place) -> Fault {
+    fn unknown(&self, cursor: Cursor<'_>, item: &Item, next: Expected) -> Fault {
         let text = self.text(item);
-        if let Some(fault) = self.without_arguments(item, place) {
+        if let Some(fault) = self.without_arguments(item, next) {
             return fault;
         }
-        let mut what = match place {
-            Place::Start => format!("'{text}' is not known"),
-            Place::Codec => format!("no codec is named '{text}'"),
-            Place::After => format!("no wrapper is named '{text}'"),
-            Place::AfterIndex => format!("no codec and no wrapper is named '{text}'"),
+        let mut what = match next {
+            Expected::Start => format!("'{text}' is not known"),
+            Expected::Codec => format!("no codec is named '{text}'"),
+            Expected::After => format!("no wrapper is named '{text}'"),
+            Expected::AfterIndex => format!("no codec and no wrapper is named '{text}'"),
         };
         let mut span = item.span.clone();
         if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
@@ -132,7 +132,7 @@ impl<'a> Words<'a> {
             span = item.span.start + at..item.span.start + at + c.len_utf8();
         }
         let name = text.split('(').next().unwrap_or_default();
-        let forms = self.forms(place);
+        let forms = self.forms(next);
         let near = nearest(text, &forms);
         // What differs only in case is a token of this library, whatever it is elsewhere.
         let is_ours = near.as_ref().is_some_and(|near| near.eq_ignore_ascii_case(text));
@@ -140,29 +140,29 @@ impl<'a> Words<'a> {
         if let Some(kind) = kind {
             what = format!("{what}: in Faiss it is {}; {}", kind.is, kind.instead);
         }
-        let fault = Fault::new(span, what).expect(self.expected(place, cursor.closing));
+        let fault = Fault::new(span, what).expect(self.expected(next, cursor.closing));
         if !self.hints {
             return fault;
         }
-        let index = || foreign::index_named(text).filter(|_| place == Place::Start).map(str::to_owned);
+        let index = || foreign::index_named(text).filter(|_| next == Expected::Start).map(str::to_owned);
         let meant = if kind.is_some() { None } else { near.or_else(index) };
         match meant {
             Some(meant) => fault.edit(item.span.clone(), meant),
-            None => self.hint(fault, item, place),
+            None => self.hint(fault, item, next),
         }
     }
 
     /// Adds an edit to a fault that a row found in its token: the token of another kind that was
     /// probably meant, a missing number or, at the start of an index, a missing comma.
-    pub(crate) fn hint(&self, fault: Fault, item: &Item, place: Place) -> Fault {
+    pub(crate) fn hint(&self, fault: Fault, item: &Item, next: Expected) -> Fault {
         if !self.hints || fault.edit.is_some() {
             return fault;
         }
         let text = self.text(item);
         let name = text.split('(').next().unwrap_or_default();
         let meant = foreign::find(name).and_then(|kind| kind.token_for(name));
-        let meant = meant.or_else(|| with_number(text, &self.forms(place)));
-        let pair = || pair(text, &self.heads(), &self.forms(Place::Codec)).filter(|_| place == Place::Start);
+        let meant = meant.or_else(|| with_number(text, &self.forms(next)));
+        let pair = || pair(text, &self.heads(), &self.forms(Expected::Codec)).filter(|_| next == Expected::Start);
         match meant.or_else(pair) {
             Some(meant) => fault.edit(item.span.clone(), meant),
             None => fault,
@@ -170,7 +170,7 @@ impl<'a> Words<'a> {
     }
 
     /// Returns the fault of a token that is valid only without its arguments.
-    fn without_arguments(&self, item: &Item, place: Place) -> Option<Fault> {
+    fn without_arguments(&self, item: &Item, next: Expected) -> Option<Fault> {
         let token = self.token(item)?;
         let arguments = token.arguments()?;
         let name = Item { span: item.span.start..item.span.start + token.name().len(), group: None };
@@ -179,8 +179,8 @@ impl<'a> Words<'a> {
         let fault = Fault::new(span.clone(), format!("'{}' takes no arguments", token.name()));
         // `IVF16(Flat)` was probably meant to be `IVF16,Flat`.
         let knows = |form: &Form<'_>| (form.1)(arguments);
-        Some(match place {
-            Place::Start if self.hints && self.forms(Place::Codec).iter().any(knows) => {
+        Some(match next {
+            Expected::Start if self.hints && self.forms(Expected::Codec).iter().any(knows) => {
                 fault.edit(span, format!(",{arguments}"))
             }
             _ => fault.edit(span, ""),

@@ -14,7 +14,7 @@
 use crate::error::Fault;
 use crate::items::{CLOSING, Item, MAX_DEPTH, MAX_LEN, depth, split};
 use crate::tree::SpecTree;
-use crate::words::{Cursor, Place, Word, Words, Wrapper};
+use crate::words::{Cursor, Expected, Word, Words, Wrapper};
 use ivf_core::Registry;
 use ivf_core::transform::TransformSpec;
 use std::collections::VecDeque;
@@ -83,22 +83,22 @@ impl<'a> Parser<'a> {
     fn index(&mut self, items: &[Item], closing: &'static str) -> Result<Reading, Fault> {
         let mut cursor = Cursor { items, at: 0, closing };
         let mut prefixes = VecDeque::new();
-        let mut after = Place::After;
+        let mut after = Expected::After;
         let base = loop {
-            let item = self.item(cursor, Place::Start)?;
+            let item = self.item(cursor, Expected::Start)?;
             if let Some(group) = &item.group {
                 break self.index(group, CLOSING)?;
             }
             let word = self
                 .words
                 .start(cursor, item)
-                .map(|word| word.map_err(|fault| self.words.hint(fault, item, Place::Start)));
-            let kind = match word.unwrap_or_else(|| Err(self.words.unfit(cursor, item, Place::Start)))? {
+                .map(|word| word.map_err(|fault| self.words.hint(fault, item, Expected::Start)));
+            let kind = match word.unwrap_or_else(|| Err(self.words.unfit(cursor, item, Expected::Start)))? {
                 Word::Wrapper(wrapper) => AffixKind::Wrapper(wrapper),
                 Word::Transform(transform) => AffixKind::Transform(transform),
                 Word::Codec(codec) => break Reading { tree: SpecTree::Codes(codec), spans: vec![item.span.clone()] },
-                Word::Index { index, place } => {
-                    after = place;
+                Word::Index { index, next } => {
+                    after = next;
                     break Reading { tree: SpecTree::Index(index), spans: vec![item.span.clone()] };
                 }
                 Word::IndexOfCodec { index, codec } => {
@@ -108,10 +108,11 @@ impl<'a> Parser<'a> {
                 }
                 Word::Quantizer(quantizer) => {
                     cursor.at += 1;
-                    let second = self.item(cursor, Place::Codec)?;
+                    let second = self.item(cursor, Expected::Codec)?;
                     let codec = self.words.codec(second);
-                    let codec = codec.map(|codec| codec.map_err(|fault| self.words.hint(fault, second, Place::Codec)));
-                    let codec = codec.unwrap_or_else(|| Err(self.words.unfit(cursor, second, Place::Codec)))?;
+                    let codec =
+                        codec.map(|codec| codec.map_err(|fault| self.words.hint(fault, second, Expected::Codec)));
+                    let codec = codec.unwrap_or_else(|| Err(self.words.unfit(cursor, second, Expected::Codec)))?;
                     let spans = vec![item.span.clone(), second.span.clone()];
                     break Reading { tree: SpecTree::Ivf { quantizer, codec }, spans };
                 }
@@ -129,16 +130,16 @@ impl<'a> Parser<'a> {
             let wrapper = wrapper.unwrap_or_else(|| Err(self.words.unfit(cursor, item, after)))?;
             suffixes.push((wrapper, item.span.clone()));
             self.count_affix(item)?;
-            after = Place::After;
+            after = Expected::After;
             cursor.at += 1;
         }
         Ok(nest(prefixes, base, suffixes))
     }
 
     /// Returns the item at the cursor.
-    fn item<'i>(&self, cursor: Cursor<'i>, place: Place) -> Result<&'i Item, Fault> {
+    fn item<'i>(&self, cursor: Cursor<'i>, next: Expected) -> Result<&'i Item, Fault> {
         let item = cursor.items.get(cursor.at).filter(|item| !item.span.is_empty());
-        item.ok_or_else(|| self.words.missing(cursor, place))
+        item.ok_or_else(|| self.words.missing(cursor, next))
     }
 
     fn count_affix(&mut self, item: &Item) -> Result<(), Fault> {

@@ -1,4 +1,9 @@
-//! The second step of parsing: finds the row of each token, and what is valid at each place.
+//! The second step of parsing: finds the row of each token, and what is expected next.
+//!
+//! * [`Item`]: the first step's span of the text between two commas, not yet looked up.
+//! * [`Token`]: an item that is not a group, cut into name and arguments; rows parse it.
+//! * [`Claim`]: what the rows of one sort say of a token: not theirs, a value, or a fault.
+//! * [`Word`]: a token at the start of an index, once a row of any sort has claimed it.
 
 use crate::error::Fault;
 use crate::items::Item;
@@ -26,7 +31,7 @@ pub(crate) enum Word<'i> {
     /// An index with its own token, and what may follow.
     Index {
         index: Arc<dyn IndexSpec>,
-        place: Place,
+        next: Expected,
     },
     /// An index with its own token, and the codec after it.
     IndexOfCodec {
@@ -37,7 +42,7 @@ pub(crate) enum Word<'i> {
 
 /// What may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Expected {
     /// An index, or one more token before it.
     Start,
     /// The codec for the preceding coarse quantizer.
@@ -154,14 +159,14 @@ impl<'a> Words<'a> {
         Some(match codec {
             Some((codec, Ok(_))) if takes_codec => Ok(Word::IndexOfCodec { index, codec }),
             Some((_, Err(fault))) if takes_codec => Err(fault),
-            None if takes_codec => Ok(Word::Index { index, place: Place::AfterIndex }),
-            _ => Ok(Word::Index { index, place: Place::After }),
+            None if takes_codec => Ok(Word::Index { index, next: Expected::AfterIndex }),
+            _ => Ok(Word::Index { index, next: Expected::After }),
         })
     }
 
     /// Converts a row's result. A fault gets its span in the whole string.
     fn claim<T: ?Sized>(&self, item: &Item, grammar: &'static str, parsed: Parsed<T>) -> Claim<Arc<T>> {
-        let place = |error: TokenError| {
+        let at_its_span = |error: TokenError| {
             let span = self.within(item, &error.span);
             // The grammar of the whole token does not help with a fault inside its arguments.
             let arguments = self.text(item).find('(').map(|open| item.span.start + open + 1..item.span.end - 1);
@@ -171,7 +176,7 @@ impl<'a> Words<'a> {
             let expected = if arguments.is_some_and(inside) { vec![] } else { vec![grammar] };
             Fault::new(span, error.what).expect(expected)
         };
-        parsed.map(|spec| spec.map_err(place))
+        parsed.map(|spec| spec.map_err(at_its_span))
     }
 
     /// Converts a span in the token to a span in the string. It is clipped to the token, because

@@ -88,6 +88,7 @@ impl AtomicFile {
     fn begin(path: &Path) -> io::Result<(Self, Option<OwnerChange>)> {
         let target = resolve(path)?;
         let folder = folder_of(&target);
+        #[cfg(unix)]
         let old = fs::metadata(&target).ok();
         let mut builder = tempfile::Builder::new();
         builder.prefix(".ivf-").suffix(".tmp");

@@ -25,14 +25,20 @@ pub(crate) type Table = [f32; CENTROIDS];
 /// ```
 /// use ivf_core::{Rows, TrainOptions};
 /// use ivf_pq::{ProductQuantizer, equal_parts};
-/// let data: Vec<f32> = (0..1000 * 4).map(|i| (i * 37 % 101) as f32).collect();
+/// // Each pair of dimensions takes 100 different values, so 256 centroids hold them all.
+/// let data: Vec<f32> = (0..1000).flat_map(|i| [i % 10, i / 10 % 10, i / 100, i % 10].map(|x| x as f32)).collect();
 /// let rows = Rows::new(&data, 4)?;
 /// let (pq, _) = ProductQuantizer::train(rows, equal_parts(4, 2), false, &TrainOptions::new())?;
 /// assert_eq!((pq.dim(), pq.subquantizers()), (4, &[0..2, 2..4][..]));
 /// // A code has a byte for each of the two subquantizers.
-/// let (mut codes, mut vector) = (vec![0; 1000 * 2], [0.0; 4]);
+/// let mut codes = vec![0; 1000 * 2];
 /// pq.encode(rows, &mut codes);
-/// pq.decode(&codes[..2], &mut vector);
+/// let mut decoded = [0.0; 4];
+/// for (row, code) in rows.iter().zip(codes.chunks_exact(2)) {
+///     pq.decode(code, &mut decoded);
+///     let error: f32 = row.iter().zip(&decoded).map(|(x, y)| (x - y) * (x - y)).sum();
+///     assert!(error < 1.0, "{row:?} decodes to {decoded:?}");
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -72,9 +72,9 @@ const WARNINGS: &[(&str, &str)] = &[("RUSTFLAGS", "-D warnings")];
 
 /// Operating systems and processors that the tests do not run on here.
 const CROSS: &[Step] = &[
-    (&["check", "--workspace", "--target", "x86_64-pc-windows-gnu"], WARNINGS),
-    (&["check", "--workspace", "--target", "aarch64-apple-darwin"], WARNINGS),
-    (&["check", "--workspace", "--target", "aarch64-unknown-linux-gnu"], WARNINGS),
+    (&["check", "--workspace", "--all-targets", "--target", "x86_64-pc-windows-gnu"], WARNINGS),
+    (&["check", "--workspace", "--all-targets", "--target", "aarch64-apple-darwin"], WARNINGS),
+    (&["check", "--workspace", "--all-targets", "--target", "aarch64-unknown-linux-gnu"], WARNINGS),
 ];
 
 const DENY: &[Step] = &[(&["deny", "check", "licenses", "bans", "sources"], &[])];

@@ -212,13 +212,7 @@ pub type ParseIndex = fn(&str, &Registry) -> Result<Arc<dyn IndexSpec>, TokenErr
 
 /// The set of all known kinds of components.
 ///
-/// ```
-/// use ivf_core::Registry;
-/// let empty = Registry::new();
-/// assert!(empty.codecs().is_empty());
-/// ```
-///
-/// A registry parses tokens and reads nodes by its rows:
+/// A registry parses tokens and reads nodes by its rows. A new one has none:
 ///
 /// ```
 /// use ivf_core::error::DecodeError;
@@ -235,6 +229,7 @@ pub type ParseIndex = fn(&str, &Registry) -> Result<Arc<dyn IndexSpec>, TokenErr
 /// )
 /// .about("full vectors")
 /// .samples(&["Exact"]);
+/// assert!(Registry::new().codec_spec("example", "Flat").is_err());
 /// let registry = Registry::new().with_codecs(ivf_cpu::CODECS).with_codecs(&[EXACT]).with_stores(&[ArrayLists::ROW]);
 /// assert_eq!(registry.codec_spec("example", EXACT.samples[0])?.to_string(), "Flat");
 /// assert!(registry.codec_spec("example", "Exakt").is_err());

@@ -62,8 +62,8 @@ enum Kind<'a> {
     And(Box<Kind<'a>>, Second<'a>),
     Or(Box<Kind<'a>>, Second<'a>),
     Xor(Box<Kind<'a>>, Box<Kind<'a>>),
-    /// A closure, which is called for each id.
-    Each(&'a IdSelector<'a>),
+    /// A selector that is a closure, which is called for each id.
+    Closure(&'a IdSelector<'a>),
 }
 
 /// The second operand of a combination. It is evaluated only for the ids that the first operand has
@@ -78,20 +78,22 @@ struct Second<'a> {
 }
 
 impl Second<'_> {
-    /// Returns the selected entries among those in `open`.
-    fn select_of(&self, ids: Ids<'_>, open: &Mask) -> Mask {
+    /// Returns the selected entries among those in `undecided`.
+    fn select_of(&self, ids: Ids<'_>, undecided: &Mask) -> Mask {
         if !self.has_closure {
             let mut mask = self.kind.select(ids).into_mask(ids.len());
-            mask.combine(open, |a, b| a & b);
+            mask.combine(undecided, |a, b| a & b);
             return mask;
         }
         let mut mask = Mask::of_range(ids.len(), 0..0);
-        open.ones(0..ids.len()).filter(|&i| self.selector.contains(ids.get(i))).for_each(|i| mask.set(i));
+        let selected = undecided.ones(0..ids.len()).filter(|&i| self.selector.contains(ids.get(i)));
+        selected.for_each(|i| mask.set(i));
         mask
     }
 }
 
 impl<'a> Prepared<'a> {
+    /// Prepares a selector. `tests` is the expected number of ids that will be tested with it.
     pub(super) fn new(selector: &'a IdSelector<'a>, tests: usize) -> Self {
         Self(Kind::new(selector, tests))
     }
@@ -175,7 +177,7 @@ impl<'a> Kind<'a> {
             IdSelector::And(a, b) => Self::And(inner(a), second(b)),
             IdSelector::Or(a, b) => Self::Or(inner(a), second(b)),
             IdSelector::Xor(a, b) => Self::Xor(inner(a), inner(b)),
-            IdSelector::Fn(_) => Self::Each(selector),
+            IdSelector::Fn(_) => Self::Closure(selector),
         }
     }
 
@@ -206,7 +208,7 @@ impl<'a> Kind<'a> {
                 }),
             },
             Self::Roaring(chosen) => of_any(ids, |id| u64::try_from(id.0).is_ok_and(|id| chosen.contains(id))),
-            Self::Each(selector) => of_any(ids, |id| selector.contains(id)),
+            Self::Closure(selector) => of_any(ids, |id| selector.contains(id)),
             Self::Not(inner) => match inner.select(ids) {
                 Selected::None => Selected::Run(0..len),
                 Selected::Run(run) if run.start == 0 => Selected::of_run(run.end..len),
@@ -229,9 +231,9 @@ impl<'a> Kind<'a> {
                 Selected::Run(run) if run.len() == len => Selected::Run(run),
                 a => {
                     let mut mask = a.into_mask(len);
-                    let mut open = mask.clone();
-                    open.invert();
-                    mask.combine(&b.select_of(ids, &open), |a, b| a | b);
+                    let mut undecided = mask.clone();
+                    undecided.invert();
+                    mask.combine(&b.select_of(ids, &undecided), |a, b| a | b);
                     Selected::of_mask(mask)
                 }
             },
@@ -370,8 +372,8 @@ impl HashBits {
     /// not rejected.
     const BITS: usize = 16;
 
-    /// Builds the bitmap for a set of `len` ids. Returns `None` if there are so few `tests` that
-    /// building it does not pay.
+    /// Builds the bitmap for a set of `len` ids. Returns `None` if it does not pay for the
+    /// expected number of ids to test (`tests`).
     fn new<'i>(ids: impl Iterator<Item = &'i Id>, len: usize, tests: usize) -> Option<Self> {
         if tests < len {
             return None;
