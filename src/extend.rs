@@ -13,9 +13,9 @@
 //! | transform | [`TransformSpec`], [`Transform`] | [`TransformRow`] | `ivf::cpu::transform` |
 //! | index or wrapper | [`Index`](ivf_core::Index), [`IndexSpec`], [`WrapperSpec`] and the traits in [`ability`](ivf_core::ability) | [`IndexRow`], [`WrapperRow`] | `ivf::cpu::Refine` |
 //!
-//! What callers need too, such as [`Registry`](ivf_core::Registry), [`Settings`](ivf_core::Settings)
-//! and [`ListNo`](ivf_core::ListNo), is at the root of `ivf`. Errors are in
-//! [`error`](ivf_core::error).
+//! What callers need too, such as [`Registry`](ivf_core::Registry),
+//! [`Settings`](ivf_core::Settings) and [`ListNo`](ivf_core::ListNo), is at the root of `ivf`.
+//! Errors are in [`error`](ivf_core::error).
 //!
 //! The crate `ivf-testkit` has a conformance suite for each kind. It is not on crates.io: it comes
 //! with a clone of the repository. From another repository, make it a git dependency, and take
