@@ -31,8 +31,11 @@ const CASES: &[(&str, &str, Metric)] = &[
 ];
 
 /// File name, factory string and metric of the files that exist in version 2 only.
-const LATER: &[(&str, &str, Metric)] =
-    &[("nested", "IVF6(IVF2,Flat),Flat", Metric::L2), ("sparse", "IVF40,PQ4", Metric::InnerProduct)];
+const LATER: &[(&str, &str, Metric)] = &[
+    ("nested", "IVF6(IVF2,Flat),Flat", Metric::L2),
+    ("sparse", "IVF40,PQ4", Metric::InnerProduct),
+    ("few_ids", "IDMap2,Flat", Metric::L2),
+];
 
 const DIM: usize = 8;
 const VECTORS: usize = 300;
@@ -67,10 +70,12 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
     if index.as_add_with_ids().is_some() {
         index.add_with_ids(rows.slice(VECTORS - 20..VECTORS), &ids).unwrap();
     }
-    if name == "sparse" {
-        // Most lists are empty, and the file names only the others.
+    if ["sparse", "few_ids"].contains(&name) {
+        // Most lists are empty, or most ids removed, and the file names only the others.
         let kept = index.search(rows.slice(0..1), 5, &SearchParams::new()).unwrap().hits.ids().to_vec();
         index.remove(&!IdSelector::set(kept)).unwrap();
+    }
+    if name == "sparse" {
         index.set_knob("by_residual", true).unwrap();
         index.set_knob("mode", "queries").unwrap();
     }

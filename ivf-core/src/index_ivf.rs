@@ -500,7 +500,7 @@ pub trait IndexIvfMut: IndexIvf {
 /// ```
 ///
 /// # Errors
-/// [`SearchError::InvalidParam`] if it is.
+/// [`SearchError::InvalidParam`] if `k` is 0.
 pub fn check_k(k: usize) -> Result<(), SearchError> {
     if k == 0 {
         return Err(SearchError::invalid("k", "at least 1", 0));
@@ -517,7 +517,7 @@ pub fn check_k(k: usize) -> Result<(), SearchError> {
 /// ```
 ///
 /// # Errors
-/// [`SearchError::InvalidParam`] if it is.
+/// [`SearchError::InvalidParam`] if `radius` is NaN.
 pub fn check_radius(radius: f32) -> Result<(), SearchError> {
     if radius.is_nan() {
         return Err(SearchError::invalid("radius", "a number", "NaN"));

@@ -121,7 +121,7 @@ impl<'a> Words<'a> {
             return fault;
         }
         let mut what = match next {
-            Expected::Start => format!("'{text}' is not known"),
+            Expected::Start => format!("unknown token '{text}'"),
             Expected::Codec => format!("no codec is named '{text}'"),
             Expected::After => format!("no wrapper is named '{text}'"),
             Expected::AfterIndex => format!("no codec and no wrapper is named '{text}'"),

@@ -26,9 +26,9 @@ const TABLE_CODES: usize = CENTROIDS;
 /// tables for each list:
 ///
 /// ```text
-/// table    bytes for each list    beyond the budget
-/// rows     4 * dim                a scanner fetches the centroid of a list each time it visits it
-/// terms    256 * subquantizers    a scanner makes whole tables for each query and list
+/// table        bytes for each list    beyond the budget
+/// rows         4 * dim                a scanner fetches the centroid of a list on each visit
+/// list_tables  256 * subquantizers    a scanner makes whole tables for each query and list
 /// ```
 ///
 /// The budget, [`Binding::table_memory`], applies to each of the two tables separately. Neither
@@ -40,7 +40,7 @@ pub(crate) struct BoundPq {
     centroids: Arc<dyn Centroids>,
     /// Centroids of the lists with the quantizer's mean added, row after row.
     rows: Option<Vec<f32>>,
-    pub(crate) terms: Option<ListTables>,
+    pub(crate) list_tables: Option<ListTables>,
     /// True if a first pass is faster than exact distances.
     looks_up: bool,
 }
@@ -56,13 +56,13 @@ impl BoundPq {
         let level = Level::get();
         let (by_residual, centroids) = (to.by_residual, Arc::clone(&to.centroids));
         let looks_up = level.run(HasLookup);
-        let mut bound = Self { codec, by_residual, centroids, rows: None, terms: None, looks_up };
+        let mut bound = Self { codec, by_residual, centroids, rows: None, list_tables: None, looks_up };
         let numbers = bound.centroids.nlist().checked_mul(dim);
         let bytes = numbers.and_then(|numbers| numbers.checked_mul(size_of::<f32>()));
         if bound.needs_lists() && bytes.is_some_and(|bytes| bytes <= to.table_memory) {
             let rows = bound.make_rows(to)?;
             if looks_up {
-                bound.terms = ListTables::new(bound.codec.quantizer(), &rows, level, to)?;
+                bound.list_tables = ListTables::new(bound.codec.quantizer(), &rows, level, to)?;
             }
             bound.rows = Some(rows);
         }
@@ -149,7 +149,7 @@ impl BoundCodec for BoundPq {
 
     fn memory(&self) -> usize {
         let rows = self.rows.as_ref().map_or(0, |rows| rows.capacity() * size_of::<f32>());
-        self.codec.memory() + rows + self.terms.as_ref().map_or(0, ListTables::memory)
+        self.codec.memory() + rows + self.list_tables.as_ref().map_or(0, ListTables::memory)
     }
 
     fn scanner(&self, _settings: &Settings) -> Box<dyn InvertedListScanner + '_> {

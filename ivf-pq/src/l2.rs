@@ -5,7 +5,7 @@ use crate::bound::BoundPq;
 use crate::list_tables::{ListTables, OfQuery, SetQuery};
 use crate::per_query::Sums;
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
-use crate::scan::{Exact, Scan};
+use crate::scan::{Exact, ScanCodes};
 use crate::tables::{ByteTables, Whole};
 use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{ScanQuery, ScanRange};
@@ -59,13 +59,13 @@ struct List<'a> {
 
 impl Query {
     fn new(bound: &BoundPq) -> Self {
-        let terms = bound.terms.as_ref().map(ListTables::of_query);
+        let terms = bound.list_tables.as_ref().map(ListTables::of_query);
         Self { vector: vec![0.0; bound.codec.quantizer().dim()], terms }
     }
 
     fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32], tables: &mut [Table]) {
         self.vector.copy_from_slice(query);
-        if let (Some(terms), Some(of_query)) = (&bound.terms, &mut self.terms) {
+        if let (Some(terms), Some(of_query)) = (&bound.list_tables, &mut self.terms) {
             level.run(SetQuery { pq: bound.codec.quantizer(), terms, query, tables, of_query });
         }
     }
@@ -180,17 +180,17 @@ fn scan(
     scan_range: &ScanRange<'_>,
     sink: &mut Sink,
 ) {
-    if let (Some(terms), Some(of_query)) = (&bound.terms, &query.terms) {
+    if let (Some(terms), Some(of_query)) = (&bound.list_tables, &query.terms) {
         let (start, source) = (list.start, Some(terms.source(scan_range.list(), of_query)));
-        level.run(Scan { exact: Lazy(list), start, source, bytes, scan_range, sink });
+        level.run(ScanCodes { exact: Lazy(list), start, source, bytes, scan_range, sink });
     } else if scan_range.selected_len() > SINGLES {
         level.run(Make(list));
         let tables = &list.tables;
         let exact = Sums { start: 0.0, tables };
-        level.run(Scan { exact, start: 0.0, source: Some(Whole(tables)), bytes, scan_range, sink });
+        level.run(ScanCodes { exact, start: 0.0, source: Some(Whole(tables)), bytes, scan_range, sink });
     } else {
         let source: Option<Whole<'_>> = None;
-        level.run(Scan { exact: Lazy(list), start: 0.0, source, bytes, scan_range, sink });
+        level.run(ScanCodes { exact: Lazy(list), start: 0.0, source, bytes, scan_range, sink });
     }
 }
 

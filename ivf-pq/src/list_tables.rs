@@ -13,11 +13,11 @@ use ivf_cpu::{column_means, executor_for};
 /// list do not depend on another list's task.
 pub(crate) const TASK_LISTS: usize = 64;
 
-/// Maximum byte of a list. A query's byte may take the rest of 255, and larger sums saturate at
-/// 255.
+/// Largest value of a list's byte. A query's byte uses the range up to 255, at which sums saturate.
 const MOST_OF_LIST: u8 = 127;
 
-/// Share of the lists without an entry beyond [`MOST_OF_LIST`], which determines the step.
+/// Fraction of the lists whose entries must all fit [`MOST_OF_LIST`]. It sets the quantisation
+/// step.
 const COVERED: f64 = 0.95;
 
 /// Joint term of a list's centroid and a subquantizer's centroid in an L2 distance, in bytes.
@@ -40,16 +40,16 @@ pub(crate) struct ListTables {
     middle: Vec<f32>,
     /// Tables, list after list.
     bytes: Vec<Bytes>,
-    left: Vec<Left>,
+    offsets: Vec<Offsets>,
     /// Value of one unit of a byte.
     step: f64,
     /// Upper bound of the norm of the vector that any code selects.
     longest: f64,
 }
 
-/// Numbers that the bytes leave out.
+/// Terms of a distance that the byte tables omit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Left {
+struct Offsets {
     /// Sum of the least entries. (An entry is infinite or NaN only because of large norms, which
     /// [`Ends::size`] includes.)
     low: f64,
@@ -61,7 +61,7 @@ struct Left {
 #[derive(Clone, Debug)]
 pub(crate) struct OfQuery {
     bytes: Vec<Bytes>,
-    left: Left,
+    offsets: Offsets,
 }
 
 impl ListTables {
@@ -102,23 +102,23 @@ impl ListTables {
         let step = (width / f64::from(MOST_OF_LIST)).max(1e-30);
 
         let mut bytes = vec![[0; CENTROIDS]; nlist * subquantizers];
-        let left = map_items(executor, bytes.chunks_mut(TASK_LISTS * subquantizers).collect(), |task, bytes| {
+        let offsets = map_items(executor, bytes.chunks_mut(TASK_LISTS * subquantizers).collect(), |task, bytes| {
             to.check_cancel()?;
             Ok(level.run(Quantise { lists, centroids: tasks[task], step, bytes }))
         });
-        let left = left.into_iter().collect::<Result<Vec<_>, Cancelled>>()?.concat();
-        Ok(Some(Self { subquantizers, middle, bytes, left, step, longest }))
+        let offsets = offsets.into_iter().collect::<Result<Vec<_>, Cancelled>>()?.concat();
+        Ok(Some(Self { subquantizers, middle, bytes, offsets, step, longest }))
     }
 
     pub(crate) fn memory(&self) -> usize {
         self.bytes.capacity() * size_of::<Bytes>()
-            + self.left.capacity() * size_of::<Left>()
+            + self.offsets.capacity() * size_of::<Offsets>()
             + self.middle.capacity() * size_of::<f32>()
     }
 
     /// Returns room for the bytes of a query.
     pub(crate) fn of_query(&self) -> OfQuery {
-        OfQuery { bytes: vec![[0; CENTROIDS]; self.subquantizers], left: Left::default() }
+        OfQuery { bytes: vec![[0; CENTROIDS]; self.subquantizers], offsets: Offsets::default() }
     }
 
     /// Returns the source of a first pass over a list.
@@ -127,7 +127,7 @@ impl ListTables {
     /// If there is no such list.
     pub(crate) fn source<'a>(&'a self, list: ListNo, query: &'a OfQuery) -> Both<'a> {
         let bytes = &self.bytes[list.index() * self.subquantizers..][..self.subquantizers];
-        Both { terms: self, bytes, left: self.left[list.index()], query }
+        Both { terms: self, bytes, offsets: self.offsets[list.index()], query }
     }
 }
 
@@ -215,18 +215,18 @@ struct Quantise<'a> {
 }
 
 impl Kernel for Quantise<'_> {
-    type Output = Vec<Left>;
+    type Output = Vec<Offsets>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Vec<Left> {
+    fn run<S: Simd>(self, simd: S) -> Vec<Offsets> {
         let Self { lists, centroids, step, bytes } = self;
         let (dim, mut tables) = (lists.pq.dim(), lists.norms.to_vec());
-        let mut left = Vec::with_capacity(centroids.len() / dim);
+        let mut offsets = Vec::with_capacity(centroids.len() / dim);
         for (centroid, bytes) in centroids.chunks_exact(dim).zip(bytes.chunks_exact_mut(tables.len())) {
             let radius = lists.entries(simd, centroid, &mut tables);
-            left.push(Left { low: quantise(&tables, 1.0, step, MOST_OF_LIST, bytes), radius });
+            offsets.push(Offsets { low: quantise(&tables, 1.0, step, MOST_OF_LIST, bytes), radius });
         }
-        left
+        offsets
     }
 }
 
@@ -258,10 +258,10 @@ impl Kernel for SetQuery<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { pq, terms, query, tables, of_query: OfQuery { bytes, left } } = self;
+        let Self { pq, terms, query, tables, of_query: OfQuery { bytes, offsets } } = self;
         let moved: Vec<f32> = query.iter().zip(&terms.middle).map(|(q, middle)| q - middle).collect();
         pq.distances(simd, InnerProduct, &moved, tables);
-        *left = Left { low: quantise(tables, 2.0, terms.step, u8::MAX, bytes), radius: length(&moved) };
+        *offsets = Offsets { low: quantise(tables, 2.0, terms.step, u8::MAX, bytes), radius: length(&moved) };
     }
 }
 
@@ -270,7 +270,7 @@ impl Kernel for SetQuery<'_> {
 pub(crate) struct Both<'a> {
     terms: &'a ListTables,
     bytes: &'a [Bytes],
-    left: Left,
+    offsets: Offsets,
     query: &'a OfQuery,
 }
 
@@ -279,9 +279,9 @@ impl Source for Both<'_> {
     fn ends(self) -> Ends {
         // `size` bounds every intermediate number. The error of each sum over the dimensions is
         // less than the counted number of last places of `size`, or an underflow.
-        let size = (self.left.radius + self.query.left.radius + self.terms.longest).powi(2);
+        let size = (self.offsets.radius + self.query.offsets.radius + self.terms.longest).powi(2);
         let slack = size * 16.0 * (self.terms.middle.len() + 16) as f64 * f64::from(f32::EPSILON) + 1e-30;
-        Ends { low: self.left.low + self.query.left.low, size, slack, width: 0.0 }
+        Ends { low: self.offsets.low + self.query.offsets.low, size, slack, width: 0.0 }
     }
 
     #[inline(always)]

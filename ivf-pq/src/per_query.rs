@@ -3,7 +3,7 @@
 
 use crate::bound::BoundPq;
 use crate::product::{CENTROIDS, ProductQuantizer, Table};
-use crate::scan::{Exact, Scan};
+use crate::scan::{Exact, ScanCodes};
 use crate::tables::{ByteTables, Whole};
 use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{ScanQuery, ScanRange};
@@ -107,7 +107,7 @@ impl Query {
         let Self { tables, bytes, start } = self;
         let exact = Sums { start: coarse_distance + *start, tables };
         let (start, source) = (f64::from(exact.start), Some(Whole(tables)));
-        level.run(Scan { exact, start, source, bytes, scan_range, sink });
+        level.run(ScanCodes { exact, start, source, bytes, scan_range, sink });
     }
 }
 

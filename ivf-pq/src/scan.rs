@@ -33,7 +33,7 @@ pub(crate) trait Exact {
 /// table, and the looked-up bytes of a code are summed. A code passes if its sum is at most a
 /// limit, which follows from the sink's threshold and includes all rounding errors. So no code
 /// within the threshold is lost, and the hits are the same as with exact distances for every code.
-pub(crate) struct Scan<'a, 's, F, E> {
+pub(crate) struct ScanCodes<'a, 's, F, E> {
     pub(crate) exact: E,
     /// Term that the distances of all codes have in common. The first pass adds it; `exact` has it
     /// already.
@@ -47,7 +47,7 @@ pub(crate) struct Scan<'a, 's, F, E> {
     pub(crate) sink: &'s mut Sink,
 }
 
-impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
+impl<F: Source, E: Exact> Kernel for ScanCodes<'_, '_, F, E> {
     type Output = ();
 
     #[inline(always)]
@@ -75,7 +75,7 @@ impl<F: Source, E: Exact> Kernel for Scan<'_, '_, F, E> {
     }
 }
 
-impl<F: Source, E: Exact> Scan<'_, '_, F, E> {
+impl<F: Source, E: Exact> ScanCodes<'_, '_, F, E> {
     /// Scans blocks one after the other.
     #[inline(always)]
     fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut unscanned: Range<usize>) {

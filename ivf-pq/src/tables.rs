@@ -77,8 +77,8 @@ impl ByteTables {
     }
 
     /// Returns which codes can have a distance of at most `threshold`, where `start` is added to
-    /// the sums. The bytes are made when they are needed. They are made again when the threshold
-    /// has become so close that finer steps exclude more codes.
+    /// the sums. The tables are quantised when they are needed, and again when a smaller
+    /// threshold allows finer steps.
     #[inline(always)]
     pub(crate) fn sum_limit(
         &mut self,

@@ -7,7 +7,7 @@ mod parts;
 use crate::list_tables::{ListTables, SetQuery};
 use crate::per_query::Sums;
 use crate::product::{CENTROIDS, Table};
-use crate::scan::{BLOCK, Scan};
+use crate::scan::{BLOCK, ScanCodes};
 use crate::tables::{ByteTables, Source, SumLimit, Whole};
 use crate::{PqCodec, PqSpec, ProductQuantizer, equal_parts};
 use ivf_core::bytes::AlignedBytes;
@@ -141,7 +141,7 @@ fn the_scan_finds_what_the_whole_tables_find() {
                             let mut scan = |sink: &mut Sink| {
                                 let (exact, source) = (Sums { start, tables: &tables }, Some(Whole(&tables)));
                                 let (start, bytes) = (f64::from(start), &mut bytes);
-                                level.run(Scan { exact, start, source, bytes, scan_range: &scan_range, sink });
+                                level.run(ScanCodes { exact, start, source, bytes, scan_range: &scan_range, sink });
                             };
                             let mut found = sink.fork();
                             scan(&mut found);

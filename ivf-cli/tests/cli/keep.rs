@@ -133,7 +133,7 @@ fn vectors_that_do_not_fit_are_refused_before_any_work() {
     let good = folder.fvecs("good.fvecs", DIM, &some(0..3));
     // The codes are damaged. A command that read them would say that.
     for (factory, base, more, why) in [
-        ("IVF4,Flat", &wide, &[][..], "vectors of 5 dimensions for an index of 4"),
+        ("IVF4,Flat", &wide, &[][..], "the vectors have 5 dimensions, but the index has 4"),
         ("IVF4,PQ2,RFlat", &good, &["--first-id", "900"], "wrap it as IDMap2,"),
         ("IVF4,PQ2,RFlat", &good, &["--first-id", "900", "--upsert"], "wrap it as IDMap2,"),
     ] {

@@ -136,7 +136,7 @@ fn queries_of_another_dimension_are_an_error() {
     build(&folder, "Flat", "l2", &folder.fvecs("base.fvecs", 2, &vectors(4, 2, 1))).ok();
     let queries = folder.fvecs("queries.fvecs", 3, &vectors(1, 3, 1));
     let message = ivf(["search", &folder.arg("index.ivf"), "--queries", &queries]).failed(1);
-    assert!(message.contains("vectors of 3 dimensions for an index of 2"), "{message}");
+    assert!(message.contains("the vectors have 3 dimensions, but the index has 2"), "{message}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub enum RowsError {
 #[non_exhaustive]
 pub enum InputError {
     /// The dimension of the vectors is not that of the index.
-    #[error("vectors of {found} dimensions for an index of {expected}")]
+    #[error("the vectors have {found} dimensions, but the index has {expected}")]
     Dim {
         /// Dimension of the index.
         expected: usize,

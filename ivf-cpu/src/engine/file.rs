@@ -126,9 +126,9 @@ impl IvfIndex {
         Ok(())
     }
 
-    /// [`assemble`](Self::assemble) for parts that a caller chose. It also compares the next id
-    /// with the ids in the lists (for a file that is opened in place, this would read all lists),
-    /// and refuses a direct map that does not fit (a damaged file gets a map of another kind).
+    /// [`assemble`](Self::assemble) for parts that a caller chose. It also checks the next id
+    /// against the ids in the lists, and that the direct map fits. Files skip both checks: opening
+    /// in place must not read all lists, and a damaged file gets a map of another kind.
     pub(super) fn assemble_checked(
         &mut self,
         quantizer: Arc<dyn Level1Quantizer>,

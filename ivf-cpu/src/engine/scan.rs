@@ -171,7 +171,7 @@ impl<'a> Scan<'a> {
     /// Scans query by query.
     fn by_query(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner(&self.settings);
-        let mut last = SelectionCache::default();
+        let mut cache = SelectionCache::default();
         let mut found = Vec::new();
         let mut lists = Vec::new();
         for tasks in tasks.chunk_by(|a, b| a.query == b.query) {
@@ -179,7 +179,7 @@ impl<'a> Scan<'a> {
             let query = tasks[0].query as usize;
             let filter = self.filters.of(batch.numbers[query]);
             if let Filters::PerQuery(..) = self.filters {
-                last.forget();
+                cache.forget();
             }
             let is_wanted = |task: &Task| filter.is_none_or(|filter| filter.may_choose_of(task.list, task.entries()));
             lists.clear();
@@ -190,7 +190,8 @@ impl<'a> Scan<'a> {
             scanner.set_probes(batch.plan.row(batch.first + query));
             for task in tasks.iter().filter(|task| is_wanted(task)) {
                 let start = task.start as usize;
-                let chosen = filter.map(|filter| filter.select(self.lists, task.list, start, &mut last)).transpose()?;
+                let chosen =
+                    filter.map(|filter| filter.select(self.lists, task.list, start, &mut cache)).transpose()?;
                 let mut ranges = reads(self.lists.layout(), task.entries(), chosen).peekable();
                 if ranges.peek().is_some() {
                     scanner.set_list(task.list, task.coarse_distance);
@@ -214,7 +215,7 @@ impl<'a> Scan<'a> {
     /// Scans list by list, each for all queries that probe it.
     fn by_list(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner(&self.settings);
-        let (mut last, mut gathered) = (SelectionCache::default(), Gathered::default());
+        let (mut cache, mut gathered) = (SelectionCache::default(), Gathered::default());
         let (Some(first), Some(end)) = (tasks.first(), tasks.last()) else { return Ok(Vec::new()) };
         let first = first.query;
         let mut found: Vec<(u32, Sink)> =
@@ -234,7 +235,7 @@ impl<'a> Scan<'a> {
         for tasks in groups {
             self.check_cancel()?;
             let (list, start) = (tasks[0].list, tasks[0].start as usize);
-            let chosen = common.map(|filter| filter.select(self.lists, list, start, &mut last)).transpose()?;
+            let chosen = common.map(|filter| filter.select(self.lists, list, start, &mut cache)).transpose()?;
             // With per-query filters: for each task, its selection.
             let own: Vec<Option<Chosen>> = match &self.filters {
                 Filters::PerQuery(..) => {
@@ -289,8 +290,8 @@ impl<'a> Scan<'a> {
     /// filter.
     fn own_choice(&self, batch: Batch<'_>, task: &Task) -> Result<Option<Chosen>, SearchError> {
         let Some(filter) = self.filters.of(batch.numbers[task.query as usize]) else { return Ok(None) };
-        let mut last = SelectionCache::default();
-        Ok(Some(filter.select(self.lists, task.list, task.start as usize, &mut last)?.clone()))
+        let mut cache = SelectionCache::default();
+        Ok(Some(filter.select(self.lists, task.list, task.start as usize, &mut cache)?.clone()))
     }
 
     fn check_cancel(&self) -> Result<(), SearchError> {

@@ -18,7 +18,7 @@ pub struct Candidates<'a> {
     pub block: usize,
     /// Bit mask of the lanes within the threshold.
     pub lanes: u32,
-    /// Distances of the lanes. Only lanes in the mask are sure to have one.
+    /// Distances of the lanes. Valid only for lanes in the mask.
     pub distances: &'a [f32; BLOCK],
 }
 

@@ -285,7 +285,7 @@ impl Kernel for Unpack<'_> {
 /// # Panics
 /// The same as [`scan`].
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "those of `scan`, room to work in, and what a query sees")]
+#[expect(clippy::too_many_arguments, reason = "the arguments of `scan`, a scratch buffer and a lane filter")]
 pub fn scan_split_floats<S: Simd, D: Distance>(
     simd: S,
     distance: D,

@@ -9,8 +9,8 @@ use ivf_core::error::TrainError;
 use ivf_core::{AnyRows, Rows, TrainOptions, TrainReport};
 
 /// Runs rounds over `batch` rows each (Sculley, "Web-scale k-means clustering", WWW 2010). A
-/// centroid is the mean of all points that were assigned to it in any round so far, which is
-/// Sculley's learning rate of 1 over their number. The time and memory of a round depend on the
+/// centroid is the mean of all points that were assigned to it in any round so far. This equals
+/// Sculley's learning rate of 1/n. The time and memory of a round depend on the
 /// batch only. A centroid that was near no batch takes half of another cluster after the last
 /// round.
 pub(super) fn train(
