@@ -15,6 +15,7 @@
 //! | [`plot`] | the plot of an evaluation |
 //! | [`results`] | results of a search, in files, JSON or a table |
 //! | [`progress`], [`table`], [`threads`] | bars and lines, tables, thread pools |
+//! | [`vectors`] | formats of vector files; standard input and output |
 //! | [`words`] | the bundled vectors of the demo |
 
 #![forbid(unsafe_code)]
@@ -50,6 +51,7 @@ mod set;
 mod table;
 mod threads;
 mod truth;
+mod vectors;
 mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
