@@ -6,9 +6,9 @@ use crate::ids::{IdSet, read_ids};
 use crate::keep::{Change, ChangeArgs};
 use crate::progress::ProgressArg;
 use crate::threads::ThreadsArg;
+use crate::vectors::{self, VectorsArg};
 use ivf_core::error::{AddError, InputError};
 use ivf_core::{Id, Index, Rows};
-use ivf_io::VectorReader;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,14 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Args {
     #[command(flatten)]
     change: ChangeArgs,
-    /// File of the vectors to add (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET)
+    /// File of the vectors to add (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for
+    /// standard input
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
-    /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or lines of text (txt)
-    /// [default: they count up from the id after the largest]
+    #[command(flatten)]
+    vectors: VectorsArg,
+    /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or lines of text (txt,
+    /// or - for standard input) [default: they count up from the id after the largest]
     #[arg(long, value_name = "FILE", group = "given")]
     ids: Option<PathBuf>,
     /// First of their ids, which count up from it
@@ -42,8 +45,9 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.ids).map(PathBuf::as_path).collect();
+    vectors::check_inputs(&inputs)?;
     let mut change = args.change.open(&inputs)?;
-    let mut base = VectorReader::open(&args.base)?;
+    let mut base = args.vectors.open(&args.base)?;
     let threads = args.threads.start()?;
     check_able(&mut *change.index, args, base.dim())?;
     let ids = new_ids(args, base.len())?;
@@ -54,7 +58,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         refuse_known(&change, &ids, base.len())?;
     }
     let fill = Fill {
-        base: &args.base,
+        base: vectors::named(&args.base),
         ids: &ids,
         upsert: args.upsert,
         skip_bad_rows: args.skip_bad_rows,
@@ -64,7 +68,10 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     };
     let Filled { added, replaced, skipped, time } = fill.run(&mut *change.index, &mut base)?;
     if skipped > 0 {
-        failure::say(format_args!("warning: {skipped} vectors of {} were skipped", args.base.display()));
+        failure::say(format_args!(
+            "warning: {skipped} vectors of {} were skipped",
+            vectors::named(&args.base).display()
+        ));
     }
     let vectors = change.index.len();
     let written = change.write()?;
@@ -83,7 +90,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 /// Checks that the index can add such vectors, by adding none.
 fn check_able(index: &mut dyn Index, args: &Args, dim: usize) -> Result<(), Failure> {
     let cannot = |error: &dyn std::error::Error| {
-        let (base, index) = (args.base.display(), args.change.index.display());
+        let (base, index) = (vectors::named(&args.base).display(), args.change.index.display());
         Failure::failed(format_args!("cannot add the vectors of {base} to {index}"), error)
     };
     if dim != index.dim() {
@@ -106,14 +113,14 @@ fn new_ids(args: &Args, vectors: u64) -> Result<NewIds, Failure> {
     if let Some(path) = &args.ids {
         let ids = read_ids(path)?;
         if ids.len() as u64 != vectors {
-            let (path, base) = (path.display(), args.base.display());
+            let (path, base) = (vectors::named(path).display(), vectors::named(&args.base).display());
             return Err(Failure::Failed(format!("{path} has {} ids for the {vectors} vectors of {base}", ids.len())));
         }
         let mut seen = IdSet::default();
         if let Some(row) = ids.iter().position(|id| !seen.insert(*id)) {
             return Err(Failure::Failed(format!(
                 "{}: id {} occurs twice, again as number {row}",
-                path.display(),
+                vectors::named(path).display(),
                 ids[row]
             )));
         }

@@ -8,10 +8,10 @@ use crate::paths::check_output;
 use crate::progress::{ProgressArg, Stages};
 use crate::sample::Sample;
 use crate::threads::{Threads, ThreadsArg};
+use crate::vectors::{self, VectorsArg};
 use ivf_core::error::{InputError, TrainError};
 use ivf_core::{Index, Metric, TrainOptions, TrainReport};
 use ivf_factory::{ParseError, Spec};
-use ivf_io::VectorReader;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,14 +24,16 @@ pub(crate) struct Args {
     /// Metric to compare vectors with: l2, ip, cosine, ...
     #[arg(long, value_name = "NAME")]
     metric: Metric,
-    /// File of the vectors to add (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET). Their ids
-    /// count up from 0
+    /// File of the vectors to add (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for
+    /// standard input. Their ids count up from 0
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
     /// File of the training vectors, in the same formats [default: the base file]. As many as
     /// training uses are drawn from it at random
     #[arg(long, value_name = "FILE")]
     learn: Option<PathBuf>,
+    #[command(flatten)]
+    vectors: VectorsArg,
     /// Index file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -57,11 +59,12 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     // An error in the string is found before any file is read.
     let spec: Spec = args.factory.parse().map_err(|error: ParseError| Failure::usage(&error))?;
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.learn).map(PathBuf::as_path).collect();
+    vectors::check_inputs(&inputs)?;
     check_output(&args.out, &inputs)?;
     let _lock = Lock::take(&args.out)?;
     let threads = args.threads.start()?;
     let stages = args.progress.start();
-    let mut base = VectorReader::open(&args.base)?;
+    let mut base = args.vectors.open(&args.base)?;
     let mut index = spec.build(base.dim(), args.metric).map_err(|error| Failure::usage(&error))?;
 
     // The estimate from the string is checked before training, and that from the trained index
@@ -71,7 +74,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let train_time = train(index.as_mut(), args, &threads, &stages)?;
     fits(index.as_ref())?;
     let fill = Fill {
-        base: &args.base,
+        base: vectors::named(&args.base),
         ids: &NewIds::Next,
         upsert: false,
         skip_bad_rows: args.skip_bad_rows,
@@ -101,14 +104,22 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 fn train(index: &mut dyn Index, args: &Args, threads: &Threads, stages: &Stages) -> Result<Duration, Failure> {
     if index.is_trained() {
         if let Some(learn) = &args.learn {
-            failure::say(format_args!("warning: {} needs no training: {} is not read", index.spec(), learn.display()));
+            failure::say(format_args!(
+                "warning: {} needs no training: {} is not read",
+                index.spec(),
+                vectors::named(learn).display()
+            ));
         }
         return Ok(Duration::ZERO);
     }
+    if args.learn.is_none() && vectors::is_standard(&args.base) {
+        let once = "standard input can be read only once, but must be read a second time";
+        return Err(Failure::Usage(format!("{once} to train {}: name a file with --base or --learn", index.spec())));
+    }
     let path = args.learn.as_ref().unwrap_or(&args.base);
-    let mut reader = VectorReader::open(path)?;
+    let mut reader = args.vectors.open(path)?;
     let cannot = |error: &dyn std::error::Error| {
-        Failure::failed(format_args!("cannot train the index on {}", path.display()), error)
+        Failure::failed(format_args!("cannot train the index on {}", vectors::named(path).display()), error)
     };
     let unable = index.unable("be trained");
     let train = index.as_train().ok_or(unable).map_err(|error| cannot(&error))?;

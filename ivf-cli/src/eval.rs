@@ -2,16 +2,16 @@
 
 use crate::failure::Failure;
 use crate::ground_truth::{Truth, TruthFiles};
-use crate::params::Params;
+use crate::params::{Params, at_least_one};
 use crate::paths::check_output;
 use crate::plot::{Plot, Point};
 use crate::recall::Judge;
 use crate::table::table;
 use crate::threads::Threads;
+use crate::vectors::VectorsArg;
 use clap::value_parser;
 use ivf_core::error::SearchError;
 use ivf_core::{Index, KnobValue, Rows, SearchParam, SearchParams, SearchResult};
-use ivf_io::read_vectors;
 use ivf_io::vectors::MAX_DIM;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,9 +34,12 @@ const LONG_ENOUGH: Duration = Duration::from_millis(500);
 pub(crate) struct Args {
     /// Index file
     index: PathBuf,
-    /// File of query vectors
+    /// File of query vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for
+    /// standard input
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
+    #[command(flatten)]
+    vectors: VectorsArg,
     /// File of the true nearest ids, as `ivf truth` writes it. Recall is measured at the length of
     /// its rows if that is less than K
     #[arg(long, value_name = "FILE")]
@@ -51,7 +54,7 @@ pub(crate) struct Args {
     k: u32,
     /// Numbers of lists to probe per query, each a setting to measure [default: the index's own
     /// setting]
-    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = at_least_one)]
     nprobe: Vec<NonZeroUsize>,
     /// Number of candidates per result that an index with refinement reranks [default: the index's
     /// own setting]
@@ -120,7 +123,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let settings = settings(args).map_err(Failure::Usage)?;
     let index = ivf_factory::read_index(&args.index)?;
     let index = index.as_ref();
-    let queries = read_vectors::<f32>(&args.queries)?;
+    let queries = args.vectors.read::<f32>(&args.queries)?;
     let queries = queries.rows();
     let files = TruthFiles { ids: &args.ground_truth, distances: args.ground_truth_distances.as_deref() };
     let mut truth = Some(Truth::read(files, queries.len(), args.k as usize, index.metric())?);

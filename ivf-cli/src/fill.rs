@@ -46,7 +46,7 @@ impl NewIds {
 
 /// How the vectors of a file are added.
 pub(crate) struct Fill<'a> {
-    /// The file.
+    /// The file, as messages name it.
     pub(crate) base: &'a Path,
     pub(crate) ids: &'a NewIds,
     /// Whether vectors replace those of the same ids. The ids must not be [`NewIds::Next`].

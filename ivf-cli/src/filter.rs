@@ -1,6 +1,8 @@
 //! The `--filter` option: the ids that a search may return.
 
 use crate::failure::Failure;
+use crate::ids::read_text;
+use crate::vectors::named;
 use ivf_core::{Id, IdSelector};
 use ivf_io::read_vectors;
 use ivf_io::vectors::VectorFormat;
@@ -54,7 +56,8 @@ impl Filter {
     }
 
     /// Returns the set of ids. A file of vectors (such as ivecs or npy) is a list of ids, row by
-    /// row. Any other file is text: ids and ranges, separated by white space or commas.
+    /// row. Any other file, and standard input, is text: ids and ranges, separated by white space or
+    /// commas.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read.
@@ -67,9 +70,9 @@ impl Filter {
             }
             Source::File(path) => {
                 let cannot = |what: &dyn std::fmt::Display| {
-                    Failure::Failed(format!("cannot read the ids in {}: {what}", path.display()))
+                    Failure::Failed(format!("cannot read the ids in {}: {what}", named(path).display()))
                 };
-                let text = std::fs::read_to_string(path).map_err(|error| cannot(&error))?;
+                let text = read_text(path).map_err(|error| cannot(&error))?;
                 let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
                 Listed::parse(words).map_err(|what| cannot(&what))?.selector()
             }

@@ -2,7 +2,7 @@
 
 use crate::failure::{self, Failure};
 use ivf_core::{Hits, Id, IdSelector, Index, Metric, Rows, SearchParam, SearchParams};
-use ivf_io::read_vectors;
+use ivf_io::{VectorReader, VectorType, read_vectors};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -30,10 +30,14 @@ impl Truth {
     /// warning. Rows of queries with fewer neighbours are padded with id -1, which is left out.
     ///
     /// # Errors
-    /// [`Failure`] if a file cannot be read, if it does not have a row for each query, if the two
+    /// [`Failure`] if a file cannot be read, if the ids are floats, if a file does not have a row for each query, if the two
     /// files differ in the length of their rows, or if there is no id at all.
     pub(crate) fn read(files: TruthFiles<'_>, queries: usize, k: usize, metric: Metric) -> Result<Self, Failure> {
-        let read = read_vectors::<i64>(files.ids)?;
+        let reader = VectorReader::open(files.ids)?;
+        if let VectorType::F16 | VectorType::F32 | VectorType::F64 = reader.element() {
+            return Err(Failure::Failed(format!("{} holds floats; ground truth must be ids", files.ids.display())));
+        }
+        let read = reader.read_all::<i64>()?;
         let rows = read.rows();
         let misfit = |path: &Path, what| Failure::Failed(format!("the ground truth {} has {what}", path.display()));
         if rows.len() != queries {

@@ -1,10 +1,12 @@
 //! Ids on the command line and in files.
 
 use crate::failure::Failure;
+use crate::vectors::{is_standard, named};
 use ivf_core::{Id, IdSelector, Index};
 use ivf_io::read_vectors;
 use roaring::RoaringTreemap;
 use std::fs;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
@@ -133,26 +135,31 @@ impl FromStr for IdRanges {
     }
 }
 
-/// Reads the ids of a file, in its order: one on each line of a `.txt` file, or the numbers of a
-/// file of integers (ivecs, ibin, npy, ...).
+/// Reads the ids of a file, in its order: one on each line of a `.txt` file or of standard input, or
+/// the numbers of a file of integers (ivecs, ibin, npy, ...).
 ///
 /// # Errors
 /// [`Failure`] if the file cannot be read, or holds something else.
 pub(crate) fn read_ids(path: &Path) -> Result<Vec<Id>, Failure> {
-    let is_text = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("txt"));
+    let is_text = is_standard(path) || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("txt"));
     if !is_text {
         return Ok(read_vectors::<i64>(path)?.into_data().into_iter().map(Id).collect());
     }
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::failed(format_args!("cannot read {}", path.display()), &error))?;
+    let path_name = named(path).display();
+    let text = read_text(path).map_err(|error| Failure::failed(format_args!("cannot read {path_name}"), &error))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let ids = lines.map(|(number, line)| {
         line.trim().parse().map(Id).map_err(|_| {
             let shown: String = line.chars().take(40).flat_map(char::escape_debug).collect();
-            Failure::Failed(format!("{}: line {}: '{shown}' is no id", path.display(), number + 1))
+            Failure::Failed(format!("{path_name}: line {}: '{shown}' is no id", number + 1))
         })
     });
     ids.collect()
+}
+
+/// Reads a file of text, or standard input.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    if is_standard(path) { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
 }
 
 /// Returns the ids of a file as ranges.

@@ -15,6 +15,7 @@
 //! | [`plot`] | the plot of an evaluation |
 //! | [`results`] | results of a search, in files, JSON or a table |
 //! | [`progress`], [`table`], [`threads`] | bars and lines, tables, thread pools |
+//! | [`vectors`] | formats of vector files; standard input and output |
 //! | [`words`] | the bundled vectors of the demo |
 
 #![forbid(unsafe_code)]
@@ -50,6 +51,7 @@ mod set;
 mod table;
 mod threads;
 mod truth;
+mod vectors;
 mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -97,6 +99,10 @@ enum Command {
     /// Print a manual page, or write all pages to a folder.
     Man(man::Args),
     /// Build, compare, save and load indexes over 20,000 English words.
+    ///
+    /// It needs no files: the words and their vectors are in the program. It prints the nearest
+    /// words of some words, compares the recall and speed of several indexes with exact search, and
+    /// saves and loads one in a temporary folder.
     Demo(demo::Args),
 }
 

@@ -3,6 +3,7 @@
 use ivf_core::param::split_assignment;
 use ivf_core::{KnobValue, SearchParams};
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 /// Search parameters, each set once.
@@ -55,6 +56,12 @@ impl fmt::Display for Params {
         }
         Ok(())
     }
+}
+
+/// Parses a number of lists to probe.
+pub(crate) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    let number: usize = text.trim().parse().map_err(|error| format!("{error}"))?;
+    NonZeroUsize::new(number).ok_or_else(|| "must be at least 1".to_owned())
 }
 
 #[cfg(test)]

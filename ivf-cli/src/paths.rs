@@ -2,6 +2,7 @@
 //! written.
 
 use crate::failure::{self, Failure};
+use crate::vectors::is_standard;
 use ivf_io::check_writable;
 use ivf_io::vectors::file_of;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,12 @@ use std::path::{Path, PathBuf};
 /// if the write changes the owner of an old file.
 ///
 /// # Errors
-/// [`Failure`] of [`refuse_same`] or [`check_writable`].
+/// [`Failure`] of [`refuse_same`] or [`check_writable`], or if the output is standard output.
 pub(crate) fn check_output(output: &Path, others: &[&Path]) -> Result<(), Failure> {
+    if is_standard(output) {
+        let text = "this output cannot be standard output (-): name a file (./- is a file of that name)";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     refuse_same(output, others)?;
     if let Some(owner) = check_writable(output)?.owner {
         failure::say(format_args!("warning: {}: {owner}", output.display()));
@@ -21,7 +26,7 @@ pub(crate) fn check_output(output: &Path, others: &[&Path]) -> Result<(), Failur
 
 /// Checks that an output file is not another file of the command.
 pub(crate) fn refuse_same(output: &Path, others: &[&Path]) -> Result<(), Failure> {
-    match others.iter().find(|other| is_same(&file_of(other), output)) {
+    match others.iter().find(|other| !is_standard(other) && is_same(&file_of(other), output)) {
         Some(other) => {
             let (output, other) = (output.display(), other.display());
             Err(Failure::Usage(format!("{output} cannot be written: it is also {other}, which this command uses")))

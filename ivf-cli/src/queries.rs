@@ -1,17 +1,18 @@
 //! The queries of a search: vectors of a file, or of the index itself.
 
 use crate::failure::Failure;
+use crate::vectors::VectorsArg;
 use clap::value_parser;
 use ivf_core::error::{InputError, SearchError};
 use ivf_core::{Id, Index};
-use ivf_io::{Vectors, read_vectors};
+use ivf_io::Vectors;
 use std::path::PathBuf;
 
 /// The options that name the queries.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct QueriesArg {
-    /// File of query vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET)
+    /// File of query vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for standard input
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// Search with vectors of the index as queries: those with these ids
@@ -32,13 +33,13 @@ impl QueriesArg {
         self.queries.as_ref()
     }
 
-    /// Reads the queries.
+    /// Reads the queries. `formats` tells the format of a file whose name does not.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read, or if the index cannot reconstruct the vectors.
-    pub(crate) fn read(&self, index: &dyn Index) -> Result<Queries, Failure> {
+    pub(crate) fn read(&self, index: &dyn Index, formats: &VectorsArg) -> Result<Queries, Failure> {
         let vectors = match &self.queries {
-            Some(path) => read_vectors(path)?,
+            Some(path) => formats.read(path)?,
             None => {
                 let ids: Vec<Id> = self.ids.iter().copied().map(Id).collect();
                 let vectors = index

@@ -22,7 +22,8 @@ struct Which {
     /// Ids to remove, and ranges of ids: in 1,5,10..20 the last id is 19
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     ids: Option<IdRanges>,
-    /// File of the ids to remove: integers (ivecs, ibin, npy), or lines of text (txt)
+    /// File of the ids to remove: integers (ivecs, ibin, npy), or lines of text (txt, or - for
+    /// standard input)
     #[arg(long, value_name = "FILE")]
     ids_file: Option<PathBuf>,
 }

@@ -3,13 +3,14 @@
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::ground_truth::{Truth, TruthFiles};
-use crate::params::Params;
+use crate::params::{Params, at_least_one};
 use crate::paths::check_output;
 use crate::queries::{QueriesArg, in_queries};
 use crate::recall::{Judge, Recall};
 use crate::results::{Files, Results};
 use crate::table::table;
 use crate::threads::ThreadsArg;
+use crate::vectors::{self, VectorsArg};
 use clap::value_parser;
 use ivf_core::error::SearchError;
 use ivf_core::{Index, Rows, SearchParam, SearchParams, SearchResult, SearchStats};
@@ -31,6 +32,8 @@ pub(crate) struct Args {
     index: PathBuf,
     #[command(flatten)]
     queries: QueriesArg,
+    #[command(flatten)]
+    vectors: VectorsArg,
     /// Number of results per query, at most the number of vectors in the index
     #[arg(short, value_name = "K", default_value = "10", conflicts_with = "radius",
           value_parser = value_parser!(u32).range(1..=MAX_DIM as i64))]
@@ -40,11 +43,12 @@ pub(crate) struct Args {
           conflicts_with_all = ["out_ids", "out_distances", "ground_truth"])]
     radius: Option<f32>,
     /// Find only vectors with these ids: 1,5,10..20 (without 20), or @FILE with ids. not:1,5 or
-    /// not:@FILE finds only others. The file is text, or a file of integers such as ivecs
+    /// not:@FILE finds only others. The file is text (also @-, standard input), or a file of
+    /// integers such as ivecs
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     filter: Option<Filter>,
     /// Number of lists to probe per query [default: the index's own setting]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     nprobe: Option<NonZeroUsize>,
     /// Number of candidates per result that an index with refinement reranks [default: the index's
     /// own setting]
@@ -102,13 +106,13 @@ struct Summary {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
-    check_outputs(args)?;
+    check_files(args)?;
     let params = params(args).map_err(Failure::Usage)?;
     let threads = args.threads.start()?;
     let open = if args.in_place { ivf_factory::open_index } else { ivf_factory::read_index };
     let index = open(&args.index)?;
     let index = index.as_ref();
-    let queries = args.queries.read(index)?;
+    let queries = args.queries.read(index, &args.vectors)?;
     let rows = queries.rows();
     let k = (args.k as usize).min(index.len()).max(1);
     let truth = args.ground_truth.as_ref().map(|ids| {
@@ -179,12 +183,14 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks that no output file is another file of the command.
-fn check_outputs(args: &Args) -> Result<(), Failure> {
+/// Checks that one input at most is standard input, and that no output file is another file of the
+/// command.
+fn check_files(args: &Args) -> Result<(), Failure> {
     let filter = args.filter.as_ref().and_then(Filter::file);
     let inputs =
         [Some(&args.index), args.queries.file(), args.ground_truth.as_ref(), args.ground_truth_distances.as_ref()];
     let mut taken: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).chain(filter).collect();
+    vectors::check_inputs(&taken)?;
     for output in [&args.out_ids, &args.out_distances].into_iter().flatten() {
         check_output(output, &taken)?;
         taken.push(output);

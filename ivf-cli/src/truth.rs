@@ -7,6 +7,7 @@ use crate::progress::{Bar, ProgressArg};
 use crate::queries::{in_queries, shifted};
 use crate::results::Files;
 use crate::threads::ThreadsArg;
+use crate::vectors::{self, VectorsArg};
 use clap::value_parser;
 use ivf_core::error::AddError;
 use ivf_core::params::Progress as _;
@@ -37,13 +38,15 @@ const OF_RESULT: usize = OF_NEIGHBOR + size_of::<Id>() + size_of::<f32>();
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File of the vectors to search (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET). Their
-    /// ids count up from 0. They need not fit into memory
+    /// File of the vectors to search (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or -
+    /// for standard input. Their ids count up from 0. They need not fit into memory
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
-    /// File of query vectors, in the same formats
+    /// File of query vectors, in the same formats, or - for standard input
     #[arg(long, value_name = "FILE")]
     queries: PathBuf,
+    #[command(flatten)]
+    vectors: VectorsArg,
     /// Metric to compare vectors with: l2, ip, cosine, ...
     #[arg(long, value_name = "NAME")]
     metric: Metric,
@@ -100,15 +103,16 @@ impl Blocks {
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let mut taken: Vec<&Path> = vec![&args.base, &args.queries];
+    vectors::check_inputs(&taken)?;
     for output in std::iter::once(&args.out).chain(&args.out_distances) {
         check_output(output, &taken)?;
         taken.push(output);
     }
     let threads = args.threads.start()?;
-    let (mut queries, base) = (VectorReader::open(&args.queries)?, VectorReader::open(&args.base)?);
+    let (mut queries, base) = (args.vectors.open(&args.queries)?, args.vectors.open(&args.base)?);
     let (dim, vectors) = (base.dim(), base.len());
     if queries.dim() != dim {
-        let (path, base) = (args.queries.display(), args.base.display());
+        let (path, base) = (vectors::named(&args.queries).display(), vectors::named(&args.base).display());
         let found = queries.dim();
         return Err(Failure::Failed(format!("{path} has vectors of {found} dimensions, {base} of {dim}")));
     }
@@ -127,16 +131,24 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
             blocks
         }
     };
+    let passes = queries.len().div_ceil(blocks.queries as u64);
+    if passes > 1 && vectors::is_standard(&args.base) {
+        return Err(Failure::Usage(format!(
+            "standard input can be read only once, but {} queries take {passes} passes over it: name a file with --base",
+            queries.len()
+        )));
+    }
     let mut files = Files::create(Some(&args.out), args.out_distances.as_deref(), k)?;
     let stages = args.progress.start();
     let mut pass = Pass {
         args,
+        base: Some(base),
         index: index.as_mut(),
         blocks,
         k,
         executor: threads.executor(),
         bar: stages.stage(),
-        work: (0, vectors.saturating_mul(queries.len().div_ceil(blocks.queries as u64))),
+        work: (0, vectors.saturating_mul(passes)),
     };
     let (started, mut first, mut rows) = (Instant::now(), 0, Vec::new());
     while queries.read_block(blocks.queries, &mut rows)? > 0 {
@@ -160,6 +172,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 /// Passes over the base.
 struct Pass<'a> {
     args: &'a Args,
+    /// The base before the first pass, already open.
+    base: Option<VectorReader>,
     /// The index of one block.
     index: &'a mut dyn Index,
     blocks: Blocks,
@@ -174,7 +188,10 @@ impl Pass<'_> {
     /// Returns the nearest neighbours of some queries. `first` is the number of the first query.
     fn neighbors(&mut self, queries: Rows<'_, f32>, first: usize) -> Result<Vec<Sink>, Failure> {
         let mut sinks = vec![Sink::top_k(self.k); queries.len()];
-        let mut base = VectorReader::open(&self.args.base)?;
+        let mut base = match self.base.take() {
+            Some(base) => base,
+            None => self.args.vectors.open(&self.args.base)?,
+        };
         let (mut block, mut start) = (Vec::new(), 0);
         while base.read_block(self.blocks.base, &mut block)? > 0 {
             let rows = Rows::new(&block, queries.dim()).expect("whole vectors");
@@ -192,7 +209,7 @@ impl Pass<'_> {
 
     /// Replaces the vectors of the index. `start` is the number of the first in the base.
     fn fill(&mut self, rows: Rows<'_, f32>, start: usize) -> Result<(), Failure> {
-        let path = self.args.base.display();
+        let path = vectors::named(&self.args.base).display();
         let cannot = |error: &dyn std::error::Error| Failure::failed(format_args!("cannot search {path}"), error);
         self.index.reset().map_err(|error| cannot(&error))?;
         let mut options = AddOptions::new();
@@ -209,7 +226,7 @@ impl Pass<'_> {
         let mut params = SearchParams::new();
         params.executor = Some(self.executor);
         let found = self.index.search(queries, self.k, &params).map_err(|error| {
-            let what = format_args!("cannot search with {}", self.args.queries.display());
+            let what = format_args!("cannot search with {}", vectors::named(&self.args.queries).display());
             Failure::failed(what, &in_queries(error, first))
         })?;
         for (sink, row) in sinks.iter_mut().zip(&found) {

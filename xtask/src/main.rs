@@ -81,6 +81,7 @@ const DENY: &[Step] = &[(&["deny", "check", "licenses", "bans", "sources"], &[])
 
 const BLESS: &[Step] = &[
     (&["test", "--package", "ivf-factory", "--test", "*"], &[("IVF_BLESS", "1")]),
+    (&["test", "--package", "ivf-cli", "--test", "cli", "walk"], &[("IVF_BLESS", "1")]),
     (&["test", "--package", "ivf-index", "--test", "golden"], &[("IVF_BLESS", "1")]),
     (&["test", "--package", "ivf-index", "--test", "fuzz_inputs"], &[("IVF_BLESS", "1")]),
 ];

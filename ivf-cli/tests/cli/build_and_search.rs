@@ -104,6 +104,11 @@ fn a_ground_truth_that_does_not_fit_is_an_error() {
     let short = folder.ivecs("short.ivecs", 1, &[4]);
     let message = search(&folder, &["-k", "1", "--ground-truth", &short]).failed(1);
     assert!(message.contains("1 rows for 12 queries"), "{message}");
+    let floats = folder.arg("queries.fvecs");
+    let expected = format!("error: {floats} holds floats; ground truth must be ids\n");
+    assert_eq!(search(&folder, &["-k", "1", "--ground-truth", &floats]).failed(1), expected);
+    let (index, queries) = (folder.arg("index.ivf"), folder.arg("queries.fvecs"));
+    assert_eq!(ivf(["eval", &index, "--queries", &queries, "--ground-truth", &floats]).failed(1), expected);
 }
 
 #[test]

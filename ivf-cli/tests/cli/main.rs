@@ -17,6 +17,8 @@ mod ordinary;
 mod outputs;
 mod program;
 mod search;
+mod streams;
 #[cfg(target_os = "linux")]
 mod threads;
 mod truth;
+mod walk;

@@ -80,6 +80,11 @@ fn unknown_arguments_are_usage_errors() {
     ivf(["search", "a.ivf", "--queries", "q.fvecs", "--threads", "0"]).failed(2);
     ivf(["search", "a.ivf", "--queries", "q.fvecs", "--threads", "99999999"]).failed(2);
     ivf(["demo", "--fast"]).failed(2);
+    for args in [&["search", "a.ivf"][..], &["eval", "a.ivf", "--ground-truth", "t.ivecs"]] {
+        let message = ivf(args.iter().chain(&["--queries", "q.fvecs", "--nprobe", "0"])).failed(2);
+        assert!(message.contains("invalid value '0'") && message.contains("must be at least 1\n"), "{message}");
+        assert!(!message.contains("non-zero"), "{message}");
+    }
 }
 
 #[test]
@@ -154,6 +159,16 @@ fn help_names_the_commands() {
         assert!(help.contains(command), "{help}");
         ivf([command, "--help"]).ok();
     }
+    // Each command is described by what it does.
+    let verbs = [
+        "Add", "Build", "Compute", "Convert", "Describe", "List", "Measure", "Merge", "Print", "Remove", "Search",
+        "Set",
+    ];
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let described: Vec<_> = commands.map(|line| line.split_whitespace().nth(1).expect("a description")).collect();
+    assert!(described.len() > 10 && described.iter().all(|verb| verbs.contains(verb)), "{help}");
+    let demo = ivf(["demo", "--help"]).ok().stdout;
+    assert!(demo.contains("It needs no files"), "{demo}");
     assert!(ivf(["--version"]).ok().stdout.starts_with("ivf "));
 }
 
