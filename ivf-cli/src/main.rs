@@ -98,7 +98,7 @@ enum Command {
     },
     /// Print a manual page, or write all pages to a folder.
     Man(man::Args),
-    /// Build, compare, save and load indexes over 20,000 English words.
+    /// Build indexes over 20,000 English words, compare them, save and load one.
     ///
     /// It needs no files: the words and their vectors are in the program. It prints the nearest
     /// words of some words, compares the recall and speed of several indexes with exact search, and
