@@ -63,7 +63,10 @@ impl Sample {
     pub(crate) fn read(reader: &mut VectorReader, wanted: usize, seed: Option<u64>) -> Result<Self, VectorFileError> {
         let (dim, len) = (reader.dim(), reader.left());
         let drawn = Drawn::new(len, wanted, seed);
-        let mut data: Vec<f32> = Vec::with_capacity(drawn.wanted as usize * dim);
+        let mut data: Vec<f32> = Vec::new();
+        // The header of a stream may promise more vectors than there are. If they do not fit into
+        // memory, reading them shows whether they exist.
+        drop(data.try_reserve_exact((drawn.wanted as usize).saturating_mul(dim)));
         let at_once = (AT_ONCE / (size_of::<f32>() * dim)).max(1);
         let (mut block, mut at) = (Vec::new(), 0);
         let mut numbers = drawn.clone().peekable();
