@@ -56,8 +56,8 @@ impl Filter {
     }
 
     /// Returns the set of ids. A file of vectors (such as ivecs or npy) is a list of ids, row by
-    /// row. Any other file, and standard input, is text: ids and ranges, separated by white space or
-    /// commas.
+    /// row. Any other file, and standard input, is text: ids and ranges, separated by white space
+    /// or commas.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read.

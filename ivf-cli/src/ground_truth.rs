@@ -30,8 +30,9 @@ impl Truth {
     /// warning. Rows of queries with fewer neighbours are padded with id -1, which is left out.
     ///
     /// # Errors
-    /// [`Failure`] if a file cannot be read, if the ids are floats, if a file does not have a row for each query, if the two
-    /// files differ in the length of their rows, or if there is no id at all.
+    /// [`Failure`] if a file cannot be read, if the ids are floats, if a file does not have a row
+    /// for each query, if the two files differ in the length of their rows, or if there is no id at
+    /// all.
     pub(crate) fn read(files: TruthFiles<'_>, queries: usize, k: usize, metric: Metric) -> Result<Self, Failure> {
         let reader = VectorReader::open(files.ids)?;
         if let VectorType::F16 | VectorType::F32 | VectorType::F64 = reader.element() {

@@ -135,8 +135,8 @@ impl FromStr for IdRanges {
     }
 }
 
-/// Reads the ids of a file, in its order: one on each line of a `.txt` file or of standard input, or
-/// the numbers of a file of integers (ivecs, ibin, npy, ...).
+/// Reads the ids of a file, in its order: one on each line of a `.txt` file or of standard input,
+/// or the numbers of a file of integers (ivecs, ibin, npy, ...).
 ///
 /// # Errors
 /// [`Failure`] if the file cannot be read, or holds something else.

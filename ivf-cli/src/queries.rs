@@ -12,7 +12,8 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct QueriesArg {
-    /// File of query vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for standard input
+    /// File of query vectors (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for
+    /// standard input
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// Search with vectors of the index as queries: those with these ids
