@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 /// The kind of direct map that an index keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DirectMapKind {
     /// No map: finding an id scans all lists.
     #[default]

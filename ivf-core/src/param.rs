@@ -260,6 +260,7 @@ impl ParamRange {
 /// assert_eq!(outer.default, ivf_core::KnobValue::Int(8));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Param {
     /// The name, spelt as in Faiss where Faiss has the parameter.
     pub name: Cow<'static, str>,
@@ -277,6 +278,21 @@ impl Param {
     /// Declares a parameter without an alias.
     pub const fn new(name: &'static str, range: ParamRange, default: KnobValue, about: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), alias: None, range, default, about: Cow::Borrowed(about) }
+    }
+
+    /// Returns the same parameter with a second name that is accepted.
+    ///
+    /// ```
+    /// use ivf_core::KnobValue;
+    /// use ivf_core::param::{Param, ParamRange};
+    /// const FACTOR: Param = Param::new("k_factor_rf", ParamRange::Bool, KnobValue::Bool(true), "re-ranks")
+    ///     .with_alias("k_factor");
+    /// assert_eq!(FACTOR.alias, Some("k_factor"));
+    /// ```
+    #[must_use]
+    pub const fn with_alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
     }
 
     /// Returns the same parameter with another name and without its alias.

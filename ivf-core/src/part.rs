@@ -18,6 +18,7 @@ use crate::param::Param;
 /// assert_eq!(Part::new("", "ivf").under("base").path, "base");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Part {
     /// The path from the outermost index inwards. `""` is the index itself, `"base/quantizer"` the
     /// quantizer of its base index.
@@ -51,6 +52,7 @@ impl Part {
 
 /// A parameter of an index that can be read and set at run time: `nprobe`, `k_factor_rf`, ...
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Knob {
     /// The declaration: name, range, default.
     pub param: Param,

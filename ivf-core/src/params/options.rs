@@ -205,6 +205,7 @@ impl fmt::Debug for AddOptions<'_> {
 /// an infinity, or are zero where a direction is needed (cosine, `L2norm`). A vector whose numbers
 /// overflow a computation is an error in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NonFinite {
     /// The whole call fails with an error that contains the row number.
     #[default]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 /// The error for a malformed token, or for invalid arguments of a token that a row accepts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
+#[non_exhaustive]
 pub struct TokenError {
     /// The range of the faulty bytes in the token.
     pub span: Range<usize>,

@@ -239,7 +239,7 @@ fn declared(index: &dyn Index) -> Vec<Param> {
     let mut params: Vec<Param> = Vec::new();
     for part in index.parts() {
         let is_quantizer = part.path.rsplit('/').next() == Some("quantizer");
-        for Knob { param, value } in part.knobs {
+        for Knob { param, value, .. } in part.knobs {
             let prefix = if is_quantizer { QUANTIZER_PREFIX } else { "" };
             let name = format!("{prefix}{}", param.name);
             let is_taken = field(&name).map_or(takes.contains_own(&name), |field| takes.contains(field));

@@ -21,7 +21,6 @@ use ivf_core::{
     Neighbor, Node, Param, Part, Rows, SearchParam, SearchParams, SearchResult, Sink, SpecText, StoredNode, Takes,
     TrainOptions, TrainReport,
 };
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -110,13 +109,13 @@ pub struct Refine {
     k_factor_rf: f32,
 }
 
-const K_FACTOR_RF: Param = Param {
-    name: Cow::Borrowed(SearchParam::KFactorRf.name()),
-    alias: Some("k_factor"),
-    range: ParamRange::Number { least: 1.0 },
-    default: KnobValue::Float(DEFAULT_FACTOR as f64),
-    about: Cow::Borrowed("number of candidates re-ranked for each result; at 1, RFlat only reorders results"),
-};
+const K_FACTOR_RF: Param = Param::new(
+    SearchParam::KFactorRf.name(),
+    ParamRange::Number { least: 1.0 },
+    KnobValue::Float(DEFAULT_FACTOR as f64),
+    "number of candidates re-ranked for each result; at 1, RFlat only reorders results",
+)
+.with_alias("k_factor");
 
 /// Default number of candidates per result.
 const DEFAULT_FACTOR: f32 = 4.0;

@@ -280,8 +280,8 @@ fn apply(
         let mut scratch = Vec::new();
         let rows = rows.slice(start..start + out.len() / transform.dim_out()).to_f32(&mut scratch);
         let applied = match non_finite {
-            NonFinite::Reject => transform.apply(rows, out),
             NonFinite::SkipRow => apply_to_good(transform, rows, out),
+            _ => transform.apply(rows, out),
         };
         applied.map_err(|error| error.renumbered(|row| start + row))
     });
