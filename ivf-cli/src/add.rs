@@ -46,6 +46,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.ids).map(PathBuf::as_path).collect();
     vectors::check_inputs(&inputs)?;
+    args.vectors.will_open(&[&args.base]);
     let mut change = args.change.open(&inputs)?;
     let mut base = args.vectors.open(&args.base)?;
     let threads = args.threads.start()?;

@@ -60,6 +60,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let spec: Spec = args.factory.parse().map_err(|error: ParseError| Failure::usage(&error))?;
     let inputs: Vec<&Path> = std::iter::once(&args.base).chain(&args.learn).map(PathBuf::as_path).collect();
     vectors::check_inputs(&inputs)?;
+    args.vectors.will_open(&inputs);
     check_output(&args.out, &inputs)?;
     let _lock = Lock::take(&args.out)?;
     let threads = args.threads.start()?;

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         check_output(&args.output, &[&args.input])?;
     }
     let stages = args.progress.start();
+    args.vectors.will_open(&[&args.input]);
     let mut reader = args.vectors.open(&args.input)?;
     let writer = vectors::create(&args.output, args.output_format)?;
     reader.skip(args.skip)?;

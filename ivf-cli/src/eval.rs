@@ -60,6 +60,10 @@ pub(crate) struct Args {
     /// own setting]
     #[arg(long, value_name = "F")]
     k_factor: Option<f32>,
+    /// Give queries that cannot be searched no results: those with a NaN or an infinity, and zero
+    /// vectors under cosine [default: such a query is an error]
+    #[arg(long)]
+    skip_bad_rows: bool,
     /// Search parameters, such as nprobe=16,max_codes=10000. Given several times, each is a setting
     /// to measure. `ivf kinds` lists them
     #[arg(long, value_name = "NAME=VALUE,...")]
@@ -123,6 +127,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let settings = settings(args).map_err(Failure::Usage)?;
     let index = ivf_factory::read_index(&args.index)?;
     let index = index.as_ref();
+    args.vectors.will_open(&[&args.queries]);
     let queries = args.vectors.read::<f32>(&args.queries)?;
     let queries = queries.rows();
     let files = TruthFiles { ids: &args.ground_truth, distances: args.ground_truth_distances.as_deref() };
@@ -175,6 +180,7 @@ fn settings(args: &Args) -> Result<Vec<Params>, String> {
             let mut setting = params.clone();
             setting.set(SearchParam::Nprobe.name(), *nprobe)?;
             setting.set(SearchParam::KFactorRf.name(), args.k_factor)?;
+            setting.set(SearchParam::SkipBadQueries.name(), args.skip_bad_rows.then_some(true))?;
             settings.push(setting);
         }
     }

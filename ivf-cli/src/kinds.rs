@@ -115,8 +115,7 @@ impl Kinds {
                 .iter()
                 .filter_map(|param| Some((param, param.range()?)))
                 .map(|(param, range)| {
-                    // A comment of several lines has them one after the other, each after a space.
-                    let about = param.about().trim().to_owned();
+                    let about = plain(param.about());
                     Param { name: param.name(), range: range.to_string(), about }
                 })
                 .collect(),
@@ -190,4 +189,34 @@ fn knobs(registry: &Registry) -> Vec<Knob> {
         }
     }
     found
+}
+
+/// Returns the text of a doc comment without its marks: backticks, and links, of which the text
+/// stays.
+fn plain(about: &str) -> String {
+    let mut text = String::new();
+    let mut rest = about;
+    while let Some((before, link)) = rest.split_once("](") {
+        text.push_str(before);
+        rest = link.split_once(')').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    text.chars().filter(|c| !['`', '[', ']'].contains(c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_of_comments_are_left_out() {
+        assert_eq!(
+            plain("Limit of [`max_lists`](SearchParams::max_lists), or `0`. [`Id`] too."),
+            "Limit of max_lists, or 0. Id too."
+        );
+        assert_eq!(plain("plain"), "plain");
+        for param in SearchParam::ALL {
+            assert!(!plain(param.about()).contains(['`', '[', ']']), "{param:?}");
+        }
+    }
 }

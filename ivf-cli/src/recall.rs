@@ -5,7 +5,7 @@
 //! a result is right if it is as near as the k-th true neighbour. Distances say nothing if the
 //! index holds approximations of the vectors: then a result is right if its id is a true one.
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::ground_truth::Truth;
 use ivf_core::error::ReconstructError;
 use ivf_core::{AddOptions, Hits, HitsRow, Id, Index, Metric, Rows};
@@ -94,6 +94,15 @@ impl Judge {
         if !computed.iter().zip(returned).all(|(a, b)| is_same(a, &b)) {
             return Ok(Rule::Id("the index returns approximate distances"));
         }
+        let missing = queries_with_nearer(truth, &distances, hits, index.metric());
+        if missing > 0 {
+            failure::say(format_args!(
+                "warning: for {missing} of {} queries, the search found vectors that are nearer than the true neighbours: the \
+                 ground truth is of other vectors, other queries or another metric",
+                queries.len()
+            ));
+            return Ok(Rule::Id("the ground truth misses vectors that are nearer than those that it names"));
+        }
         Ok(Rule::Distance(distances))
     }
 
@@ -167,6 +176,21 @@ impl fmt::Display for Judge {
 fn farthest<'a>(distances: impl Iterator<Item = &'a f32>) -> f32 {
     let far = distances.copied().fold(f32::NAN, f32::max);
     far + ROUNDING * far.abs()
+}
+
+/// Returns the number of queries with a result that is not a true neighbour and nearer than one. A
+/// query of which some true neighbours are not known is left out.
+fn queries_with_nearer(truth: &Truth, distances: &[Vec<f32>], hits: &Hits, metric: Metric) -> usize {
+    let has_nearer = |((ids, distances), row): ((&Vec<Id>, &Vec<f32>), HitsRow<'_>)| {
+        if ids.len() < truth.k() || distances.iter().any(|distance| distance.is_nan()) {
+            return false;
+        }
+        let far = distances.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let ids: HashSet<Id> = ids.iter().copied().collect();
+        let nearer = far - SAME * far.abs();
+        row.ids.iter().zip(internal(metric, row, row.ids.len())).any(|(id, d)| d < nearer && !ids.contains(id))
+    };
+    truth.ids().iter().zip(distances).zip(hits.rows()).filter(|pair| has_nearer(*pair)).count()
 }
 
 /// Returns the internal distances of the first `n` results of a row.

@@ -54,6 +54,10 @@ pub(crate) struct Args {
     /// own setting]
     #[arg(long, value_name = "F")]
     k_factor: Option<f32>,
+    /// Give queries that cannot be searched no results: those with a NaN or an infinity, and zero
+    /// vectors under cosine [default: such a query is an error]
+    #[arg(long)]
+    skip_bad_rows: bool,
     /// Other search parameters, such as max_codes=10000,quantizer_nprobe=8. `ivf kinds` lists them
     #[arg(long, value_name = "NAME=VALUE,...")]
     params: Option<Params>,
@@ -191,6 +195,7 @@ fn check_files(args: &Args) -> Result<(), Failure> {
         [Some(&args.index), args.queries.file(), args.ground_truth.as_ref(), args.ground_truth_distances.as_ref()];
     let mut taken: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).chain(filter).collect();
     vectors::check_inputs(&taken)?;
+    args.vectors.will_open(&args.queries.file().map(PathBuf::as_path).into_iter().collect::<Vec<_>>());
     for output in [&args.out_ids, &args.out_distances].into_iter().flatten() {
         check_output(output, &taken)?;
         taken.push(output);
@@ -203,6 +208,7 @@ fn params(args: &Args) -> Result<Params, String> {
     let mut params = args.params.clone().unwrap_or_default();
     params.set(SearchParam::Nprobe.name(), args.nprobe.map(NonZeroUsize::get))?;
     params.set(SearchParam::KFactorRf.name(), args.k_factor)?;
+    params.set(SearchParam::SkipBadQueries.name(), args.skip_bad_rows.then_some(true))?;
     Ok(params)
 }
 

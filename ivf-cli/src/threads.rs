@@ -11,14 +11,17 @@ use std::num::NonZeroUsize;
 /// nothing but start.
 const MAX_THREADS: usize = 1024;
 
+/// Maximum default number of threads for each core. More only take time to start.
+const MAX_PER_CORE: usize = 8;
+
 /// Environment variable with the default number of threads, as for every program that uses rayon.
 const DEFAULT: &str = "RAYON_NUM_THREADS";
 
 /// The `--threads` option of every command that computes.
 #[derive(clap::Args)]
 pub(crate) struct ThreadsArg {
-    /// Number of threads [default: RAYON_NUM_THREADS if it is set, or else one per core; at most
-    /// 1024]. With 1, the command starts no thread
+    /// Number of threads [default: RAYON_NUM_THREADS if it is set, at most 8 per core, or else one
+    /// per core]. With 1, the command starts no thread
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=MAX_THREADS as i64))]
     threads: Option<u16>,
 }
@@ -77,7 +80,7 @@ impl Threads {
 /// not set.
 fn default_number(variable: Option<&str>, cores: usize) -> usize {
     let wanted = variable.and_then(|text| text.trim().parse().ok()).filter(|wanted| *wanted > 0);
-    wanted.unwrap_or(cores).min(MAX_THREADS)
+    wanted.unwrap_or(cores).min(cores.saturating_mul(MAX_PER_CORE)).min(MAX_THREADS)
 }
 
 #[cfg(test)]
@@ -90,7 +93,8 @@ mod tests {
             (None, 8, 8),
             (None, 4096, 1024),
             (Some("3"), 8, 3),
-            (Some("100000"), 8, 1024),
+            (Some("100000"), 8, 64),
+            (Some("100000"), 512, 1024),
             (Some("0"), 8, 8),
             (Some("many"), 8, 8),
             (Some(""), 8, 8),

@@ -104,6 +104,7 @@ impl Blocks {
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let mut taken: Vec<&Path> = vec![&args.base, &args.queries];
     vectors::check_inputs(&taken)?;
+    args.vectors.will_open(&taken);
     for output in std::iter::once(&args.out).chain(&args.out_distances) {
         check_output(output, &taken)?;
         taken.push(output);

@@ -3,24 +3,36 @@
 use crate::failure::Failure;
 use ivf_io::vectors::{VectorElement, VectorFormat};
 use ivf_io::{VectorReader, VectorWriter, Vectors};
+use std::cell::Cell;
 use std::path::Path;
 
 /// The option that names the format of vectors.
 #[derive(clap::Args)]
 pub(crate) struct VectorsArg {
     /// Format of vectors in files whose names do not end in one, and in standard input, which is
-    /// the file named "-": fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin, npy, hdf5
+    /// the file named "-": fvecs, ivecs, bvecs, fbin, ibin, u8bin, i8bin, npy, hdf5. If all names
+    /// end in one, it is that of all files
     #[arg(long, value_name = "FORMAT")]
     vector_format: Option<&'static VectorFormat>,
+    /// Whether the names of all files to open end in a format.
+    #[arg(skip)]
+    all_named: Cell<bool>,
 }
 
 impl VectorsArg {
+    /// Takes note of the files of vectors that the command will open. If all their names end in a
+    /// format, the option is about all of them.
+    pub(crate) fn will_open(&self, files: &[&Path]) {
+        self.all_named.set(files.iter().all(|path| VectorFormat::of(path).is_ok()));
+    }
+
     /// Opens a file of vectors, or standard input.
     ///
     /// # Errors
     /// [`Failure`] if the format is unknown, or if the file cannot be read.
     pub(crate) fn open(&self, path: &Path) -> Result<VectorReader, Failure> {
-        match format(path, self.vector_format) {
+        let given = self.vector_format;
+        match given.filter(|_| self.all_named.get()).or_else(|| format(path, given)) {
             Some(format) => Ok(VectorReader::open_as(path, format)?),
             None if is_standard(path) => {
                 Err(Failure::Usage("the format of standard input is unknown: --vector-format names it".to_owned()))

@@ -402,3 +402,21 @@ fn heads_of_big_ann_files_that_cannot_be_are_errors() {
         assert!(VectorReader::open(&path).is_err(), "{words:?}");
     }
 }
+
+#[test]
+fn an_npy_file_of_ids_may_have_one_axis() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ids.npy");
+    for (descr, size) in [("<i8", 8), ("<i4", 4), ("<u2", 2)] {
+        let head = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (3,), }}");
+        let mut bytes = b"\x93NUMPY\x01\0".to_vec();
+        bytes.extend_from_slice(&(head.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(head.as_bytes());
+        for id in [7_u64, 0, 300] {
+            bytes.extend_from_slice(&id.to_le_bytes()[..size]);
+        }
+        fs::write(&path, bytes).unwrap();
+        let ids = ivf_io::read_vectors::<i64>(&path).unwrap();
+        assert_eq!((ids.dim(), ids.into_data()), (1, vec![7, 0, 300]), "{descr}");
+    }
+}

@@ -193,3 +193,16 @@ fn results_take_little_memory() {
     let ended = shell.output().expect("a shell");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
+
+#[test]
+fn a_bad_query_is_skipped_on_request() {
+    let folder = folder("IVF4,Flat");
+    let mut queries = vectors(3, DIM, 2);
+    queries[DIM] = f32::NAN;
+    folder.fvecs("queries.fvecs", DIM, &queries);
+    let refused = search(&folder, &["--json"]).failed(1);
+    assert!(refused.contains("vector 1 holds a NaN or an infinity"), "{refused}");
+    let found = search(&folder, &["--json", "--skip-bad-rows", "-k", "2"]).ok().stdout;
+    let ids = found.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["ids"].as_array().map(Vec::len));
+    assert_eq!(ids.collect::<Vec<_>>(), [Some(2), Some(0), Some(2), None]);
+}

@@ -140,10 +140,6 @@ fn the_result_is_the_same_from_a_file_of_any_name_and_from_a_stream() {
             let from_file = subject.command(&folder, "-", Some(format)).stdin(file).output().expect("it starts");
             assert!(subject.result(&folder, from_file) == expected, "{}, {format}, redirected", subject.args);
         }
-        // The ending of a name comes before the option.
-        let mut contradicted = subject.command(&folder, &format!("{}.fbin", subject.input), Some("bvecs"));
-        let contradicted = contradicted.output().expect("the program starts");
-        assert!(subject.result(&folder, contradicted) == expected, "{}, named otherwise", subject.args);
     }
 }
 
@@ -264,4 +260,17 @@ fn what_standard_input_cannot_give_is_one_sentence() {
         assert_eq!(message, format!("error: {expected}\n"), "{args:?}");
         assert!(!folder.path("out.ivf").exists() && !folder.path("out.ivecs").exists(), "{args:?}");
     }
+}
+
+#[test]
+fn a_file_of_another_format_than_its_name_says_is_read_with_the_option() {
+    let folder = Folder::new();
+    let base = folder.fvecs("base.fvecs", 4, &vectors(50, 4, 1));
+    let (fbin, misnamed, back) = (folder.arg("base.fbin"), folder.arg("misnamed.fvecs"), folder.arg("back.fvecs"));
+    ivf(["convert", &base, &fbin]).ok();
+    std::fs::copy(&fbin, &misnamed).unwrap();
+    let refused = ivf(["convert", &misnamed, &back]).failed(1);
+    assert!(refused.contains("or give the format fbin"), "{refused}");
+    ivf(["convert", &misnamed, &back, "--vector-format", "fbin"]).ok();
+    assert_eq!(std::fs::read(&back).unwrap(), std::fs::read(&base).unwrap());
 }

@@ -141,7 +141,9 @@ fn other_copies_of_a_true_neighbour_are_right() {
         }
     }
     build(&folder, "Flat", "cosine");
+    truth(&folder, "cosine", &["-k", "10"]).ok();
     assert_eq!(of_row(&eval(&folder, &[]).ok(), "recall_by"), "distance");
+    let folder = copies(DIM);
     // A search measures recall in the same way, unless it leaves the vectors in the file.
     build(&folder, "Flat", "l2");
     let (index, queries, truth) = (folder.arg("index.ivf"), folder.arg("queries.fvecs"), folder.arg("truth.ivecs"));
@@ -215,4 +217,27 @@ fn ids_that_the_index_does_not_have_are_counted() {
     let (index, truth) = (folder.arg("index.ivf"), folder.arg("truth.ivecs"));
     let said = ivf(["search", &index, "--queries", &folder.arg("queries.fvecs"), "--ground-truth", &truth]).ok().stderr;
     assert!(said.contains("warning: 2 of the 119 ids in "), "{said}");
+}
+
+#[test]
+fn a_ground_truth_of_something_else_is_told() {
+    let folder = Folder::new();
+    folder.fvecs("base.fvecs", DIM, &vectors(400, DIM, 1));
+    folder.fvecs("queries.fvecs", DIM, &vectors(30, DIM, 2));
+    build(&folder, "Flat", "l2");
+    let recall = |of: &str| {
+        let ran = eval(&folder, &["-k", "10"]).ok();
+        let told = ran.stderr.contains("the ground truth is of other vectors, other queries or another metric");
+        assert_eq!((told, of_row(&ran, "recall_by") == "id"), (of != "l2", of != "l2"), "{of}: {}", ran.stderr);
+        of_row(&ran, "recall_at_10").as_f64().expect("a number")
+    };
+    truth(&folder, "l2", &["-k", "10"]).ok();
+    assert_eq!(recall("l2"), 1.0);
+    truth(&folder, "ip", &["-k", "10"]).ok();
+    assert!(recall("ip") < 0.9);
+    for (of, id) in [("any ids", &(|i: i32| (i * 7919) % 400) as &dyn Fn(i32) -> i32), ("one id", &|_| 0)] {
+        let ids: Vec<i32> = (0..300).map(id).collect();
+        folder.ivecs("truth.ivecs", 10, &ids);
+        assert!(recall(of) < 0.2, "{of}");
+    }
 }

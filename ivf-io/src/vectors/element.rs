@@ -129,6 +129,8 @@ pub enum Number {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Large and small numbers would have hundreds of digits.
+            Self::Float(x) if *x != 0.0 && !(1e-5..1e16).contains(&x.abs()) => write!(f, "{x:e}"),
             Self::Float(x) => x.fmt(f),
             Self::Int(i) => i.fmt(f),
             Self::Large(n) => n.fmt(f),

@@ -16,7 +16,7 @@ use super::hdf5::read_head as read_hdf5_head;
 /// ```text
 /// fvecs ivecs bvecs         | dim | x0 ... xd-1 | dim | x0 ... xd-1 | ...         dim: i32, the same in all records
 /// fbin ibin u8bin i8bin     | n | dim | x0 ... xd-1 | x0 ... xd-1 | ...           n, dim: u32
-/// npy                       | header | x0 ... xd-1 | x0 ... xd-1 | ...            NumPy's, two axes, C order
+/// npy                       | header | x0 ... xd-1 | x0 ... xd-1 | ...            NumPy's, two axes, C order; one axis of integers is rows of one
 /// hdf5 h5                   | ... | x0 ... xd-1 | x0 ... xd-1 | ...               a contiguous dataset, selected by name
 /// ```
 ///

@@ -85,8 +85,12 @@ pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileErro
     let axes = shape.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or("").split(',');
     let axes: Vec<&str> = axes.map(str::trim).filter(|axis| !axis.is_empty()).collect();
     let numbers: Option<Vec<u64>> = axes.iter().map(|axis| axis.parse().ok()).collect();
-    let Some(&[len, dim]) = numbers.as_deref() else {
-        return Err(fault(format!("the shape {shape}: vectors have two axes, (n, dim)")));
+    let is_ids = !matches!(element, VectorType::F16 | VectorType::F32 | VectorType::F64);
+    let (len, dim) = match numbers.as_deref() {
+        Some(&[len, dim]) => (len, dim),
+        // A list of ids, such as that of `np.arange`: rows of one.
+        Some(&[len]) if is_ids => (len, 1),
+        _ => return Err(fault(format!("the shape {shape}: vectors have two axes, (n, dim)"))),
     };
     let dim = source.dim(i64::try_from(dim).unwrap_or(i64::MAX))?;
     let start = (before + head.len()) as u64;
