@@ -391,6 +391,11 @@ impl IndexQuantizer {
                 })?;
                 found.push(list);
             }
+            if found.len() == start {
+                // The index finds nothing if every distance overflows to NaN. All lists are equally
+                // far then, and the lower ones come first, as in the flat quantizer.
+                found.extend(0..nprobe as u32);
+            }
             found[start..].sort_unstable();
             let kept = start + dedup(&mut found[start..]);
             found.truncate(kept);
