@@ -3,6 +3,7 @@
 use crate::build::file_len;
 use crate::failure::{self, Failure};
 use crate::ground_truth::Truth;
+use crate::paths::check_output;
 use crate::plot::{Plot, Point};
 use crate::recall::Judge;
 use crate::table::table;
@@ -46,6 +47,9 @@ const MEASURED: Duration = Duration::from_millis(100);
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    if let Some(plot) = &args.plot {
+        check_output(plot.path(), &[])?;
+    }
     let words = Words::bundled()?;
     let threads = Threads::start_default()?;
     let executor = threads.executor();

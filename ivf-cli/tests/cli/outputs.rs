@@ -7,7 +7,7 @@ use crate::program::ivf;
 /// exist: a command that began its work would say so.
 fn commands(folder: &Folder) -> Vec<Vec<String>> {
     let [index, base, ids] = ["no.ivf", "no.fvecs", "no.ivecs"].map(|name| folder.arg(name));
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["build", "--factory", "IVF4,Flat", "--metric", "l2", "--base", &base, "--out"],
         &["add", &index, "--base", &base, "--out"],
         &["remove", &index, "--ids", "1", "--out"],
@@ -17,6 +17,7 @@ fn commands(folder: &Folder) -> Vec<Vec<String>> {
         &["search", &index, "--queries", &base, "--out-distances"],
         &["eval", &index, "--queries", &base, "--ground-truth", &ids, "--plot"],
         &["convert", &base],
+        &["demo", "--plot"],
     ];
     commands.iter().map(|args| args.iter().map(|arg| (*arg).to_owned()).collect()).collect()
 }
