@@ -92,7 +92,7 @@ impl Fill<'_> {
         Ok(filled)
     }
 
-    /// Adds rows, of which the first is vector number `first` of the file.
+    /// Adds rows. Vector number `first` of the file is the first row.
     fn add(
         &self,
         index: &mut dyn Index,

@@ -191,8 +191,7 @@ fn knobs(registry: &Registry) -> Vec<Knob> {
     found
 }
 
-/// Returns the text of a doc comment without its marks: backticks, and links, of which the text
-/// stays.
+/// Returns the text of a doc comment without backticks and without the targets of links.
 fn plain(about: &str) -> String {
     let mut text = String::new();
     let mut rest = about;

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::vectors::VectorsArg;
 use clap::value_parser;
-use ivf_core::error::{InputError, SearchError};
+use ivf_core::error::SearchError;
 use ivf_core::{Id, Index};
 use ivf_io::Vectors;
 use std::path::PathBuf;
@@ -69,16 +69,25 @@ impl Queries {
 /// first query of the search.
 pub(crate) fn in_queries(error: SearchError, first: usize) -> SearchError {
     match error {
-        SearchError::Input(error) => SearchError::Input(shifted(error, first)),
+        SearchError::Input(error) => SearchError::Input(error.renumbered(|row| first + row)),
         error => error,
     }
 }
 
-/// Replaces the row in an error by the number of the vector. `first` is that of the first row.
-pub(crate) fn shifted(error: InputError, first: usize) -> InputError {
-    match error {
-        InputError::NonFinite { row } => InputError::NonFinite { row: first + row },
-        InputError::ZeroVector { row } => InputError::ZeroVector { row: first + row },
-        error => error,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ivf_core::error::{Computed, InputError};
+
+    #[test]
+    fn every_error_of_a_row_names_the_query() {
+        let what = Computed::Residual;
+        for (error, expected) in [
+            (InputError::NonFinite { row: 2 }, InputError::NonFinite { row: 102 }),
+            (InputError::ZeroVector { row: 2 }, InputError::ZeroVector { row: 102 }),
+            (InputError::Overflow { row: 2, what }, InputError::Overflow { row: 102, what }),
+        ] {
+            assert_eq!(in_queries(error.into(), 100).to_string(), SearchError::from(expected).to_string());
+        }
     }
 }

@@ -178,8 +178,8 @@ fn farthest<'a>(distances: impl Iterator<Item = &'a f32>) -> f32 {
     far + ROUNDING * far.abs()
 }
 
-/// Returns the number of queries with a result that is not a true neighbour and nearer than one. A
-/// query of which some true neighbours are not known is left out.
+/// Returns the number of queries with a result that is not a true neighbour and nearer than one.
+/// Queries with unknown true neighbours do not count.
 fn queries_with_nearer(truth: &Truth, distances: &[Vec<f32>], hits: &Hits, metric: Metric) -> usize {
     let has_nearer = |((ids, distances), row): ((&Vec<Id>, &Vec<f32>), HitsRow<'_>)| {
         if ids.len() < truth.k() || distances.iter().any(|distance| distance.is_nan()) {

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::memory::{MemoryLimit, block_bytes};
 use crate::paths::check_output;
 use crate::progress::{Bar, ProgressArg};
-use crate::queries::{in_queries, shifted};
+use crate::queries::in_queries;
 use crate::results::Files;
 use crate::threads::ThreadsArg;
 use crate::vectors::{self, VectorsArg};
@@ -216,7 +216,7 @@ impl Pass<'_> {
         let mut options = AddOptions::new();
         options.executor = Some(self.executor);
         self.index.add_with(rows, &options).map_err(|error| match error {
-            AddError::Input(error) => cannot(&shifted(error, start)),
+            AddError::Input(error) => cannot(&error.renumbered(|row| start + row)),
             error => cannot(&error),
         })?;
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 /// ```
 /// use ivf_core::executor::{Executor, Inline, map};
 /// use std::sync::atomic::{AtomicUsize, Ordering};
-/// /// Two threads, each of which takes the next task when it has finished one.
+/// /// Two threads. Each takes the next task when it has finished one.
 /// struct TwoThreads;
 ///
 /// impl Executor for TwoThreads {

@@ -17,7 +17,7 @@ use plotters::style::{FontStyle, register_font};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Size of a plot in points, of which an SVG has one per pixel.
+/// Size of a plot in points. A point of an SVG is one pixel.
 const SIZE: (u32, u32) = (800, 500);
 
 /// Edges of the area of the points: left, right, top (with one line of series), bottom.

@@ -60,7 +60,7 @@ impl SegmentIds<'_> {
 /// use ivf_core::bytes::{AlignedBytes, PlaneBytes};
 /// use ivf_core::lists::{Segment, SegmentIds};
 /// use ivf_core::{CodeLayout, Id, Ids};
-/// // Codes of one byte in blocks of four, the second of which is partly filled.
+/// // Codes of one byte in blocks of four. The second block is partly filled.
 /// let layout = CodeLayout::interleaved(1, 1, 4);
 /// let bytes = AlignedBytes::copy_of(b"abcdef\0\0");
 /// let planes = [PlaneBytes::Borrowed(&bytes)].into_iter().collect();

@@ -398,7 +398,7 @@ mod tests {
     fn copies_and_crowds_take_no_more_distances() {
         const N: usize = 4000;
         const DIM: usize = 16;
-        /// Returns points of which about a share lies within `width` of one place.
+        /// Returns points. About the fraction `share` of them lies within `width` of one place.
         fn points(share: f32, width: f32) -> Vec<f32> {
             let mut state = 1_u32;
             let mut next = || {
