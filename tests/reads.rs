@@ -94,20 +94,30 @@ fn filled(spec: &str) -> Box<dyn Index> {
 
 #[test]
 fn a_search_reads_each_block_once_however_many_tasks_there_are() {
-    let query = data::small_integers(2, 1, DIM, 40);
+    let all_queries = data::small_integers(2, 100, DIM, 40);
     for spec in ["Flat", "IVF2,Flat", "IVF2,PQ2"] {
         let index = filled(spec);
         let mut opened = Opened::new(&*index);
         let lists = |params: SearchParams<'static>| if spec == "Flat" { params } else { params.nprobe(2) };
-        for threads in [1, 2, 3, 8, 64] {
-            for mode in ParallelMode::ALL {
-                let threads = Threads(threads);
-                let params = lists(SearchParams::new()).mode(mode).executor(&threads);
-                let expected = index.search(query.rows(), 10, &params).expect("a good query").hits;
-                let (found, read) = opened.counted(|index| index.search(query.rows(), 10, &params));
-                assert_eq!(found.expect("a good query").hits, expected, "{spec}, {threads:?}, {mode:?}");
-                let all = opened.planes + opened.ids;
-                assert!(read <= all, "{spec}, {threads:?}, {mode:?}: {read} bytes read of {all}");
+        for queries in [1, 2, 10, 100] {
+            let queries = all_queries.rows().slice(0..queries);
+            let expected = index.search(queries, 10, &lists(SearchParams::new())).expect("good queries").hits;
+            for threads in [1, 2, 3, 8, 64] {
+                for mode in ParallelMode::ALL {
+                    // The other modes divide the queries. So does a search by many threads that
+                    // scan few codes of each query, if they need a table of the query.
+                    let is_divided = !matches!(mode, ParallelMode::Auto | ParallelMode::ListMajor);
+                    if (is_divided || (spec, threads) == ("IVF2,PQ2", 64)) && queries.len() > 1 {
+                        continue;
+                    }
+                    let threads = Threads(threads);
+                    let params = lists(SearchParams::new()).mode(mode).executor(&threads);
+                    let (found, read) = opened.counted(|index| index.search(queries, 10, &params));
+                    let subject = format!("{spec}, {} queries, {threads:?}, {mode:?}", queries.len());
+                    assert_eq!(found.expect("good queries").hits, expected, "{subject}");
+                    let all = opened.planes + opened.ids;
+                    assert!(read <= all, "{subject}: {read} bytes read of {all}");
+                }
             }
         }
     }

@@ -227,6 +227,10 @@ impl InvertedLists for ArrayLists {
         }
     }
 
+    fn in_memory(&self) -> bool {
+        self.stored.as_ref().is_none_or(StoredLists::in_memory)
+    }
+
     fn memory(&self) -> usize {
         let own = self.own.iter().map(|(_, own)| own.memory()).sum::<usize>();
         self.own.memory() + own + self.stored.as_ref().map_or(0, StoredLists::memory)

@@ -297,6 +297,18 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
     /// ```
     fn prefetch(&self, _lists: &[ListNo]) {}
 
+    /// Returns true if reading a list only reads memory, which is the default. A search reads a
+    /// list that is not in memory once for all queries that probe it, where the mode leaves it the
+    /// choice.
+    ///
+    /// ```
+    /// # use ivf_core::{ArrayLists, CodeLayout, InvertedLists};
+    /// assert!(ArrayLists::new(3, CodeLayout::rows(1)).in_memory());
+    /// ```
+    fn in_memory(&self) -> bool {
+        true
+    }
+
     /// Returns the memory that the lists take, in bytes, as exactly as the store knows it.
     fn memory(&self) -> usize;
 

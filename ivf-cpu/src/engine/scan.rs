@@ -27,6 +27,14 @@ const PARTS_PER_THREAD: usize = 16;
 /// comparison.
 const MIN_QUERIES_PER_LIST: usize = 4;
 
+/// The same for lists that are not in memory, which are then read once instead of once per query.
+const MIN_QUERIES_PER_READ: usize = 2;
+
+/// Minimum average number of codes per query and thread for which several threads divide the lists
+/// of a batch and not its queries. Each of them prepares its own state of every query, such as a
+/// lookup table.
+const PREPARED_CODES: usize = 1 << 12;
+
 /// The inputs of a scan that all queries share.
 pub(super) struct Scan<'a> {
     pub(super) bound: &'a dyn BoundCodec,
@@ -140,20 +148,31 @@ impl<'a> Scan<'a> {
         let executor = executor_for(self.executor, codes.saturating_mul(self.lists.layout().code_size()));
         let threads = executor.threads();
         let queries = starts.len() - 1;
-        let at_once = queries.div_ceil(threads).clamp(1, self.bound.queries_at_once().max(1));
+        let most = self.bound.queries_at_once().max(1);
+        let is_read_once =
+            !self.lists.in_memory() && (most == usize::MAX || codes / threads >= PREPARED_CODES * queries);
+        let at_once = if is_read_once { queries } else { queries.div_ceil(threads) }.clamp(1, most);
         let mode = self.mode(queries, probes, codes.checked_div(probes).unwrap_or(0), at_once);
         let parts = cut(mode, &starts, threads, at_once);
-        let list_major = mode == ParallelMode::ListMajor;
-        let found = map_items(executor, parts, |_, part| {
-            let tasks = &tasks[part];
-            if list_major { self.by_list(batch, tasks, sinks) } else { self.by_query(batch, tasks, sinks) }
-        });
-        // Parts finish in any order, but are merged in sequence. The content of a sink does not
-        // depend on the order anyway.
-        for part in found.into_iter().collect::<Result<Vec<_>, _>>()? {
-            part.into_iter().for_each(|(query, sink)| sinks[query as usize].merge(sink));
+        if mode == ParallelMode::ListMajor && is_read_once {
+            for part in parts {
+                let ordered = list_after_list(&tasks[part.clone()], self.lists.nlist());
+                let run = |_, piece: Range<usize>| self.by_list(batch, &tasks[part.clone()], &ordered[piece], sinks);
+                merge(map_items(executor, cut_lists(&ordered, threads), run), sinks)?;
+            }
+            return Ok(());
         }
-        Ok(())
+        let run = |_, part: Range<usize>| {
+            let tasks = &tasks[part];
+            if mode != ParallelMode::ListMajor {
+                return self.by_query(batch, tasks, sinks);
+            }
+            let rounds = nearest_first(tasks);
+            let ordered =
+                rounds.iter().flat_map(|round| list_after_list(round, self.lists.nlist())).collect::<Vec<_>>();
+            self.by_list(batch, tasks, &ordered, sinks)
+        };
+        merge(map_items(executor, parts, run), sinks)
     }
 
     /// Returns the mode that the caller selects. In automatic mode, returns list-major if enough
@@ -164,8 +183,13 @@ impl<'a> Scan<'a> {
         if self.mode != ParallelMode::Auto || queries == 0 || matches!(self.filters, Filters::PerQuery(..)) {
             return self.mode;
         }
-        let is_shared = is_shared(self.lists.nlist(), queries, probes, at_once);
-        if is_shared && self.bound.shares_lists(len) { ParallelMode::ListMajor } else { ParallelMode::Auto }
+        let nlist = self.lists.nlist();
+        let is_list_major = if self.lists.in_memory() {
+            is_shared(nlist, queries, probes, at_once, MIN_QUERIES_PER_LIST) && self.bound.shares_lists(len)
+        } else {
+            is_shared(nlist, queries, probes, at_once, MIN_QUERIES_PER_READ)
+        };
+        if is_list_major { ParallelMode::ListMajor } else { ParallelMode::Auto }
     }
 
     /// Scans query by query.
@@ -212,8 +236,15 @@ impl<'a> Scan<'a> {
         Ok(found)
     }
 
-    /// Scans list by list, each for all queries that probe it.
-    fn by_list(&self, batch: Batch<'_>, tasks: &[Task], sinks: &[Sink]) -> Result<Vec<(u32, Sink)>, SearchError> {
+    /// Scans list by list, each for all queries that probe it. `ordered` holds tasks of the queries
+    /// of `tasks`, all of a list and a start one after the other.
+    fn by_list(
+        &self,
+        batch: Batch<'_>,
+        tasks: &[Task],
+        ordered: &[Task],
+        sinks: &[Sink],
+    ) -> Result<Vec<(u32, Sink)>, SearchError> {
         let mut scanner = self.bound.scanner(&self.settings);
         let (mut cache, mut gathered) = (SelectionCache::default(), Gathered::default());
         let (Some(first), Some(end)) = (tasks.first(), tasks.last()) else { return Ok(Vec::new()) };
@@ -224,10 +255,8 @@ impl<'a> Scan<'a> {
         let queries = first as usize..end.query as usize + 1;
         let probes: Vec<&[PlannedProbe]> = queries.clone().map(|query| batch.plan.row(batch.first + query)).collect();
         scanner.set_queries(batch.queries.slice(queries), &probes);
-        let rounds = nearest_first(tasks);
-        let ordered: Vec<Task> = rounds.iter().flat_map(|round| list_after_list(round, self.lists.nlist())).collect();
         let common = if let Filters::Common(filter) = &self.filters { Some(filter) } else { None };
-        let mut groups: Vec<&[Task]> = ordered.chunk_by(|a, b| (a.list, a.start) == (b.list, b.start)).collect();
+        let mut groups: Vec<&[Task]> = ordered.chunk_by(is_same_piece).collect();
         groups.retain(|group| common.is_none_or(|filter| filter.may_choose_of(group[0].list, entries_of(group))));
         let lists: Vec<ListNo> = groups.iter().map(|group| group[0].list).collect();
         self.lists.prefetch(&lists);
@@ -327,11 +356,42 @@ fn cut(mode: ParallelMode, starts: &[usize], threads: usize, at_once: usize) -> 
     parts
 }
 
-/// Returns whether list-major scanning pays when `together` queries are scanned at once. On
-/// average, `probes / nlist * together / queries` of them then share a list. `probes` is the total
-/// over all queries.
-fn is_shared(nlist: usize, queries: usize, probes: usize, together: usize) -> bool {
-    probes as u128 * together as u128 >= MIN_QUERIES_PER_LIST as u128 * nlist as u128 * queries as u128
+/// Returns whether at least `least` queries share a list when `together` queries are scanned at
+/// once: `probes / nlist * together / queries` on average. `probes` is the total over all queries.
+fn is_shared(nlist: usize, queries: usize, probes: usize, together: usize, least: usize) -> bool {
+    probes as u128 * together as u128 >= least as u128 * nlist as u128 * queries as u128
+}
+
+/// Splits tasks that are ordered by list and start into about `parts` parts of about the same
+/// number of codes to scan. No piece of a list is in two parts.
+fn cut_lists(ordered: &[Task], parts: usize) -> Vec<Range<usize>> {
+    let weight = |tasks: &[Task]| tasks.iter().map(|task| task.entries().len()).sum::<usize>();
+    let most = weight(ordered).div_ceil(parts);
+    let (mut cut, mut start, mut end, mut codes) = (Vec::new(), 0, 0, 0);
+    for tasks in ordered.chunk_by(is_same_piece) {
+        (end, codes) = (end + tasks.len(), codes + weight(tasks));
+        if codes >= most {
+            cut.push(start..end);
+            (start, codes) = (end, 0);
+        }
+    }
+    if start < end {
+        cut.push(start..end);
+    }
+    cut
+}
+
+fn is_same_piece(a: &Task, b: &Task) -> bool {
+    (a.list, a.start) == (b.list, b.start)
+}
+
+/// Merges what the parts found. Parts finish in any order, but are merged in sequence. The content
+/// of a sink does not depend on the order anyway.
+fn merge(found: Vec<Result<Vec<(u32, Sink)>, SearchError>>, sinks: &mut [Sink]) -> Result<(), SearchError> {
+    for part in found.into_iter().collect::<Result<Vec<_>, _>>()? {
+        part.into_iter().for_each(|(query, sink)| sinks[query as usize].merge(sink));
+    }
+    Ok(())
 }
 
 /// Returns the first task of each query, and then all others. The nearest list of a query gives it
@@ -436,11 +496,12 @@ mod tests {
     fn queries_of_a_list_are_counted_without_rounding() {
         // 45 probes of 11 queries over 10 lists: 4.09 queries per list if 10 are scanned together,
         // 3.7 if 9 are.
-        assert!(is_shared(10, 11, 45, 10));
-        assert!(!is_shared(10, 11, 45, 9));
+        assert!(is_shared(10, 11, 45, 10, 4));
+        assert!(!is_shared(10, 11, 45, 9, 4));
         // Exactly the minimum, and numbers whose product exceeds 64 bits.
-        assert!(is_shared(1, 4, 4, 4) && !is_shared(1, 4, 4, 3));
+        assert!(is_shared(1, 4, 4, 4, 4) && !is_shared(1, 4, 4, 3, 4));
         let most = u32::MAX as usize;
-        assert!(is_shared(most, usize::MAX, usize::MAX, 1 << 40) && !is_shared(most, usize::MAX, usize::MAX, 1 << 30));
+        assert!(is_shared(most, usize::MAX, usize::MAX, 1 << 40, 4));
+        assert!(!is_shared(most, usize::MAX, usize::MAX, 1 << 30, 4));
     }
 }
