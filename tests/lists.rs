@@ -102,7 +102,7 @@ fn quantizer(rows: &[f32], dim: usize, metric: Metric) -> Arc<dyn Level1Quantize
 
 #[test]
 fn another_way_to_the_same_centroids_changes_nothing_and_other_centroids_are_refused() {
-    for codec in [Arc::new(FlatSpec) as Arc<dyn CodecSpec>, Arc::new(PqSpec { subquantizers: 4 })] {
+    for codec in [Arc::new(FlatSpec) as Arc<dyn CodecSpec>, Arc::new(PqSpec::new(4))] {
         let mut index = index(codec, DirectMapKind::Hash);
         let (before, rows) = (answers(&index), centroids(&index));
         index.replace_quantizer(quantizer(&rows, DIM, Metric::L2)).expect("the same centroids");

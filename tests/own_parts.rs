@@ -17,7 +17,7 @@ struct Uneven;
 
 impl fmt::Display for Uneven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        PqSpec { subquantizers: 3 }.fmt(f)
+        PqSpec::new(3).fmt(f)
     }
 }
 
@@ -31,20 +31,20 @@ impl CodecSpec for Uneven {
     }
 
     fn training_points(&self, options: &TrainOptions<'_>) -> usize {
-        PqSpec { subquantizers: 3 }.training_points(options)
+        PqSpec::new(3).training_points(options)
     }
 
     fn training_memory(&self, context: &CodecContext, points: usize, options: &TrainOptions<'_>) -> usize {
         // Plus the vectors minus their mean.
-        PqSpec { subquantizers: 3 }.training_memory(context, points, options) + points * context.dim * size_of::<f32>()
+        PqSpec::new(3).training_memory(context, points, options) + points * context.dim * size_of::<f32>()
     }
 
     fn code_size(&self, context: &CodecContext) -> usize {
-        PqSpec { subquantizers: 3 }.code_size(context)
+        PqSpec::new(3).code_size(context)
     }
 
     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {
-        let (quantizer, report) = ProductQuantizer::train(input.rows, vec![0..1, 1..4, 4..7], true, input.options)?;
+        let (quantizer, report) = ProductQuantizer::train(input.rows, vec![0..1, 1..4, 4..7], 8, true, input.options)?;
         Ok((Arc::new(PqCodec::new(quantizer, input.context.metric)), report))
     }
 }

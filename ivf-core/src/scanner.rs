@@ -386,6 +386,16 @@ pub trait InvertedListScanner: Send {
         }
     }
 
+    /// Computes the distances to several codes of the list, each of which lies anywhere in memory. A
+    /// scanner that knows which code comes next can have it read ahead.
+    ///
+    /// # Panics
+    /// If there is not one code per element of `distances`, or a code has another size.
+    fn distances_to(&self, codes: &[&[u8]], distances: &mut [f32]) {
+        assert_eq!(codes.len(), distances.len(), "a code for each distance");
+        codes.iter().zip(distances).for_each(|(code, distance)| *distance = self.distance(code));
+    }
+
     /// Scans the range and offers every entry to the sink.
     fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
         let mut code = vec![0; scan_range.layout().code_size()];

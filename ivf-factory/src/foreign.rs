@@ -59,7 +59,6 @@ const KINDS: &[Foreign] = &[
         "PQ<M>,RFlat re-ranks with full vectors",
         "PQ#,RFlat",
     ),
-    Foreign::new(&["PQ#x#fs*"], "a product quantizer of 4 bits", "PQ<M> has 8 bits", "PQ#"),
     Foreign::new(
         &["RQ#*", "LSQ#*", "PRQ#*", "PLSQ#*", "RCQ#*", "LSCQ#*"],
         "an additive quantizer",
@@ -144,7 +143,7 @@ mod tests {
 
     #[test]
     fn forms_match_whole_tokens() {
-        for (token, form) in [("SQ8", "SQ8"), ("sqFP16", "SQfp16"), ("PQ8+16", "PQ#+#"), ("PQ16x4fsr_64", "PQ#x#fs*")] {
+        for (token, form) in [("SQ8", "SQ8"), ("sqFP16", "SQfp16"), ("PQ8+16", "PQ#+#"), ("RQ4x8_Nfloat", "RQ#*")] {
             assert!(is(token, form), "{token} {form}");
         }
         for (token, form) in

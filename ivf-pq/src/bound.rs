@@ -4,7 +4,7 @@ use crate::codec::PqCodec;
 use crate::l2::L2Scanner;
 use crate::list_tables::{ListTables, TASK_LISTS};
 use crate::per_query::PerQueryScanner;
-use crate::product::CENTROIDS;
+use crate::scan::{InList, Stored};
 use ivf_core::error::{BindError, Cancelled};
 use ivf_core::executor::map_items;
 use ivf_core::{Binding, BoundCodec, Centroids, Codec, InvertedListScanner, ListNo, Metric, Settings};
@@ -20,7 +20,7 @@ const BLOCK_BYTES: usize = 1 << 22;
 /// Number of codes of a list that take as many bytes as a query's first-pass tables. From twice
 /// this number on, reading the tables again for each list takes less time than reading the codes
 /// for each query.
-const TABLE_CODES: usize = CENTROIDS;
+const TABLE_CODES: usize = 256;
 
 /// Codec that is bound to the centroids of an index. For L2 and codes of residuals, it also holds
 /// tables for each list:
@@ -28,24 +28,27 @@ const TABLE_CODES: usize = CENTROIDS;
 /// ```text
 /// table        bytes for each list    beyond the budget
 /// rows         4 * dim                a scanner fetches the centroid of a list on each visit
-/// list_tables  256 * subquantizers    a scanner makes whole tables for each query and list
+/// list_tables  K * subquantizers      a scanner makes whole tables for each query and list
 /// ```
 ///
 /// The budget, [`Binding::table_memory`], applies to each of the two tables separately. Neither
 /// changes a distance.
 #[derive(Debug)]
-pub(crate) struct BoundPq {
+pub(crate) struct BoundPq<const K: usize> {
     pub(crate) codec: Arc<PqCodec>,
     pub(crate) by_residual: bool,
     centroids: Arc<dyn Centroids>,
     /// Centroids of the lists with the quantizer's mean added, row after row.
     rows: Option<Vec<f32>>,
-    pub(crate) list_tables: Option<ListTables>,
+    pub(crate) list_tables: Option<ListTables<K>>,
     /// True if a first pass is faster than exact distances.
     looks_up: bool,
 }
 
-impl BoundPq {
+impl<const K: usize> BoundPq<K>
+where
+    InList: Stored<K>,
+{
     pub(crate) fn new(codec: Arc<PqCodec>, to: &Binding<'_>) -> Result<Self, BindError> {
         let (dim, found) = (codec.dim(), to.centroids.dim());
         if found != dim {
@@ -55,7 +58,7 @@ impl BoundPq {
         to.check_cancel()?;
         let level = Level::get();
         let (by_residual, centroids) = (to.by_residual, Arc::clone(&to.centroids));
-        let looks_up = level.run(HasLookup);
+        let looks_up = level.run(HasLookup::<K>);
         let mut bound = Self { codec, by_residual, centroids, rows: None, list_tables: None, looks_up };
         let numbers = bound.centroids.nlist().checked_mul(dim);
         let bytes = numbers.and_then(|numbers| numbers.checked_mul(size_of::<f32>()));
@@ -113,18 +116,24 @@ impl BoundPq {
     }
 }
 
-struct HasLookup;
+struct HasLookup<const K: usize>;
 
-impl Kernel for HasLookup {
+impl<const K: usize> Kernel for HasLookup<K>
+where
+    InList: Stored<K>,
+{
     type Output = bool;
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) -> bool {
-        S::HAS_LOOKUP
+        InList::has_lookup::<S>()
     }
 }
 
-impl BoundCodec for BoundPq {
+impl<const K: usize> BoundCodec for BoundPq<K>
+where
+    InList: Stored<K>,
+{
     fn codec(&self) -> &dyn Codec {
         &*self.codec
     }
@@ -149,7 +158,7 @@ impl BoundCodec for BoundPq {
 
     fn memory(&self) -> usize {
         let rows = self.rows.as_ref().map_or(0, |rows| rows.capacity() * size_of::<f32>());
-        self.codec.memory() + rows + self.list_tables.as_ref().map_or(0, ListTables::memory)
+        self.codec.memory() + rows + self.list_tables.as_ref().map_or(0, ListTables::<K>::memory)
     }
 
     fn scanner(&self, _settings: &Settings) -> Box<dyn InvertedListScanner + '_> {

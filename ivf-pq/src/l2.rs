@@ -4,8 +4,8 @@
 use crate::bound::BoundPq;
 use crate::list_tables::{ListTables, OfQuery, SetQuery};
 use crate::per_query::Sums;
-use crate::product::{CENTROIDS, ProductQuantizer, Table};
-use crate::scan::{Exact, ScanCodes};
+use crate::product::{ProductQuantizer, Table};
+use crate::scan::{BLOCK, Exact, InList, ScanCodes, Stored};
 use crate::tables::{ByteTables, Whole};
 use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{ScanQuery, ScanRange};
@@ -23,47 +23,50 @@ const SINGLES: usize = 24;
 /// code selects, let `z = q - (c + m)`. A distance is the sum of `|z - y|^2` over the
 /// subquantizers. (The coarse distance is not needed: it is rounded, and a caller may have made it
 /// up.)
-pub(crate) struct L2Scanner<'a> {
-    bound: &'a BoundPq,
+pub(crate) struct L2Scanner<'a, const K: usize> {
+    bound: &'a BoundPq<K>,
     level: Level,
-    query: Query,
-    block: Vec<Query>,
-    list: List<'a>,
+    query: Query<K>,
+    block: Vec<Query<K>>,
+    list: List<'a, K>,
     /// Bytes of the current query and list.
-    bytes: ByteTables,
+    bytes: ByteTables<K>,
     /// Buffer for the products of a query.
-    products: Vec<Table>,
+    products: Vec<Table<K>>,
 }
 
 /// Data that is made once for each query.
 #[derive(Clone, Debug)]
-struct Query {
+struct Query<const K: usize> {
     vector: Vec<f32>,
-    terms: Option<OfQuery>,
+    terms: Option<OfQuery<K>>,
 }
 
 /// Data that is made for each query and list.
-struct List<'a> {
+struct List<'a, const K: usize> {
     pq: &'a ProductQuantizer,
     /// Buffer for the vector that the list's codes are relative to, see [`BoundPq::row`].
     row: Vec<f32>,
     z: Vec<f32>,
     /// `|z|^2`.
     start: f64,
-    tables: Vec<Table>,
+    tables: Vec<Table<K>>,
     /// True if the tables have been made for `z`.
     made: bool,
     /// Number of codes whose distances were computed without tables.
     singles: usize,
 }
 
-impl Query {
-    fn new(bound: &BoundPq) -> Self {
+impl<const K: usize> Query<K>
+where
+    InList: Stored<K>,
+{
+    fn new(bound: &BoundPq<K>) -> Self {
         let terms = bound.list_tables.as_ref().map(ListTables::of_query);
         Self { vector: vec![0.0; bound.codec.quantizer().dim()], terms }
     }
 
-    fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32], tables: &mut [Table]) {
+    fn set(&mut self, bound: &BoundPq<K>, level: Level, query: &[f32], tables: &mut [Table<K>]) {
         self.vector.copy_from_slice(query);
         if let (Some(terms), Some(of_query)) = (&bound.list_tables, &mut self.terms) {
             level.run(SetQuery { pq: bound.codec.quantizer(), terms, query, tables, of_query });
@@ -71,8 +74,11 @@ impl Query {
     }
 }
 
-impl List<'_> {
-    fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32], list: ListNo) {
+impl<const K: usize> List<'_, K>
+where
+    InList: Stored<K>,
+{
+    fn set(&mut self, bound: &BoundPq<K>, level: Level, query: &[f32], list: ListNo) {
         let row = bound.row(list, &mut self.row);
         self.start = f64::from(level.run(Subtract(query, row, &mut self.z)));
         self.made = false;
@@ -81,9 +87,9 @@ impl List<'_> {
 
     /// Returns the sum of the entries of the tables, each computed on its own.
     #[inline(always)]
-    fn single(&self, code: impl Iterator<Item = u8>) -> f32 {
+    fn single(&self, code: impl Iterator<Item = u16>) -> f32 {
         let mut sum = 0.0;
-        for (m, number) in code.enumerate() {
+        for (m, number) in code.enumerate().take(self.tables.len()) {
             let (part, centroid) = self.pq.centroid(m, number);
             sum += L2.between(&self.z[part], centroid.iter().copied());
         }
@@ -93,7 +99,7 @@ impl List<'_> {
     #[inline(always)]
     fn make_tables<S: Simd>(&mut self, simd: S) {
         if !self.made {
-            self.pq.distances(simd, L2, &self.z, &mut self.tables);
+            self.pq.distances(simd, L2, &self.z, self.tables.iter_mut().map(<[f32; K]>::as_mut_slice));
             self.made = true;
         }
     }
@@ -120,9 +126,12 @@ impl Kernel for Subtract<'_> {
 }
 
 /// Makes the tables, if they are not made yet.
-struct Make<'a, 'b>(&'a mut List<'b>);
+struct Make<'a, 'b, const K: usize>(&'a mut List<'b, K>);
 
-impl Kernel for Make<'_, '_> {
+impl<const K: usize> Kernel for Make<'_, '_, K>
+where
+    InList: Stored<K>,
+{
     type Output = ();
 
     #[inline(always)]
@@ -133,16 +142,19 @@ impl Kernel for Make<'_, '_> {
 
 /// Exact distances: from the centroids for the first [`SINGLES`] codes, and from tables for all
 /// others.
-struct Lazy<'a, 'b>(&'a mut List<'b>);
+struct Lazy<'a, 'b, const K: usize>(&'a mut List<'b, K>);
 
-impl Exact for Lazy<'_, '_> {
+impl<const K: usize> Exact for Lazy<'_, '_, K>
+where
+    InList: Stored<K>,
+{
     #[inline(always)]
     fn subquantizers(&self) -> usize {
         self.0.tables.len()
     }
 
     #[inline(always)]
-    fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u8>) -> f32 {
+    fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u16>) -> f32 {
         let list = &mut *self.0;
         if list.singles < SINGLES {
             list.singles += 1;
@@ -151,12 +163,25 @@ impl Exact for Lazy<'_, '_> {
         list.make_tables(simd);
         Sums { start: 0.0, tables: &list.tables }.of(code)
     }
+
+    #[inline(always)]
+    fn distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], group: usize) -> Option<[f32; LANES]> {
+        let list = &mut *self.0;
+        if list.singles < SINGLES && !list.made {
+            return None;
+        }
+        list.make_tables(simd);
+        InList::sums(simd, 0.0, &list.tables, columns, group)
+    }
 }
 
-impl<'a> L2Scanner<'a> {
-    pub(crate) fn new(bound: &'a BoundPq) -> Self {
+impl<'a, const K: usize> L2Scanner<'a, K>
+where
+    InList: Stored<K>,
+{
+    pub(crate) fn new(bound: &'a BoundPq<K>) -> Self {
         let pq = bound.codec.quantizer();
-        let tables = vec![[0.0; CENTROIDS]; pq.subquantizers().len()];
+        let tables = vec![[0.0; K]; pq.subquantizers().len()];
         let (row, z) = (vec![0.0; pq.dim()], vec![0.0; pq.dim()]);
         let list = List { pq, row, z, start: 0.0, tables: tables.clone(), made: false, singles: 0 };
         Self {
@@ -172,14 +197,16 @@ impl<'a> L2Scanner<'a> {
 }
 
 /// Scans a range of the current list.
-fn scan(
-    (bound, level): (&BoundPq, Level),
-    query: &Query,
-    list: &mut List<'_>,
-    bytes: &mut ByteTables,
+fn scan<const K: usize>(
+    (bound, level): (&BoundPq<K>, Level),
+    query: &Query<K>,
+    list: &mut List<'_, K>,
+    bytes: &mut ByteTables<K>,
     scan_range: &ScanRange<'_>,
     sink: &mut Sink,
-) {
+) where
+    InList: Stored<K>,
+{
     if let (Some(terms), Some(of_query)) = (&bound.list_tables, &query.terms) {
         let (start, source) = (list.start, Some(terms.source(scan_range.list(), of_query)));
         level.run(ScanCodes { exact: Lazy(list), start, source, bytes, scan_range, sink });
@@ -189,12 +216,15 @@ fn scan(
         let exact = Sums { start: 0.0, tables };
         level.run(ScanCodes { exact, start: 0.0, source: Some(Whole(tables)), bytes, scan_range, sink });
     } else {
-        let source: Option<Whole<'_>> = None;
+        let source: Option<Whole<'_, K>> = None;
         level.run(ScanCodes { exact: Lazy(list), start: 0.0, source, bytes, scan_range, sink });
     }
 }
 
-impl InvertedListScanner for L2Scanner<'_> {
+impl<const K: usize> InvertedListScanner for L2Scanner<'_, K>
+where
+    InList: Stored<K>,
+{
     fn set_query(&mut self, query: &[f32]) {
         self.query.set(self.bound, self.level, query, &mut self.products);
     }
@@ -205,8 +235,7 @@ impl InvertedListScanner for L2Scanner<'_> {
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
-        assert_eq!(code.len(), self.products.len(), "a code of the codec's size");
-        self.list.single(code.iter().copied())
+        self.list.single(self.bound.codec.quantizer().numbers(code))
     }
 
     fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {

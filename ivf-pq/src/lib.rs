@@ -1,4 +1,4 @@
-//! Compressed codecs of the ivf framework: [`ProductQuantizer`] and the codec `PQ<M>` around it.
+//! Compressed codecs of the ivf framework: [`ProductQuantizer`] and the codec `PQ<M>x<bits>` around it.
 //!
 //! [`CODECS`] has the rows from which `ivf-factory` fills its registry.
 
@@ -7,6 +7,7 @@
 mod bound;
 mod codec;
 mod l2;
+mod layout;
 mod list_tables;
 mod per_query;
 mod product;
@@ -14,9 +15,10 @@ mod scan;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod wide;
 
-pub use codec::{PqCodec, PqSpec};
-pub use product::{CENTROIDS, ProductQuantizer, equal_parts};
+pub use codec::{FastScan, PqCodec, PqSpec};
+pub use product::{MAX_BITS, ProductQuantizer, equal_parts};
 
 use ivf_core::registry::CodecRow;
 

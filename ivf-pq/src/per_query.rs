@@ -2,37 +2,45 @@
 //! the codes are of the vectors themselves.
 
 use crate::bound::BoundPq;
-use crate::product::{CENTROIDS, ProductQuantizer, Table};
-use crate::scan::{Exact, ScanCodes};
+use crate::product::{ProductQuantizer, Table};
+use crate::scan::{BLOCK, Exact, InList, ScanCodes, Stored};
 use crate::tables::{ByteTables, Whole};
 use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_core::{Codec, InvertedListScanner, ListNo, Metric, Rows, Sink};
 use ivf_cpu::kernels::{Distance, InnerProduct, L2};
-use ivf_cpu::simd::{Kernel, Level, Simd};
+use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 
 /// Start value of a distance, and one table for each subquantizer.
-pub(crate) struct Sums<'a> {
+pub(crate) struct Sums<'a, const K: usize> {
     pub(crate) start: f32,
-    pub(crate) tables: &'a [Table],
+    pub(crate) tables: &'a [Table<K>],
 }
 
-impl Sums<'_> {
+impl<const K: usize> Sums<'_, K> {
     #[inline(always)]
-    pub(crate) fn of(&self, code: impl Iterator<Item = u8>) -> f32 {
-        self.tables.iter().zip(code).fold(self.start, |sum, (table, number)| sum + table[usize::from(number)])
+    pub(crate) fn of(&self, code: impl Iterator<Item = u16>) -> f32 {
+        self.tables.iter().zip(code).fold(self.start, |sum, (table, number)| sum + table[usize::from(number) % K])
     }
 }
 
-impl Exact for Sums<'_> {
+impl<const K: usize> Exact for Sums<'_, K>
+where
+    InList: Stored<K>,
+{
     #[inline(always)]
     fn subquantizers(&self) -> usize {
         self.tables.len()
     }
 
     #[inline(always)]
-    fn distance<S: Simd>(&mut self, _simd: S, code: impl Iterator<Item = u8>) -> f32 {
+    fn distance<S: Simd>(&mut self, _simd: S, code: impl Iterator<Item = u16>) -> f32 {
         self.of(code)
+    }
+
+    #[inline(always)]
+    fn distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], group: usize) -> Option<[f32; LANES]> {
+        InList::sums(simd, self.start, self.tables, columns, group)
     }
 }
 
@@ -47,42 +55,45 @@ impl Exact for Sums<'_> {
 /// vectors, product       -q (m + y)           -q m         -q y
 /// vectors, L2            |q - (m + y)|^2      0            |(q - m) - y|^2
 /// ```
-pub(crate) struct PerQueryScanner<'a> {
-    bound: &'a BoundPq,
+pub(crate) struct PerQueryScanner<'a, const K: usize> {
+    bound: &'a BoundPq<K>,
     level: Level,
-    query: Query,
+    query: Query<K>,
     coarse_distance: f32,
-    block: Vec<Query>,
+    block: Vec<Query<K>>,
 }
 
 /// Data that is made once for each query.
-struct Query {
-    tables: Vec<Table>,
-    bytes: ByteTables,
+struct Query<const K: usize> {
+    tables: Vec<Table<K>>,
+    bytes: ByteTables<K>,
     /// Start value of a distance, without the term that depends on the list.
     start: f32,
 }
 
 /// Makes the tables of a query.
-struct MakeTables<'a, D>(D, &'a ProductQuantizer, &'a [f32], &'a mut [Table]);
+struct MakeTables<'a, D, const K: usize>(D, &'a ProductQuantizer, &'a [f32], &'a mut [Table<K>]);
 
-impl<D: Distance> Kernel for MakeTables<'_, D> {
+impl<D: Distance, const K: usize> Kernel for MakeTables<'_, D, K> {
     type Output = ();
     const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.1.distances(simd, self.0, self.2, self.3);
+        self.1.distances(simd, self.0, self.2, self.3.iter_mut().map(<[f32; K]>::as_mut_slice));
     }
 }
 
-impl Query {
-    fn new(bound: &BoundPq) -> Self {
-        let tables = vec![[0.0; CENTROIDS]; bound.codec.quantizer().subquantizers().len()];
+impl<const K: usize> Query<K>
+where
+    InList: Stored<K>,
+{
+    fn new(bound: &BoundPq<K>) -> Self {
+        let tables = vec![[0.0; K]; bound.codec.quantizer().subquantizers().len()];
         Self { tables, bytes: ByteTables::default(), start: 0.0 }
     }
 
-    fn set(&mut self, bound: &BoundPq, level: Level, query: &[f32]) {
+    fn set(&mut self, bound: &BoundPq<K>, level: Level, query: &[f32]) {
         let (pq, tables) = (bound.codec.quantizer(), &mut self.tables);
         assert_eq!(query.len(), pq.dim(), "a query of the codec's dimension");
         match (bound.codec.metric(), pq.mean()) {
@@ -99,7 +110,7 @@ impl Query {
         self.bytes.forget();
     }
 
-    fn sums(&self, coarse_distance: f32) -> Sums<'_> {
+    fn sums(&self, coarse_distance: f32) -> Sums<'_, K> {
         Sums { start: coarse_distance + self.start, tables: &self.tables }
     }
 
@@ -111,19 +122,25 @@ impl Query {
     }
 }
 
-impl<'a> PerQueryScanner<'a> {
-    pub(crate) fn new(bound: &'a BoundPq) -> Self {
+impl<'a, const K: usize> PerQueryScanner<'a, K>
+where
+    InList: Stored<K>,
+{
+    pub(crate) fn new(bound: &'a BoundPq<K>) -> Self {
         let query = Query::new(bound);
         Self { bound, level: Level::get(), query, coarse_distance: 0.0, block: Vec::new() }
     }
 }
 
 /// Returns the coarse distance if codes are of residuals, else 0.
-fn of_list(bound: &BoundPq, coarse_distance: f32) -> f32 {
+fn of_list<const K: usize>(bound: &BoundPq<K>, coarse_distance: f32) -> f32 {
     if bound.by_residual { coarse_distance } else { 0.0 }
 }
 
-impl InvertedListScanner for PerQueryScanner<'_> {
+impl<const K: usize> InvertedListScanner for PerQueryScanner<'_, K>
+where
+    InList: Stored<K>,
+{
     fn set_query(&mut self, query: &[f32]) {
         self.query.set(self.bound, self.level, query);
     }
@@ -133,8 +150,7 @@ impl InvertedListScanner for PerQueryScanner<'_> {
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
-        assert_eq!(code.len(), self.query.tables.len(), "a code of the codec's size");
-        self.query.sums(self.coarse_distance).of(code.iter().copied())
+        self.query.sums(self.coarse_distance).of(self.bound.codec.quantizer().numbers(code))
     }
 
     fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {

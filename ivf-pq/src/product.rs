@@ -1,6 +1,7 @@
-//! The product quantizer: it cuts a vector into subvectors, and codes each by the nearest of 256
+//! The product quantizer: it cuts a vector into subvectors, and codes each by the nearest of a few
 //! centroids.
 
+use crate::codec::PqSpec;
 use ivf_core::error::{PartsError, TrainError};
 use ivf_core::{AnyRows, MAX_DIM, Rows, TrainOptions, TrainReport};
 use ivf_cpu::kernels::{BLOCK, Distance, LaneCentroids, PackedRows};
@@ -8,19 +9,23 @@ use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 use ivf_cpu::{column_means, train_parts};
 use std::ops::Range;
 
-/// Number of centroids of each subquantizer. A code has one byte for each subquantizer.
-pub const CENTROIDS: usize = 256;
+/// Maximum number of bits in a code for one subquantizer.
+pub const MAX_BITS: u32 = 16;
 
-/// Term that each centroid of a subquantizer adds to a distance.
-pub(crate) type Table = [f32; CENTROIDS];
+/// Term that each centroid of a subquantizer adds to a distance. If there are fewer than `K`
+/// centroids, the last one fills the table.
+pub(crate) type Table<const K: usize> = [f32; K];
 
 /// Trained product quantizer (Jégou, Douze, Schmid, "Product quantization for nearest neighbor
 /// search", PAMI 2011).
 ///
 /// ```text
 /// dim 6, subquantizers 0..2 2..4 4..6   | x0 x1 | x2 x3 | x4 x5 |
-/// the nearest of 256 centroids          |  17   |  203  |   4   |     = 3 bytes
+/// the nearest of 2^bits centroids       |  17   |  203  |   4   |     8 bits: 3 bytes
 /// ```
+///
+/// A code is the numbers of the centroids, `bits` bits each, one after the other from the lowest bit
+/// of the first byte on.
 ///
 /// ```
 /// use ivf_core::{Rows, TrainOptions};
@@ -28,9 +33,10 @@ pub(crate) type Table = [f32; CENTROIDS];
 /// // Each pair of dimensions takes 100 different values, so 256 centroids hold them all.
 /// let data: Vec<f32> = (0..1000).flat_map(|i| [i % 10, i / 10 % 10, i / 100, i % 10].map(|x| x as f32)).collect();
 /// let rows = Rows::new(&data, 4)?;
-/// let (pq, _) = ProductQuantizer::train(rows, equal_parts(4, 2), false, &TrainOptions::new())?;
-/// assert_eq!((pq.dim(), pq.subquantizers()), (4, &[0..2, 2..4][..]));
+/// let (pq, _) = ProductQuantizer::train(rows, equal_parts(4, 2), 8, false, &TrainOptions::new())?;
+/// assert_eq!((pq.dim(), pq.bits(), pq.subquantizers()), (4, 8, &[0..2, 2..4][..]));
 /// // A code has a byte for each of the two subquantizers.
+/// assert_eq!(pq.code_size(), 2);
 /// let mut codes = vec![0; 1000 * 2];
 /// pq.encode(rows, &mut codes);
 /// let mut decoded = [0.0; 4];
@@ -44,6 +50,7 @@ pub(crate) type Table = [f32; CENTROIDS];
 #[derive(Clone, Debug)]
 pub struct ProductQuantizer {
     subquantizers: Vec<Range<usize>>,
+    bits: u32,
     /// Centroids of each subquantizer, row after row.
     codebooks: Vec<Vec<f32>>,
     /// The centroids of each subquantizer: relative to their mean, for encoding, and packed, for
@@ -65,21 +72,24 @@ pub fn equal_parts(dim: usize, m: usize) -> Vec<Range<usize>> {
 }
 
 impl ProductQuantizer {
-    /// Trains the codebooks of these subquantizers, which follow one another and cover all
-    /// dimensions. With `centred`, the mean is subtracted first. Training runs 25 rounds of k-means
-    /// unless the options set another number, for all subquantizers at once.
+    /// Trains the codebooks of these subquantizers, of `2^bits` centroids each. The subquantizers
+    /// follow one another and cover all dimensions. With `centred`, the mean is subtracted first.
+    /// Training runs 25 rounds of k-means unless the options set another number, for all
+    /// subquantizers at once.
     ///
     /// # Errors
-    /// [`TrainError::TooFew`] for fewer than 256 rows, [`TrainError::Input`] for rows that are not
+    /// [`TrainError::TooFew`] for fewer than `2^bits` rows, [`TrainError::Input`] for rows that are not
     /// finite, or so large that squared distances of their subvectors from the mean overflow
     /// ([`InputError::Overflow`](ivf_core::error::InputError::Overflow)).
     /// [`TrainError::Cancelled`].
     ///
     /// # Panics
-    /// If the subquantizers do not cover the dimensions, or one is empty.
+    /// If the subquantizers do not cover the dimensions, or one is empty. If `bits` is not from 1 to
+    /// [`MAX_BITS`].
     pub fn train(
         rows: Rows<'_, f32>,
         subquantizers: Vec<Range<usize>>,
+        bits: u32,
         centred: bool,
         options: &TrainOptions<'_>,
     ) -> Result<(Self, TrainReport), TrainError> {
@@ -90,9 +100,11 @@ impl ProductQuantizer {
             follow && subquantizers.last().is_some_and(|last| last.end == dim),
             "subquantizers that cover all dimensions"
         );
-        if rows.len() < CENTROIDS {
-            let who = format!("the {CENTROIDS} centroids of PQ{}", subquantizers.len());
-            return Err(TrainError::TooFew { who, needed: CENTROIDS, found: rows.len() });
+        assert!((1..=MAX_BITS).contains(&bits), "1 to {MAX_BITS} bits");
+        let (centroids, kind) = (1 << bits, PqSpec::new(subquantizers.len()).bits(bits).to_string());
+        if rows.len() < centroids {
+            let who = format!("the {centroids} centroids of {kind}");
+            return Err(TrainError::TooFew { who, needed: centroids, found: rows.len() });
         }
         AnyRows::from(rows).check(dim)?;
         let mut moved = Vec::new();
@@ -104,14 +116,14 @@ impl ProductQuantizer {
         } else {
             (None, rows)
         };
-        let (codebooks, report) = train_parts(rows, &subquantizers, CENTROIDS, options)?;
-        let kind = format!("PQ{}", subquantizers.len());
+        let (codebooks, report) = train_parts(rows, &subquantizers, centroids, options)?;
         let quantizer = Self::new(subquantizers, codebooks, mean)
             .map_err(|error| TrainError::Unsupported { kind, what: error.to_string() })?;
         Ok((quantizer, report))
     }
 
-    /// Creates a quantizer from codebooks: 256 centroids for each subquantizer, row after row.
+    /// Creates a quantizer from codebooks, row after row. All have the same number of centroids, a
+    /// power of two.
     ///
     /// ```
     /// use ivf_core::Rows;
@@ -137,7 +149,7 @@ impl ProductQuantizer {
     /// # Errors
     /// [`PartsError::Mismatch`] if the subquantizers do not follow one another, a codebook or the
     /// mean has the wrong length, a number is not finite, or there are more than [`MAX_DIM`]
-    /// dimensions.
+    /// dimensions. The number of centroids must be from 2 to 2^[`MAX_BITS`].
     pub fn new(
         subquantizers: Vec<Range<usize>>,
         codebooks: Vec<Vec<f32>>,
@@ -157,8 +169,12 @@ impl ProductQuantizer {
         if codebooks.len() != subquantizers.len() {
             return fault(format!("{} codebooks for {} subquantizers", codebooks.len(), subquantizers.len()));
         }
+        let centroids = codebooks[0].len() / subquantizers[0].len();
+        if !centroids.is_power_of_two() || !(2..=1 << MAX_BITS).contains(&centroids) {
+            return fault(format!("{centroids} centroids (a power of two is needed, from 2 to {})", 1 << MAX_BITS));
+        }
         for (part, book) in subquantizers.iter().zip(&codebooks) {
-            if book.len() != CENTROIDS * part.len() {
+            if book.len() != centroids * part.len() {
                 return fault(format!("a codebook of {} numbers for {} dimensions", book.len(), part.len()));
             }
         }
@@ -170,10 +186,14 @@ impl ProductQuantizer {
         }
         let mut origin = Vec::with_capacity(dim);
         let pair = |(part, rows): (&Range<usize>, &Vec<f32>)| {
-            let rows = Rows::new(rows, part.len()).expect("256 rows");
+            let rows = Rows::new(rows, part.len()).expect("whole rows");
             let middle = column_means(rows);
             let moved = rows.iter().flat_map(|row| row.iter().zip(&middle).map(|(x, m)| saturated(x - m))).collect();
-            let packed = PackedRows::new(rows);
+            // A table may have more entries than there are centroids.
+            let missing = table_len(centroids) - centroids;
+            let last = std::iter::repeat_n(rows.row(centroids - 1), missing).flatten();
+            let filled: Vec<f32> = rows.as_slice().iter().chain(last).copied().collect();
+            let packed = PackedRows::new(Rows::new(&filled, part.len()).expect("whole rows"));
             origin.extend(middle);
             (LaneCentroids::new(moved, part.len()), packed)
         };
@@ -181,7 +201,7 @@ impl ProductQuantizer {
         if let Some(mean) = &mean {
             origin.iter_mut().zip(mean).for_each(|(origin, mean)| *origin = saturated(*origin + mean));
         }
-        Ok(Self { subquantizers, codebooks, made, origin, mean })
+        Ok(Self { subquantizers, bits: centroids.ilog2(), codebooks, made, origin, mean })
     }
 
     /// Returns the dimension of the vectors.
@@ -189,24 +209,36 @@ impl ProductQuantizer {
         self.subquantizers.last().expect("at least one subquantizer").end
     }
 
-    /// Returns the dimensions of each subquantizer. A code has one byte for each subquantizer.
+    /// Returns the number of bits in a code for each subquantizer.
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Returns the number of bytes of a code.
+    pub fn code_size(&self) -> usize {
+        code_size(self.subquantizers.len(), self.bits)
+    }
+
+    /// Returns the dimensions of each subquantizer.
     pub fn subquantizers(&self) -> &[Range<usize>] {
         &self.subquantizers
     }
 
-    /// Returns the 256 centroids of subquantizer `m`, row after row.
+    /// Returns the centroids of subquantizer `m`, row after row.
     ///
     /// # Panics
     /// If there is no such subquantizer.
     pub fn codebook(&self, m: usize) -> Rows<'_, f32> {
-        Rows::new(&self.codebooks[m], self.subquantizers[m].len()).expect("256 rows")
+        Rows::new(&self.codebooks[m], self.subquantizers[m].len()).expect("whole rows")
     }
 
-    /// Returns the dimensions of subquantizer `m`, and one of its centroids.
+    /// Returns the dimensions of subquantizer `m`, and one of its centroids. A list from a file may
+    /// hold any number; one past the end is taken modulo the number of centroids.
     #[inline(always)]
-    pub(crate) fn centroid(&self, m: usize, number: u8) -> (Range<usize>, &[f32]) {
+    pub(crate) fn centroid(&self, m: usize, number: u16) -> (Range<usize>, &[f32]) {
         let part = self.subquantizers[m].clone();
-        let centroid = &self.codebooks[m][usize::from(number) * part.len()..][..part.len()];
+        let number = usize::from(number) & ((1 << self.bits) - 1);
+        let centroid = &self.codebooks[m][number * part.len()..][..part.len()];
         (part, centroid)
     }
 
@@ -221,16 +253,16 @@ impl ProductQuantizer {
         // packed.
         let made = self.made.iter().map(|(lanes, packed)| 2 * size_of_val(lanes.rows()) + packed.memory());
         let moves = self.origin.capacity() + self.mean.as_ref().map_or(0, Vec::capacity);
-        made.sum::<usize>() + (self.subquantizers.len() * CENTROIDS + moves) * size_of::<f32>()
+        made.sum::<usize>() + ((self.subquantizers.len() << self.bits) + moves) * size_of::<f32>()
     }
 
-    /// Encodes vectors: writes one byte for each row and subquantizer, row after row. A vector may
-    /// be so far from all centroids that distances overflow. Its code is then an arbitrary one.
+    /// Encodes vectors: writes a code for each row, row after row. A vector may be so far from all
+    /// centroids that distances overflow. Its code is then an arbitrary one.
     ///
     /// # Panics
     /// If the dimension of the rows or the length of `codes` is wrong.
     pub fn encode(&self, rows: Rows<'_, f32>, codes: &mut [u8]) {
-        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * self.subquantizers.len()), "wrong lengths");
+        assert_eq!((rows.dim(), codes.len()), (self.dim(), rows.len() * self.code_size()), "wrong lengths");
         Level::get().run(Encode { pq: self, rows, codes });
     }
 
@@ -240,28 +272,81 @@ impl ProductQuantizer {
     /// # Panics
     /// If the length of `code` or of `vector` is wrong.
     pub fn decode(&self, code: &[u8], vector: &mut [f32]) {
-        assert_eq!((code.len(), vector.len()), (self.subquantizers.len(), self.dim()), "wrong lengths");
-        for ((m, part), &number) in self.subquantizers.iter().enumerate().zip(code) {
-            vector[part.clone()].copy_from_slice(self.codebook(m).row(number.into()));
+        assert_eq!(vector.len(), self.dim(), "a vector of the quantizer's dimension");
+        for (m, number) in self.numbers(code).enumerate() {
+            let (part, centroid) = self.centroid(m, number);
+            vector[part].copy_from_slice(centroid);
         }
         if let Some(mean) = &self.mean {
             vector.iter_mut().zip(mean).for_each(|(x, mean)| *x = saturated(*x + mean));
         }
     }
 
+    /// Returns the numbers of the centroids that a code selects.
+    ///
+    /// # Panics
+    /// If the code has another size.
+    pub(crate) fn numbers<'c>(&self, code: &'c [u8]) -> impl Iterator<Item = u16> + use<'c> {
+        assert_eq!(code.len(), self.code_size(), "a code of the quantizer's size");
+        let bits = self.bits;
+        (0..self.subquantizers.len()).map(move |m| number(code, bits, m))
+    }
+
     /// Computes for each subquantizer the distances between the query's subvector and the
     /// centroids. (The caller must account for the mean.)
     #[inline(always)]
-    pub(crate) fn distances<S: Simd, D: Distance>(&self, simd: S, distance: D, query: &[f32], tables: &mut [Table]) {
+    pub(crate) fn distances<'t, S: Simd, D: Distance>(
+        &self,
+        simd: S,
+        distance: D,
+        query: &[f32],
+        tables: impl Iterator<Item = &'t mut [f32]>,
+    ) {
         for ((part, (_, packed)), table) in self.subquantizers.iter().zip(&self.made).zip(tables) {
             let query = &query[part.clone()];
-            let lanes = table.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0;
-            for (block, [low, high]) in packed.columns().chunks_exact(query.len()).zip(lanes) {
+            let (halves, rest) = table.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>();
+            let mut blocks = packed.columns().chunks_exact(query.len());
+            for ([low, high], block) in halves.iter_mut().zip(&mut blocks) {
                 let [sums] = distance.distances::<S, f32, 1, 2>(simd, [query], block, 0);
                 *low = simd.to_array(sums[0]);
                 *high = simd.to_array(sums[1]);
             }
+            // A table of 16 entries is half a block.
+            for (half, block) in rest.iter_mut().zip(&mut blocks) {
+                let [sums] = distance.distances::<S, f32, 1, 1>(simd, [query], block, 0);
+                *half = simd.to_array(sums[0]);
+            }
         }
+    }
+}
+
+/// Returns the number of bytes of a code.
+pub(crate) fn code_size(subquantizers: usize, bits: u32) -> usize {
+    (subquantizers * bits as usize).div_ceil(8)
+}
+
+/// Returns the number of entries of a table for this number of centroids.
+pub(crate) fn table_len(centroids: usize) -> usize {
+    [16, 256].into_iter().find(|len| centroids <= *len).unwrap_or(centroids)
+}
+
+/// Returns number `m` of a code. Bits past the end of the code are zero.
+#[inline(always)]
+pub(crate) fn number(code: &[u8], bits: u32, m: usize) -> u16 {
+    let start = m * bits as usize;
+    let bytes = &code[(start / 8).min(code.len())..];
+    let word = bytes.iter().take(3).rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+    ((word >> (start % 8)) & ((1 << bits) - 1)) as u16
+}
+
+/// Sets number `m` of a code, whose bits are zero so far. Bits past the end of the code are lost.
+#[inline(always)]
+pub(crate) fn set_number(code: &mut [u8], bits: u32, m: usize, number: u16) {
+    let start = m * bits as usize;
+    let word = (u32::from(number) & ((1 << bits) - 1)) << (start % 8);
+    let from = (start / 8).min(code.len());
+    for (i, byte) in code[from..].iter_mut().take(3).enumerate() {
+        *byte |= (word >> (8 * i)) as u8;
     }
 }
 
@@ -283,7 +368,8 @@ impl Kernel for Encode<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { pq, rows, codes } = self;
-        let (dim, size) = (pq.dim(), pq.subquantizers.len());
+        let (dim, size) = (pq.dim(), pq.code_size());
+        codes.fill(0);
         let mut block = vec![[0.0; BLOCK]; dim];
         let (mut numbers, mut values) = ([0; BLOCK], [0.0; BLOCK]);
         for (chunk, codes) in rows.as_slice().chunks(BLOCK * dim).zip(codes.chunks_mut(BLOCK * size)) {
@@ -294,7 +380,11 @@ impl Kernel for Encode<'_> {
             for (m, (part, (centroids, _))) in pq.subquantizers.iter().zip(&pq.made).enumerate() {
                 centroids.nearest(simd, &block[part.clone()], &mut numbers, &mut values);
                 for (code, number) in codes.chunks_exact_mut(size).zip(numbers) {
-                    code[m] = number as u8;
+                    if pq.bits == 8 {
+                        code[m] = number as u8;
+                    } else {
+                        set_number(code, pq.bits, m, number as u16);
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@
 use crate::tables::{ByteTables, Source, SumLimit};
 use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
-use ivf_cpu::simd::{Kernel, Simd};
+use ivf_cpu::simd::{Kernel, LANES, Simd};
 use std::ops::Range;
 
 /// Number of codes in a block.
@@ -13,27 +13,170 @@ pub(crate) const BLOCK: usize = 64;
 /// Maximum number of codes selected by a filter for which the scan omits the first pass.
 const FEW: usize = 8;
 
+/// How a list stores the numbers of the centroids that codes select. One of `K` numbers takes 4 or
+/// 8 bits:
+///
+/// ```text
+/// K = 256, 3 subquantizers, 64 codes a b c ...:   | a0 b0 c0 ... | a1 b1 c1 ... | a2 b2 c2 ... |
+/// K = 16 (the lower half of a byte first):        | a0a1 b0b1 c0c1 ...          | a2-- b2-- c2-- ... |
+/// ```
+pub(crate) trait Stored<const K: usize> {
+    /// Returns the number of columns of 64 bytes that a block has for these subquantizers.
+    fn columns(subquantizers: usize) -> usize;
+
+    /// Returns the number of tables that a lookup takes. The last one may be a table of zeros.
+    fn tables(subquantizers: usize) -> usize;
+
+    /// Returns true if the instruction set looks up many numbers at once.
+    fn has_lookup<S: Simd>() -> bool;
+
+    /// Returns a bit mask of the codes whose entries add up to at most `limit`, for each block.
+    fn at_most<S: Simd, const B: usize>(
+        simd: S,
+        tables: &[[u8; K]],
+        blocks: [&[[u8; BLOCK]]; B],
+        limit: u16,
+    ) -> [u64; B];
+
+    /// Returns the numbers of a code, in order, and possibly one more.
+    fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16>;
+
+    /// Returns `start` plus the sums of entries of the 16 codes from lane `16 * group` on, or `None`
+    /// if the entries of one code after the other are as fast.
+    fn sums<S: Simd>(
+        simd: S,
+        start: f32,
+        tables: &[[f32; K]],
+        columns: &[[u8; BLOCK]],
+        group: usize,
+    ) -> Option<[f32; LANES]>;
+}
+
+/// The numbers in a list.
+pub(crate) struct InList;
+
+impl Stored<256> for InList {
+    #[inline(always)]
+    fn columns(subquantizers: usize) -> usize {
+        subquantizers
+    }
+
+    #[inline(always)]
+    fn tables(subquantizers: usize) -> usize {
+        subquantizers
+    }
+
+    #[inline(always)]
+    fn has_lookup<S: Simd>() -> bool {
+        S::HAS_LOOKUP
+    }
+
+    #[inline(always)]
+    fn at_most<S: Simd, const B: usize>(
+        simd: S,
+        tables: &[[u8; 256]],
+        blocks: [&[[u8; BLOCK]]; B],
+        limit: u16,
+    ) -> [u64; B] {
+        simd.lookups_at_most(tables, blocks, limit)
+    }
+
+    #[inline(always)]
+    fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16> {
+        columns.iter().map(move |column| u16::from(column[lane]))
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd>(
+        _simd: S,
+        _start: f32,
+        _tables: &[[f32; 256]],
+        _columns: &[[u8; BLOCK]],
+        _group: usize,
+    ) -> Option<[f32; LANES]> {
+        None
+    }
+}
+
+impl Stored<16> for InList {
+    #[inline(always)]
+    fn columns(subquantizers: usize) -> usize {
+        subquantizers.div_ceil(2)
+    }
+
+    #[inline(always)]
+    fn tables(subquantizers: usize) -> usize {
+        subquantizers.next_multiple_of(2)
+    }
+
+    #[inline(always)]
+    fn has_lookup<S: Simd>() -> bool {
+        S::HAS_HALF_BYTES
+    }
+
+    #[inline(always)]
+    fn at_most<S: Simd, const B: usize>(
+        simd: S,
+        tables: &[[u8; 16]],
+        blocks: [&[[u8; BLOCK]]; B],
+        limit: u16,
+    ) -> [u64; B] {
+        simd.half_byte_sums(tables, blocks).map(|sums| simd.at_most_u16(&sums, limit))
+    }
+
+    #[inline(always)]
+    fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16> {
+        columns.iter().flat_map(move |column| [column[lane] & 15, column[lane] >> 4].map(u16::from))
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd>(
+        simd: S,
+        start: f32,
+        tables: &[[f32; 16]],
+        columns: &[[u8; BLOCK]],
+        group: usize,
+    ) -> Option<[f32; LANES]> {
+        let mut sums = simd.splat(start);
+        let (pairs, last) = tables.as_chunks::<2>();
+        for ([first, second], column) in pairs.iter().zip(columns) {
+            let numbers = &column.as_chunks::<LANES>().0[group];
+            sums = simd.add(sums, simd.lookup(first, &numbers.map(|number| number & 15)));
+            sums = simd.add(sums, simd.lookup(second, &numbers.map(|number| number >> 4)));
+        }
+        if let ([table], Some(column)) = (last, columns.last()) {
+            let numbers = &column.as_chunks::<LANES>().0[group];
+            sums = simd.add(sums, simd.lookup(table, &numbers.map(|number| number & 15)));
+        }
+        Some(simd.to_array(sums))
+    }
+}
+
 /// Exact distances of codes.
 pub(crate) trait Exact {
     /// Returns the number of subquantizers.
     fn subquantizers(&self) -> usize;
 
-    /// Returns the distance of a code: a fold over its subquantizers, in order.
-    fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u8>) -> f32;
+    /// Returns the distance of a code: a fold over the numbers of its centroids, in order. Numbers
+    /// past the last subquantizer are ignored.
+    fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u16>) -> f32;
+
+    /// Returns the distances of the 16 codes of a block from lane `16 * group` on, or `None` if one
+    /// after the other is as fast.
+    fn distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], group: usize) -> Option<[f32; LANES]>;
 }
+
+/// Minimum number of codes of a group for which the distances of the whole group are computed.
+const OF_GROUP: u32 = 2;
 
 /// Scan of a range of a list for one query.
 ///
-/// ```text
-/// a block of 64 codes, 3 subquantizers:  | first bytes of all 64 | second bytes | third bytes |
-/// ```
-///
-/// The first pass has a table of 256 bytes for each subquantizer. An entry is the contribution of
-/// one code byte to the distance, rounded down. A permutation in registers looks up 64 codes in a
+/// The first pass has a table of `K` bytes for each subquantizer. An entry is the contribution of
+/// one centroid to the distance, rounded down. A permutation in registers looks up 64 codes in a
 /// table, and the looked-up bytes of a code are summed. A code passes if its sum is at most a
 /// limit, which follows from the sink's threshold and includes all rounding errors. So no code
 /// within the threshold is lost, and the hits are the same as with exact distances for every code.
-pub(crate) struct ScanCodes<'a, 's, F, E> {
+pub(crate) struct ScanCodes<'a, 's, F, E, const K: usize> {
     pub(crate) exact: E,
     /// Term that the distances of all codes have in common. The first pass adds it; `exact` has it
     /// already.
@@ -42,12 +185,15 @@ pub(crate) struct ScanCodes<'a, 's, F, E> {
     /// distances are computed exactly.
     pub(crate) source: Option<F>,
     /// Bytes made from `source`, or bytes for which [`ByteTables::forget`] was called.
-    pub(crate) bytes: &'a mut ByteTables,
+    pub(crate) bytes: &'a mut ByteTables<K>,
     pub(crate) scan_range: &'a ScanRange<'a>,
     pub(crate) sink: &'s mut Sink,
 }
 
-impl<F: Source, E: Exact> Kernel for ScanCodes<'_, '_, F, E> {
+impl<F: Source<K>, E: Exact, const K: usize> Kernel for ScanCodes<'_, '_, F, E, K>
+where
+    InList: Stored<K>,
+{
     type Output = ();
 
     #[inline(always)]
@@ -75,7 +221,10 @@ impl<F: Source, E: Exact> Kernel for ScanCodes<'_, '_, F, E> {
     }
 }
 
-impl<F: Source, E: Exact> ScanCodes<'_, '_, F, E> {
+impl<F: Source<K>, E: Exact, const K: usize> ScanCodes<'_, '_, F, E, K>
+where
+    InList: Stored<K>,
+{
     /// Scans blocks one after the other.
     #[inline(always)]
     fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut unscanned: Range<usize>) {
@@ -101,17 +250,16 @@ impl<F: Source, E: Exact> ScanCodes<'_, '_, F, E> {
     #[inline(always)]
     fn blocks<S: Simd, const B: usize>(&mut self, simd: S, columns: &[[u8; BLOCK]], first: usize) -> usize {
         let subquantizers = self.exact.subquantizers();
-        let blocks: [&[[u8; BLOCK]]; B] =
-            std::array::from_fn(|b| &columns[(first + b) * subquantizers..][..subquantizers]);
+        let blocks: [&[[u8; BLOCK]]; B] = std::array::from_fn(|b| self.block(columns, first + b));
         let limit = match self.source {
-            Some(source) if S::HAS_LOOKUP => {
+            Some(source) if InList::has_lookup::<S>() => {
                 self.bytes.sum_limit(source, subquantizers, self.start, self.sink.threshold())
             }
             _ => SumLimit::All,
         };
         let candidates = match limit {
             SumLimit::All => [u64::MAX; B],
-            SumLimit::AtMost(limit) => simd.lookups_at_most(&self.bytes.entries, blocks, limit),
+            SumLimit::AtMost(limit) => InList::at_most(simd, &self.bytes.entries, blocks, limit),
             SumLimit::None => return B,
         };
         for (b, candidates) in candidates.into_iter().enumerate() {
@@ -123,18 +271,36 @@ impl<F: Source, E: Exact> ScanCodes<'_, '_, F, E> {
         B
     }
 
+    /// Returns the columns of a block that hold the numbers of the subquantizers. A block may have
+    /// more, with the unused last bits of a code.
+    #[inline(always)]
+    fn block<'c>(&self, columns: &'c [[u8; BLOCK]], block: usize) -> &'c [[u8; BLOCK]] {
+        let stride = self.scan_range.layout().block_bytes(0) / BLOCK;
+        &columns[block * stride..][..InList::columns(self.exact.subquantizers())]
+    }
+
     /// Computes the exact distances of the codes of a block whose bits are set in `lanes`. Pushes
     /// the near ones to the sink.
     #[inline(always)]
     fn exact_distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], block: usize, mut lanes: u64) {
-        let subquantizers = self.exact.subquantizers();
-        let block_columns = &columns[block * subquantizers..][..subquantizers];
+        let block_columns = self.block(columns, block);
         while lanes != 0 {
-            let lane = lanes.trailing_zeros() as usize;
-            lanes &= lanes - 1;
-            let distance = self.exact.distance(simd, block_columns.iter().map(|column| column[lane]));
-            if distance <= self.sink.threshold() {
-                self.sink.push(self.scan_range.neighbor(block * BLOCK + lane, distance));
+            let group = lanes.trailing_zeros() as usize / LANES;
+            let of_group = lanes & (0xffff << (group * LANES));
+            lanes &= !of_group;
+            let several = of_group.count_ones() >= OF_GROUP;
+            let distances = if several { self.exact.distances(simd, block_columns, group) } else { None };
+            let mut left = of_group;
+            while left != 0 {
+                let lane = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let distance = match &distances {
+                    Some(distances) => distances[lane % LANES],
+                    None => self.exact.distance(simd, InList::numbers(block_columns, lane)),
+                };
+                if distance <= self.sink.threshold() {
+                    self.sink.push(self.scan_range.neighbor(block * BLOCK + lane, distance));
+                }
             }
         }
     }

@@ -1,26 +1,32 @@
 //! Tables of bytes for a first pass. Their sums are never above the sums of the whole tables.
 
-use crate::product::{CENTROIDS, Table};
+use crate::product::Table;
+use crate::scan::{InList, Stored};
 use ivf_cpu::simd::LANES;
 
 /// Table quantised to bytes.
-pub(crate) type Bytes = [u8; CENTROIDS];
+pub(crate) type Bytes<const K: usize> = [u8; K];
 
-/// Maximum number of bytes whose sum fits 16 bits.
-pub(crate) const MAX_SUBQUANTIZERS: usize = 257;
+/// Maximum number of subquantizers for which a first pass pays: an entry can have 7 steps.
+const MAX_SUBQUANTIZERS: usize = 1 << 13;
+
+/// Returns the largest entry of the tables of bytes: their sums fit 16 bits.
+fn largest_entry(subquantizers: usize) -> u8 {
+    (usize::from(u16::MAX) / subquantizers.max(1)).min(255) as u8
+}
 
 /// Upper bound of the rounding error of one quantised table entry, in quantisation steps: the
 /// roundings of one multiplication and three additions.
 const ROUNDING: f64 = 1e-3;
 
 /// Source of the bytes of a first pass.
-pub(crate) trait Source: Copy {
+pub(crate) trait Source<const K: usize>: Copy {
     /// Returns the range of the entries.
     fn ends(self) -> Ends;
 
-    /// Writes `(entry - least) / step` for each subquantizer, rounded down and at most 255. Returns
-    /// the step, which may differ from the requested one.
-    fn fill(self, step: f64, bytes: &mut [Bytes]) -> f64;
+    /// Writes `(entry - least) / step` for each subquantizer, rounded down and at most
+    /// [`largest_entry`]. Returns the step, which may differ from the requested one.
+    fn fill(self, step: f64, bytes: &mut [Bytes<K>]) -> f64;
 }
 
 /// Range of the entries of all tables together.
@@ -50,8 +56,9 @@ pub(crate) enum SumLimit {
 
 /// Bytes of a first pass, with the numbers that their bound needs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ByteTables {
-    pub(crate) entries: Vec<Bytes>,
+pub(crate) struct ByteTables<const K: usize> {
+    /// The tables, and zeros up to the number that the lookups take.
+    pub(crate) entries: Vec<Bytes<K>>,
     ends: Ends,
     step: f64,
     /// Distance above the least entry that the bytes cover with the current step.
@@ -70,7 +77,10 @@ enum State {
     Made,
 }
 
-impl ByteTables {
+impl<const K: usize> ByteTables<K>
+where
+    InList: Stored<K>,
+{
     /// Discards the bytes, because the tables have changed.
     pub(crate) fn forget(&mut self) {
         self.state = State::Unknown;
@@ -82,7 +92,7 @@ impl ByteTables {
     #[inline(always)]
     pub(crate) fn sum_limit(
         &mut self,
-        source: impl Source,
+        source: impl Source<K>,
         subquantizers: usize,
         start: f64,
         threshold: f32,
@@ -103,11 +113,12 @@ impl ByteTables {
         if above < 0.0 {
             return SumLimit::None;
         }
-        // An entry beyond the reach excludes a code on its own, so all such entries may be 255.
+        // An entry beyond the reach excludes a code on its own, so all such entries may be equal.
         let reach = above.clamp(width / 16.0, width);
         if self.state == State::Measured || reach < self.reach / 2.0 {
-            self.entries.resize(subquantizers, [0; CENTROIDS]);
-            self.step = source.fill((reach / 255.0).max(1e-30), &mut self.entries);
+            self.entries.resize(InList::tables(subquantizers), [0; K]);
+            let steps = f64::from(largest_entry(subquantizers));
+            self.step = source.fill((reach / steps).max(1e-30), &mut self.entries);
             (self.reach, self.state) = (reach, State::Made);
         }
         let steps = above / self.step + ROUNDING * subquantizers as f64;
@@ -123,9 +134,9 @@ pub(crate) fn rounding(numbers: usize) -> f64 {
 
 /// Tables of floats, as a source of bytes.
 #[derive(Clone, Copy)]
-pub(crate) struct Whole<'a>(pub(crate) &'a [Table]);
+pub(crate) struct Whole<'a, const K: usize>(pub(crate) &'a [Table<K>]);
 
-impl Source for Whole<'_> {
+impl<const K: usize> Source<K> for Whole<'_, K> {
     #[inline(always)]
     fn ends(self) -> Ends {
         let mut ends = Ends::default();
@@ -140,9 +151,10 @@ impl Source for Whole<'_> {
     }
 
     #[inline(always)]
-    fn fill(self, step: f64, bytes: &mut [Bytes]) -> f64 {
+    fn fill(self, step: f64, bytes: &mut [Bytes<K>]) -> f64 {
+        let largest = largest_entry(self.0.len());
         for (table, bytes) in self.0.iter().zip(bytes) {
-            round_down(table, 1.0, least_and_most(table).0, step, 255, bytes);
+            round_down(table, 1.0, least_and_most(table).0, step, largest, bytes);
         }
         step
     }
@@ -150,9 +162,16 @@ impl Source for Whole<'_> {
 
 /// Writes `(factor * entry - low) / step`, rounded down and clamped to `0..=most`.
 #[inline(always)]
-pub(crate) fn round_down(table: &Table, factor: f32, low: f32, step: f64, most: u8, bytes: &mut Bytes) {
+pub(crate) fn round_down<const K: usize>(
+    table: &Table<K>,
+    factor: f32,
+    low: f32,
+    step: f64,
+    most: u8,
+    bytes: &mut Bytes<K>,
+) {
     let (scale, most) = ((1.0 / step) as f32, f32::from(most));
-    for i in 0..CENTROIDS {
+    for i in 0..K {
         // Subtracts half a step and rounds to nearest. The rounding adds a number (2^23) whose last
         // place is 1.
         let steps = ((factor * table[i] - low) * scale - 0.5).clamp(0.0, most);
@@ -162,7 +181,7 @@ pub(crate) fn round_down(table: &Table, factor: f32, low: f32, step: f64, most: 
 
 /// Returns the least and the greatest entry.
 #[inline(always)]
-pub(crate) fn least_and_most(table: &Table) -> (f32, f32) {
+pub(crate) fn least_and_most<const K: usize>(table: &Table<K>) -> (f32, f32) {
     let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
     for lanes in table.as_chunks::<LANES>().0 {
         for i in 0..LANES {

@@ -4,10 +4,11 @@
 mod binding;
 mod parts;
 
+use crate::layout::layout;
 use crate::list_tables::{ListTables, SetQuery};
 use crate::per_query::Sums;
-use crate::product::{CENTROIDS, Table};
-use crate::scan::{BLOCK, ScanCodes};
+use crate::product::{Table, number};
+use crate::scan::{InList, ScanCodes, Stored};
 use crate::tables::{ByteTables, Source, SumLimit, Whole};
 use crate::{PqCodec, PqSpec, ProductQuantizer, equal_parts};
 use ivf_core::bytes::AlignedBytes;
@@ -39,7 +40,7 @@ impl Noise {
 const KINDS: usize = 11;
 
 /// Returns tables of one kind. Each kind covers a special case.
-fn tables(subquantizers: usize, kind: usize, noise: &mut Noise) -> Vec<Table> {
+fn tables<const K: usize>(subquantizers: usize, kind: usize, noise: &mut Noise) -> Vec<Table<K>> {
     (0..subquantizers)
         .map(|m| {
             std::array::from_fn(|i| match kind {
@@ -78,11 +79,11 @@ struct List {
 }
 
 impl List {
-    fn new(subquantizers: usize, len: usize, noise: &mut Noise) -> Self {
-        let layout = CodeLayout::interleaved(1, subquantizers, BLOCK);
-        let codes: Vec<u8> = (0..len * subquantizers).map(|_| noise.next() as u8).collect();
+    fn new(subquantizers: usize, bits: u32, len: usize, noise: &mut Noise) -> Self {
+        let layout = layout(subquantizers, bits);
+        let codes: Vec<u8> = (0..len * layout.code_size()).map(|_| noise.next() as u8).collect();
         let mut plane = AlignedBytes::zeroed(layout.plane_bytes(0, len));
-        for (slot, code) in codes.chunks_exact(subquantizers).enumerate() {
+        for (slot, code) in codes.chunks_exact(layout.code_size()).enumerate() {
             layout.put(&mut [&mut plane], slot, code);
         }
         Self { layout, codes, plane, len }
@@ -96,6 +97,11 @@ impl List {
 
     fn code(&self, slot: usize) -> &[u8] {
         &self.codes[slot * self.layout.code_size()..][..self.layout.code_size()]
+    }
+
+    /// Returns the numbers of a code.
+    fn numbers(&self, slot: usize, subquantizers: usize, bits: u32) -> impl Iterator<Item = u16> {
+        (0..subquantizers).map(move |m| number(self.code(slot), bits, m))
     }
 }
 
@@ -114,15 +120,23 @@ fn ranges_of(sorted: &[f32], ranks: &[usize]) -> Vec<Sink> {
 
 #[test]
 fn the_scan_finds_what_the_whole_tables_find() {
+    check_scans::<16>(4);
+    check_scans::<256>(8);
+}
+
+fn check_scans<const K: usize>(bits: u32)
+where
+    InList: Stored<K>,
+{
     let mut noise = Noise(7);
     for subquantizers in [1, 2, 3, 8, 16, 20, 25, 64, 257, 300] {
         for (at, len) in LENGTHS.into_iter().enumerate() {
-            let list = List::new(subquantizers, len, &mut noise);
+            let list = List::new(subquantizers, bits, len, &mut noise);
             let entries = list.entries();
             let mask = Mask::from_fn(len, |slot| slot % 7 != 3);
             // Each kind occurs with each length, over all numbers of subquantizers.
             for kind in (0..KINDS).filter(|kind| len < 300 || (kind + at + subquantizers).is_multiple_of(3)) {
-                let tables = tables(subquantizers, kind, &mut noise);
+                let tables = tables::<K>(subquantizers, kind, &mut noise);
                 for level in Level::available() {
                     // The bytes of a query serve all its lists, whatever their start values are.
                     let mut bytes = ByteTables::default();
@@ -130,8 +144,8 @@ fn the_scan_finds_what_the_whole_tables_find() {
                         let scan_range = ScanRange::of_list(ListNo(0), &entries, &list.layout, 0..len).next().unwrap();
                         let scan_range = scan_range.masked(mask);
                         let sums = Sums { start, tables: &tables };
-                        let distances: Vec<f32> =
-                            scan_range.slots().map(|slot| sums.of(list.code(slot).iter().copied())).collect();
+                        let distance = |slot| sums.of(list.numbers(slot, subquantizers, bits));
+                        let distances: Vec<f32> = scan_range.slots().map(distance).collect();
                         for sink in sinks(&distances) {
                             let mut expected = sink.fork();
                             for (slot, &distance) in scan_range.slots().zip(&distances) {
@@ -153,7 +167,7 @@ fn the_scan_finds_what_the_whole_tables_find() {
                                 let found = found.into_sorted();
                                 assert_eq!(
                                     found, expected,
-                                    "{level}, {subquantizers} subquantizers, {len} codes, tables {kind}, from {start}"
+                                    "{level}, {subquantizers} of {bits} bits, {len} codes, tables {kind}, from {start}"
                                 );
                             }
                         }
@@ -167,21 +181,23 @@ fn the_scan_finds_what_the_whole_tables_find() {
 /// Asserts that a first pass keeps every code whose distance is at most the threshold, for many
 /// thresholds. (It needs no special instructions. The scans of all instruction sets rely on this
 /// property.)
-fn assert_keeps(
-    source: impl Source,
+fn assert_keeps<const K: usize>(
+    source: impl Source<K>,
     subquantizers: usize,
     start: f64,
-    found: &[(&[u8], f32)],
+    found: &[(Vec<u16>, f32)],
     context: impl Fn() -> String,
-) {
+) where
+    InList: Stored<K>,
+{
     let mut bytes = ByteTables::default();
     let mut thresholds: Vec<f32> = found.iter().map(|&(_, distance)| distance).filter(|t| !t.is_nan()).collect();
     thresholds.sort_by(|a, b| b.total_cmp(a));
     for threshold in thresholds.into_iter().step_by(3) {
         let limit = bytes.sum_limit(source, subquantizers, start, threshold);
-        for &(code, distance) in found {
-            let sum =
-                || code.iter().zip(&bytes.entries).map(|(&c, table)| u32::from(table[usize::from(c)])).sum::<u32>();
+        for &(ref numbers, distance) in found {
+            let entries = || numbers.iter().zip(&bytes.entries).map(|(&number, table)| table[usize::from(number)]);
+            let sum = || entries().map(u32::from).sum::<u32>();
             let kept = match limit {
                 SumLimit::All => true,
                 SumLimit::AtMost(limit) => sum() <= u32::from(limit),
@@ -198,16 +214,25 @@ fn assert_keeps(
 
 #[test]
 fn a_first_pass_over_any_tables_keeps_what_is_near() {
+    check_first_passes::<16>(4);
+    check_first_passes::<256>(8);
+}
+
+fn check_first_passes<const K: usize>(bits: u32)
+where
+    InList: Stored<K>,
+{
     let mut noise = Noise(11);
-    for subquantizers in [1, 2, 5, 16, 64, 257] {
+    for subquantizers in [1, 2, 5, 16, 64, 257, 600] {
         for kind in 0..KINDS {
-            let list = List::new(subquantizers, 120, &mut noise);
-            let tables = tables(subquantizers, kind, &mut noise);
+            let list = List::new(subquantizers, bits, 120, &mut noise);
+            let tables = tables::<K>(subquantizers, kind, &mut noise);
             for start in [0.0, 1e4, -1e-3] {
                 let sums = Sums { start, tables: &tables };
-                let found: Vec<_> =
-                    (0..list.len).map(|slot| (list.code(slot), sums.of(list.code(slot).iter().copied()))).collect();
-                let context = || format!("{subquantizers} subquantizers, tables {kind}, from {start}");
+                let numbers = |slot| list.numbers(slot, subquantizers, bits);
+                let found: Vec<(Vec<u16>, f32)> =
+                    (0..list.len).map(|slot| (numbers(slot).collect(), sums.of(numbers(slot)))).collect();
+                let context = || format!("{subquantizers} subquantizers of {bits} bits, tables {kind}, from {start}");
                 assert_keeps(Whole(&tables), subquantizers, start.into(), &found, context);
             }
         }
@@ -263,6 +288,16 @@ fn scales(kind: usize) -> [fn(f32, usize) -> f32; 3] {
 
 #[test]
 fn l2_scans_find_what_each_distance_says() {
+    check_l2::<16>(1);
+    check_l2::<16>(4);
+    check_l2::<256>(6);
+    check_l2::<256>(8);
+}
+
+fn check_l2<const K: usize>(bits: u32)
+where
+    InList: Stored<K>,
+{
     let mut noise = Noise(5);
     for (kind, subquantizers, nlist) in (0..11).flat_map(|kind| {
         [
@@ -277,7 +312,7 @@ fn l2_scans_find_what_each_distance_says() {
         let dim = subquantizers.last().unwrap().end;
         let codebooks: Vec<Vec<f32>> = subquantizers
             .iter()
-            .map(|part| (0..CENTROIDS * part.len()).map(|i| of_codebook(noise.float(), i)).collect())
+            .map(|part| (0..part.len() << bits).map(|i| of_codebook(noise.float(), i)).collect())
             .collect();
         let centroids: Vec<f32> = (0..nlist * dim).map(|i| of_list(noise.float(), i / dim)).collect();
         let queries: Vec<f32> = (0..3 * dim).map(|i| of_query(noise.float(), i)).collect();
@@ -292,19 +327,21 @@ fn l2_scans_find_what_each_distance_says() {
                 row.iter().enumerate().map(|(d, c)| c + codec.quantizer().mean().map_or(0.0, |mean| mean[d]))
             });
             let moved: Vec<f32> = moved.collect();
-            (level, ListTables::new(codec.quantizer(), &moved, level, &binding).unwrap())
+            (level, ListTables::<K>::new(codec.quantizer(), &moved, level, &binding).unwrap())
         });
         let terms: Vec<_> = terms.collect();
         let mut scanner = bound.scanner(&Settings::new());
         for (query, len) in Rows::new(&queries, dim).unwrap().iter().zip([20, 65, 700]) {
-            let list = List::new(subquantizers.len(), len, &mut noise);
+            let list = List::new(subquantizers.len(), bits, len, &mut noise);
             let entries = list.entries();
             scanner.set_query(query);
             for no in [0, nlist - 1].map(|no| ListNo(no as u32)) {
                 let scan_range = ScanRange::of_list(no, &entries, &list.layout, 0..len).next().unwrap();
                 // A wrong coarse distance changes nothing.
                 scanner.set_list(no, 7.0);
-                let found: Vec<_> = (0..len).map(|slot| (list.code(slot), scanner.distance(list.code(slot)))).collect();
+                let numbers = |slot| list.numbers(slot, subquantizers.len(), bits).collect();
+                let found: Vec<(Vec<u16>, f32)> =
+                    (0..len).map(|slot| (numbers(slot), scanner.distance(list.code(slot)))).collect();
                 let distances: Vec<f32> = found.iter().map(|found| found.1).collect();
                 for sink in sinks(&distances) {
                     let mut expected = sink.fork();
@@ -315,13 +352,21 @@ fn l2_scans_find_what_each_distance_says() {
                     let mut again = found.fork();
                     scanner.scan(&scan_range, &mut again);
                     let expected = expected.into_sorted();
-                    assert_eq!(found.into_sorted(), expected, "kind {kind}, {subquantizers:?}, {len} codes");
-                    assert_eq!(again.into_sorted(), expected, "kind {kind}, {subquantizers:?}, {len} codes");
+                    assert_eq!(
+                        found.into_sorted(),
+                        expected,
+                        "kind {kind}, {subquantizers:?} of {bits} bits, {len} codes"
+                    );
+                    assert_eq!(
+                        again.into_sorted(),
+                        expected,
+                        "kind {kind}, {subquantizers:?} of {bits} bits, {len} codes"
+                    );
                 }
                 for (level, terms) in &terms {
                     assert_eq!(terms.is_some(), nlist > 1);
                     let Some(terms) = terms else { continue };
-                    let (mut of_query, mut tables) = (terms.of_query(), vec![[0.0; CENTROIDS]; subquantizers.len()]);
+                    let (mut of_query, mut tables) = (terms.of_query(), vec![[0.0; K]; subquantizers.len()]);
                     level.run(SetQuery {
                         pq: codec.quantizer(),
                         terms,
@@ -336,7 +381,7 @@ fn l2_scans_find_what_each_distance_says() {
                         })
                         .sum();
                     assert_keeps(terms.source(no, &of_query), subquantizers.len(), z, &found, || {
-                        format!("kind {kind}, {subquantizers:?}, {level}")
+                        format!("kind {kind}, {subquantizers:?} of {bits} bits, {level}")
                     });
                 }
             }
@@ -355,9 +400,9 @@ fn codes_are_the_nearest_centroids_and_training_does_not_depend_on_threads() {
         let rows = Rows::new(data, 12).unwrap();
         let pool = ivf_cpu::RayonPool::new(3).unwrap();
         let options = TrainOptions::new().iterations(4);
-        let (pq, report) = ProductQuantizer::train(rows, subquantizers.clone(), centred, &options).unwrap();
+        let (pq, report) = ProductQuantizer::train(rows, subquantizers.clone(), 8, centred, &options).unwrap();
         let (other, _) =
-            ProductQuantizer::train(rows, subquantizers.clone(), centred, &options.executor(&pool)).unwrap();
+            ProductQuantizer::train(rows, subquantizers.clone(), 8, centred, &options.executor(&pool)).unwrap();
         let objectives = &report.objectives[0];
         assert!(objectives.windows(2).all(|pair| 0.0 <= pair[1] && pair[1] <= pair[0] * 1.000_001), "{objectives:?}");
         let mut codes = vec![0; rows.len() * subquantizers.len()];
@@ -385,7 +430,7 @@ fn codes_are_the_nearest_centroids_and_training_does_not_depend_on_threads() {
 fn rows_that_cannot_be_learnt_from_are_an_error() {
     let train = |data: &[f32]| {
         let rows = Rows::new(data, 4).unwrap();
-        ProductQuantizer::train(rows, equal_parts(4, 2), true, &TrainOptions::new()).map(|_| ())
+        ProductQuantizer::train(rows, equal_parts(4, 2), 8, true, &TrainOptions::new()).map(|_| ())
     };
     let mut noise = Noise(9);
     let mut data: Vec<f32> = (0..300 * 4).map(|_| noise.float()).collect();
@@ -406,8 +451,8 @@ fn training_takes_as_many_points_as_the_options_say() {
     let rows = Rows::new(&data, 2).unwrap();
     for (most, points) in [(0, 256), (3, 768), (1000, 3000)] {
         let options = TrainOptions::new().max_points_per_centroid(most).iterations(2);
-        let (_, report) = ProductQuantizer::train(rows, equal_parts(2, 1), false, &options).unwrap();
+        let (_, report) = ProductQuantizer::train(rows, equal_parts(2, 1), 8, false, &options).unwrap();
         assert_eq!(report.points, points);
-        assert_eq!(PqSpec { subquantizers: 1 }.training_points(&options), 256 * most.max(1));
+        assert_eq!(PqSpec::new(1).training_points(&options), 256 * most.max(1));
     }
 }

@@ -320,6 +320,20 @@ impl<'a> ListRef<'a> {
         self.segments().flat_map(|segment| segment.ids().iter())
     }
 
+    /// Returns the offset in the list of the first of these entries with this id.
+    ///
+    /// ```
+    /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset};
+    /// let mut lists = ArrayLists::new(1, CodeLayout::rows(1));
+    /// lists.replace(ListNo(0), &[7, 8, 8].map(Id), b"abc")?;
+    /// assert_eq!(lists.list(ListNo(0))?.position(Id(8)), Some(ListOffset(1)));
+    /// assert_eq!(lists.list(ListNo(0))?.position(Id(9)), None);
+    /// # Ok::<(), ivf_core::error::StoreError>(())
+    /// ```
+    pub fn position(&self, id: Id) -> Option<ListOffset> {
+        self.placed().find_map(|(first, segment)| Some(ListOffset((first + segment.ids().position(id)?) as u32)))
+    }
+
     /// Returns the id of the entry at `offset` of the list, or `None` if the entry is not among
     /// these.
     pub fn id(&self, offset: ListOffset) -> Option<Id> {
@@ -336,6 +350,32 @@ impl<'a> ListRef<'a> {
             let slot = offset.index().checked_sub(first).filter(|&slot| slot < segment.len())?;
             segment.code(layout, slot, code);
             Some(segment.ids().get(slot))
+        })
+    }
+
+    /// Returns the code of the entry at `offset` of the list where it lies in memory. Returns `None`
+    /// if the entry is not among these, or if the layout does not keep the bytes of a code together.
+    ///
+    /// ```
+    /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset};
+    /// let code = |layout: CodeLayout, offset| -> Result<_, Box<dyn std::error::Error>> {
+    ///     let mut lists = ArrayLists::new(1, layout);
+    ///     lists.replace(ListNo(0), &[Id(7), Id(8)], b"abcd")?;
+    ///     Ok(lists.list(ListNo(0))?.code_in_place(lists.layout(), ListOffset(offset)).map(<[u8]>::to_vec))
+    /// };
+    /// assert_eq!(code(CodeLayout::rows(2), 1)?.as_deref(), Some(&b"cd"[..]));
+    /// assert_eq!(code(CodeLayout::rows(2), 2)?, None);
+    /// assert_eq!(code(CodeLayout::interleaved(1, 2, 4), 1)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn code_in_place(&self, layout: &CodeLayout, offset: ListOffset) -> Option<&[u8]> {
+        if layout.block_len() != 1 || layout.plane_count() != 1 {
+            return None;
+        }
+        self.placed().find_map(|(first, segment)| {
+            let slot = offset.index().checked_sub(first).filter(|&slot| slot < segment.len())?;
+            let size = layout.code_size();
+            segment.plane(0).get(slot * size..(slot + 1) * size)
         })
     }
 

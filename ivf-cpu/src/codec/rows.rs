@@ -6,7 +6,7 @@
 
 use super::flat::{FlatCodec, FlatSpec, distance_of};
 use crate::kernels::{Distance, distances_to_rows};
-use crate::simd::{Kernel, Level, Simd};
+use crate::simd::{Kernel, LANES, Level, Simd};
 use ivf_core::error::{BuildError, TrainError};
 use ivf_core::{
     Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner, ListNo, Residuals, TrainOptions, TrainReport,
@@ -82,6 +82,43 @@ impl<D: Distance> InvertedListScanner for RowsScanner<D> {
             }
         }
     }
+
+    fn distances_to(&self, codes: &[&[u8]], distances: &mut [f32]) {
+        let query = &self.query;
+        assert_eq!(codes.len(), distances.len(), "a code for each distance");
+        let rows = codes.iter().map(|code| bytemuck::try_cast_slice(code).ok());
+        match rows.collect::<Option<Vec<&[f32]>>>() {
+            Some(rows) => self.level.run(Scattered { distance: self.distance, query, rows: &rows, out: distances }),
+            // The bytes are not aligned for floats.
+            None => codes.iter().zip(distances).for_each(|(code, distance)| *distance = self.distance(code)),
+        }
+    }
+}
+
+/// Number of rows whose memory is read while the distances to other rows are computed.
+const AHEAD: usize = 32;
+
+/// Computes the distances to rows that lie anywhere in memory.
+struct Scattered<'a, D> {
+    distance: D,
+    query: &'a [f32],
+    rows: &'a [&'a [f32]],
+    out: &'a mut [f32],
+}
+
+impl<D: Distance> Kernel for Scattered<'_, D> {
+    type Output = ();
+    const BYTES: bool = false;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { distance, query, rows, out } = self;
+        rows.iter().take(AHEAD).for_each(|row| simd.prefetch(row));
+        for (i, (some, out)) in rows.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {
+            rows.iter().skip(i * LANES + AHEAD).take(LANES).for_each(|row| simd.prefetch(row));
+            distances_to_rows(simd, distance, some.iter().map(|row| (query, *row)), out);
+        }
+    }
 }
 
 struct Pairs<'a, D> {
@@ -129,6 +166,13 @@ mod tests {
                         let mut found = vec![f32::NAN; len];
                         scanner.distances(&shifted[offset..], &mut found);
                         assert!(found.iter().map(|x| x.to_bits()).eq(expected.iter().copied()), "{len}, {offset}");
+                        // More rows than are read ahead, in another order.
+                        let order: Vec<usize> = (0..7 * len).map(|i| i * 11 % len).collect();
+                        let code = |i: &usize| &shifted[offset + i * 4 * DIM..][..4 * DIM];
+                        let mut found = vec![f32::NAN; order.len()];
+                        scanner.distances_to(&order.iter().map(code).collect::<Vec<_>>(), &mut found);
+                        let expected = order.iter().map(|&i| expected[i]);
+                        assert!(found.iter().map(|x| x.to_bits()).eq(expected), "{len}, {offset}");
                     }
                 }
             }

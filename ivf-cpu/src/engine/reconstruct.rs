@@ -84,13 +84,30 @@ impl IvfIndex {
     /// computes them. Only for an index of one list, where the coarse distance is 0.
     pub(super) fn distances(&self, query: &[f32], ids: &[Id]) -> Result<Vec<f32>, ReconstructError> {
         let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
-        let size = entries.layout().code_size();
-        let mut codes = AlignedBytes::zeroed(ids.len().min(TOGETHER) * size);
-        let settings = self.codec_settings();
+        let (layout, settings) = (entries.layout(), self.codec_settings());
         let mut scanner = entries.bound.scanner(&settings);
         scanner.set_query(query);
         scanner.set_list(ListNo(0), 0.0);
         let mut distances = vec![0.0; ids.len()];
+        if layout.block_len() == 1 && layout.plane_count() == 1 && entries.lists.in_memory() {
+            // The codes need not be copied.
+            let list = entries.lists.list(ListNo(0))?;
+            let code = |&id: &Id| -> Result<&[u8], ReconstructError> {
+                let at = match entries.map.kind() {
+                    DirectMapKind::None => list.position(id),
+                    _ => entries.map.get(id).map(|at| at.offset),
+                };
+                let at = at.ok_or(ReconstructError::NoSuchId(id))?;
+                Ok(list
+                    .code_in_place(layout, at)
+                    .ok_or(StoreError::NoSuchEntry { at: Location { list: ListNo(0), offset: at }, len: list.len() })?)
+            };
+            let codes = ids.iter().map(code).collect::<Result<Vec<_>, _>>()?;
+            scanner.distances_to(&codes, &mut distances);
+            return Ok(distances);
+        }
+        let size = layout.code_size();
+        let mut codes = AlignedBytes::zeroed(ids.len().min(TOGETHER) * size);
         for (ids, distances) in ids.chunks(TOGETHER).zip(distances.chunks_mut(TOGETHER)) {
             let find = |&id| entries.find(id)?.ok_or(ReconstructError::NoSuchId(id));
             let places = ids.iter().map(find).collect::<Result<Vec<Location>, ReconstructError>>()?;

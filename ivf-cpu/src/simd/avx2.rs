@@ -39,6 +39,7 @@ impl Simd for Avx2 {
     const TILE: usize = 5;
     const HALVES: usize = 1;
     const HAS_DOT4: bool = false;
+    const HAS_HALF_BYTES: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [__m256; 2] {
@@ -129,6 +130,33 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn half_byte_sums<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+        // SAFETY: the token is made only inside `call`.
+        unsafe { half_byte_sums(tables, blocks) }
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> [__m256; 2] {
+        let (table, [low, high]): ([__m256; 2], [i64; 2]) =
+            (bytemuck::must_cast(*table), bytemuck::must_cast(*numbers));
+        // SAFETY: the token is made only inside `call`.
+        [low, high].map(|numbers| unsafe { lookup(table, numbers) })
+    }
+
+    #[inline(always)]
+    fn at_most_u16(self, numbers: &[u16; 64], limit: u16) -> u64 {
+        // SAFETY: the token is made only inside `call`.
+        unsafe { at_most_u16(bytemuck::must_cast(*numbers), limit) }
+    }
+
+    #[inline(always)]
+    fn load_u16(self, from: &[u16; LANES]) -> [__m256; 2] {
+        let halves: [__m128i; 2] = bytemuck::must_cast(*from);
+        // SAFETY: the token is made only inside `call`.
+        halves.map(|half| unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(half)) })
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, data: &[T]) {
         prefetch(data);
     }
@@ -174,4 +202,68 @@ fn keep_less(best: ([__m256; 2], [__m256i; 2]), found: [__m256; 2], number: i32)
         *no = _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(*no), number, less));
     }
     (values, numbers)
+}
+
+/// Looks up 8 entries, in both halves of the table. Bit 3 of a number selects the half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn lookup([low, high]: [__m256; 2], numbers: i64) -> __m256 {
+    let numbers = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(numbers));
+    let is_high = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(numbers));
+    _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, numbers), _mm256_permutevar8x32_ps(high, numbers), is_high)
+}
+
+/// Implements [`Simd::half_byte_sums`] for 32 codes at a time. A table is repeated in both halves of
+/// a register, and one shuffle looks up 32 half bytes. As the entries of even and odd codes lie in
+/// the same 16 bits, one register sums both, another the odd ones alone, and the difference are the
+/// even ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+    let (pairs, rest) = tables.as_chunks::<2>();
+    assert!(rest.is_empty(), "pairs of tables");
+    let low_bits = _mm256_set1_epi8(15);
+    let mut sums = [[0; 64]; B];
+    for (sums, block) in sums.iter_mut().zip(blocks) {
+        assert!(block.len() == pairs.len(), "a byte for two tables");
+        let (mut both, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
+        for (&[first, second], codes) in pairs.iter().zip(block) {
+            let first = _mm256_broadcastsi128_si256(bytemuck::must_cast(first));
+            let second = _mm256_broadcastsi128_si256(bytemuck::must_cast(second));
+            let codes: [__m256i; 2] = bytemuck::must_cast(*codes);
+            for i in 0..2 {
+                let low = _mm256_shuffle_epi8(first, _mm256_and_si256(codes[i], low_bits));
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes[i]), low_bits);
+                let high = _mm256_shuffle_epi8(second, high);
+                both[i] = _mm256_add_epi16(both[i], _mm256_add_epi16(low, high));
+                odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(low));
+                odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(high));
+            }
+        }
+        let mut quarters = [_mm256_setzero_si256(); 4];
+        for i in 0..2 {
+            let even = _mm256_sub_epi16(both[i], _mm256_slli_epi16::<8>(odd[i]));
+            let (low, high) = (_mm256_unpacklo_epi16(even, odd[i]), _mm256_unpackhi_epi16(even, odd[i]));
+            quarters[2 * i] = _mm256_permute2x128_si256::<0x20>(low, high);
+            quarters[2 * i + 1] = _mm256_permute2x128_si256::<0x31>(low, high);
+        }
+        *sums = bytemuck::must_cast(quarters);
+    }
+    sums
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn at_most_u16(numbers: [__m256i; 4], limit: u16) -> u64 {
+    let limit = _mm256_set1_epi16(limit.cast_signed());
+    let mut bits = 0;
+    for (i, pair) in numbers.as_chunks::<2>().0.iter().enumerate() {
+        // A number is at most the limit if the saturating difference is zero.
+        let low = _mm256_cmpeq_epi16(_mm256_subs_epu16(pair[0], limit), _mm256_setzero_si256());
+        let high = _mm256_cmpeq_epi16(_mm256_subs_epu16(pair[1], limit), _mm256_setzero_si256());
+        // Packing interleaves the halves of the two registers.
+        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high));
+        bits |= u64::from(_mm256_movemask_epi8(packed) as u32) << (32 * i);
+    }
+    bits
 }

@@ -28,6 +28,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     const HALVES: usize = 2;
     const HAS_DOT4: bool = VNNI;
     const HAS_LOOKUP: bool = VNNI;
+    const HAS_HALF_BYTES: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -163,6 +164,31 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn half_byte_sums<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { half_byte_sums(tables, blocks) }
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> __m512 {
+        let (table, numbers): (__m512, __m128i) = (bytemuck::must_cast(*table), bytemuck::must_cast(*numbers));
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(numbers), table) }
+    }
+
+    #[inline(always)]
+    fn at_most_u16(self, numbers: &[u16; 64], limit: u16) -> u64 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { at_most_u16(bytemuck::must_cast(*numbers), limit) }
+    }
+
+    #[inline(always)]
+    fn load_u16(self, from: &[u16; LANES]) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { widen_u16(bytemuck::must_cast(*from)) }
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, data: &[T]) {
         super::avx2::prefetch(data);
     }
@@ -233,6 +259,20 @@ fn widen_i8(bytes: __m128i) -> __m512 {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
+fn widen_u16(numbers: __m256i) -> __m512 {
+    _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(numbers))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn at_most_u16(numbers: [__m512i; 2], limit: u16) -> u64 {
+    let limit = _mm512_set1_epi16(limit.cast_signed());
+    let [low, high] = [0, 1].map(|half| u64::from(_mm512_cmple_epu16_mask(numbers[half], limit)));
+    low | high << 32
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
 fn at_least(v: __m512i, threshold: i32) -> u16 {
     _mm512_cmpge_epi32_mask(v, _mm512_set1_epi32(threshold))
 }
@@ -250,7 +290,6 @@ fn keep_less((value, no): (__m512, __m512i), found: __m512, number: i32) -> (__m
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
-    assert!(tables.len() <= 257, "sums of 16 bits");
     // (A loop, since a closure would not be compiled for these instructions.)
     let mut sliced = blocks;
     for block in &mut sliced {
@@ -278,6 +317,47 @@ fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B
         }
     }
     near
+}
+
+/// Implements [`Simd::half_byte_sums`]. A table is repeated in the four quarters of a register, and
+/// one shuffle looks up 64 half bytes. As the entries of even and odd codes lie in the same 16 bits,
+/// one register sums both, another the odd ones alone, and the difference are the even ones.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+    let (pairs, rest) = tables.as_chunks::<2>();
+    assert!(rest.is_empty(), "pairs of tables");
+    // (A loop, since a closure would not be compiled for these instructions.)
+    let mut sliced = blocks;
+    for block in &mut sliced {
+        assert!(block.len() == pairs.len(), "a byte for two tables");
+        *block = &block[..pairs.len()];
+    }
+    let low_bits = _mm512_set1_epi8(15);
+    let (mut both, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
+    for (j, &[first, second]) in pairs.iter().enumerate() {
+        let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
+        let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));
+        for i in 0..B {
+            let codes: __m512i = bytemuck::must_cast(sliced[i][j]);
+            let low = _mm512_shuffle_epi8(first, _mm512_and_si512(codes, low_bits));
+            let high = _mm512_shuffle_epi8(second, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits));
+            both[i] = _mm512_add_epi16(both[i], _mm512_add_epi16(low, high));
+            odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(low));
+            odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(high));
+        }
+    }
+    let first_half = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    let second_half = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    let mut sums = [[0; 64]; B];
+    for ((sums, both), odd) in sums.iter_mut().zip(both).zip(odd) {
+        let even = _mm512_sub_epi16(both, _mm512_slli_epi16::<8>(odd));
+        let (low, high) = (_mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
+        let halves =
+            [_mm512_permutex2var_epi64(low, first_half, high), _mm512_permutex2var_epi64(low, second_half, high)];
+        *sums = bytemuck::must_cast(halves);
+    }
+    sums
 }
 
 /// Moves bit `i` to bit `2 i`.

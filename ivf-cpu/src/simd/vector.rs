@@ -59,6 +59,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const HAS_DOT4: bool;
     /// True if [`lookups_at_most`](Self::lookups_at_most) looks up 64 bytes at once, in registers.
     const HAS_LOOKUP: bool = false;
+    /// True if [`half_byte_sums`](Self::half_byte_sums) looks up at least 16 half bytes at once, in
+    /// registers.
+    const HAS_HALF_BYTES: bool = false;
 
     /// Returns a register with the same float 16 times.
     fn splat(self, x: f32) -> Self::F32;
@@ -131,6 +134,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Returns a bit mask for each of `B` blocks: the codes, of 64, whose sum is at most `limit`.
     /// The sum of a code adds one entry of each table, selected by the code's byte. There is one
     /// table for each subquantizer, and `blocks` hold the bytes of 64 codes for each subquantizer.
+    /// Sums wrap at 16 bits.
     ///
     /// ```
     /// use ivf_cpu::simd::{Scalar, Simd};
@@ -146,19 +150,86 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// ```
     ///
     /// # Panics
-    /// If a block does not have as many subquantizers as there are tables, or their sums could
-    /// exceed 16 bits.
+    /// If a block does not have as many subquantizers as there are tables.
     #[inline(always)]
     fn lookups_at_most<const B: usize>(self, tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
-        assert!(tables.len() <= 257, "sums of 16 bits");
         blocks.map(|block| {
             assert!(block.len() == tables.len(), "one table for each subquantizer");
             let mut sums = [0_u16; 64];
             for (table, codes) in tables.iter().zip(block) {
-                sums.iter_mut().zip(codes).for_each(|(sum, &code)| *sum += u16::from(table[usize::from(code)]));
+                sums.iter_mut()
+                    .zip(codes)
+                    .for_each(|(sum, &code)| *sum = sum.wrapping_add(table[usize::from(code)].into()));
             }
             sums.iter().rev().fold(0, |bits, &sum| bits << 1 | u64::from(sum <= limit))
         })
+    }
+    /// Returns for each of `B` blocks the sums of 64 codes of half bytes. The sum of a code adds one
+    /// entry of each table, selected by the code's half byte for that table. A byte of a block holds
+    /// the half bytes of two tables, the lower bits those of the first.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{Scalar, Simd};
+    ///
+    /// // Two tables, which hold the half byte itself and ten times as much.
+    /// let tables = [std::array::from_fn(|i| i as u8), std::array::from_fn(|i| 10 * i as u8)];
+    /// // Code `i` of the block is (i % 16, 3): one byte for both tables.
+    /// let block = [std::array::from_fn(|i| i as u8 % 16 | 3 << 4)];
+    /// let [sums] = Scalar.half_byte_sums(&tables, [&block[..]]);
+    /// assert_eq!((sums[0], sums[9], sums[63]), (30, 39, 45));
+    /// assert_eq!(Scalar.at_most_u16(&sums, 31), 0b11 | 0b11 << 16 | 0b11 << 32 | 0b11 << 48);
+    /// ```
+    ///
+    /// # Panics
+    /// If a block does not have one byte for two tables.
+    #[inline(always)]
+    fn half_byte_sums<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+        let (pairs, rest) = tables.as_chunks::<2>();
+        assert!(rest.is_empty(), "pairs of tables");
+        blocks.map(|block| {
+            assert!(block.len() == pairs.len(), "a byte for two tables");
+            let mut sums = [0_u16; 64];
+            for ([first, second], codes) in pairs.iter().zip(block) {
+                for (sum, &code) in sums.iter_mut().zip(codes) {
+                    let entries = [first[usize::from(code & 15)], second[usize::from(code >> 4)]];
+                    *sum = sum.wrapping_add(entries.into_iter().map(u16::from).sum());
+                }
+            }
+            sums
+        })
+    }
+    /// Looks up 16 entries of a table of 16 floats. Only the lower four bits of a number count.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{Scalar, Simd};
+    /// let table = std::array::from_fn(|i| i as f32 / 2.0);
+    /// let found = Scalar.lookup(&table, &std::array::from_fn(|i| i as u8 * 3));
+    /// assert_eq!(Scalar.to_array(found)[..6], [0.0, 1.5, 3.0, 4.5, 6.0, 7.5]);
+    /// assert_eq!(Scalar.to_array(found)[6], 1.0); // 18 counts as 2
+    /// ```
+    #[inline(always)]
+    fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> Self::F32 {
+        self.load(&numbers.map(|number| table[usize::from(number & 15)]))
+    }
+    /// Returns the sums of the lanes.
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        self.mul_add(self.splat(1.0), a, b)
+    }
+    /// Returns a bit mask of the numbers that are at most `limit`.
+    #[inline(always)]
+    fn at_most_u16(self, numbers: &[u16; 64], limit: u16) -> u64 {
+        numbers.iter().rev().fold(0, |bits, &number| bits << 1 | u64::from(number <= limit))
+    }
+    /// Loads 16 integers of 16 bits as floats.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// assert_eq!(Scalar.to_array(Scalar.load_u16(&[u16::MAX; LANES])), [65_535.0; LANES]);
+    /// ```
+    #[inline(always)]
+    fn load_u16(self, from: &[u16; LANES]) -> Self::F32 {
+        self.load(&from.map(f32::from))
     }
     /// Prefetches the cache lines of `data`, which will be read soon.
     ///

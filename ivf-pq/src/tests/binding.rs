@@ -3,7 +3,6 @@
 
 use super::{Fixed, List, Noise};
 use crate::list_tables::{ListTables, TASK_LISTS};
-use crate::product::CENTROIDS;
 use crate::{PqCodec, PqSpec, ProductQuantizer, equal_parts};
 use ivf_core::error::BindError;
 use ivf_core::executor::Inline;
@@ -19,6 +18,7 @@ use ivf_cpu::RayonPool;
 use ivf_cpu::simd::Level;
 use std::sync::Arc;
 
+const CENTROIDS: usize = 256;
 const DIM: usize = 12;
 /// More lists than three tasks take.
 const NLIST: usize = 3 * TASK_LISTS + 7;
@@ -140,7 +140,7 @@ fn scans_find_the_decoded_vectors_whatever_codes_are_of_and_however_they_are_bou
     let queries: Vec<f32> = (0..3 * DIM).map(|_| noise.float()).collect();
     let queries = Rows::new(&queries, DIM).unwrap();
     let lists = [(0, 20), (TASK_LISTS, 65), (NLIST - 1, 700), (5, 24)];
-    let lists = lists.map(|(no, len)| (ListNo(no as u32), List::new(3, len, &mut noise)));
+    let lists = lists.map(|(no, len)| (ListNo(no as u32), List::new(3, 8, len, &mut noise)));
     let masks = [2, 3, 5, 7].into_iter().zip(&lists);
     let masks: Vec<Mask> = masks.map(|(step, (_, list))| Mask::from_fn(list.len, |slot| slot % step == 0)).collect();
     for metric in [Metric::L2, Metric::InnerProduct] {
@@ -172,7 +172,7 @@ fn one_list_around_the_origin_gives_the_same_bits_as_residuals_and_as_vectors() 
     let mut noise = Noise(37);
     let queries: Vec<f32> = (0..3 * DIM).map(|_| noise.float()).collect();
     let queries = Rows::new(&queries, DIM).unwrap();
-    let lists = [(ListNo(0), List::new(3, 777, &mut noise))];
+    let lists = [(ListNo(0), List::new(3, 8, 777, &mut noise))];
     let masks = [Mask::from_fn(777, |slot| slot % 3 == 0)];
     for (metric, with_mean) in [(Metric::L2, false), (Metric::L2, true), (Metric::InnerProduct, true)] {
         let codec = codec(metric, with_mean, &mut noise);
@@ -194,7 +194,7 @@ fn terms_depend_neither_on_threads_nor_on_tasks_and_fit_the_budget() {
     for level in Level::available() {
         let terms = |options: &TrainOptions<'_>, table_memory| {
             let binding = Binding::new(centroids.clone()).table_memory(table_memory).options(options);
-            ListTables::new(codec.quantizer(), &centroids.0, level, &binding).unwrap()
+            ListTables::<CENTROIDS>::new(codec.quantizer(), &centroids.0, level, &binding).unwrap()
         };
         let alone = terms(&options[0], bytes).unwrap();
         assert!(alone.memory() >= bytes);
@@ -225,7 +225,7 @@ fn binding_ends_when_the_caller_cancels_and_refuses_other_dimensions() {
     let codec = codec(Metric::L2, false, &mut noise);
     let options = TrainOptions::new().cancel(&cancel);
     let binding = Binding::new(centroids.clone()).options(&options);
-    assert!(ListTables::new(codec.quantizer(), &centroids.0, Level::get(), &binding).is_err());
+    assert!(ListTables::<CENTROIDS>::new(codec.quantizer(), &centroids.0, Level::get(), &binding).is_err());
 }
 
 /// Centroids of as many lists as a multi-index has.
@@ -254,7 +254,7 @@ fn a_multi_index_takes_no_memory_for_its_lists() {
         let codec = codec(metric, true, &mut noise);
         let bound = codec.clone().bind(&Binding::new(Arc::new(Many)).by_residual(by_residual)).unwrap();
         assert_eq!(bound.memory(), codec.memory());
-        let lists = [0, 777, (1 << 28) - 1, 12_345_678].map(|no| (ListNo(no), List::new(3, 90, &mut noise)));
+        let lists = [0, 777, (1 << 28) - 1, 12_345_678].map(|no| (ListNo(no), List::new(3, 8, 90, &mut noise)));
         let masks = vec![Mask::from_fn(90, |slot| slot % 3 == 1); 4];
         let queries: Vec<f32> = (0..2 * DIM).map(|_| noise.float()).collect();
         found(&*bound, &lists, Rows::new(&queries, DIM).unwrap(), &masks);
@@ -267,7 +267,7 @@ fn training_works_on_vectors_as_on_residuals() {
     let data: Vec<f32> = (0..600 * DIM).map(|_| 100.0 + noise.float()).collect();
     let rows = Rows::new(&data, DIM).unwrap();
     let options = TrainOptions::new().iterations(3);
-    let spec = PqSpec { subquantizers: 3 };
+    let spec = PqSpec::new(3);
     assert_eq!(spec.residuals(), Residuals::Optional { default: true });
     for by_residual in [false, true] {
         let context = CodecContext::new(DIM, Metric::L2).by_residual(by_residual);

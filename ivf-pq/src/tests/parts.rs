@@ -1,13 +1,14 @@
 //! Codecs from components that do not fit together, given by a caller or read from a file.
 
 use super::Noise;
-use crate::product::CENTROIDS;
 use crate::{CODECS, PqCodec, ProductQuantizer, equal_parts};
 use ivf_core::error::PartsError;
 use ivf_core::node::{NamedArray, StoredFields};
 use ivf_core::registry::{Decoded, Token};
 use ivf_core::{Codec, Metric, Node, Registry, StoredNode};
 use std::sync::Arc;
+
+const CENTROIDS: usize = 256;
 
 fn read(node: &StoredNode) -> Decoded<Arc<dyn Codec>> {
     (CODECS[0].read)(node, &Registry::new())
@@ -75,9 +76,33 @@ fn tokens_are_parsed_and_faults_have_spans() {
     let registry = Registry::new();
     let parse = |text| (CODECS[0].parse)(&Token::new(text).unwrap(), &registry).map(|spec| spec.map(|s| s.to_string()));
     assert_eq!(parse("PQ16"), Some(Ok("PQ16".to_owned())));
-    assert_eq!(parse("PQ16x8np"), Some(Ok("PQ16".to_owned())));
+    for (text, canonical) in [
+        ("PQ16x8np", "PQ16"),
+        ("PQ16np", "PQ16"),
+        ("PQ16x04", "PQ16x4"),
+        ("PQ3x12np", "PQ3x12"),
+        ("PQ8x4fs", "PQ8x4fs"),
+        ("PQ8x4fs_32", "PQ8x4fs"),
+        ("PQ8x4fsr_96", "PQ8x4fsr_96"),
+    ] {
+        assert_eq!(parse(text), Some(Ok(canonical.to_owned())), "{text}");
+    }
     assert!(parse("Flat").is_none() && parse("PQ16(Flat)").is_none());
     assert_eq!(parse("PQ").unwrap().unwrap_err().span, 0..2);
     assert_eq!(parse("PQ0").unwrap().unwrap_err().span, 2..3);
-    assert_eq!(parse("PQ8x4").unwrap().unwrap_err().span, 3..5);
+    for (text, span) in [
+        ("PQ8x", 3..4),
+        ("PQ8y4", 3..5),
+        ("PQ8x0", 4..5),
+        ("PQ8x17", 4..6),
+        ("PQ8x4f", 5..6),
+        ("PQ8x4npfs", 5..9),
+        ("PQ8x5fs", 4..5),
+        ("PQ8x4fs_", 7..8),
+        ("PQ8x4fs_33", 7..10),
+        ("PQ8x4fsr32", 8..10),
+        ("PQ8x4fs_99999999999999999999", 7..28),
+    ] {
+        assert_eq!(parse(text).unwrap().unwrap_err().span, span, "{text}");
+    }
 }
