@@ -33,8 +33,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "given")]
     upsert: bool,
     /// Skip vectors that the index cannot take: with a NaN or an infinity, or without a direction
-    /// [default: an error]. Their ids stay unused
-    #[arg(long, conflicts_with = "upsert")]
+    /// [default: an error]. Their ids stay unused, or keep their vectors with --upsert
+    #[arg(long)]
     skip_bad_rows: bool,
     #[command(flatten)]
     threads: ThreadsArg,

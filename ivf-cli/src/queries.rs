@@ -6,6 +6,7 @@ use clap::value_parser;
 use ivf_core::error::SearchError;
 use ivf_core::{Id, Index};
 use ivf_io::Vectors;
+use std::fmt;
 use std::path::PathBuf;
 
 /// The options that name the queries.
@@ -65,9 +66,18 @@ impl Queries {
     }
 }
 
+/// Makes a failure from an error of a search. `what` could not be done, and `first` is the number
+/// of the first query of the search.
+pub(crate) fn search_failed(what: impl fmt::Display, error: SearchError, first: usize) -> Failure {
+    match in_queries(error, first) {
+        SearchError::Input(error) => Failure::of_vector(what, &error),
+        error => Failure::failed(what, &error),
+    }
+}
+
 /// Replaces the row in an error of a search by the number of the query. `first` is that of the
 /// first query of the search.
-pub(crate) fn in_queries(error: SearchError, first: usize) -> SearchError {
+fn in_queries(error: SearchError, first: usize) -> SearchError {
     match error {
         SearchError::Input(error) => SearchError::Input(error.renumbered(|row| first + row)),
         error => error,

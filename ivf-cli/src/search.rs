@@ -5,7 +5,7 @@ use crate::filter::Filter;
 use crate::ground_truth::{Truth, TruthFiles};
 use crate::params::{Params, at_least_one};
 use crate::paths::check_output;
-use crate::queries::{QueriesArg, in_queries};
+use crate::queries::{QueriesArg, search_failed};
 use crate::recall::{Judge, Recall};
 use crate::results::{Files, Results};
 use crate::table::table;
@@ -140,9 +140,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     for first in (0..rows.len()).step_by(at_once) {
         let batch = rows.slice(first..rows.len().min(first + at_once));
         let started = Instant::now();
-        let result = search(index, batch, k, args.radius, &params).map_err(|error| {
-            Failure::failed(format_args!("cannot search {}", args.index.display()), &in_queries(error, first))
-        })?;
+        let result = search(index, batch, k, args.radius, &params)
+            .map_err(|error| search_failed(format_args!("cannot search {}", args.index.display()), error, first))?;
         time += started.elapsed();
         stats.add(&result.stats);
         found += result.hits.total();

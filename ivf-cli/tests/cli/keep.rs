@@ -169,6 +169,33 @@ fn a_bad_vector_is_named_by_its_number_and_leaves_the_file() {
 }
 
 #[test]
+fn an_upsert_skips_bad_vectors_if_asked() {
+    let folder = Folder::new();
+    let mut base = some(300..306);
+    base[2 * DIM] = f32::NAN;
+    base[4 * DIM..5 * DIM].fill(0.0);
+    let base = folder.fvecs("new.fvecs", DIM, &base);
+    let ids = folder.write("ids.txt", b"8\n500\n9\n501\n10\n11\n");
+    for (factory, replaced, skipped) in [("Flat", 3, 1), ("L2norm,IVF4,Flat", 2, 2), ("IDMap2,Flat", 3, 1)] {
+        let index = build(&folder, factory, 0..300, "a.ivf");
+        let add = |more: &[&str]| {
+            let args = ["add", &index, "--base", &base, "--ids", &ids, "--upsert"];
+            ivf(args.iter().chain(more))
+        };
+        let message = add(&[]).failed(1);
+        assert!(message.ends_with("a NaN or an infinity; --skip-bad-rows skips such vectors\n"), "{message}");
+        let ran = add(&["--skip-bad-rows"]).ok();
+        let counts = (count(&ran, "vectors added"), count(&ran, "replaced"), count(&ran, "skipped"));
+        assert_eq!(counts, (2, replaced, skipped), "{factory}");
+        assert!(ran.stderr.contains(&format!("warning: {skipped} vectors of ")), "{}", ran.stderr);
+        ivf(["set", &index, "nprobe=4"]);
+        assert_eq!(nearest(&folder, &index, 300..302), [8, 500], "{factory}");
+        // The id of a skipped vector keeps its old one.
+        assert_eq!(nearest(&folder, &index, 9..10), [9], "{factory}");
+    }
+}
+
+#[test]
 fn a_build_skips_bad_vectors_if_asked() {
     let folder = Folder::new();
     let mut base = some(0..400);
