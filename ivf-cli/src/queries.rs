@@ -1,8 +1,8 @@
 //! The queries of a search: vectors of a file, or of the index itself.
 
 use crate::failure::Failure;
+use crate::ids::IdList;
 use crate::vectors::VectorsArg;
-use clap::value_parser;
 use ivf_core::error::SearchError;
 use ivf_core::{Id, Index};
 use ivf_io::Vectors;
@@ -17,9 +17,10 @@ pub(crate) struct QueriesArg {
     /// standard input
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
-    /// Search with vectors of the index as queries: those with these ids
-    #[arg(long, value_name = "ID,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = value_parser!(i64))]
-    ids: Vec<i64>,
+    /// Search with vectors of the index as queries: those with these ids, such as 1,5,10..20
+    /// (without 20), in this order
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
+    ids: Option<IdList>,
 }
 
 /// Queries and their names in the output.
@@ -40,17 +41,17 @@ impl QueriesArg {
     /// # Errors
     /// [`Failure`] if the file cannot be read, or if the index cannot reconstruct the vectors.
     pub(crate) fn read(&self, index: &dyn Index, formats: &VectorsArg) -> Result<Queries, Failure> {
-        let vectors = match &self.queries {
-            Some(path) => formats.read(path)?,
-            None => {
-                let ids: Vec<Id> = self.ids.iter().copied().map(Id).collect();
-                let vectors = index
-                    .reconstruct_many(&ids)
-                    .map_err(|error| Failure::failed("cannot search with vectors of the index", &error))?;
-                Vectors::new(vectors, index.dim()).expect("the index reconstructs whole vectors")
-            }
+        let Some(list) = &self.ids else {
+            let path = self.queries.as_ref().expect("one of the two options is required");
+            return Ok(Queries { vectors: formats.read(path)?, ids: Vec::new() });
         };
-        Ok(Queries { vectors, ids: self.ids.clone() })
+        let ids = list.ids().map_err(|what| Failure::Usage(format!("too many queries in --ids: {what}")))?;
+        let named: Vec<Id> = ids.iter().copied().map(Id).collect();
+        let vectors = index
+            .reconstruct_many(&named)
+            .map_err(|error| Failure::failed("cannot search with vectors of the index", &error))?;
+        let vectors = Vectors::new(vectors, index.dim()).expect("the index reconstructs whole vectors");
+        Ok(Queries { vectors, ids })
     }
 }
 

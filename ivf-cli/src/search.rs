@@ -42,9 +42,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "R", allow_hyphen_values = true,
           conflicts_with_all = ["out_ids", "out_distances", "ground_truth"])]
     radius: Option<f32>,
-    /// Find only vectors with these ids: 1,5,10..20 (without 20), or @FILE with ids. not:1,5 or
-    /// not:@FILE finds only others. The file is text (also @-, standard input), or a file of
-    /// integers such as ivecs
+    /// Find only vectors with these ids: 1,5,10..20 (without 20), 100.. (without an end), or @FILE
+    /// with ids. not:1,5 or not:@FILE finds only others. The file is text (also @-, standard
+    /// input), or a file of integers such as ivecs
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     filter: Option<Filter>,
     /// Number of lists to probe per query [default: the index's own setting]

@@ -77,7 +77,7 @@ fn a_filter_names_the_ids_that_may_be_found() {
     folder.ivecs("ids.ivecs", 2, &[3, 4, 10, 11, 12, 299]);
     let (text, vectors) = (format!("@{}", folder.arg("ids.txt")), format!("@{}", folder.arg("ids.ivecs")));
     let listed = [3, 4, 10, 11, 12, 299];
-    for filter in ["3,4,10..13,299", &text, &vectors] {
+    for filter in ["3,4,10..13,299", "3..=4,10..13,299..", &text, &vectors] {
         let (rows, _) = json(&folder, &["-k", "300", "--nprobe", "4", "--filter", filter]);
         let (others, _) = json(&folder, &["-k", "300", "--nprobe", "4", "--filter", &format!("not:{filter}")]);
         for (row, others) in rows.iter().zip(&others) {
@@ -130,6 +130,10 @@ fn vectors_of_the_index_are_queries() {
     let (rows, _) = lines(&found);
     let pairs: Vec<_> = rows.iter().map(|row| (row["query"].as_i64().unwrap(), ids(row))).collect();
     assert_eq!(pairs, [(7, vec![7]), (299, vec![299]), (7, vec![7])]);
+    let found = ivf(["search", &index, "--ids", "9, 5..7", "-k", "1", "--nprobe", "4", "--json"]).ok();
+    assert_eq!(lines(&found).0.iter().flat_map(ids).collect::<Vec<_>>(), [9, 5, 6]);
+    let message = ivf(["search", &index, "--ids", "5.."]).failed(2);
+    assert!(message.contains("too many queries in --ids: these are 9223372036854775803 ids"), "{message}");
     let shown = ivf(["search", &index, "--ids", "299"]).ok().stdout;
     assert!(shown.contains("\n|   299 | 299: 0.0000"), "{shown}");
     let message = ivf(["search", &index, "--ids", "3,-1"]).failed(1);
