@@ -2,6 +2,7 @@
 
 use super::element::with_element;
 use super::format::{Shape, Source, VectorFormat, split_as, too_long};
+use super::npy;
 use super::stream::{self, Forward};
 use super::{VectorElement, VectorFileError, VectorType};
 use crate::file;
@@ -362,6 +363,14 @@ impl VectorReader {
         Err(VectorFileError::Ragged { path, record, expected, found: found.into() })
     }
 
+    /// Returns advice for integers that a float cannot hold exactly. NumPy rounds them.
+    fn rounding(&self, to: VectorType) -> Option<String> {
+        use VectorType::{F16, F32, F64};
+        let is_rounded = to == F32 && !matches!(self.shape.element, F16 | F32 | F64);
+        let again = || npy::save_again(&self.path, "{}.astype('float32')");
+        (is_rounded && self.format.extension == "npy").then(|| format!("to round such numbers, {}", again()))
+    }
+
     fn convert<T: VectorElement>(&self, record: &[u8], row: &mut [T]) -> Result<(), VectorFileError> {
         let done = with_element!(self.shape.element, S => convert::<S, T>(record, row));
         done.map_err(|(column, number)| VectorFileError::Number {
@@ -370,6 +379,7 @@ impl VectorReader {
             column,
             number: number.to_string(),
             element: T::TYPE,
+            advice: self.rounding(T::TYPE),
         })
     }
 }
