@@ -47,7 +47,8 @@ pub struct VectorReader {
     input: BufReader<Box<dyn Bytes>>,
     /// Whether the bytes come from a stream, whose length only its end shows.
     is_stream: bool,
-    /// What a stream looks like, if not like its format: for the error, if there will be one.
+    /// What a stream or a file of records looks like, if not like its format: for the error, if
+    /// there will be one.
     looks: Option<Looks>,
     format: &'static VectorFormat,
     shape: Shape,
@@ -186,8 +187,12 @@ impl VectorReader {
         let mut source = Source { path, file: &mut from_start, handle: Some(&file), dataset, format, bytes, taken: 0 };
         let shape = (format.read_head)(&mut source)
             .map_err(|error| error.looking(&start_of(&file), Some(bytes), Expected::Vectors(format.extension)))?;
+        // Such a file may be of another format although its length fits.
+        let has_records = shape.record_head > 0;
+        let looks = has_records.then(|| Looks::of(&start_of(&file), Some(bytes), Expected::Vectors(format.extension)));
         file.seek(SeekFrom::Start(shape.start)).map_err(|why| VectorFileError::read(path, why))?;
-        Self::new(path, BufReader::with_capacity(BUFFER, Box::new(file)), format, shape)
+        let reader = Self::new(path, BufReader::with_capacity(BUFFER, Box::new(file)), format, shape)?;
+        Ok(Self { looks: looks.flatten(), ..reader })
     }
 
     fn new(
@@ -360,7 +365,11 @@ impl VectorReader {
             return Ok(());
         }
         let (path, record, expected) = (self.path.clone(), self.next, self.shape.dim);
-        Err(VectorFileError::Ragged { path, record, expected, found: found.into() })
+        let why = VectorFileError::Ragged { path, record, expected, found: found.into() };
+        Err(match self.looks.take() {
+            Some(looks) => VectorFileError::Looks { why: why.into(), looks },
+            None => why,
+        })
     }
 
     /// Returns advice for integers that a float cannot hold exactly. NumPy rounds them.
