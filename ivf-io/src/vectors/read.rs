@@ -1,7 +1,7 @@
 //! Reading of vector files.
 
 use super::element::with_element;
-use super::format::{Shape, Source, VectorFormat, split_as, too_long};
+use super::format::{Shape, Source, VectorFormat, cut_short, split_as, too_long};
 use super::npy;
 use super::stream::{self, Forward};
 use super::{VectorElement, VectorFileError, VectorType};
@@ -323,7 +323,11 @@ impl VectorReader {
             0 => Ok(()),
             rest if self.format.distances && u128::from(rest) == whole => Ok(()),
             rest => {
-                let what = too_long(&self.shape, format_args!("at least {rest}"));
+                let is_cut = self.format.distances && u128::from(rest) < whole;
+                let what = match is_cut {
+                    true => cut_short(&self.shape, rest.into()),
+                    false => too_long(&self.shape, format_args!("at least {rest}")),
+                };
                 let why = VectorFileError::Head { path: self.path.clone(), what };
                 Err(match self.looks.take() {
                     Some(looks) => VectorFileError::Looks { why: why.into(), looks },
