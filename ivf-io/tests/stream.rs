@@ -167,6 +167,31 @@ fn a_dash_is_standard_input_and_output() {
     assert!(matches!(error, VectorFileError::Format { .. }), "{error}");
 }
 
+/// A pipe with a name, as a shell makes it for `<(command)`, can be read only once.
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_refused_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["pipe", "pipe.fvecs"] {
+        let path = folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        for error in
+            [VectorReader::open(&path).unwrap_err(), VectorReader::open_as(&path, "fbin".parse().unwrap()).unwrap_err()]
+        {
+            let VectorFileError::Read { why, .. } = error else { panic!("{error:?}") };
+            assert_eq!(why.to_string(), "it is not a regular file: use - for standard input");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_of_any_name_is_missing() {
+    for name in ["missing", "missing.csv", "missing.fvecs"] {
+        let error = VectorReader::open(name).unwrap_err();
+        assert!(matches!(error, VectorFileError::Read { .. }), "{error:?}");
+    }
+}
+
 #[test]
 fn formats_have_names() {
     for format in FORMATS {

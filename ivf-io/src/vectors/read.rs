@@ -87,7 +87,11 @@ impl VectorReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
         let format = VectorFormat::of(path).map_err(|error| {
-            let Ok((file, bytes)) = file::open(path) else { return error };
+            let (file, bytes) = match file::open(path) {
+                Ok(opened) => opened,
+                Err(why) if !stream::is_standard(path) => return unopened(path, why),
+                Err(_) => return error,
+            };
             error.looking(&start_of(&file), Some(bytes), Expected::AnyVectors)
         })?;
         Self::open_as(path, format)
@@ -124,7 +128,7 @@ impl VectorReader {
             };
         }
         let (place, dataset) = split_as(path, format);
-        let (file, bytes) = file::open(place).map_err(|why| VectorFileError::read(place, why))?;
+        let (file, bytes) = file::open(place).map_err(|why| unopened(place, why))?;
         Self::of_file(path, dataset, file, bytes, format)
     }
 
@@ -394,6 +398,19 @@ impl VectorReader {
             element: T::TYPE,
             advice: self.rounding(T::TYPE),
         })
+    }
+}
+
+/// Returns whether a path leads to a pipe or the like, such as that of a shell's `<(command)`.
+fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// Returns the error for a file that cannot be opened.
+fn unopened(path: &Path, why: io::Error) -> VectorFileError {
+    match is_pipe(path) {
+        true => VectorFileError::read(path, io::Error::new(why.kind(), format!("{why}: use - for standard input"))),
+        false => VectorFileError::read(path, why),
     }
 }
 
