@@ -84,8 +84,8 @@ pub(crate) struct Args {
     /// written to files, and a last line {"summary"}
     #[arg(long)]
     json: bool,
-    /// Show all queries and results in the table, not only the first of them
-    #[arg(long, conflicts_with = "json")]
+    /// Show all queries and results in the table, not only the first of them. JSON always has all
+    #[arg(long)]
     all: bool,
 }
 
@@ -208,6 +208,13 @@ fn params(args: &Args) -> Result<Params, String> {
     params.set(SearchParam::Nprobe.name(), args.nprobe.map(NonZeroUsize::get))?;
     params.set(SearchParam::KFactorRf.name(), args.k_factor)?;
     params.set(SearchParam::SkipBadQueries.name(), args.skip_bad_rows.then_some(true))?;
+    let is_shown = args.json && args.out_ids.is_none() && args.out_distances.is_none();
+    let locations = SearchParam::Locations.name();
+    if !is_shown && params.iter().any(|(name, _)| name == locations) {
+        return Err(format!(
+            "the search parameter {locations} has an effect only with --json and without output files"
+        ));
+    }
     Ok(params)
 }
 

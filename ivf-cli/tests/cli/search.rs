@@ -155,6 +155,8 @@ fn any_search_parameter_is_set_by_its_name() {
         (&["--params", "nprobe"], 2, "'nprobe' is not of the form name=value"),
         (&["--params", "nprobe=1,nprobe=2"], 2, "nprobe is given twice"),
         (&["--params", "nprobe=1", "--nprobe", "2"], 2, "nprobe is given twice"),
+        (&["--params", "locations=true"], 2, "locations has an effect only with --json"),
+        (&["--params", "locations=true", "--json", "--out-ids", "ids.ivecs"], 2, "and without output files"),
     ] {
         let message = search(&folder, more).failed(code);
         assert!(message.contains(expected), "{message}");
@@ -168,6 +170,7 @@ fn all_queries_and_results_are_shown_on_request() {
     let rows = |shown: &str| shown.lines().filter(|line| line.contains(": 0.") || line.contains(": 1.")).count();
     assert_eq!((rows(&few), rows(&all)), (10, 12), "{few}{all}");
     assert!(few.contains("...") && !all.contains("..."));
+    assert_eq!(json(&folder, &["--all"]).0, json(&folder, &[]).0);
 }
 
 #[test]
