@@ -368,6 +368,23 @@ fn another_file_is_written_if_asked() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_read_only_file_is_not_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let index = build(&folder, "IVF4,Flat", 0..300, "a.ivf");
+    let before = bytes(&index);
+    std::fs::set_permissions(&index, PermissionsExt::from_mode(0o444)).expect("a file of this user");
+    for args in changes(&folder, &index) {
+        let message = ivf(&args).failed(1);
+        assert!(message.starts_with(&format!("error: {index} is read-only and is not replaced")), "{message}");
+        assert!(bytes(&index) == before);
+        let out = ["--out", &folder.arg("b.ivf")].map(str::to_owned);
+        ivf(args.iter().chain(&out)).ok();
+    }
+}
+
 #[test]
 fn a_damaged_index_is_not_written_anew() {
     let folder = Folder::new();
