@@ -22,8 +22,8 @@ pub(crate) struct Args {
     base: PathBuf,
     #[command(flatten)]
     vectors: VectorsArg,
-    /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or text (any other name,
-    /// or - for standard input) with ids and ranges such as 10..20, on one line or several
+    /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or text (any other
+    /// name, or - for standard input) with ids and ranges such as 10..20, on one line or several
     /// [default: they count up from the id after the largest]
     #[arg(long, value_name = "FILE", group = "given")]
     ids: Option<PathBuf>,

@@ -137,8 +137,8 @@ impl Fill<'_> {
     }
 }
 
-/// Replaces or adds vectors, and returns the number of skipped ones too. An index skips no vector of
-/// an upsert itself, so bad ones are left out here if the options say so. An id whose vector is
+/// Replaces or adds vectors, and returns the number of skipped ones too. An index skips no vector
+/// of an upsert itself, so bad ones are left out here if the options say so. An id whose vector is
 /// skipped keeps its old one.
 fn upsert(
     index: &mut dyn Index,

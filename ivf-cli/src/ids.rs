@@ -286,7 +286,7 @@ impl Content {
 pub(crate) fn read_ids(path: &Path, vectors: u64, base: &Path) -> Result<Vec<Id>, Failure> {
     let (mut ids, mut found) = (Vec::new(), 0);
     Content::read(path)?.each(|range| {
-        found += count(&[range.clone()]);
+        found += count(std::slice::from_ref(&range));
         // A range may be longer than the memory.
         if found <= vectors.into() {
             ids.extend(range.map(Id));
