@@ -22,8 +22,9 @@ pub(crate) struct Args {
     base: PathBuf,
     #[command(flatten)]
     vectors: VectorsArg,
-    /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or lines of text (txt,
-    /// or - for standard input) [default: they count up from the id after the largest]
+    /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or text (any other
+    /// name, or - for standard input) with ids and ranges such as 10..20, on one line or several
+    /// [default: they count up from the id after the largest]
     #[arg(long, value_name = "FILE", group = "given")]
     ids: Option<PathBuf>,
     /// First of their ids, which count up from it
@@ -33,8 +34,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "given")]
     upsert: bool,
     /// Skip vectors that the index cannot take: with a NaN or an infinity, or without a direction
-    /// [default: an error]. Their ids stay unused
-    #[arg(long, conflicts_with = "upsert")]
+    /// [default: an error]. Their ids stay unused, or keep their vectors with --upsert
+    #[arg(long)]
     skip_bad_rows: bool,
     #[command(flatten)]
     threads: ThreadsArg,
@@ -112,11 +113,7 @@ fn check_able(index: &mut dyn Index, args: &Args, dim: usize) -> Result<(), Fail
 /// Returns the ids of the vectors, each once.
 fn new_ids(args: &Args, vectors: u64) -> Result<NewIds, Failure> {
     if let Some(path) = &args.ids {
-        let ids = read_ids(path)?;
-        if ids.len() as u64 != vectors {
-            let (path, base) = (vectors::named(path).display(), vectors::named(&args.base).display());
-            return Err(Failure::Failed(format!("{path} has {} ids for the {vectors} vectors of {base}", ids.len())));
-        }
+        let ids = read_ids(path, vectors, &args.base)?;
         let mut seen = IdSet::default();
         if let Some(row) = ids.iter().position(|id| !seen.insert(*id)) {
             return Err(Failure::Failed(format!(

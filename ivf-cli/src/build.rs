@@ -145,7 +145,10 @@ fn train(index: &mut dyn Index, args: &Args, threads: &Threads, stages: &Stages)
             let most = format!("a memory limit of {limit} has room for {found} training vectors");
             Failure::Failed(format!("{most}, and {who} need at least {needed}"))
         }
-        (TrainError::Input(error), _) => cannot(&in_file(error, |row| sample.number(row))),
+        (TrainError::Input(error), _) => {
+            let what = format_args!("cannot train the index on {}", vectors::named(path).display());
+            Failure::of_vector(what, &in_file(error, |row| sample.number(row)))
+        }
         (error, _) => cannot(&error),
     })?;
     let time = start.elapsed();

@@ -5,6 +5,7 @@ use crate::ground_truth::{Truth, TruthFiles};
 use crate::params::{Params, at_least_one};
 use crate::paths::check_output;
 use crate::plot::{Plot, Point};
+use crate::queries::search_failed;
 use crate::recall::Judge;
 use crate::table::table;
 use crate::threads::Threads;
@@ -141,7 +142,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
             search_params.executor = Some(pool.executor());
             search_params.nprobe = search_params.nprobe.or(index.find_ivf().map(|ivf| ivf.nprobe()));
             let cannot =
-                |error: SearchError| Failure::failed(format_args!("cannot search {}", args.index.display()), &error);
+                |error: SearchError| search_failed(format_args!("cannot search {}", args.index.display()), error, 0);
             if let Some(truth) = truth.take() {
                 let found = index.search(queries, truth.k(), &search_params).map_err(cannot)?;
                 judge = Some(Judge::new(truth, index, queries, &found.hits)?);

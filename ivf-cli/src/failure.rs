@@ -1,6 +1,6 @@
 //! Failures of commands.
 
-use ivf_core::error::BuildError;
+use ivf_core::error::{BuildError, InputError};
 use ivf_factory::{ReadIndexError, WriteIndexError};
 use ivf_io::{ReadError, VectorFileError, WriteError};
 use std::error::Error;
@@ -28,6 +28,16 @@ impl Failure {
     /// Makes a failure from what could not be done, and why.
     pub(crate) fn failed(what: impl fmt::Display, error: &dyn Error) -> Self {
         Self::Failed(format!("{what}: {}", chain(error)))
+    }
+
+    /// Makes a failure from what could not be done, and the vector that is why. For commands with
+    /// the option `--skip-bad-rows`, which is named if it would help.
+    pub(crate) fn of_vector(what: impl fmt::Display, error: &InputError) -> Self {
+        let hint = match error {
+            InputError::NonFinite { .. } | InputError::ZeroVector { .. } => "; --skip-bad-rows skips such vectors",
+            _ => "",
+        };
+        Self::Failed(format!("{what}: {}{hint}", chain(error)))
     }
 
     /// Returns the exit code of the program.

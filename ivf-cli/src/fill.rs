@@ -6,7 +6,7 @@ use crate::progress::Stages;
 use crate::threads::Threads;
 use ivf_core::error::{AddError, EditError, InputError};
 use ivf_core::params::{NonFinite, Progress as _};
-use ivf_core::{AddOptions, Id, Index, Rows};
+use ivf_core::{AddOptions, Id, Index, Rows, UpsertReport};
 use ivf_io::VectorReader;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -105,14 +105,18 @@ impl Fill<'_> {
             options = options.non_finite(NonFinite::SkipRow);
         }
         let ids = self.ids.of(first..first + rows.len());
-        let named = |error| in_file(error, |row| (first + row) as u64);
+        let bad = |error: InputError| {
+            let what = format_args!("cannot add the vectors of {}", self.base.display());
+            Failure::of_vector(what, &in_file(error, |row| (first + row) as u64))
+        };
         if let (true, Some(ids)) = (self.upsert, &ids) {
-            let report = index.upsert_with(ids, rows, &options).map_err(|error| match error {
-                EditError::Input(error) | EditError::Add(AddError::Input(error)) => self.cannot(&named(error)),
+            let (report, skipped) = upsert(index, ids, rows, &options).map_err(|error| match error {
+                EditError::Input(error) | EditError::Add(AddError::Input(error)) => bad(error),
                 error => self.cannot(&error),
             })?;
             filled.added += report.added;
             filled.replaced += report.updated;
+            filled.skipped += skipped;
             return Ok(());
         }
         let report = match ids {
@@ -120,7 +124,7 @@ impl Fill<'_> {
             None => index.add_with(rows, &options),
         };
         let report = report.map_err(|error| match error {
-            AddError::Input(error) => self.cannot(&named(error)),
+            AddError::Input(error) => bad(error),
             error => self.cannot(&error),
         })?;
         filled.added += report.added;
@@ -130,6 +134,41 @@ impl Fill<'_> {
 
     fn cannot(&self, error: &dyn std::error::Error) -> Failure {
         Failure::failed(format_args!("cannot add the vectors of {}", self.base.display()), error)
+    }
+}
+
+/// Replaces or adds vectors, and returns the number of skipped ones too. An index skips no vector
+/// of an upsert itself, so bad ones are left out here if the options say so. An id whose vector is
+/// skipped keeps its old one.
+fn upsert(
+    index: &mut dyn Index,
+    ids: &[Id],
+    rows: Rows<'_, f32>,
+    options: &AddOptions<'_>,
+) -> Result<(UpsertReport, usize), EditError> {
+    if options.non_finite != NonFinite::SkipRow {
+        return Ok((index.upsert_with(ids, rows, options)?, 0));
+    }
+    let some = |good: &dyn Fn(&[f32]) -> bool| {
+        let kept = ids.iter().zip(rows.iter()).filter(|(_, vector)| good(vector));
+        kept.fold((Vec::new(), Vec::new()), |(mut ids, mut vectors): (Vec<Id>, Vec<f32>), (id, vector)| {
+            ids.push(*id);
+            vectors.extend(vector);
+            (ids, vectors)
+        })
+    };
+    let is_finite = |vector: &[f32]| vector.iter().all(|x| x.is_finite());
+    let mut upsert = |(kept, vectors): (Vec<Id>, Vec<f32>)| {
+        let report = index.upsert_with(&kept, Rows::new(&vectors, rows.dim()).map_err(InputError::from)?, options)?;
+        Ok((report, ids.len() - kept.len()))
+    };
+    // Only the index knows whether it can take zero vectors. An error leaves it as it was.
+    match upsert(some(&is_finite)) {
+        Err(EditError::Input(InputError::ZeroVector { .. }))
+        | Err(EditError::Add(AddError::Input(InputError::ZeroVector { .. }))) => {
+            upsert(some(&|vector| is_finite(vector) && vector.iter().any(|x| *x != 0.0)))
+        }
+        result => result,
     }
 }
 

@@ -4,16 +4,21 @@ use crate::failure::Failure;
 use crate::vectors::{is_standard, named};
 use ivf_core::{Id, IdSelector, Index};
 use ivf_io::read_vectors;
+use ivf_io::vectors::VectorFormat;
 use roaring::RoaringTreemap;
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Maximum number of ids that a selector lists one by one. With more, it tests each id of the index
 /// instead.
 const MAX_LISTED: u128 = 1 << 20;
+
+/// Maximum number of ids of a range that a selector of searches lists one by one, if there are
+/// several ranges.
+const SHORT: u64 = 1024;
 
 /// A set of ids. It takes little memory for ids that are close together, whether negative or not.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +96,13 @@ impl IdRanges {
 
     /// Returns the number of ids.
     pub(crate) fn len(&self) -> u128 {
-        self.0.iter().map(|range| u128::from(range.end().abs_diff(*range.start())) + 1).sum()
+        count(&self.0)
+    }
+
+    /// Returns the ranges that have both a start and an end.
+    pub(crate) fn closed(&self) -> Self {
+        let is_closed = |range: &&RangeInclusive<i64>| *range.start() != i64::MIN && *range.end() != i64::MAX;
+        Self(self.0.iter().filter(is_closed).cloned().collect())
     }
 
     pub(crate) fn contains(&self, id: Id) -> bool {
@@ -107,64 +118,205 @@ impl IdRanges {
         }
         call(&IdSelector::Fn(&|id| self.contains(id)))
     }
+
+    /// Returns a selector of the ids, for searches.
+    pub(crate) fn selector(&self) -> IdSelector<'static> {
+        let (mut ids, mut sets) = (Vec::new(), Vec::new());
+        for range in &self.0 {
+            let (first, last) = (*range.start(), *range.end());
+            // Many short ranges are found faster as ids.
+            if first == last || (self.0.len() > 1 && last.abs_diff(first) < SHORT) {
+                ids.extend(range.clone().map(Id));
+                continue;
+            }
+            // The last of all ids is in no range that excludes its end.
+            ids.extend((last == i64::MAX).then_some(Id(last)));
+            sets.push(IdSelector::range(first..last.saturating_add(1)));
+        }
+        if !ids.is_empty() || sets.is_empty() {
+            sets.push(IdSelector::sorted(ids));
+        }
+        // Pairs of pairs, so that the tree is not deep.
+        while sets.len() > 1 {
+            let mut left = sets.into_iter();
+            let pair = || match (left.next()?, left.next()) {
+                (a, Some(b)) => Some(a | b),
+                (a, None) => Some(a),
+            };
+            sets = std::iter::from_fn(pair).collect();
+        }
+        sets.pop().expect("there is at least one set")
+    }
 }
 
-/// Parses ids and ranges of ids, such as `1,5,10..20`. As in Rust, `10..20` ends with 19, and
-/// `10..=20` with 20.
+/// Ids and ranges of ids in their order, as a user lists them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IdList(Vec<RangeInclusive<i64>>);
+
+impl IdList {
+    /// Returns the ids one by one.
+    ///
+    /// # Errors
+    /// A text if there are more than [`MAX_LISTED`].
+    pub(crate) fn ids(&self) -> Result<Vec<i64>, String> {
+        match count(&self.0) {
+            0..=MAX_LISTED => Ok(self.0.iter().flat_map(Clone::clone).collect()),
+            many => Err(format!("these are {many} ids, more than {MAX_LISTED}")),
+        }
+    }
+}
+
+/// Parses the ids of an option. See [`words`] for the syntax.
+impl FromStr for IdList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.split(',').any(|item| item.trim().is_empty()) {
+            return Err(no_id(""));
+        }
+        Ok(Self(words(text).map(parse).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Parses as [`IdList`] does.
 impl FromStr for IdRanges {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str, of: &str| {
-            text.trim().parse::<i64>().map_err(|_| format!("'{of}' is neither an id nor a range of ids such as 10..20"))
-        };
-        let range = |item: &str| {
-            let Some((first, end)) = item.split_once("..") else {
-                let id = number(item, item)?;
-                return Ok(id..=id);
-            };
-            let (first, end, is_inclusive) = match end.strip_prefix('=') {
-                Some(last) => (number(first, item)?, number(last, item)?, true),
-                None => (number(first, item)?, number(end, item)?, false),
-            };
-            let last = if is_inclusive { Some(end) } else { end.checked_sub(1) };
-            let range = last.map(|last| first..=last).filter(|range| !range.is_empty());
-            range.ok_or_else(|| format!("the range {item} is empty"))
-        };
-        Ok(Self::new(text.split(',').map(|item| range(item.trim())).collect::<Result<_, _>>()?))
+        Ok(Self::new(text.parse::<IdList>()?.0))
     }
 }
 
-/// Reads the ids of a file, in its order: one on each line of a `.txt` file or of standard input,
-/// or the numbers of a file of integers (ivecs, ibin, npy, ...).
+/// Returns the ids and ranges in a text, as in `1,5,10..20`: commas or white space are between
+/// them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
+}
+
+/// Parses an id or a range of ids. As in Rust, `10..20` ends with 19, and `10..=20` with 20; `10..`
+/// has no end, and `..20` has no start.
+fn parse(word: &str) -> Result<RangeInclusive<i64>, String> {
+    let number = |text: &str| text.parse::<i64>().map_err(|_| no_id(word));
+    let or_open = |text: &str, open| if text.is_empty() { Ok(open) } else { number(text) };
+    let range = match word.split_once("..") {
+        None => {
+            let id = number(word)?;
+            return Ok(id..=id);
+        }
+        Some(("", "")) => return Err(no_id(word)),
+        Some((first, end)) => match end.strip_prefix('=') {
+            Some(last) => Some(or_open(first, i64::MIN)?..=number(last)?),
+            None if end.is_empty() => Some(number(first)?..=i64::MAX),
+            None => {
+                let (first, end) = (or_open(first, i64::MIN)?, number(end)?);
+                end.checked_sub(1).map(|last| first..=last)
+            }
+        },
+    };
+    let range = range.filter(|range| !range.is_empty());
+    range.ok_or_else(|| format!("the range {word} is empty{}", if word.contains('=') { "" } else { ENDS_BEFORE }))
+}
+
+const ENDS_BEFORE: &str = ": its end is not in it";
+
+fn no_id(word: &str) -> String {
+    let shown: String = word.chars().take(60).flat_map(char::escape_debug).collect();
+    format!("'{shown}' is neither an id nor a range of ids such as 10..20")
+}
+
+fn count(ranges: &[RangeInclusive<i64>]) -> u128 {
+    ranges.iter().map(|range| u128::from(range.end().abs_diff(*range.start())) + 1).sum()
+}
+
+/// Ids in a file.
+enum Content {
+    /// The numbers of a file of vectors, row by row.
+    Numbers(Vec<i64>),
+    /// Ids and ranges, in the syntax of [`words`], and the file.
+    Text(String, PathBuf),
+}
+
+impl Content {
+    /// Reads a file. A file whose name ends like a format of vectors (ivecs, ibin, npy, ...) holds
+    /// numbers. Any other file, and standard input, is text.
+    fn read(path: &Path) -> Result<Self, Failure> {
+        if !is_standard(path) && VectorFormat::of(path).is_ok() {
+            return Ok(Self::Numbers(read_vectors::<i64>(path)?.into_data()));
+        }
+        let text = if is_standard(path) { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+        let path = named(path);
+        let text =
+            text.map_err(|error| Failure::failed(format_args!("cannot read the ids in {}", path.display()), &error))?;
+        Ok(Self::Text(text, path.to_owned()))
+    }
+
+    /// Passes all ranges to `each`, a number as a range of one id.
+    fn each(self, mut each: impl FnMut(RangeInclusive<i64>)) -> Result<(), Failure> {
+        let (text, path) = match self {
+            Self::Numbers(ids) => {
+                ids.into_iter().for_each(|id| each(id..=id));
+                return Ok(());
+            }
+            Self::Text(text, path) => (text, path),
+        };
+        for (number, line) in text.lines().enumerate() {
+            for word in words(line) {
+                let range = parse(word).map_err(|what| {
+                    let path = path.display();
+                    Failure::Failed(format!("cannot read the ids in {path}: line {}: {what}", number + 1))
+                })?;
+                each(range);
+            }
+        }
+        Ok(())
+    }
+
+    fn ranges(self) -> Result<IdRanges, Failure> {
+        let mut ranges = Vec::new();
+        self.each(|range| ranges.push(range))?;
+        Ok(IdRanges::new(ranges))
+    }
+}
+
+/// Reads the ids of a file in its order, those of ranges one by one.
+///
+/// # Errors
+/// [`Failure`] if the file cannot be read, holds something else, or has not exactly as many ids as
+/// there are `vectors` in the file `base`.
+pub(crate) fn read_ids(path: &Path, vectors: u64, base: &Path) -> Result<Vec<Id>, Failure> {
+    let (mut ids, mut found) = (Vec::new(), 0);
+    Content::read(path)?.each(|range| {
+        found += count(std::slice::from_ref(&range));
+        // A range may be longer than the memory.
+        if found <= vectors.into() {
+            ids.extend(range.map(Id));
+        }
+    })?;
+    if found != vectors.into() {
+        let (path, base) = (named(path).display(), named(base).display());
+        return Err(Failure::Failed(format!("{path} has {found} ids for the {vectors} vectors of {base}")));
+    }
+    Ok(ids)
+}
+
+/// Reads the ids of a file as ranges.
 ///
 /// # Errors
 /// [`Failure`] if the file cannot be read, or holds something else.
-pub(crate) fn read_ids(path: &Path) -> Result<Vec<Id>, Failure> {
-    let is_text = is_standard(path) || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("txt"));
-    if !is_text {
-        return Ok(read_vectors::<i64>(path)?.into_data().into_iter().map(Id).collect());
-    }
-    let path_name = named(path).display();
-    let text = read_text(path).map_err(|error| Failure::failed(format_args!("cannot read {path_name}"), &error))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let ids = lines.map(|(number, line)| {
-        line.trim().parse().map(Id).map_err(|_| {
-            let shown: String = line.chars().take(40).flat_map(char::escape_debug).collect();
-            Failure::Failed(format!("{path_name}: line {}: '{shown}' is no id", number + 1))
-        })
-    });
-    ids.collect()
-}
-
-/// Reads a file of text, or standard input.
-pub(crate) fn read_text(path: &Path) -> io::Result<String> {
-    if is_standard(path) { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) }
-}
-
-/// Returns the ids of a file as ranges.
 pub(crate) fn read_ranges(path: &Path) -> Result<IdRanges, Failure> {
-    Ok(IdRanges::new(read_ids(path)?.into_iter().map(|id| id.0..=id.0).collect()))
+    Content::read(path)?.ranges()
+}
+
+/// Reads the ids of a file as a selector.
+///
+/// # Errors
+/// [`Failure`] if the file cannot be read, or holds something else.
+pub(crate) fn read_selector(path: &Path) -> Result<IdSelector<'static>, Failure> {
+    match Content::read(path)? {
+        // Without ranges, which take more memory.
+        Content::Numbers(ids) => Ok(IdSelector::sorted(ids.into_iter().map(Id).collect())),
+        text => Ok(text.ranges()?.selector()),
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +331,8 @@ mod tests {
             (" 5 , 3..=4, 4..6, -7", vec![-7..=-7, 3..=5]),
             ("-3..-1,9223372036854775807", vec![-3..=-2, i64::MAX..=i64::MAX]),
             ("-9223372036854775808..=9223372036854775807,3", vec![i64::MIN..=i64::MAX]),
+            ("7.., ..-5", vec![i64::MIN..=-6, 7..=i64::MAX]),
+            ("1 2\t3..=5 ..=-3", vec![i64::MIN..=-3, 1..=5]),
         ] {
             assert_eq!(text.parse(), Ok(IdRanges(expected)), "{text}");
         }
@@ -186,7 +340,9 @@ mod tests {
             ("", "'' is neither"),
             ("1,", "'' is neither"),
             ("a", "'a' is neither"),
-            ("1..", "'1..' is neither"),
+            ("..", "'..' is neither"),
+            ("1..=", "'1..=' is neither"),
+            ("1 - 2", "'-' is neither"),
             ("1..2..3", "'1..2..3' is neither"),
             ("9223372036854775808", "neither"),
             ("5..5", "the range 5..5 is empty"),
@@ -211,6 +367,19 @@ mod tests {
             }
         }
         assert_eq!(IdRanges(vec![i64::MIN..=i64::MAX]).len(), 1 << 64);
+    }
+
+    #[test]
+    fn a_list_keeps_its_order() {
+        let ids = |text: &str| text.parse::<IdList>().unwrap().ids();
+        assert_eq!(ids("7,299,7,5..8"), Ok(vec![7, 299, 7, 5, 6, 7]));
+        assert_eq!(ids("5.."), Err("these are 9223372036854775803 ids, more than 1048576".to_owned()));
+    }
+
+    #[test]
+    fn ranges_without_an_end_are_not_closed() {
+        let closed = |text: &str| text.parse::<IdRanges>().unwrap().closed();
+        assert_eq!(closed("..3,5..7,9,100.."), IdRanges(vec![5..=6, 9..=9]));
     }
 
     #[test]

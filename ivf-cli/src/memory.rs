@@ -98,9 +98,9 @@ impl MemoryLimit {
             return Ok(());
         }
         Err(Failure::Failed(format!(
-            "{} of {vectors} vectors takes up to {} while it is built, but the memory limit is {self}",
+            "{} of {vectors} vectors takes up to {}, but the memory limit is {self}",
             index.spec(),
-            self.enough(needed),
+            parts("while it is built", self.enough(needed).0, index.memory(), index.memory_with(vectors_here)),
         )))
     }
 
@@ -111,15 +111,16 @@ impl MemoryLimit {
     /// [`Failure`] with both numbers.
     pub(crate) fn check_change(self, index: &dyn Index, lists: u64) -> Result<(), Failure> {
         let tables = index.memory();
-        let needed = self.needed(tables, tables.saturating_add(usize::try_from(lists).unwrap_or(usize::MAX)));
+        let memory = tables.saturating_add(usize::try_from(lists).unwrap_or(usize::MAX));
+        let needed = self.needed(tables, memory);
         if needed <= self.0 {
             return Ok(());
         }
         Err(Failure::Failed(format!(
-            "{} of {} vectors takes up to {} while it is changed, but the memory limit is {self}",
+            "{} of {} vectors takes up to {}, but the memory limit is {self}",
             index.spec(),
             index.len(),
-            self.enough(needed),
+            parts("while it is changed", self.enough(needed).0, tables, memory),
         )))
     }
 
@@ -134,16 +135,17 @@ impl MemoryLimit {
             return Ok(());
         }
         Err(Failure::Failed(format!(
-            "stopped after {done} of {vectors} vectors: {} takes up to {} by then, but the memory limit is {self}; no index is written",
+            "stopped after {done} of {vectors} vectors: {} takes up to {}, but the memory limit is {self}; no index is \
+             written",
             index.spec(),
-            shown(needed),
+            parts("by then", needed, tables, index.memory()),
         )))
     }
 
     /// Returns the maximum memory of the command while an index grows to `memory` bytes. Its
     /// `tables` are in memory a second time while they are written.
     fn needed(self, tables: usize, memory: usize) -> usize {
-        let grown = memory.saturating_sub(tables).saturating_mul(GROWTH);
+        let grown = grown(tables, memory);
         let blocks = BLOCK_COPIES * block_bytes(Some(self));
         grown.saturating_add(2 * tables).saturating_add(blocks + PROGRAM)
     }
@@ -155,6 +157,23 @@ impl MemoryLimit {
         let blocks = without.saturating_mul(BLOCK_COPIES) / (BLOCKS_IN_LIMIT - BLOCK_COPIES) + BLOCKS_IN_LIMIT;
         Self(without.saturating_add(blocks.min(BLOCK_COPIES * BLOCK)))
     }
+}
+
+/// Returns the maximum memory of the vectors of an index that has grown from `tables` to `memory`
+/// bytes.
+fn grown(tables: usize, memory: usize) -> usize {
+    memory.saturating_sub(tables).saturating_mul(GROWTH)
+}
+
+/// Returns a text about `needed` bytes: how much of it is fixed, and how much grows with the data.
+fn parts(when: &str, needed: usize, tables: usize, memory: usize) -> String {
+    let vectors = grown(tables, memory).min(needed);
+    format!(
+        "{} {when} ({} for the program and the tables of the index, {} for the vectors)",
+        shown(needed),
+        shown(needed - vectors),
+        shown(vectors)
+    )
 }
 
 #[cfg(test)]

@@ -11,13 +11,21 @@ use std::path::{Path, PathBuf};
 /// if the write changes the owner of an old file.
 ///
 /// # Errors
-/// [`Failure`] of [`refuse_same`] or [`check_writable`], or if the output is standard output.
+/// [`Failure`] of [`refuse_same`] or [`check_writable`], or if the output is standard output or a
+/// read-only file.
 pub(crate) fn check_output(output: &Path, others: &[&Path]) -> Result<(), Failure> {
     if is_standard(output) {
         let text = "this output cannot be standard output (-): name a file (./- is a file of that name)";
         return Err(Failure::Usage(text.to_owned()));
     }
     refuse_same(output, others)?;
+    // A write replaces the file, for which only the permissions of the folder count.
+    if output.metadata().is_ok_and(|old| old.is_file() && old.permissions().readonly()) {
+        return Err(Failure::Failed(format!(
+            "{} is read-only and is not replaced: make it writable, or write to another file",
+            output.display()
+        )));
+    }
     if let Some(owner) = check_writable(output)?.owner {
         failure::say(format_args!("warning: {}: {owner}", output.display()));
     }

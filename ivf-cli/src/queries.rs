@@ -1,11 +1,12 @@
 //! The queries of a search: vectors of a file, or of the index itself.
 
 use crate::failure::Failure;
+use crate::ids::IdList;
 use crate::vectors::VectorsArg;
-use clap::value_parser;
 use ivf_core::error::SearchError;
 use ivf_core::{Id, Index};
 use ivf_io::Vectors;
+use std::fmt;
 use std::path::PathBuf;
 
 /// The options that name the queries.
@@ -16,9 +17,10 @@ pub(crate) struct QueriesArg {
     /// standard input
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
-    /// Search with vectors of the index as queries: those with these ids
-    #[arg(long, value_name = "ID,...", value_delimiter = ',', allow_hyphen_values = true, value_parser = value_parser!(i64))]
-    ids: Vec<i64>,
+    /// Search with vectors of the index as queries: those with these ids, such as 1,5,10..20
+    /// (without 20), in this order
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
+    ids: Option<IdList>,
 }
 
 /// Queries and their names in the output.
@@ -39,17 +41,17 @@ impl QueriesArg {
     /// # Errors
     /// [`Failure`] if the file cannot be read, or if the index cannot reconstruct the vectors.
     pub(crate) fn read(&self, index: &dyn Index, formats: &VectorsArg) -> Result<Queries, Failure> {
-        let vectors = match &self.queries {
-            Some(path) => formats.read(path)?,
-            None => {
-                let ids: Vec<Id> = self.ids.iter().copied().map(Id).collect();
-                let vectors = index
-                    .reconstruct_many(&ids)
-                    .map_err(|error| Failure::failed("cannot search with vectors of the index", &error))?;
-                Vectors::new(vectors, index.dim()).expect("the index reconstructs whole vectors")
-            }
+        let Some(list) = &self.ids else {
+            let path = self.queries.as_ref().expect("one of the two options is required");
+            return Ok(Queries { vectors: formats.read(path)?, ids: Vec::new() });
         };
-        Ok(Queries { vectors, ids: self.ids.clone() })
+        let ids = list.ids().map_err(|what| Failure::Usage(format!("too many queries in --ids: {what}")))?;
+        let named: Vec<Id> = ids.iter().copied().map(Id).collect();
+        let vectors = index
+            .reconstruct_many(&named)
+            .map_err(|error| Failure::failed("cannot search with vectors of the index", &error))?;
+        let vectors = Vectors::new(vectors, index.dim()).expect("the index reconstructs whole vectors");
+        Ok(Queries { vectors, ids })
     }
 }
 
@@ -65,9 +67,18 @@ impl Queries {
     }
 }
 
+/// Makes a failure from an error of a search. `what` could not be done, and `first` is the number
+/// of the first query of the search.
+pub(crate) fn search_failed(what: impl fmt::Display, error: SearchError, first: usize) -> Failure {
+    match in_queries(error, first) {
+        SearchError::Input(error) => Failure::of_vector(what, &error),
+        error => Failure::failed(what, &error),
+    }
+}
+
 /// Replaces the row in an error of a search by the number of the query. `first` is that of the
 /// first query of the search.
-pub(crate) fn in_queries(error: SearchError, first: usize) -> SearchError {
+fn in_queries(error: SearchError, first: usize) -> SearchError {
     match error {
         SearchError::Input(error) => SearchError::Input(error.renumbered(|row| first + row)),
         error => error,

@@ -19,11 +19,11 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// Ids to remove, and ranges of ids: in 1,5,10..20 the last id is 19
+    /// Ids to remove, and ranges of ids: in 1,5,10..20 the last id is 19, and 100.. has no end
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     ids: Option<IdRanges>,
-    /// File of the ids to remove: integers (ivecs, ibin, npy), or lines of text (txt, or - for
-    /// standard input)
+    /// File of the ids to remove: integers (ivecs, ibin, npy), or text (any other name, or - for
+    /// standard input) with ids and ranges as in --ids, on one line or several
     #[arg(long, value_name = "FILE")]
     ids_file: Option<PathBuf>,
 }
@@ -47,10 +47,12 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     change.read(Some(0))?;
     let start = Instant::now();
     let found = IdSet::of(&*change.index, |id| ids.contains(id))?;
-    let missing = ids.len() - u128::from(found.len());
+    // A range without an end does not say which ids should be there.
+    let closed = ids.closed();
+    let missing = closed.len() - found.iter().filter(|id| closed.contains(*id)).count() as u128;
     if missing > 0 {
         let index = args.change.index.display();
-        failure::say(format_args!("warning: {missing} of the {} ids are not in {index}", ids.len()));
+        failure::say(format_args!("warning: {missing} of the {} ids are not in {index}", closed.len()));
     }
     let removed = ids.select(|selector| change.index.remove(selector)).map_err(|error| cannot(&error))?;
     let (time, vectors) = (start.elapsed(), change.index.len());

@@ -5,7 +5,7 @@ use crate::filter::Filter;
 use crate::ground_truth::{Truth, TruthFiles};
 use crate::params::{Params, at_least_one};
 use crate::paths::check_output;
-use crate::queries::{QueriesArg, in_queries};
+use crate::queries::{QueriesArg, search_failed};
 use crate::recall::{Judge, Recall};
 use crate::results::{Files, Results};
 use crate::table::table;
@@ -42,9 +42,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "R", allow_hyphen_values = true,
           conflicts_with_all = ["out_ids", "out_distances", "ground_truth"])]
     radius: Option<f32>,
-    /// Find only vectors with these ids: 1,5,10..20 (without 20), or @FILE with ids. not:1,5 or
-    /// not:@FILE finds only others. The file is text (also @-, standard input), or a file of
-    /// integers such as ivecs
+    /// Find only vectors with these ids: 1,5,10..20 (without 20), 100.. (without an end), or @FILE
+    /// with ids. not:1,5 or not:@FILE finds only others. The file is text (also @-, standard
+    /// input), or a file of integers such as ivecs
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     filter: Option<Filter>,
     /// Number of lists to probe per query [default: the index's own setting]
@@ -84,8 +84,8 @@ pub(crate) struct Args {
     /// written to files, and a last line {"summary"}
     #[arg(long)]
     json: bool,
-    /// Show all queries and results in the table, not only the first of them
-    #[arg(long, conflicts_with = "json")]
+    /// Show all queries and results in the table, not only the first of them. JSON always has all
+    #[arg(long)]
     all: bool,
 }
 
@@ -140,9 +140,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     for first in (0..rows.len()).step_by(at_once) {
         let batch = rows.slice(first..rows.len().min(first + at_once));
         let started = Instant::now();
-        let result = search(index, batch, k, args.radius, &params).map_err(|error| {
-            Failure::failed(format_args!("cannot search {}", args.index.display()), &in_queries(error, first))
-        })?;
+        let result = search(index, batch, k, args.radius, &params)
+            .map_err(|error| search_failed(format_args!("cannot search {}", args.index.display()), error, first))?;
         time += started.elapsed();
         stats.add(&result.stats);
         found += result.hits.total();
@@ -209,6 +208,13 @@ fn params(args: &Args) -> Result<Params, String> {
     params.set(SearchParam::Nprobe.name(), args.nprobe.map(NonZeroUsize::get))?;
     params.set(SearchParam::KFactorRf.name(), args.k_factor)?;
     params.set(SearchParam::SkipBadQueries.name(), args.skip_bad_rows.then_some(true))?;
+    let is_shown = args.json && args.out_ids.is_none() && args.out_distances.is_none();
+    let locations = SearchParam::Locations.name();
+    if !is_shown && params.iter().any(|(name, _)| name == locations) {
+        return Err(format!(
+            "the search parameter {locations} has an effect only with --json and without output files"
+        ));
+    }
     Ok(params)
 }
 

@@ -1,17 +1,19 @@
 //! `ivf truth`: computes the exact nearest neighbours of queries, block by block of the base.
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::memory::{MemoryLimit, block_bytes};
 use crate::paths::check_output;
 use crate::progress::{Bar, ProgressArg};
-use crate::queries::in_queries;
+use crate::queries::search_failed;
 use crate::results::Files;
 use crate::threads::ThreadsArg;
 use crate::vectors::{self, VectorsArg};
 use clap::value_parser;
 use ivf_core::error::AddError;
-use ivf_core::params::Progress as _;
-use ivf_core::{AddOptions, Executor, Hits, Id, Index, Location, Metric, Neighbor, Rows, SearchParams, Sink};
+use ivf_core::params::{NonFinite, Progress as _};
+use ivf_core::{
+    AddOptions, Executor, Hits, Id, Index, Location, Metric, Neighbor, Rows, SearchParam, SearchParams, Sink,
+};
 use ivf_io::VectorReader;
 use ivf_io::vectors::MAX_DIM;
 use std::io::Write;
@@ -66,6 +68,10 @@ pub(crate) struct Args {
     /// times, for some of the queries each time [default: about 200M, or what one query needs]
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<MemoryLimit>,
+    /// Skip vectors with a NaN or an infinity, and zero vectors under cosine [default: an error]. A
+    /// skipped query has a row of -1, and the id of a skipped vector of the base is no neighbour
+    #[arg(long)]
+    skip_bad_rows: bool,
     #[command(flatten)]
     progress: ProgressArg,
 }
@@ -150,16 +156,25 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         executor: threads.executor(),
         bar: stages.stage(),
         work: (0, vectors.saturating_mul(passes)),
+        skipped: 0,
     };
-    let (started, mut first, mut rows) = (Instant::now(), 0, Vec::new());
+    let (started, mut first, mut without, mut rows) = (Instant::now(), 0, 0, Vec::new());
     while queries.read_block(blocks.queries, &mut rows)? > 0 {
         let rows = Rows::new(&rows, dim).expect("whole vectors");
         let sinks = pass.neighbors(rows, first)?;
-        files.write(&Hits::from_sinks(args.metric, sinks, false), args.metric)?;
+        let hits = Hits::from_sinks(args.metric, sinks, false);
+        without += hits.rows().filter(|row| row.ids.is_empty()).count();
+        files.write(&hits, args.metric)?;
         first += rows.len();
     }
+    let skipped = pass.skipped;
     drop(pass);
     files.finish()?;
+    for (count, path, what) in
+        [(skipped, &args.base, "vectors"), (without, &args.queries, "queries")].into_iter().filter(|(n, ..)| *n > 0)
+    {
+        failure::say(format_args!("warning: {count} {what} of {} were skipped", vectors::named(path).display()));
+    }
     let seconds = started.elapsed().as_secs_f64();
     writeln!(
         out,
@@ -183,6 +198,8 @@ struct Pass<'a> {
     bar: Bar<'a>,
     /// Vectors searched so far in all passes, and altogether.
     work: (u64, u64),
+    /// Vectors of the base that were skipped in the first pass.
+    skipped: usize,
 }
 
 impl Pass<'_> {
@@ -196,7 +213,8 @@ impl Pass<'_> {
         let (mut block, mut start) = (Vec::new(), 0);
         while base.read_block(self.blocks.base, &mut block)? > 0 {
             let rows = Rows::new(&block, queries.dim()).expect("whole vectors");
-            self.fill(rows, start)?;
+            let skipped = self.fill(rows, start)?;
+            self.skipped += if first == 0 { skipped } else { 0 };
             for from in (0..queries.len()).step_by(self.blocks.search) {
                 let batch = from..queries.len().min(from + self.blocks.search);
                 self.search(queries.slice(batch.clone()), first + from, start, &mut sinks[batch])?;
@@ -208,27 +226,34 @@ impl Pass<'_> {
         Ok(sinks)
     }
 
-    /// Replaces the vectors of the index. `start` is the number of the first in the base.
-    fn fill(&mut self, rows: Rows<'_, f32>, start: usize) -> Result<(), Failure> {
-        let path = vectors::named(&self.args.base).display();
-        let cannot = |error: &dyn std::error::Error| Failure::failed(format_args!("cannot search {path}"), error);
+    /// Replaces the vectors of the index, and returns the number of skipped ones. `start` is the
+    /// number of the first in the base.
+    fn fill(&mut self, rows: Rows<'_, f32>, start: usize) -> Result<usize, Failure> {
+        let what = format!("cannot search {}", vectors::named(&self.args.base).display());
+        let cannot = |error: &dyn std::error::Error| Failure::failed(&what, error);
         self.index.reset().map_err(|error| cannot(&error))?;
         let mut options = AddOptions::new();
         options.executor = Some(self.executor);
-        self.index.add_with(rows, &options).map_err(|error| match error {
-            AddError::Input(error) => cannot(&error.renumbered(|row| start + row)),
+        if self.args.skip_bad_rows {
+            options.non_finite = NonFinite::SkipRow;
+        }
+        let report = self.index.add_with(rows, &options).map_err(|error| match error {
+            AddError::Input(error) => Failure::of_vector(&what, &error.renumbered(|row| start + row)),
             error => cannot(&error),
         })?;
-        Ok(())
+        Ok(report.skipped.len())
     }
 
     /// Adds the nearest vectors of the index to the sinks of some queries.
     fn search(&self, queries: Rows<'_, f32>, first: usize, start: usize, sinks: &mut [Sink]) -> Result<(), Failure> {
         let mut params = SearchParams::new();
         params.executor = Some(self.executor);
+        if self.args.skip_bad_rows {
+            params = params.set(SearchParam::SkipBadQueries.name(), true);
+        }
         let found = self.index.search(queries, self.k, &params).map_err(|error| {
             let what = format_args!("cannot search with {}", vectors::named(&self.args.queries).display());
-            Failure::failed(what, &in_queries(error, first))
+            search_failed(what, error, first)
         })?;
         for (sink, row) in sinks.iter_mut().zip(&found) {
             for (id, distance) in row {

@@ -96,8 +96,22 @@ impl fmt::Display for Metric {
 
 /// The error for a name that is not that of a metric.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown metric '{name}'{hint}; expected one of {names}", name = .0, hint = meant(.0), names = Metric::NAMES.join(", "))]
 pub struct UnknownMetric(pub String);
+
+impl fmt::Display for UnknownMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(name) = self;
+        if let Some(p) = power(name).filter(|p| p.parse::<f32>().is_ok()) {
+            return write!(f, "metric '{name}': p must be above 0 and finite, not {p}");
+        }
+        write!(f, "unknown metric '{name}'{}; expected one of {}", meant(name), Metric::NAMES.join(", "))
+    }
+}
+
+/// Returns the text of the power in `lp:3`.
+fn power(name: &str) -> Option<&str> {
+    name.split_once(':').filter(|(head, _)| is_name(head, "lp")).map(|(_, p)| p)
+}
 
 /// The metrics without an argument, by their names in lower case.
 const PLAIN: &[(&str, Metric)] = &[
@@ -148,10 +162,7 @@ impl FromStr for Metric {
     fn from_str(name: &str) -> Result<Self, UnknownMetric> {
         let unknown = || UnknownMetric(name.chars().take(60).flat_map(char::escape_debug).collect());
         let known = PLAIN.iter().find(|(known, _)| is_name(name, known)).map(|&(_, metric)| metric);
-        let lp = || {
-            let (_, p) = name.split_once(':').filter(|(head, _)| is_name(head, "lp"))?;
-            p.parse().ok().filter(|p: &f32| p.is_finite() && *p > 0.0).map(Self::Lp)
-        };
+        let lp = || power(name)?.parse().ok().filter(|p: &f32| p.is_finite() && *p > 0.0).map(Self::Lp);
         known.or_else(lp).ok_or_else(unknown)
     }
 }
@@ -228,6 +239,10 @@ mod tests {
         }
         for bad in ["", "lp", "lp:", "lp:-1", "lp:0", "lp:NaN", "lp:inf", "lp:1e300", "dot", "METRIC_", "ip:3"] {
             assert!(bad.parse::<Metric>().is_err(), "{bad}");
+        }
+        for bad in ["lp:-1", "Lp:0", "METRIC_LP:inf", "lp:NaN", "lp:1e300"] {
+            let error = bad.parse::<Metric>().unwrap_err().to_string();
+            assert!(error.contains("p must be above 0"), "{error}");
         }
         for (foreign, hint) in [("Euclidean", "l2, the squared distance"), ("DOT", "ip is"), ("METRIC_Lp", "lp:3")] {
             let error = foreign.parse::<Metric>().unwrap_err().to_string();

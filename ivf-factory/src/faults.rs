@@ -2,7 +2,7 @@
 
 use crate::error::Fault;
 use crate::foreign;
-use crate::hint::{Form, nearest, pair, with_number};
+use crate::hint::{Form, nearest, pair, recased, with_number};
 use crate::items::{CLOSING, Item};
 use crate::words::{Cursor, Expected, Words};
 use ivf_core::registry::{Side, Token};
@@ -99,6 +99,8 @@ impl<'a> Words<'a> {
                     let inner = &self.input[first.span.start..last.span.end];
                     fault.edit(item.span.start..last.span.end, format!("{inner},{text}"))
                 }
+                // Nothing is there to be wrapped.
+                None if self.hints => fault.edit(item.span.start..item.span.start, "Flat,"),
                 None => fault,
             },
             (Expected::Codec, _) if item.group.is_some() => fault.edit(item.span.clone(), &text[1..text.len() - 1]),
@@ -162,6 +164,7 @@ impl<'a> Words<'a> {
         let name = text.split('(').next().unwrap_or_default();
         let meant = foreign::find(name).and_then(|kind| kind.token_for(name));
         let meant = meant.or_else(|| with_number(text, &self.forms(next)));
+        let meant = meant.or_else(|| recased(text, &self.forms(next)));
         let pair = || pair(text, &self.heads(), &self.forms(Expected::Codec)).filter(|_| next == Expected::Start);
         match meant.or_else(pair) {
             Some(meant) => fault.edit(item.span.clone(), meant),

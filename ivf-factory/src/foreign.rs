@@ -103,6 +103,7 @@ const INDEXES: &[(&str, &str)] = &[
     ("IVF_PQ", "IVF1024,PQ16"),
     ("IVFFlat", "IVF1024,Flat"),
     ("IVFPQ", "IVF1024,PQ16"),
+    ("ScaNN", "IVF1024,PQ16,RFlat"),
     ("BRUTE_FORCE", "Flat"),
     ("IndexFlat", "Flat"),
     ("IndexFlatL2", "Flat"),

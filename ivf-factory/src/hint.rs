@@ -74,6 +74,14 @@ pub(crate) fn with_number(text: &str, forms: &[Form<'_>]) -> Option<String> {
     })
 }
 
+/// Returns a token whose last letter has the wrong case, with the right one: `IVF1k` for `IVF1K`.
+pub(crate) fn recased(text: &str, forms: &[Form<'_>]) -> Option<String> {
+    let last = text.chars().next_back().filter(char::is_ascii_alphabetic)?;
+    let other = if last.is_ascii_uppercase() { last.to_ascii_lowercase() } else { last.to_ascii_uppercase() };
+    let meant = format!("{}{other}", &text[..text.len() - 1]);
+    forms.iter().any(|(_, knows)| knows(&meant)).then_some(meant)
+}
+
 /// Returns two tokens with the missing comma between them: `IVF16,Flat` for `IVF16_Flat`,
 /// `IVF16Flat` or `ivf16flat`, and `IVF1024,Flat` for `ivfflat`.
 pub(crate) fn pair(text: &str, heads: &[Form<'_>], codecs: &[Form<'_>]) -> Option<String> {

@@ -151,15 +151,11 @@ impl Looks {
     }
 }
 
-/// Returns whether two names mean one format of bytes, or formats that no reader can tell apart.
+/// Returns whether two names mean one format of bytes, or formats that no reader can tell apart:
+/// those whose numbers have the same size.
 fn is_same(a: &str, b: &str) -> bool {
-    let family = |name: &str| match name {
-        "hdf5" | "h5" => "hdf5".to_owned(),
-        name if name.ends_with("vecs") => "vecs".to_owned(),
-        name if name.ends_with("bin") => "bin".to_owned(),
-        name => name.to_owned(),
-    };
-    family(a) == family(b)
+    const ALIKE: [&[&str]; 4] = [&["hdf5", "h5"], &["fvecs", "ivecs"], &["fbin", "ibin"], &["u8bin", "i8bin"]];
+    a == b || ALIKE.iter().any(|names| names.contains(&a) && names.contains(&b))
 }
 
 /// Maximum number of bytes of a text that a message quotes.
@@ -247,7 +243,9 @@ mod tests {
         }
         let vecs = [1_u32, 0, 1, 0].map(u32::to_le_bytes).concat();
         assert_eq!(Looks::of(&vecs, Some(16), Expected::Vectors("ivecs")), None);
-        assert!(Looks::of(&vecs, Some(16), Expected::Vectors("npy")).is_some());
+        for other in ["npy", "bvecs"] {
+            assert!(Looks::of(&vecs, Some(16), Expected::Vectors(other)).is_some());
+        }
         for nothing in [&b""[..], b"\x01", b"\xff\xfe\xfd\xfc\xfb", &[0; 64]] {
             assert_eq!(Looks::of(nothing, Some(nothing.len() as u64), Expected::Index), None, "{nothing:?}");
         }

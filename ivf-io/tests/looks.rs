@@ -2,7 +2,7 @@
 //! to do.
 
 use ivf_core::{Node, Rows};
-use ivf_io::{VectorFileError, VectorReader, read_container, write_container, write_vectors};
+use ivf_io::{VectorFileError, VectorReader, read_container, read_vectors, write_container, write_vectors};
 use std::fs;
 use std::path::Path;
 
@@ -49,13 +49,12 @@ fn a_file_under_the_name_of_a_format_of_vectors_is_recognized() {
     let folder = tempfile::tempdir().unwrap();
     for (name, what, advice) in samples(folder.path()) {
         for extension in ["fvecs", "bvecs", "fbin", "i8bin", "npy", "csv"] {
-            let is_own = name == extension || (name.ends_with("vecs") && extension.ends_with("vecs"));
-            if is_own || (name.ends_with("bin") && extension.ends_with("bin")) {
+            if name == extension {
                 continue;
             }
             let path = folder.path().join(format!("copy.{extension}"));
             fs::copy(folder.path().join(name), &path).unwrap();
-            let error = VectorReader::open(&path).unwrap_err();
+            let error = read_vectors::<f32>(&path).unwrap_err();
             let text = error.to_string();
             assert!(text.contains(&format!("; it looks like {what}")), "{name} as {extension}: {text}");
             assert!(text.contains(advice), "{name} as {extension}: {text}");

@@ -167,6 +167,31 @@ fn a_dash_is_standard_input_and_output() {
     assert!(matches!(error, VectorFileError::Format { .. }), "{error}");
 }
 
+/// A pipe with a name, as a shell makes it for `<(command)`, can be read only once.
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_refused_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["pipe", "pipe.fvecs"] {
+        let path = folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        for error in
+            [VectorReader::open(&path).unwrap_err(), VectorReader::open_as(&path, "fbin".parse().unwrap()).unwrap_err()]
+        {
+            let VectorFileError::Read { why, .. } = error else { panic!("{error:?}") };
+            assert_eq!(why.to_string(), "it is not a regular file: use - for standard input");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_of_any_name_is_missing() {
+    for name in ["missing", "missing.csv", "missing.fvecs"] {
+        let error = VectorReader::open(name).unwrap_err();
+        assert!(matches!(error, VectorFileError::Read { .. }), "{error:?}");
+    }
+}
+
 #[test]
 fn formats_have_names() {
     for format in FORMATS {
@@ -217,9 +242,18 @@ fn a_ground_truth_of_big_ann_gives_its_ids() {
         write(&at(name), bytes);
         assert!(VectorReader::open(at(name)).unwrap_err().to_string().contains("bytes more"), "{name}");
     }
-    for cut in [&bytes[..bytes.len() - 4], &longer] {
+    for (cut, what) in [
+        (
+            &bytes[..bytes.len() - 4],
+            "are cut short: 104 bytes were expected, 100 are there; a file of the ids alone has 56",
+        ),
+        (&longer, "bytes more"),
+    ] {
         write(&at("a.ibin"), cut);
-        assert!(VectorReader::open(at("a.ibin")).is_err());
-        assert!(stream(cut, "ibin").unwrap().read_all::<i64>().is_err());
+        for error in
+            [VectorReader::open(at("a.ibin")).unwrap_err(), stream(cut, "ibin").unwrap().read_all::<i64>().unwrap_err()]
+        {
+            assert!(error.to_string().contains(what), "{error}");
+        }
     }
 }

@@ -300,6 +300,10 @@ fn numpy_files_of_any_writer_are_read_and_others_say_why_not() {
         ),
         ("{'descr': '<c8', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '<c8' cannot be read"),
         ("{'descr': '|b1', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '|b1' cannot be read"),
+        (
+            "{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }",
+            "convert the array before it is saved: np.save('new.npy', array.astype('float32'))",
+        ),
         ("{'descr': '<', 'fortran_order': False, 'shape': (1, 1), }", "numbers of type '<' cannot be read"),
         ("{'descr': '\u{e4}f4', 'fortran_order': False, 'shape': (1, 1), }", "cannot be read"),
         ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1, 1), }", "numbers of type"),
@@ -325,6 +329,20 @@ fn numpy_files_of_any_writer_are_read_and_others_say_why_not() {
             error.contains(why) || (why == "has no vectors" && error.contains("bytes more")),
             "{dictionary}: {error}"
         );
+    }
+    // Integers that a float cannot hold exactly.
+    for (descr, bytes, number) in [
+        ("<u4", &16_777_217_u32.to_le_bytes()[..], "16777217"),
+        ("<u8", &u64::MAX.to_le_bytes(), "18446744073709551615"),
+        (">i8", &(-16_777_217_i64).to_be_bytes(), "-16777217"),
+    ] {
+        let head = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1, 1), }}");
+        let error = read(&npy(1, &head, bytes)).unwrap_err();
+        let why = format!(
+            "{number} does not fit f32; to round such numbers, save it again with np.save('new.npy', \
+             np.load('a.npy').astype('float32'))"
+        );
+        assert!(error.ends_with(&why), "{error}");
     }
     let error = read(b"\x93NUMPY\x04\0\x02\0{}").unwrap_err();
     assert!(error.contains("version 4.0"), "{error}");

@@ -20,8 +20,14 @@ use std::str::FromStr;
 /// Size of a plot in points. A point of an SVG is one pixel.
 const SIZE: (u32, u32) = (800, 500);
 
-/// Edges of the area of the points: left, right, top (with one line of series), bottom.
+/// Edges of the area of the points: left (at least), right, top (with one line of series), bottom.
 const AREA: [f64; 4] = [76.0, 770.0, 104.0, 436.0];
+
+/// Distance between the area of the points and the numbers left of it.
+const TICK_GAP: f64 = 10.0;
+
+/// Minimum distance between these numbers and the edge of the picture.
+const MARGIN: f64 = 10.0;
 
 /// Distance between lines of text.
 const LINE: f64 = 22.0;
@@ -136,12 +142,13 @@ impl Picture<'_> {
         area.fill(&WHITE)?;
         let canvas = Canvas { area: &area, pixels };
         let series = self.series();
-        let [left, right, top, bottom] = AREA;
+        let [_, right, top, bottom] = AREA;
         canvas.text(self.title, TITLE_SIZE, INK, [20.0, 30.0], HPos::Left)?;
         let top = top + LINE * self.draw_names(&canvas, &series)?;
 
-        let x = Axis::linear(self.points.iter().map(|point| point.recall), [left, right]);
         let y = Axis::logarithmic(self.points.iter().map(|point| point.qps), [bottom, top]);
+        let left = left_edge(&y);
+        let x = Axis::linear(self.points.iter().map(|point| point.recall), [left, right]);
         canvas.line(&[[left, top - 8.0], [left, bottom], [right, bottom]], GREY, 1.0)?;
         for (position, text) in x.ticks() {
             canvas.line(&[[position, bottom], [position, bottom + 5.0]], GREY, 1.0)?;
@@ -149,7 +156,7 @@ impl Picture<'_> {
         }
         for (position, text) in y.ticks() {
             canvas.line(&[[left - 5.0, position], [left, position]], GREY, 1.0)?;
-            canvas.text(&text, TEXT_SIZE, INK, [left - 10.0, position], HPos::Right)?;
+            canvas.text(&text, TEXT_SIZE, INK, [left - TICK_GAP, position], HPos::Right)?;
         }
         canvas.text("queries per second", TEXT_SIZE, GREY, [20.0, top - 24.0], HPos::Left)?;
         canvas.text(self.recall_name, TEXT_SIZE, GREY, [right, bottom + 42.0], HPos::Right)?;
@@ -219,6 +226,12 @@ impl Picture<'_> {
         }
         Ok(lines)
     }
+}
+
+/// Returns the left edge of the area of the points, with room for the widest number of the axis.
+fn left_edge(y: &Axis) -> f64 {
+    let characters = y.ticks().map(|(_, text)| text.chars().count()).max().unwrap_or(0);
+    AREA[0].max(MARGIN + characters as f64 * CHARACTER * TEXT_SIZE + TICK_GAP)
 }
 
 /// The pixels of a backend.

@@ -49,6 +49,17 @@ fn any_points_can_be_drawn() {
 }
 
 #[test]
+fn wide_numbers_have_room_and_others_leave_the_area_as_it_is() {
+    let edge = |most: f64| left_edge(&Axis::logarithmic([most / 10.0, most].into_iter(), [AREA[3], AREA[2]]));
+    assert_eq!((edge(10.0), edge(400_000.0)), (AREA[0], AREA[0]));
+    let (million, hundred_millions) = (edge(2e6), edge(2e8));
+    assert!(
+        AREA[0] < million && million < hundred_millions && hundred_millions < 120.0,
+        "{million} {hundred_millions}"
+    );
+}
+
+#[test]
 fn other_names_are_an_error() {
     for name in ["plot", "plot.jpg", "plot.png.gz", "", ".svg"] {
         assert!(name.parse::<Plot>().unwrap_err().contains("should end in .svg or .png"), "{name}");

@@ -64,8 +64,10 @@ fn vectors_get_the_ids_of_a_file_or_from_a_first_one() {
     let base = folder.fvecs("new.fvecs", DIM, &some(300..303));
     let (integers, text) =
         (folder.ivecs("ids.ivecs", 1, &[900, -7, 901]), folder.write("ids.txt", b"900\n-7\n\n901\n"));
+    let ranges = folder.write("ids", b"900,-7\n901..902");
     for factory in WITH_IDS {
-        let named: [(&[&str], [i32; 3]); 4] = [
+        let named: [(&[&str], [i32; 3]); 5] = [
+            (&["--ids", &ranges], [900, -7, 901]),
             (&["--ids", &integers], [900, -7, 901]),
             (&["--ids", &text], [900, -7, 901]),
             (&["--first-id", "-3"], [-3, -2, -1]),
@@ -108,11 +110,12 @@ fn ids_that_cannot_be_are_an_error_before_anything_is_written() {
     let folder = Folder::new();
     let (index, base) = (build(&folder, "Flat", 0..300, "a.ivf"), folder.fvecs("new.fvecs", DIM, &some(300..303)));
     let before = bytes(&index);
-    let files: [(&str, &[u8], &str); 4] = [
+    let files: [(&str, &[u8], &str); 5] = [
         ("twice.txt", b"1000\n1001\n1000\n", "id 1000 occurs twice, again as number 2"),
         ("few.txt", b"1000\n", "has 1 ids for the 3 vectors of"),
-        ("words.txt", b"1000\none\n7\n", "line 2: 'one' is no id"),
-        ("ids.csv", b"1,2,3\n", "the file name should end in"),
+        ("words.txt", b"1000\none\n7\n", "line 2: 'one' is neither an id nor a range"),
+        ("long.txt", b"0, 5..\n", "has 9223372036854775804 ids for the 3 vectors of"),
+        ("ids.csv", b"1;2;3\n", "line 1: '1;2;3' is neither an id nor a range"),
     ];
     for (name, content, why) in files {
         let ids = folder.write(name, content);
@@ -121,6 +124,8 @@ fn ids_that_cannot_be_are_an_error_before_anything_is_written() {
     }
     let message = ivf(["add", &index, "--base", &base, "--first-id", "9223372036854775806"]).failed(1);
     assert!(message.contains("there are no ids left"), "{message}");
+    let message = ivf(["add", &index, "--base", &base, "--ids", &folder.arg("nofile")]).failed(1);
+    assert!(message.contains("nofile: No such file") || cfg!(windows), "{message}");
     ivf(["add", &index, "--base", &base, "--upsert"]).failed(2);
     ivf(["add", &index, "--base", &base, "--first-id", "5", "--ids", "ids.txt"]).failed(2);
     assert!(bytes(&index) == before);
@@ -169,6 +174,33 @@ fn a_bad_vector_is_named_by_its_number_and_leaves_the_file() {
 }
 
 #[test]
+fn an_upsert_skips_bad_vectors_if_asked() {
+    let folder = Folder::new();
+    let mut base = some(300..306);
+    base[2 * DIM] = f32::NAN;
+    base[4 * DIM..5 * DIM].fill(0.0);
+    let base = folder.fvecs("new.fvecs", DIM, &base);
+    let ids = folder.write("ids.txt", b"8\n500\n9\n501\n10\n11\n");
+    for (factory, replaced, skipped) in [("Flat", 3, 1), ("L2norm,IVF4,Flat", 2, 2), ("IDMap2,Flat", 3, 1)] {
+        let index = build(&folder, factory, 0..300, "a.ivf");
+        let add = |more: &[&str]| {
+            let args = ["add", &index, "--base", &base, "--ids", &ids, "--upsert"];
+            ivf(args.iter().chain(more))
+        };
+        let message = add(&[]).failed(1);
+        assert!(message.ends_with("a NaN or an infinity; --skip-bad-rows skips such vectors\n"), "{message}");
+        let ran = add(&["--skip-bad-rows"]).ok();
+        let counts = (count(&ran, "vectors added"), count(&ran, "replaced"), count(&ran, "skipped"));
+        assert_eq!(counts, (2, replaced, skipped), "{factory}");
+        assert!(ran.stderr.contains(&format!("warning: {skipped} vectors of ")), "{}", ran.stderr);
+        ivf(["set", &index, "nprobe=4"]);
+        assert_eq!(nearest(&folder, &index, 300..302), [8, 500], "{factory}");
+        // The id of a skipped vector keeps its old one.
+        assert_eq!(nearest(&folder, &index, 9..10), [9], "{factory}");
+    }
+}
+
+#[test]
 fn a_build_skips_bad_vectors_if_asked() {
     let folder = Folder::new();
     let mut base = some(0..400);
@@ -193,12 +225,17 @@ fn a_build_skips_bad_vectors_if_asked() {
 fn removed_ids_are_gone_and_missing_ones_are_counted() {
     let folder = Folder::new();
     let file = folder.write("ids.txt", b"5\n7\n1000\n10\n11\n");
+    let ranges = folder.write("ranges.list", b"5, 7,10..12\n1000 \n");
+    let open = folder.write("open.txt", b"..2, 5..\n");
     for factory in WITH_IDS.iter().chain(&["IVF4,Flat,RFlat"]) {
         for (how, left, missing) in [
             (&["--ids", "5,7,10..12"][..], 296, 0),
             (&["--ids", "12..=13, 5, 290..310,-1"], 287, 11),
             (&["--ids-file", &file], 296, 1),
+            (&["--ids-file", &ranges], 296, 1),
             (&["--ids", "5..5000000000000"], 5, 4_999_999_999_700_u64),
+            (&["--ids", "5.."], 5, 0),
+            (&["--ids-file", &open], 3, 0),
             (&["--ids", "700"], 300, 1),
         ] {
             let index = build(&folder, factory, 0..300, "a.ivf");
@@ -208,7 +245,7 @@ fn removed_ids_are_gone_and_missing_ones_are_counted() {
             assert_eq!(ran.stderr.contains(&format!("warning: {missing} of the ")), missing > 0, "{}", ran.stderr);
             ivf(["set", &index, "nprobe=4"]);
             let found = nearest(&folder, &index, 4..8);
-            let gone = [false, left < 300, left == 5, left < 300 && left != 287];
+            let gone = [false, left < 300, left <= 5, left < 300 && left != 287];
             assert!(found.iter().zip(4..).zip(gone).all(|((id, row), gone)| (*id != row) == gone), "{found:?}");
         }
     }
@@ -328,6 +365,23 @@ fn another_file_is_written_if_asked() {
         ivf(args.iter().map(|arg| if *arg == index { &copy } else { arg })).ok();
         assert!(bytes(&copy) == bytes(&out), "{args:?}");
         std::fs::remove_file(&out).expect("written");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_read_only_file_is_not_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let index = build(&folder, "IVF4,Flat", 0..300, "a.ivf");
+    let before = bytes(&index);
+    std::fs::set_permissions(&index, PermissionsExt::from_mode(0o444)).expect("a file of this user");
+    for args in changes(&folder, &index) {
+        let message = ivf(&args).failed(1);
+        assert!(message.starts_with(&format!("error: {index} is read-only and is not replaced")), "{message}");
+        assert!(bytes(&index) == before);
+        let out = ["--out", &folder.arg("b.ivf")].map(str::to_owned);
+        ivf(args.iter().chain(&out)).ok();
     }
 }
 

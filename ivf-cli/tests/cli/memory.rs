@@ -83,6 +83,13 @@ fn an_index_that_cannot_fit_is_an_error_before_anything_is_read() {
     let message = build(&folder, "IVF4,Flat", "a.ivf", &["--memory-limit", SMALL]).failed(1);
     assert!(message.contains("IVF4,Flat of 5000 vectors takes up to 5"), "{message}");
     assert!(message.contains("the memory limit is 48.00 MiB"), "{message}");
+    // 10 MB of vectors, and as much again while a list grows.
+    let fixed =
+        message.split(" while it is built (").nth(1).and_then(|rest| rest.split(" MiB").next()).expect("a size");
+    assert!((32.0..40.0).contains(&fixed.parse::<f64>().expect("a number")), "{message}");
+    assert!(
+        message.contains(" for the program and the tables of the index, ") && message.contains(" for the vectors)")
+    );
     assert!(std::fs::read(folder.path("a.ivf")).expect("still there") == before);
 }
 

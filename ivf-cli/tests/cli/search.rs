@@ -77,7 +77,7 @@ fn a_filter_names_the_ids_that_may_be_found() {
     folder.ivecs("ids.ivecs", 2, &[3, 4, 10, 11, 12, 299]);
     let (text, vectors) = (format!("@{}", folder.arg("ids.txt")), format!("@{}", folder.arg("ids.ivecs")));
     let listed = [3, 4, 10, 11, 12, 299];
-    for filter in ["3,4,10..13,299", &text, &vectors] {
+    for filter in ["3,4,10..13,299", "3..=4,10..13,299..", &text, &vectors] {
         let (rows, _) = json(&folder, &["-k", "300", "--nprobe", "4", "--filter", filter]);
         let (others, _) = json(&folder, &["-k", "300", "--nprobe", "4", "--filter", &format!("not:{filter}")]);
         for (row, others) in rows.iter().zip(&others) {
@@ -130,6 +130,10 @@ fn vectors_of_the_index_are_queries() {
     let (rows, _) = lines(&found);
     let pairs: Vec<_> = rows.iter().map(|row| (row["query"].as_i64().unwrap(), ids(row))).collect();
     assert_eq!(pairs, [(7, vec![7]), (299, vec![299]), (7, vec![7])]);
+    let found = ivf(["search", &index, "--ids", "9, 5..7", "-k", "1", "--nprobe", "4", "--json"]).ok();
+    assert_eq!(lines(&found).0.iter().flat_map(ids).collect::<Vec<_>>(), [9, 5, 6]);
+    let message = ivf(["search", &index, "--ids", "5.."]).failed(2);
+    assert!(message.contains("too many queries in --ids: these are 9223372036854775803 ids"), "{message}");
     let shown = ivf(["search", &index, "--ids", "299"]).ok().stdout;
     assert!(shown.contains("\n|   299 | 299: 0.0000"), "{shown}");
     let message = ivf(["search", &index, "--ids", "3,-1"]).failed(1);
@@ -151,6 +155,8 @@ fn any_search_parameter_is_set_by_its_name() {
         (&["--params", "nprobe"], 2, "'nprobe' is not of the form name=value"),
         (&["--params", "nprobe=1,nprobe=2"], 2, "nprobe is given twice"),
         (&["--params", "nprobe=1", "--nprobe", "2"], 2, "nprobe is given twice"),
+        (&["--params", "locations=true"], 2, "locations has an effect only with --json"),
+        (&["--params", "locations=true", "--json", "--out-ids", "ids.ivecs"], 2, "and without output files"),
     ] {
         let message = search(&folder, more).failed(code);
         assert!(message.contains(expected), "{message}");
@@ -164,6 +170,7 @@ fn all_queries_and_results_are_shown_on_request() {
     let rows = |shown: &str| shown.lines().filter(|line| line.contains(": 0.") || line.contains(": 1.")).count();
     assert_eq!((rows(&few), rows(&all)), (10, 12), "{few}{all}");
     assert!(few.contains("...") && !all.contains("..."));
+    assert_eq!(json(&folder, &["--all"]).0, json(&folder, &[]).0);
 }
 
 #[test]
@@ -201,7 +208,10 @@ fn a_bad_query_is_skipped_on_request() {
     queries[DIM] = f32::NAN;
     folder.fvecs("queries.fvecs", DIM, &queries);
     let refused = search(&folder, &["--json"]).failed(1);
-    assert!(refused.contains("vector 1 holds a NaN or an infinity"), "{refused}");
+    assert!(
+        refused.ends_with("vector 1 holds a NaN or an infinity; --skip-bad-rows skips such vectors\n"),
+        "{refused}"
+    );
     let found = search(&folder, &["--json", "--skip-bad-rows", "-k", "2"]).ok().stdout;
     let ids = found.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["ids"].as_array().map(Vec::len));
     assert_eq!(ids.collect::<Vec<_>>(), [Some(2), Some(0), Some(2), None]);

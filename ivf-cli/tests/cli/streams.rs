@@ -214,7 +214,10 @@ fn ids_come_from_standard_input_as_text() {
     };
     assert_eq!(found("not:@-"), found("not:5..9,20,30"));
     let message = text(piped(&mut command(["remove", &index, "--ids-file", "-"]), b"3\nx\n")).failed(1);
-    assert_eq!(message, "error: standard input: line 2: 'x' is no id\n");
+    assert_eq!(
+        message,
+        "error: cannot read the ids in standard input: line 2: 'x' is neither an id nor a range of ids such as 10..20\n"
+    );
 }
 
 #[test]

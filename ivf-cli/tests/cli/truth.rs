@@ -104,6 +104,38 @@ fn what_cannot_be_computed_is_an_error_and_leaves_no_file() {
     assert!(!folder.path("truth.ivecs").exists());
 }
 
+#[test]
+fn bad_vectors_and_queries_are_skipped_if_asked() {
+    let folder = Folder::new();
+    let (mut base, mut queries) = (vectors(9000, DIM, 1), vectors(4, DIM, 2));
+    base[2 * DIM] = f32::NAN;
+    base[8000 * DIM..8001 * DIM].fill(0.0);
+    queries[DIM] = f32::INFINITY;
+    queries[3 * DIM..].fill(0.0);
+    folder.fvecs("base.fvecs", DIM, &base);
+    folder.fvecs("queries.fvecs", DIM, &queries);
+    for (metric, bad, without) in [("l2", 1, &[1][..]), ("cosine", 2, &[1, 3])] {
+        let message = truth(&folder, metric, &[]).failed(1);
+        assert!(message.contains("base.fvecs: vector "), "{message}");
+        assert!(message.ends_with("; --skip-bad-rows skips such vectors\n"), "{message}");
+        // One block, or several.
+        for limit in [&[][..], &["--memory-limit", "40M"]] {
+            let ran = truth(&folder, metric, &[&["-k", "9000", "--skip-bad-rows"], limit].concat()).ok();
+            assert!(ran.stderr.contains(&format!("warning: {bad} vectors of ")), "{}", ran.stderr);
+            assert!(ran.stderr.contains(&format!("warning: {} queries of ", without.len())), "{}", ran.stderr);
+            for (number, row) in read_vecs(&folder.path("truth.ivecs")).into_iter().enumerate() {
+                let mut ids: Vec<i32> = row.into_iter().map(i32::from_le_bytes).collect();
+                ids.sort_unstable();
+                let is_skipped = |id: &i32| *id == 2 || (*id == 8000 && bad == 2);
+                let mut expected = vec![-1; if without.contains(&number) { 9000 } else { bad }];
+                expected.extend((0..9000).filter(|id| !is_skipped(id)));
+                expected.truncate(9000);
+                assert_eq!(ids, expected, "{metric}, query {number}");
+            }
+        }
+    }
+}
+
 /// A folder with 30 vectors of 20 copies each, and a ground truth that names the last copies, with
 /// their distances.
 fn copies(dim: usize) -> Folder {

@@ -85,7 +85,11 @@ pub enum VectorFileError {
         what: String,
     },
     /// A number cannot be converted to the target type.
-    #[error("{}: vector {record}, dimension {column}: {number} does not fit {element}", path.display())]
+    #[error(
+        "{}: vector {record}, dimension {column}: {number} does not fit {element}{}",
+        path.display(),
+        advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default()
+    )]
     Number {
         /// The file.
         path: PathBuf,
@@ -97,6 +101,8 @@ pub enum VectorFileError {
         number: String,
         /// The target type.
         element: VectorType,
+        /// What to do about it, if the format has a remedy.
+        advice: Option<String>,
     },
     /// A record whose dimension differs from that of the first.
     #[error("{}: record {record} has dimension {found}, record 0 has {expected}", path.display())]

@@ -312,6 +312,7 @@ impl Source<'_> {
         match u128::from(left) - whole {
             0 => Ok(shape),
             more if more == whole && self.format.distances => Ok(shape),
+            more if more < whole && self.format.distances => Err(self.fault(cut_short(&shape, more))),
             more => Err(self.fault(too_long(&shape, more))),
         }
     }
@@ -320,6 +321,20 @@ impl Source<'_> {
 /// Returns the text about bytes after the vectors.
 pub(super) fn too_long(shape: &Shape, more: impl fmt::Display) -> String {
     format!("{} vectors of {} bytes and {more} bytes more", shape.len, shape.record())
+}
+
+/// Returns the text about a ground truth whose distances end after `more` bytes.
+pub(super) fn cut_short(shape: &Shape, more: u128) -> String {
+    let (start, whole) = (u128::from(shape.start), shape.whole());
+    format!(
+        "the distances after the {} rows of {} ids are cut short: {} bytes were expected, {} are there; a file of the \
+         ids alone has {}",
+        shape.len,
+        shape.dim,
+        start + 2 * whole,
+        start + whole + more,
+        start + whole
+    )
 }
 
 fn read_vecs_head(source: &mut Source<'_>) -> Result<Shape, VectorFileError> {

@@ -7,6 +7,7 @@
 
 use super::format::{Shape, Source};
 use super::{VectorFileError, VectorType};
+use std::path::Path;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -68,15 +69,17 @@ pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileErro
         found.map(|(_, value)| *value).ok_or_else(|| fault(format!("the header has no '{name}'")))
     };
 
-    let file = source.path.file_name().unwrap_or_default().to_string_lossy();
-    let again = |change: &str| {
-        let load = format!("np.load('{}')", file.escape_debug());
-        format!("save it again with np.save('new.npy', {})", change.replace("{}", &load))
-    };
+    let again = |change: &str| save_again(&path, change);
     let name = entry("descr")?.trim_matches(['\'', '"']);
     let (element, big_endian) = element_of(name).ok_or_else(|| {
+        // NumPy loads no objects from a file, and turns only numbers into floats.
+        let is_number = name.get(1..).is_some_and(|kind| kind.starts_with(['b', 'c', 'f', 'i', 'u']));
+        let advice = match is_number {
+            true => again("{}.astype('float32')"),
+            false => "convert the array before it is saved: np.save('new.npy', array.astype('float32'))".to_owned(),
+        };
         let name: String = name.chars().take(60).collect();
-        fault(format!("numbers of type '{name}' cannot be read: {}", again("{}.astype('float32')")))
+        fault(format!("numbers of type '{name}' cannot be read: {advice}"))
     })?;
     if entry("fortran_order")? != "False" {
         return Err(fault(format!("it is in Fortran order: {}", again("np.ascontiguousarray({})"))));
@@ -95,6 +98,13 @@ pub(super) fn read_head(source: &mut Source<'_>) -> Result<Shape, VectorFileErro
     let dim = source.dim(i64::try_from(dim).unwrap_or(i64::MAX))?;
     let start = (before + head.len()) as u64;
     source.check_len(Shape { start, big_endian, ..Shape::new(element, dim, len) })
+}
+
+/// Returns advice to save a file again. In `change`, `{}` stands for the loaded array.
+pub(super) fn save_again(path: &Path, change: &str) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let load = format!("np.load('{}')", file.escape_debug());
+    format!("save it again with np.save('new.npy', {})", change.replace("{}", &load))
 }
 
 /// Returns the keys and values, as text, of a Python dictionary of literals.

@@ -1,7 +1,8 @@
 //! Reading of vector files.
 
 use super::element::with_element;
-use super::format::{Shape, Source, VectorFormat, split_as, too_long};
+use super::format::{Shape, Source, VectorFormat, cut_short, split_as, too_long};
+use super::npy;
 use super::stream::{self, Forward};
 use super::{VectorElement, VectorFileError, VectorType};
 use crate::file;
@@ -46,7 +47,8 @@ pub struct VectorReader {
     input: BufReader<Box<dyn Bytes>>,
     /// Whether the bytes come from a stream, whose length only its end shows.
     is_stream: bool,
-    /// What a stream looks like, if not like its format: for the error, if there will be one.
+    /// What a stream or a file of records looks like, if not like its format: for the error, if
+    /// there will be one.
     looks: Option<Looks>,
     format: &'static VectorFormat,
     shape: Shape,
@@ -85,7 +87,11 @@ impl VectorReader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VectorFileError> {
         let path = path.as_ref();
         let format = VectorFormat::of(path).map_err(|error| {
-            let Ok((file, bytes)) = file::open(path) else { return error };
+            let (file, bytes) = match file::open(path) {
+                Ok(opened) => opened,
+                Err(why) if !stream::is_standard(path) => return unopened(path, why),
+                Err(_) => return error,
+            };
             error.looking(&start_of(&file), Some(bytes), Expected::AnyVectors)
         })?;
         Self::open_as(path, format)
@@ -122,7 +128,7 @@ impl VectorReader {
             };
         }
         let (place, dataset) = split_as(path, format);
-        let (file, bytes) = file::open(place).map_err(|why| VectorFileError::read(place, why))?;
+        let (file, bytes) = file::open(place).map_err(|why| unopened(place, why))?;
         Self::of_file(path, dataset, file, bytes, format)
     }
 
@@ -185,8 +191,12 @@ impl VectorReader {
         let mut source = Source { path, file: &mut from_start, handle: Some(&file), dataset, format, bytes, taken: 0 };
         let shape = (format.read_head)(&mut source)
             .map_err(|error| error.looking(&start_of(&file), Some(bytes), Expected::Vectors(format.extension)))?;
+        // Such a file may be of another format although its length fits.
+        let has_records = shape.record_head > 0;
+        let looks = has_records.then(|| Looks::of(&start_of(&file), Some(bytes), Expected::Vectors(format.extension)));
         file.seek(SeekFrom::Start(shape.start)).map_err(|why| VectorFileError::read(path, why))?;
-        Self::new(path, BufReader::with_capacity(BUFFER, Box::new(file)), format, shape)
+        let reader = Self::new(path, BufReader::with_capacity(BUFFER, Box::new(file)), format, shape)?;
+        Ok(Self { looks: looks.flatten(), ..reader })
     }
 
     fn new(
@@ -317,7 +327,11 @@ impl VectorReader {
             0 => Ok(()),
             rest if self.format.distances && u128::from(rest) == whole => Ok(()),
             rest => {
-                let what = too_long(&self.shape, format_args!("at least {rest}"));
+                let is_cut = self.format.distances && u128::from(rest) < whole;
+                let what = match is_cut {
+                    true => cut_short(&self.shape, rest.into()),
+                    false => too_long(&self.shape, format_args!("at least {rest}")),
+                };
                 let why = VectorFileError::Head { path: self.path.clone(), what };
                 Err(match self.looks.take() {
                     Some(looks) => VectorFileError::Looks { why: why.into(), looks },
@@ -359,7 +373,19 @@ impl VectorReader {
             return Ok(());
         }
         let (path, record, expected) = (self.path.clone(), self.next, self.shape.dim);
-        Err(VectorFileError::Ragged { path, record, expected, found: found.into() })
+        let why = VectorFileError::Ragged { path, record, expected, found: found.into() };
+        Err(match self.looks.take() {
+            Some(looks) => VectorFileError::Looks { why: why.into(), looks },
+            None => why,
+        })
+    }
+
+    /// Returns advice for integers that a float cannot hold exactly. NumPy rounds them.
+    fn rounding(&self, to: VectorType) -> Option<String> {
+        use VectorType::{F16, F32, F64};
+        let is_rounded = to == F32 && !matches!(self.shape.element, F16 | F32 | F64);
+        let again = || npy::save_again(&self.path, "{}.astype('float32')");
+        (is_rounded && self.format.extension == "npy").then(|| format!("to round such numbers, {}", again()))
     }
 
     fn convert<T: VectorElement>(&self, record: &[u8], row: &mut [T]) -> Result<(), VectorFileError> {
@@ -370,7 +396,21 @@ impl VectorReader {
             column,
             number: number.to_string(),
             element: T::TYPE,
+            advice: self.rounding(T::TYPE),
         })
+    }
+}
+
+/// Returns whether a path leads to a pipe or the like, such as that of a shell's `<(command)`.
+fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// Returns the error for a file that cannot be opened.
+fn unopened(path: &Path, why: io::Error) -> VectorFileError {
+    match is_pipe(path) {
+        true => VectorFileError::read(path, io::Error::new(why.kind(), format!("{why}: use - for standard input"))),
+        false => VectorFileError::read(path, why),
     }
 }
 

@@ -186,7 +186,7 @@ impl VectorWriter {
         let done = with_element!(element, S => convert::<T, S>(row, &mut self.record));
         done.map_err(|(column, number)| {
             let (path, number) = (self.path.clone(), number.to_string());
-            VectorFileError::Number { path, record, column, number, element }
+            VectorFileError::Number { path, record, column, number, element, advice: None }
         })
     }
 
