@@ -35,6 +35,10 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("nested", "IVF6(IVF2,Flat),Flat", Metric::L2),
     ("sparse", "IVF40,PQ4", Metric::InnerProduct),
     ("few_ids", "IDMap2,Flat", Metric::L2),
+    ("pq_four_bits", "IVF6,PQ4x4fs_64", Metric::L2),
+    ("pq_five_bits", "IVF6,PQ4x5", Metric::InnerProduct),
+    ("rabitq", "IVF6,RaBitQ4", Metric::L2),
+    ("rabitq_signs", "RaBitQfs_64", Metric::InnerProduct),
 ];
 
 const DIM: usize = 8;

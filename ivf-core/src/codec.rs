@@ -629,6 +629,9 @@ pub trait BoundCodec: Send + Sync + fmt::Debug {
     /// Encodes vectors into `codes`, which has `rows.len() * code_size` bytes. Row `i` belongs to
     /// `lists[i]`. The caller has refused vectors with an [overflowing residual](overflowing).
     ///
+    /// A code decodes as the one that [`Codec::encode`] gives for the residual. It may also keep
+    /// numbers that depend on the centroid, which saves work for each query and list.
+    ///
     /// # Panics
     /// If the dimension or a length is wrong.
     fn encode(&self, rows: Rows<'_, f32>, lists: &[ListNo], codes: &mut [u8]) {

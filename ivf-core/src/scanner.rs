@@ -386,8 +386,23 @@ pub trait InvertedListScanner: Send {
         }
     }
 
-    /// Computes the distances to several codes of the list, each of which lies anywhere in memory. A
-    /// scanner that knows which code comes next can have it read ahead.
+    /// Computes the distances to several codes of the list, each of which lies anywhere in memory.
+    /// A scanner that knows which code comes next can have it read ahead.
+    ///
+    /// ```
+    /// # use ivf_core::{Binding, Codec, ListNo, Metric, Settings, quantizer::Origin};
+    /// # use std::sync::Arc;
+    /// # let flat = Arc::new(ivf_cpu::codec::FlatCodec::new(1, Metric::L2));
+    /// # let bound = flat.bind(&Binding::new(Arc::new(Origin { dim: 1 })))?;
+    /// let mut scanner = bound.scanner(&Settings::new());
+    /// scanner.set_query(&[1.0]);
+    /// scanner.set_list(ListNo(0), 0.0);
+    /// let (near, far) = (2.0_f32.to_le_bytes(), 4.0_f32.to_le_bytes());
+    /// let mut distances = [0.0; 2];
+    /// scanner.distances_to(&[&far, &near], &mut distances);
+    /// assert_eq!(distances, [9.0, 1.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Panics
     /// If there is not one code per element of `distances`, or a code has another size.

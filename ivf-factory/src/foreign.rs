@@ -65,7 +65,7 @@ const KINDS: &[Foreign] = &[
         "PQ<M> is the codec with codebooks",
         "",
     ),
-    Foreign::new(&["RaBitQ*", "EDEN*", "LSH*", "ITQ", "ITQ#", "SH*", "ZnLattice*"], "a codec of few bits", CODES, ""),
+    Foreign::new(&["EDEN*", "LSH*", "ITQ", "ITQ#", "SH*", "ZnLattice*"], "a codec of few bits", CODES, ""),
     Foreign::new(
         &["OPQ#*"],
         "a learnt rotation for a product quantizer",

@@ -168,7 +168,7 @@ fn the_library_knows_the_tokens_of_faiss_that_it_lacks() {
         ("IVF64,PQ8+16", "+16", "may follow the number of subquantizers", Some("IVF64,PQ8,RFlat")),
         ("OPQ64_128,IVF64,PQ64", "OPQ64_128", "a learnt rotation", None),
         ("PCAR8,IVF10,PQ4", "PCAR8", "a projection to fewer dimensions", None),
-        ("IVF256,RaBitQ4", "RaBitQ4", "in Faiss it is a codec of few bits", None),
+        ("IVF256,EDEN4", "EDEN4", "in Faiss it is a codec of few bits", None),
         ("RR64,Flat", "RR64", "a random rotation", None),
         ("Residual2x9,PQ8", "Residual2x9", "without lists", None),
         ("IMI2x12,Flat", "IMI2x12", "an inverted multi-index", None),

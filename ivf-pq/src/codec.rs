@@ -22,7 +22,7 @@ pub(crate) const ROW: CodecRow =
         Ok(Arc::new(PqCodec::read(node)?))
     })
     .about("product quantisation: M subquantizers of 8 (or 1 to 16) bits; 4 bits are the fastest")
-    .samples(&["PQ8", "PQ16x8", "PQ4x4", "PQ8x4fs", "PQ2x4fsr_64", "PQ4x6", "PQ4x2", "PQ2x9"]);
+    .samples(&["PQ8", "PQ16x8", "PQ4x4", "PQ8x4fs", "PQ4x4fsr_64", "PQ4x6", "PQ8x2"]);
 
 const SCHEMA: &Schema = &[
     Field::new("metric", FieldType::Metric),
@@ -133,9 +133,9 @@ pub struct PqSpec {
     pub fast_scan: Option<FastScan>,
 }
 
-/// What the token of a fast-scan index of Faiss says. Every `PQ<M>x4` is scanned that way here, with
-/// exact distances for the codes that pass. The token sets whether codes encode residuals unless the
-/// index is told otherwise, and is kept for files of Faiss.
+/// What the token of a fast-scan index of Faiss says. Every `PQ<M>x4` is scanned that way here,
+/// with exact distances for the codes that pass. The token sets whether codes encode residuals
+/// unless the index is told otherwise, and is kept for files of Faiss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FastScan {
     /// Whether codes encode residuals.

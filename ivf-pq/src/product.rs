@@ -24,8 +24,8 @@ pub(crate) type Table<const K: usize> = [f32; K];
 /// the nearest of 2^bits centroids       |  17   |  203  |   4   |     8 bits: 3 bytes
 /// ```
 ///
-/// A code is the numbers of the centroids, `bits` bits each, one after the other from the lowest bit
-/// of the first byte on.
+/// A code is the numbers of the centroids, `bits` bits each, one after the other from the lowest
+/// bit of the first byte on.
 ///
 /// ```
 /// use ivf_core::{Rows, TrainOptions};
@@ -78,14 +78,14 @@ impl ProductQuantizer {
     /// subquantizers at once.
     ///
     /// # Errors
-    /// [`TrainError::TooFew`] for fewer than `2^bits` rows, [`TrainError::Input`] for rows that are not
-    /// finite, or so large that squared distances of their subvectors from the mean overflow
+    /// [`TrainError::TooFew`] for fewer than `2^bits` rows, [`TrainError::Input`] for rows that are
+    /// not finite, or so large that squared distances of their subvectors from the mean overflow
     /// ([`InputError::Overflow`](ivf_core::error::InputError::Overflow)).
     /// [`TrainError::Cancelled`].
     ///
     /// # Panics
-    /// If the subquantizers do not cover the dimensions, or one is empty. If `bits` is not from 1 to
-    /// [`MAX_BITS`].
+    /// If the subquantizers do not cover the dimensions, or one is empty. If `bits` is not from 1
+    /// to [`MAX_BITS`].
     pub fn train(
         rows: Rows<'_, f32>,
         subquantizers: Vec<Range<usize>>,

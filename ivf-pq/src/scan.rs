@@ -41,8 +41,8 @@ pub(crate) trait Stored<const K: usize> {
     /// Returns the numbers of a code, in order, and possibly one more.
     fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16>;
 
-    /// Returns `start` plus the sums of entries of the 16 codes from lane `16 * group` on, or `None`
-    /// if the entries of one code after the other are as fast.
+    /// Returns `start` plus the sums of entries of the 16 codes from lane `16 * group` on, or
+    /// `None` if the entries of one code after the other are as fast.
     fn sums<S: Simd>(
         simd: S,
         start: f32,

@@ -353,8 +353,9 @@ impl<'a> ListRef<'a> {
         })
     }
 
-    /// Returns the code of the entry at `offset` of the list where it lies in memory. Returns `None`
-    /// if the entry is not among these, or if the layout does not keep the bytes of a code together.
+    /// Returns the code of the entry at `offset` of the list where it lies in memory. Returns
+    /// `None` if the entry is not among these, or if the layout does not keep the bytes of a code
+    /// together.
     ///
     /// ```
     /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, ListOffset};

@@ -74,7 +74,7 @@ pub fn train_parts_memory(dim: usize, parts: usize, points: usize, k: usize, opt
     let (drawn, used) = drawn(k, row, points, options);
     // The points: centred, packed, and part after part. Also a centroid number for each point and
     // part.
-    let of_points = used.next_multiple_of(BLOCK) * (3 * row + parts);
+    let of_points = used.next_multiple_of(BLOCK) * (3 * row + parts * size_of::<u16>());
     // The codebooks, their copies in a round with the norms, and the sums.
     let sums = (dim + parts * update::PADDING) * size_of::<f64>();
     drawn + of_points + k * (3 * row + 2 * parts * F32 + sums)

@@ -44,14 +44,14 @@ const CHUNK: usize = 64;
 ///
 /// # Panics
 /// If there are no parts, a part is empty or lies outside the dimensions, or `k` is not in
-/// `1..=256`.
+/// `1..=65536`.
 pub fn train_parts(
     points: Rows<'_, f32>,
     parts: &[Range<usize>],
     k: usize,
     options: &TrainOptions<'_>,
 ) -> Result<(Vec<Vec<f32>>, TrainReport), TrainError> {
-    assert!((1..=256).contains(&k), "1 to 256 centroids");
+    assert!((1..=1 << 16).contains(&k), "1 to 65536 centroids");
     assert!(
         !parts.is_empty() && parts.iter().all(|part| !part.is_empty() && part.end <= points.dim()),
         "non-empty parts within the dimensions"
@@ -104,7 +104,7 @@ pub fn train_parts(
     let rounds = options.iterations.unwrap_or(25);
     // The term of the objective that does not depend on the centroids.
     let norms: f64 = points.as_slice().iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    let mut numbers = vec![[0u8; BLOCK]; blocks.len() * parts.len()];
+    let mut numbers = vec![[0_u16; BLOCK]; blocks.len() * parts.len()];
     let mut objectives = Vec::new();
     for round in 0..rounds {
         options.check_cancel()?;
@@ -160,7 +160,7 @@ struct Assign<'a> {
     parts: &'a [Range<usize>],
     centroids: &'a [LaneCentroids],
     /// Centroid numbers for each block and part.
-    numbers: &'a mut [[u8; BLOCK]],
+    numbers: &'a mut [[u16; BLOCK]],
 }
 
 impl Kernel for Assign<'_> {
@@ -174,7 +174,7 @@ impl Kernel for Assign<'_> {
             let valid = (self.left - b * BLOCK).min(BLOCK);
             for ((part, centroids), numbers) in self.parts.iter().zip(self.centroids).zip(numbers) {
                 centroids.nearest(simd, &block[part.clone()], &mut found, &mut values);
-                numbers.iter_mut().zip(found).for_each(|(number, found)| *number = found as u8);
+                numbers.iter_mut().zip(found).for_each(|(number, found)| *number = found as u16);
                 sum += values[..valid].iter().map(|&value| f64::from(value)).sum::<f64>();
             }
         }

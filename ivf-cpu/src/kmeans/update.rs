@@ -72,7 +72,7 @@ impl Sums {
     ///
     /// # Panics
     /// If there are fewer floats, or a number is not below `k`.
-    pub(super) fn add_padded(&mut self, rows: &[f32], numbers: impl Iterator<Item = u8>) {
+    pub(super) fn add_padded(&mut self, rows: &[f32], numbers: impl Iterator<Item = u16>) {
         for (i, c) in numbers.enumerate() {
             let c = usize::from(c);
             self.sizes[c] += 1;

@@ -144,6 +144,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn add_where(self, sum: [__m256; 2], bits: u16, v: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: the token is made only inside `call`.
+        unsafe { add_where(sum, bits, v) }
+    }
+
+    #[inline(always)]
     fn at_most_u16(self, numbers: &[u16; 64], limit: u16) -> u64 {
         // SAFETY: the token is made only inside `call`.
         unsafe { at_most_u16(bytemuck::must_cast(*numbers), limit) }
@@ -204,6 +210,20 @@ fn keep_less(best: ([__m256; 2], [__m256i; 2]), found: [__m256; 2], number: i32)
     (values, numbers)
 }
 
+/// Adds zero to the lanes whose bits are not set, which changes no sum of numbers from zero on.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_where(sum: [__m256; 2], bits: u16, v: [__m256; 2]) -> [__m256; 2] {
+    let bits = _mm256_set1_epi32(bits.into());
+    let lanes = [_mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128), {
+        _mm256_setr_epi32(1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15)
+    }];
+    std::array::from_fn(|i| {
+        let is_set = _mm256_cmpeq_epi32(_mm256_and_si256(bits, lanes[i]), lanes[i]);
+        _mm256_add_ps(sum[i], _mm256_and_ps(v[i], _mm256_castsi256_ps(is_set)))
+    })
+}
+
 /// Looks up 8 entries, in both halves of the table. Bit 3 of a number selects the half.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -213,10 +233,10 @@ fn lookup([low, high]: [__m256; 2], numbers: i64) -> __m256 {
     _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, numbers), _mm256_permutevar8x32_ps(high, numbers), is_high)
 }
 
-/// Implements [`Simd::half_byte_sums`] for 32 codes at a time. A table is repeated in both halves of
-/// a register, and one shuffle looks up 32 half bytes. As the entries of even and odd codes lie in
-/// the same 16 bits, one register sums both, another the odd ones alone, and the difference are the
-/// even ones.
+/// Implements [`Simd::half_byte_sums`] for 32 codes at a time. A table is repeated in both halves
+/// of a register, and one shuffle looks up 32 half bytes. As the entries of even and odd codes lie
+/// in the same 16 bits, one register sums both, another the odd ones alone, and the difference are
+/// the even ones.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {

@@ -177,6 +177,12 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn add_where(self, sum: __m512, bits: u16, v: __m512) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_mask_add_ps(sum, bits, sum, v) }
+    }
+
+    #[inline(always)]
     fn at_most_u16(self, numbers: &[u16; 64], limit: u16) -> u64 {
         // SAFETY: the token is made only inside `call` and `call_vnni`.
         unsafe { at_most_u16(bytemuck::must_cast(*numbers), limit) }
@@ -320,8 +326,8 @@ fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B
 }
 
 /// Implements [`Simd::half_byte_sums`]. A table is repeated in the four quarters of a register, and
-/// one shuffle looks up 64 half bytes. As the entries of even and odd codes lie in the same 16 bits,
-/// one register sums both, another the odd ones alone, and the difference are the even ones.
+/// one shuffle looks up 64 half bytes. As the entries of even and odd codes lie in the same 16
+/// bits, one register sums both, another the odd ones alone, and the difference are the even ones.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {

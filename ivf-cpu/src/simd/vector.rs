@@ -164,9 +164,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
             sums.iter().rev().fold(0, |bits, &sum| bits << 1 | u64::from(sum <= limit))
         })
     }
-    /// Returns for each of `B` blocks the sums of 64 codes of half bytes. The sum of a code adds one
-    /// entry of each table, selected by the code's half byte for that table. A byte of a block holds
-    /// the half bytes of two tables, the lower bits those of the first.
+    /// Returns for each of `B` blocks the sums of 64 codes of half bytes. The sum of a code adds
+    /// one entry of each table, selected by the code's half byte for that table. A byte of a block
+    /// holds the half bytes of two tables, the lower bits those of the first.
     ///
     /// ```
     /// use ivf_cpu::simd::{Scalar, Simd};
@@ -211,10 +211,28 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> Self::F32 {
         self.load(&numbers.map(|number| table[usize::from(number & 15)]))
     }
-    /// Returns the sums of the lanes.
+    /// Returns `a + b`.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// let sum = Scalar.add(Scalar.splat(1.0), Scalar.splat(0.5));
+    /// assert_eq!(Scalar.to_array(sum), [1.5; LANES]);
+    /// ```
     #[inline(always)]
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         self.mul_add(self.splat(1.0), a, b)
+    }
+    /// Adds the lanes of `v` whose bits are set to those of `sum`. Other lanes keep their sums.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{Scalar, Simd};
+    /// let sum = Scalar.add_where(Scalar.splat(1.0), 0b101, Scalar.splat(5.0));
+    /// assert_eq!(Scalar.to_array(sum)[..4], [6.0, 1.0, 6.0, 1.0]);
+    /// ```
+    #[inline(always)]
+    fn add_where(self, sum: Self::F32, bits: u16, v: Self::F32) -> Self::F32 {
+        let (sums, v) = (self.to_array(sum), self.to_array(v));
+        self.load(&std::array::from_fn(|i| if bits >> i & 1 == 1 { sums[i] + v[i] } else { sums[i] }))
     }
     /// Returns a bit mask of the numbers that are at most `limit`.
     #[inline(always)]

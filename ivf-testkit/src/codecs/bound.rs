@@ -43,7 +43,14 @@ pub(super) fn check_bound(codec: &Arc<dyn Codec>, context: &CodecContext, at: &s
     } else {
         sample.clone()
     };
-    assert!(codes == encode(&**codec, coded.rows(), 0), "{at}: bound, it gives other codes");
+    // A code may keep a number that depends on the centroid, but stands for the same vector.
+    let alone = encode(&**codec, coded.rows(), 0);
+    let (mut first, mut second) = (vec![0.0; dim], vec![0.0; dim]);
+    for (code, alone) in codes.chunks_exact(size).zip(alone.chunks_exact(size)) {
+        codec.decode(code, &mut first);
+        codec.decode(alone, &mut second);
+        assert!(bits(&first) == bits(&second), "{at}: bound, it gives codes of other vectors");
+    }
     let (mut whole, mut part) = (vec![0.0; dim], vec![0.0; dim]);
     for (&list, code) in lists.iter().zip(codes.chunks_exact(size)) {
         bound.decode(list, code, &mut whole);
