@@ -35,6 +35,13 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("nested", "IVF6(IVF2,Flat),Flat", Metric::L2),
     ("sparse", "IVF40,PQ4", Metric::InnerProduct),
     ("few_ids", "IDMap2,Flat", Metric::L2),
+    ("sq4", "IVF6,SQ4", Metric::L2),
+    ("sq6", "IVF6,SQ6", Metric::InnerProduct),
+    ("sq8", "IVF6,SQ8", Metric::L2),
+    ("sq8_direct", "SQ8_direct", Metric::L2),
+    ("sq8_direct_signed", "IVF6,SQ8_direct_signed", Metric::InnerProduct),
+    ("sq_fp16", "IVF6,SQfp16", Metric::L2),
+    ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
 ];
 
 const DIM: usize = 8;

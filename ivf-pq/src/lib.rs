@@ -1,4 +1,5 @@
-//! Compressed codecs of the ivf framework: [`ProductQuantizer`] and the codec `PQ<M>` around it.
+//! Compressed codecs of the ivf framework: scalar quantizers ([`SqCodec`]), and
+//! [`ProductQuantizer`] with the codec `PQ<M>` around it.
 //!
 //! [`CODECS`] has the rows from which `ivf-factory` fills its registry.
 
@@ -11,14 +12,17 @@ mod list_tables;
 mod per_query;
 mod product;
 mod scan;
+mod sq;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use codec::{PqCodec, PqSpec};
 pub use product::{CENTROIDS, ProductQuantizer, equal_parts};
+pub use sq::{SqCodec, SqSpec};
 
 use ivf_core::registry::CodecRow;
 
 /// The codecs of this crate.
-pub const CODECS: &[CodecRow] = &[codec::ROW];
+pub const CODECS: &[CodecRow] =
+    &[sq::ROWS[0], sq::ROWS[1], sq::ROWS[2], sq::ROWS[3], sq::ROWS[4], sq::ROWS[5], sq::ROWS[6], codec::ROW];

@@ -10,7 +10,7 @@ use ivf_core::{Codec, Metric, Node, Registry, StoredNode};
 use std::sync::Arc;
 
 fn read(node: &StoredNode) -> Decoded<Arc<dyn Codec>> {
-    (CODECS[0].read)(node, &Registry::new())
+    Registry::new().with_codecs(CODECS).read_codec(node)
 }
 
 fn node(ends: &[u32], codebooks: usize, mean: usize, metric: Metric) -> StoredNode {
@@ -72,8 +72,8 @@ fn parts_that_do_not_fit_are_refused() {
 
 #[test]
 fn tokens_are_parsed_and_faults_have_spans() {
-    let registry = Registry::new();
-    let parse = |text| (CODECS[0].parse)(&Token::new(text).unwrap(), &registry).map(|spec| spec.map(|s| s.to_string()));
+    let registry = Registry::new().with_codecs(CODECS);
+    let parse = |text| registry.parse_codec(&Token::new(text).unwrap()).map(|spec| spec.map(|s| s.to_string()));
     assert_eq!(parse("PQ16"), Some(Ok("PQ16".to_owned())));
     assert_eq!(parse("PQ16x8np"), Some(Ok("PQ16".to_owned())));
     assert!(parse("Flat").is_none() && parse("PQ16(Flat)").is_none());

@@ -1,0 +1,211 @@
+//! The numbers of a code: whole ones of a few bits, or floats of 16 bits.
+
+use super::bound::BoundSq;
+use super::layout::{self, Column};
+use super::scale::Scale;
+use super::scan::SqScanner;
+use ivf_core::{CodeLayout, Codec, InvertedListScanner, Rows};
+use ivf_cpu::kernels::{BLOCK, Distance, Visitor, with_distance};
+use ivf_cpu::simd::{LANES, Lane, Simd};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// How a code holds one number for each dimension.
+pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
+    /// Returns the least and the largest number.
+    fn limits(self) -> (f32, f32);
+
+    /// Returns the size of a code in bytes.
+    fn code_size(self, dim: usize) -> usize;
+
+    /// Returns the layout of codes in lists: blocks of 32 in one plane.
+    fn layout(self, dim: usize) -> CodeLayout;
+
+    /// Writes the number of dimension `d` into a code whose bits are zero there. A number within
+    /// the limits is rounded to one that a code can hold: to the nearest float, or down.
+    fn put(self, code: &mut [u8], d: usize, number: f32);
+
+    /// Returns the number of dimension `d`.
+    fn get(self, code: &[u8], d: usize) -> f32;
+
+    /// Decodes blocks: writes `number * step + base` of each dimension and code to `columns`, which
+    /// has a column for each dimension of each block.
+    fn decode<S: Simd>(self, simd: S, blocks: &[u8], steps: &[f32], bases: &[f32], columns: &mut [[f32; BLOCK]]);
+}
+
+/// Whole numbers of `B` bits, the first in the lowest bits of the first byte.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bits<const B: usize>;
+
+impl<const B: usize> Bits<B> {
+    const MASK: u32 = (1 << B) - 1;
+
+    /// Number of bits of a word.
+    const WORD: usize = 8 * layout::WORD;
+}
+
+impl<const B: usize> Numbers for Bits<B> {
+    fn limits(self) -> (f32, f32) {
+        (0.0, Self::MASK as f32)
+    }
+
+    fn code_size(self, dim: usize) -> usize {
+        (dim * B).div_ceil(8)
+    }
+
+    fn layout(self, dim: usize) -> CodeLayout {
+        layout::layout(self.code_size(dim))
+    }
+
+    #[inline(always)]
+    fn put(self, code: &mut [u8], d: usize, number: f32) {
+        let (byte, shift) = (d * B / 8, d * B % 8);
+        let bits = (number as u32) << shift;
+        code[byte] |= bits as u8;
+        if shift + B > 8 {
+            code[byte + 1] |= (bits >> 8) as u8;
+        }
+    }
+
+    #[inline(always)]
+    fn get(self, code: &[u8], d: usize) -> f32 {
+        let (byte, shift) = (d * B / 8, d * B % 8);
+        let upper = if shift + B > 8 { u32::from(code[byte + 1]) } else { 0 };
+        ((u32::from(code[byte]) | upper << 8) >> shift & Self::MASK) as f32
+    }
+
+    #[inline(always)]
+    fn decode<S: Simd>(self, _simd: S, blocks: &[u8], steps: &[f32], bases: &[f32], columns: &mut [[f32; BLOCK]]) {
+        let dim = steps.len();
+        let bases = &bases[..dim];
+        let words = bytemuck::cast_slice::<u8, Column>(blocks).chunks_exact((dim * B).div_ceil(Self::WORD));
+        for (words, columns) in words.zip(columns.chunks_exact_mut(dim)) {
+            for (d, column) in columns.iter_mut().enumerate() {
+                let (first, shift) = (d * B / Self::WORD, d * B % Self::WORD);
+                let (step, base) = (steps[d], bases[d]);
+                let low = &words[first];
+                if shift + B <= Self::WORD {
+                    for i in 0..BLOCK {
+                        let number = u32::from_le_bytes(low[i]) >> shift & Self::MASK;
+                        column[i] = step.mul_add(number as i32 as f32, base);
+                    }
+                } else {
+                    let high = &words[first + 1];
+                    for i in 0..BLOCK {
+                        let (low, high) = (u32::from_le_bytes(low[i]), u32::from_le_bytes(high[i]));
+                        let number = (low >> shift | high << (Self::WORD - shift)) & Self::MASK;
+                        column[i] = step.mul_add(number as i32 as f32, base);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Floats of 16 bits. In a block, dimension after dimension:
+///
+/// ```text
+/// 2 dimensions, codes a b c ...    block 0 | a0 b0 c0 ... 32 | a1 b1 c1 ... 32 |   block 1 | ...     64 bytes for each dimension
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Halves<T>(PhantomData<T>);
+
+impl<T> Halves<T> {
+    pub(super) const NEW: Self = Self(PhantomData);
+}
+
+impl<T: Lane + num_traits::Bounded> Numbers for Halves<T> {
+    fn limits(self) -> (f32, f32) {
+        (T::min_value().to_f32(), T::max_value().to_f32())
+    }
+
+    fn code_size(self, dim: usize) -> usize {
+        dim * size_of::<T>()
+    }
+
+    fn layout(self, dim: usize) -> CodeLayout {
+        CodeLayout::interleaved(size_of::<T>(), dim, BLOCK)
+    }
+
+    #[inline(always)]
+    fn put(self, code: &mut [u8], d: usize, number: f32) {
+        let size = size_of::<T>();
+        code[d * size..][..size].copy_from_slice(bytemuck::bytes_of(&T::from_f32(number)));
+    }
+
+    #[inline(always)]
+    fn get(self, code: &[u8], d: usize) -> f32 {
+        let size = size_of::<T>();
+        bytemuck::pod_read_unaligned::<T>(&code[d * size..][..size]).to_f32()
+    }
+
+    #[inline(always)]
+    fn decode<S: Simd>(self, simd: S, blocks: &[u8], steps: &[f32], bases: &[f32], columns: &mut [[f32; BLOCK]]) {
+        let dim = steps.len();
+        let bases = &bases[..dim];
+        let halves = bytemuck::cast_slice::<u8, T>(blocks).as_chunks::<BLOCK>().0;
+        for (halves, columns) in halves.chunks_exact(dim).zip(columns.chunks_exact_mut(dim)) {
+            for (d, (halves, column)) in halves.iter().zip(columns).enumerate() {
+                let (step, base) = (simd.splat(steps[d]), simd.splat(bases[d]));
+                for (lanes, out) in halves.as_chunks::<LANES>().0.iter().zip(column.as_chunks_mut::<LANES>().0) {
+                    *out = simd.to_array(simd.mul_add(step, T::load(simd, lanes), base));
+                }
+            }
+        }
+    }
+}
+
+/// [`Numbers`] of any kind.
+pub(super) trait AnyNumbers: Send + Sync + fmt::Debug {
+    /// Returns the least and the largest number.
+    fn limits(&self) -> (f32, f32);
+    /// Returns the size of a code in bytes.
+    fn code_size(&self, dim: usize) -> usize;
+    /// Returns the layout of codes in lists.
+    fn layout(&self, dim: usize) -> CodeLayout;
+    /// Encodes vectors, row after row.
+    fn encode(&self, scale: &Scale, rows: Rows<'_, f32>, codes: &mut [u8]);
+    /// Decodes a code.
+    fn decode(&self, scale: &Scale, code: &[u8], vector: &mut [f32]);
+    /// Creates a scanner of lists.
+    fn scanner<'a>(&self, bound: &'a BoundSq) -> Box<dyn InvertedListScanner + 'a>;
+}
+
+impl<N: Numbers> AnyNumbers for N {
+    fn limits(&self) -> (f32, f32) {
+        Numbers::limits(*self)
+    }
+
+    fn code_size(&self, dim: usize) -> usize {
+        Numbers::code_size(*self, dim)
+    }
+
+    fn layout(&self, dim: usize) -> CodeLayout {
+        Numbers::layout(*self, dim)
+    }
+
+    fn encode(&self, scale: &Scale, rows: Rows<'_, f32>, codes: &mut [u8]) {
+        codes.fill(0);
+        for (row, code) in rows.iter().zip(codes.chunks_exact_mut(Numbers::code_size(*self, rows.dim()))) {
+            row.iter().enumerate().for_each(|(d, &x)| self.put(code, d, scale.number(d, x)));
+        }
+    }
+
+    fn decode(&self, scale: &Scale, code: &[u8], vector: &mut [f32]) {
+        let (steps, bases) = (scale.steps(), scale.bases());
+        for (d, x) in vector.iter_mut().enumerate() {
+            *x = steps[d].mul_add(self.get(code, d), bases[d]);
+        }
+    }
+
+    fn scanner<'a>(&self, bound: &'a BoundSq) -> Box<dyn InvertedListScanner + 'a> {
+        struct Make<'a, N>(&'a BoundSq, N);
+        impl<'a, N: Numbers> Visitor for Make<'a, N> {
+            type Output = Box<dyn InvertedListScanner + 'a>;
+            fn visit<D: Distance>(self, distance: D) -> Self::Output {
+                Box::new(SqScanner::new(self.0, distance, self.1))
+            }
+        }
+        with_distance(bound.codec.metric(), Make(bound, *self))
+    }
+}
