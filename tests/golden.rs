@@ -69,7 +69,11 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
     if name == "untrained" {
         return index;
     }
-    let vectors = numbers(VECTORS * DIM, 1);
+    let mut vectors = numbers(VECTORS * DIM, 1);
+    if name.starts_with("sq8_direct") {
+        // Codes are whole numbers.
+        vectors.iter_mut().for_each(|x| *x *= 100.0);
+    }
     let rows = Rows::new(&vectors, DIM).unwrap();
     index.train(rows).unwrap();
     index.add(rows.slice(0..VECTORS - 20)).unwrap();

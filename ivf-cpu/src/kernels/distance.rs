@@ -39,7 +39,7 @@ use ivf_core::Metric;
 ///
 /// // the vectors of a block, dimension after dimension (vector i is (1, i, i)),
 /// let count: [f32; BLOCK] = std::array::from_fn(|i| i as f32);
-/// let [[low, _high]] = Differing.distances::<_, _, 1, 2>(Scalar, [&query], &[[1.0; BLOCK], count, count], 0);
+/// let [[low, _high]] = Differing.distances::<_, _, 1, 2, BLOCK>(Scalar, [&query], &[[1.0; BLOCK], count, count], 0);
 /// assert_eq!(Scalar.to_array(low)[..4], [2.0, 2.0, 1.0, 1.0]);
 ///
 /// // and 16 pairs side by side.
@@ -65,13 +65,13 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     fn finish(self, sum: Self::Sum) -> f32;
 
     /// Returns the distances from `Q` queries to 16 `H` lanes of a block. The first lane is `LANES
-    /// * half`.
+    /// * half`. A block has `W` lanes: [`BLOCK`], or a multiple if several are interleaved.
     #[inline(always)]
-    fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
+    fn distances<S: Simd, T: Lane, const Q: usize, const H: usize, const W: usize>(
         self,
         simd: S,
         queries: [&[f32]; Q],
-        block: &[[T; BLOCK]],
+        block: &[[T; W]],
         half: usize,
     ) -> [[S::F32; H]; Q] {
         queries.map(|query| {
@@ -208,11 +208,11 @@ fn last_transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize)
 macro_rules! steps_in_registers {
     ($simd:ident, $sum:ident, $q:ident, $x:ident => $step:expr) => {
         #[inline(always)]
-        fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
+        fn distances<S: Simd, T: Lane, const Q: usize, const H: usize, const W: usize>(
             self,
             $simd: S,
             queries: [&[f32]; Q],
-            block: &[[T; BLOCK]],
+            block: &[[T; W]],
             half: usize,
         ) -> [[S::F32; H]; Q] {
             // Shows the compiler once that the lengths are equal.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 /// Size of a word in bytes.
 pub(super) const WORD: usize = 4;
 
-/// One word of each code of a block. Words are little-endian.
-pub(super) type Column = [[u8; WORD]; BLOCK];
+/// One word of each code of a block.
+pub(super) type Column = [u32; BLOCK];
 
 /// Returns the layout of codes in blocks of 32, interleaved by words of 4 bytes. The last word is
 /// filled up with zeros:

@@ -3,6 +3,7 @@
 //! [`kinds`] is the table of them. [`numbers`] says how a code holds its numbers, [`scale`] how a
 //! number becomes a coordinate, and [`layout`] how codes lie in a block.
 
+mod alone;
 mod bound;
 mod codec;
 mod kinds;

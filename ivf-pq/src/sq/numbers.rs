@@ -12,6 +12,9 @@ use std::marker::PhantomData;
 
 /// How a code holds one number for each dimension.
 pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
+    /// True if each number is a byte, and a word of a block has four of them.
+    const ARE_BYTES: bool = false;
+
     /// Returns the least and the largest number.
     fn limits(self) -> (f32, f32);
 
@@ -28,9 +31,17 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Returns the number of dimension `d`.
     fn get(self, code: &[u8], d: usize) -> f32;
 
-    /// Decodes blocks: writes `number * step + base` of each dimension and code to `columns`, which
-    /// has a column for each dimension of each block.
-    fn decode<S: Simd>(self, simd: S, blocks: &[u8], steps: &[f32], bases: &[f32], columns: &mut [[f32; BLOCK]]);
+    /// Decodes a block: writes `number * step + base` of each code to the column of each dimension,
+    /// from lane `LANES * half` on.
+    fn decode<S: Simd, const W: usize>(
+        self,
+        simd: S,
+        block: &[u8],
+        steps: &[f32],
+        bases: &[f32],
+        columns: &mut [[f32; W]],
+        half: usize,
+    );
 }
 
 /// Whole numbers of `B` bits, the first in the lowest bits of the first byte.
@@ -45,6 +56,8 @@ impl<const B: usize> Bits<B> {
 }
 
 impl<const B: usize> Numbers for Bits<B> {
+    const ARE_BYTES: bool = B == 8;
+
     fn limits(self) -> (f32, f32) {
         (0.0, Self::MASK as f32)
     }
@@ -75,27 +88,37 @@ impl<const B: usize> Numbers for Bits<B> {
     }
 
     #[inline(always)]
-    fn decode<S: Simd>(self, _simd: S, blocks: &[u8], steps: &[f32], bases: &[f32], columns: &mut [[f32; BLOCK]]) {
+    fn decode<S: Simd, const W: usize>(
+        self,
+        simd: S,
+        block: &[u8],
+        steps: &[f32],
+        bases: &[f32],
+        columns: &mut [[f32; W]],
+        half: usize,
+    ) {
         let dim = steps.len();
-        let bases = &bases[..dim];
-        let words = bytemuck::cast_slice::<u8, Column>(blocks).chunks_exact((dim * B).div_ceil(Self::WORD));
-        for (words, columns) in words.zip(columns.chunks_exact_mut(dim)) {
-            for (d, column) in columns.iter_mut().enumerate() {
-                let (first, shift) = (d * B / Self::WORD, d * B % Self::WORD);
-                let (step, base) = (steps[d], bases[d]);
-                let low = &words[first];
-                if shift + B <= Self::WORD {
-                    for i in 0..BLOCK {
-                        let number = u32::from_le_bytes(low[i]) >> shift & Self::MASK;
-                        column[i] = step.mul_add(number as i32 as f32, base);
-                    }
-                } else {
-                    let high = &words[first + 1];
-                    for i in 0..BLOCK {
-                        let (low, high) = (u32::from_le_bytes(low[i]), u32::from_le_bytes(high[i]));
-                        let number = (low >> shift | high << (Self::WORD - shift)) & Self::MASK;
-                        column[i] = step.mul_add(number as i32 as f32, base);
-                    }
+        let (bases, columns) = (&bases[..dim], &mut columns[..dim]);
+        let words = bytemuck::cast_slice::<u8, Column>(block);
+        for (d, column) in columns.iter_mut().enumerate() {
+            let (first, shift) = (d * B / Self::WORD, d * B % Self::WORD);
+            let (step, base) = (simd.splat(steps[d]), simd.splat(bases[d]));
+            let low = words[first].as_chunks::<LANES>().0;
+            let out = column.as_chunks_mut::<LANES>().0[half..].iter_mut().zip(low);
+            if shift + B <= Self::WORD {
+                for (out, low) in out {
+                    let number = simd.load_bits(low, shift as u32, Self::MASK);
+                    *out = simd.to_array(simd.mul_add(step, number, base));
+                }
+            } else {
+                // The upper bits of the number are the lowest ones of the next word.
+                let bits = Self::WORD - shift;
+                let high = words[first + 1].as_chunks::<LANES>().0;
+                for ((out, low), high) in out.zip(high) {
+                    let low = simd.load_bits(low, shift as u32, Self::MASK);
+                    let high = simd.load_bits(high, 0, Self::MASK >> bits);
+                    let number = simd.mul_add(high, simd.splat((1 << bits) as f32), low);
+                    *out = simd.to_array(simd.mul_add(step, number, base));
                 }
             }
         }
@@ -140,16 +163,23 @@ impl<T: Lane + num_traits::Bounded> Numbers for Halves<T> {
     }
 
     #[inline(always)]
-    fn decode<S: Simd>(self, simd: S, blocks: &[u8], steps: &[f32], bases: &[f32], columns: &mut [[f32; BLOCK]]) {
+    fn decode<S: Simd, const W: usize>(
+        self,
+        simd: S,
+        block: &[u8],
+        steps: &[f32],
+        bases: &[f32],
+        columns: &mut [[f32; W]],
+        half: usize,
+    ) {
         let dim = steps.len();
-        let bases = &bases[..dim];
-        let halves = bytemuck::cast_slice::<u8, T>(blocks).as_chunks::<BLOCK>().0;
-        for (halves, columns) in halves.chunks_exact(dim).zip(columns.chunks_exact_mut(dim)) {
-            for (d, (halves, column)) in halves.iter().zip(columns).enumerate() {
-                let (step, base) = (simd.splat(steps[d]), simd.splat(bases[d]));
-                for (lanes, out) in halves.as_chunks::<LANES>().0.iter().zip(column.as_chunks_mut::<LANES>().0) {
-                    *out = simd.to_array(simd.mul_add(step, T::load(simd, lanes), base));
-                }
+        let (bases, columns) = (&bases[..dim], &mut columns[..dim]);
+        let halves = bytemuck::cast_slice::<u8, T>(block).as_chunks::<BLOCK>().0;
+        for (d, (halves, column)) in halves.iter().zip(columns).enumerate() {
+            let (step, base) = (simd.splat(steps[d]), simd.splat(bases[d]));
+            let out = column.as_chunks_mut::<LANES>().0[half..].iter_mut();
+            for (lanes, out) in halves.as_chunks::<LANES>().0.iter().zip(out) {
+                *out = simd.to_array(simd.mul_add(step, T::load(simd, lanes), base));
             }
         }
     }

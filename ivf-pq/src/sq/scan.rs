@@ -1,5 +1,6 @@
 //! Scan of lists. Some blocks are decoded at a time, for all queries, and stay in the cache.
 
+use super::alone::{ByteQuery, PAIR, ScanAlone, serves};
 use super::bound::BoundSq;
 use super::numbers::Numbers;
 use ivf_core::scanner::{ScanQuery, ScanRange};
@@ -26,6 +27,8 @@ const ALONE: usize = 1 << 14;
 /// the speed of a scan of floats.
 pub(super) struct SqScanner<'a, D, N> {
     query: Vec<f32>,
+    /// The query in bytes, where they make a first pass.
+    bytes: Option<ByteQuery>,
     lists: Lists<'a, D, N>,
 }
 
@@ -38,6 +41,8 @@ struct Lists<'a, D, N> {
     /// What is added to the numbers of the current list, times their steps.
     bases: Vec<f32>,
     columns: Vec<[f32; BLOCK]>,
+    /// Columns of two blocks, for a query alone.
+    pair: Vec<[f32; PAIR]>,
     thresholds: Vec<f32>,
     /// An empty vector with room for the queries of a call.
     rows: Vec<&'static [f32]>,
@@ -53,16 +58,19 @@ impl<'a, D: Distance, N: Numbers> SqScanner<'a, D, N> {
             level: Level::get(),
             bases: vec![0.0; dim],
             columns: Vec::new(),
+            pair: Vec::new(),
             thresholds: Vec::new(),
             rows: Vec::new(),
         };
-        Self { query: vec![0.0; dim], lists }
+        let bytes = (serves::<D, N>() && lists.level.run(HasDot4)).then(ByteQuery::default);
+        Self { query: vec![0.0; dim], bytes, lists }
     }
 
     /// Returns the scanner with another instruction set.
     #[cfg(test)]
     pub(super) fn at_level(mut self, level: Level) -> Self {
         self.lists.level = level;
+        self.bytes = self.bytes.filter(|_| level.run(HasDot4));
         self
     }
 }
@@ -70,10 +78,16 @@ impl<'a, D: Distance, N: Numbers> SqScanner<'a, D, N> {
 impl<D: Distance, N: Numbers> InvertedListScanner for SqScanner<'_, D, N> {
     fn set_query(&mut self, query: &[f32]) {
         self.query.copy_from_slice(query);
+        if let Some(bytes) = &mut self.bytes {
+            bytes.set(query, self.lists.bound.codec.scale().steps());
+        }
     }
 
     fn set_list(&mut self, list: ListNo, _coarse_distance: f32) {
         self.lists.set(list);
+        if let Some(bytes) = &mut self.bytes {
+            bytes.set_list(&self.query, self.lists.bound.codec.scale().steps(), &self.lists.bases);
+        }
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
@@ -94,6 +108,9 @@ impl<D: Distance, N: Numbers> InvertedListScanner for SqScanner<'_, D, N> {
             mask: None,
             sink,
         };
+        if const { D::IN_REGISTERS } {
+            return self.lists.scan_alone(scan_range, only, self.bytes.as_ref());
+        }
         self.lists.scan(scan_range, &mut [only], ALONE);
     }
 
@@ -105,7 +122,7 @@ impl<D: Distance, N: Numbers> InvertedListScanner for SqScanner<'_, D, N> {
 
 /// Returns a mask of the entries that a query may find, among the 32 from `start` on.
 #[inline(always)]
-fn selected(query: &ScanQuery<'_>, scan_range: &ScanRange<'_>, start: usize) -> u32 {
+pub(super) fn selected(query: &ScanQuery<'_>, scan_range: &ScanRange<'_>, start: usize) -> u32 {
     let below = query.limit.saturating_sub(start).min(BLOCK);
     let bits = scan_range.selected(start, BLOCK) & ((1 << below) - 1);
     query.mask.map_or(bits, |mask| bits & mask.bits(start, BLOCK)) as u32
@@ -114,6 +131,13 @@ fn selected(query: &ScanQuery<'_>, scan_range: &ScanRange<'_>, start: usize) -> 
 impl<D: Distance, N: Numbers> Lists<'_, D, N> {
     fn set(&mut self, list: ListNo) {
         self.bound.bases_of(list, &mut self.bases);
+    }
+
+    /// Scans the current list for one query.
+    fn scan_alone(&mut self, scan_range: &ScanRange<'_>, query: ScanQuery<'_>, bytes: Option<&ByteQuery>) {
+        let Self { bound, distance, numbers, level, bases, pair: columns, .. } = self;
+        let (distance, numbers, steps) = (*distance, *numbers, bound.codec.scale().steps());
+        level.run(ScanAlone { distance, numbers, bytes, steps, bases, scan_range, query, columns });
     }
 
     /// Scans the current list for some queries. At most `bytes` of blocks are decoded at a time, or
@@ -150,7 +174,25 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
         self.columns.resize(blocks.len() * dim, [0.0; BLOCK]);
         let codes = &scan_range.segment().plane(0)[blocks.start * bytes..blocks.end * bytes];
         let (steps, bases) = (self.bound.codec.scale().steps(), &self.bases[..]);
-        self.level.run(Decode { numbers: self.numbers, codes, steps, bases, columns: &mut self.columns });
+        self.level.run(Decode {
+            numbers: self.numbers,
+            codes,
+            block_bytes: bytes,
+            steps,
+            bases,
+            columns: &mut self.columns,
+        });
+    }
+}
+
+struct HasDot4;
+
+impl Kernel for HasDot4 {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> bool {
+        S::HAS_DOT4
     }
 }
 
@@ -158,6 +200,7 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
 struct Decode<'a, N> {
     numbers: N,
     codes: &'a [u8],
+    block_bytes: usize,
     steps: &'a [f32],
     bases: &'a [f32],
     columns: &'a mut [[f32; BLOCK]],
@@ -169,7 +212,10 @@ impl<N: Numbers> Kernel for Decode<'_, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.numbers.decode(simd, self.codes, self.steps, self.bases, self.columns);
+        let Self { numbers, codes, block_bytes, steps, bases, columns } = self;
+        for (block, columns) in codes.chunks_exact(block_bytes).zip(columns.chunks_exact_mut(steps.len())) {
+            numbers.decode(simd, block, steps, bases, columns, 0);
+        }
     }
 }
 
