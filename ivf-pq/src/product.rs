@@ -257,7 +257,7 @@ impl ProductQuantizer {
             let query = &query[part.clone()];
             let lanes = table.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0;
             for (block, [low, high]) in packed.columns().chunks_exact(query.len()).zip(lanes) {
-                let [sums] = distance.distances::<S, f32, 1, 2, BLOCK>(simd, [query], block, 0);
+                let [sums] = distance.distances::<S, _, 1, 2>(simd, [query], block, 0);
                 *low = simd.to_array(sums[0]);
                 *high = simd.to_array(sums[1]);
             }

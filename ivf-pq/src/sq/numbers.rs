@@ -5,7 +5,7 @@ use super::layout::{self, Column};
 use super::scale::Scale;
 use super::scan::SqScanner;
 use ivf_core::{CodeLayout, Codec, InvertedListScanner, Rows};
-use ivf_cpu::kernels::{BLOCK, Distance, Visitor, with_distance};
+use ivf_cpu::kernels::{BLOCK, Columns, Distance, Visitor, with_distance};
 use ivf_cpu::simd::{LANES, Lane, Simd};
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,6 +14,9 @@ use std::marker::PhantomData;
 pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// True if each number is a byte, and a word of a block has four of them.
     const ARE_BYTES: bool = false;
+
+    /// What a block holds one after the other, with an element for each code.
+    type Column: bytemuck::Pod;
 
     /// Returns the least and the largest number.
     fn limits(self) -> (f32, f32);
@@ -31,17 +34,9 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Returns the number of dimension `d`.
     fn get(self, code: &[u8], d: usize) -> f32;
 
-    /// Decodes a block: writes `number * step + base` of each code to the column of each dimension,
-    /// from lane `LANES * half` on.
-    fn decode<S: Simd, const W: usize>(
-        self,
-        simd: S,
-        block: &[u8],
-        steps: &[f32],
-        bases: &[f32],
-        columns: &mut [[f32; W]],
-        half: usize,
-    );
+    /// Returns the numbers of dimension `d` of 16 codes of a block, the first of which has the
+    /// number `LANES * half`.
+    fn load<S: Simd>(self, simd: S, block: &[Self::Column], d: usize, half: usize) -> S::F32;
 }
 
 /// Whole numbers of `B` bits, the first in the lowest bits of the first byte.
@@ -57,6 +52,7 @@ impl<const B: usize> Bits<B> {
 
 impl<const B: usize> Numbers for Bits<B> {
     const ARE_BYTES: bool = B == 8;
+    type Column = Column;
 
     fn limits(self) -> (f32, f32) {
         (0.0, Self::MASK as f32)
@@ -88,40 +84,16 @@ impl<const B: usize> Numbers for Bits<B> {
     }
 
     #[inline(always)]
-    fn decode<S: Simd, const W: usize>(
-        self,
-        simd: S,
-        block: &[u8],
-        steps: &[f32],
-        bases: &[f32],
-        columns: &mut [[f32; W]],
-        half: usize,
-    ) {
-        let dim = steps.len();
-        let (bases, columns) = (&bases[..dim], &mut columns[..dim]);
-        let words = bytemuck::cast_slice::<u8, Column>(block);
-        for (d, column) in columns.iter_mut().enumerate() {
-            let (first, shift) = (d * B / Self::WORD, d * B % Self::WORD);
-            let (step, base) = (simd.splat(steps[d]), simd.splat(bases[d]));
-            let low = words[first].as_chunks::<LANES>().0;
-            let out = column.as_chunks_mut::<LANES>().0[half..].iter_mut().zip(low);
-            if shift + B <= Self::WORD {
-                for (out, low) in out {
-                    let number = simd.load_bits(low, shift as u32, Self::MASK);
-                    *out = simd.to_array(simd.mul_add(step, number, base));
-                }
-            } else {
-                // The upper bits of the number are the lowest ones of the next word.
-                let bits = Self::WORD - shift;
-                let high = words[first + 1].as_chunks::<LANES>().0;
-                for ((out, low), high) in out.zip(high) {
-                    let low = simd.load_bits(low, shift as u32, Self::MASK);
-                    let high = simd.load_bits(high, 0, Self::MASK >> bits);
-                    let number = simd.mul_add(high, simd.splat((1 << bits) as f32), low);
-                    *out = simd.to_array(simd.mul_add(step, number, base));
-                }
-            }
+    fn load<S: Simd>(self, simd: S, block: &[Column], d: usize, half: usize) -> S::F32 {
+        let (first, shift) = (d * B / Self::WORD, d * B % Self::WORD);
+        let low = simd.load_bits(&block[first].as_chunks::<LANES>().0[half], shift as u32, Self::MASK);
+        if const { Self::WORD.is_multiple_of(B) } || shift + B <= Self::WORD {
+            return low;
         }
+        // The upper bits of the number are the lowest ones of the next word.
+        let bits = Self::WORD - shift;
+        let high = simd.load_bits(&block[first + 1].as_chunks::<LANES>().0[half], 0, Self::MASK >> bits);
+        simd.mul_add(high, simd.splat((1 << bits) as f32), low)
     }
 }
 
@@ -138,6 +110,8 @@ impl<T> Halves<T> {
 }
 
 impl<T: Lane + num_traits::Bounded> Numbers for Halves<T> {
+    type Column = [T; BLOCK];
+
     fn limits(self) -> (f32, f32) {
         (T::min_value().to_f32(), T::max_value().to_f32())
     }
@@ -163,25 +137,41 @@ impl<T: Lane + num_traits::Bounded> Numbers for Halves<T> {
     }
 
     #[inline(always)]
-    fn decode<S: Simd, const W: usize>(
-        self,
-        simd: S,
-        block: &[u8],
-        steps: &[f32],
-        bases: &[f32],
-        columns: &mut [[f32; W]],
-        half: usize,
-    ) {
-        let dim = steps.len();
-        let (bases, columns) = (&bases[..dim], &mut columns[..dim]);
-        let halves = bytemuck::cast_slice::<u8, T>(block).as_chunks::<BLOCK>().0;
-        for (d, (halves, column)) in halves.iter().zip(columns).enumerate() {
-            let (step, base) = (simd.splat(steps[d]), simd.splat(bases[d]));
-            let out = column.as_chunks_mut::<LANES>().0[half..].iter_mut();
-            for (lanes, out) in halves.as_chunks::<LANES>().0.iter().zip(out) {
-                *out = simd.to_array(simd.mul_add(step, T::load(simd, lanes), base));
-            }
-        }
+    fn load<S: Simd>(self, simd: S, block: &[[T; BLOCK]], d: usize, half: usize) -> S::F32 {
+        T::load(simd, &block[d].as_chunks::<LANES>().0[half])
+    }
+}
+
+/// Blocks of codes, whose vectors load as `number * step + base`.
+#[derive(Debug)]
+pub(super) struct Coded<'a, N: Numbers, const M: usize> {
+    pub(super) numbers: N,
+    pub(super) blocks: [&'a [N::Column]; M],
+    pub(super) steps: &'a [f32],
+    /// What is added to the numbers, times their steps: one for each step.
+    pub(super) bases: &'a [f32],
+}
+
+impl<N: Numbers, const M: usize> Clone for Coded<'_, N, M> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N: Numbers, const M: usize> Copy for Coded<'_, N, M> {}
+
+impl<N: Numbers, const M: usize> Columns for Coded<'_, N, M> {
+    #[inline(always)]
+    fn dim(self) -> usize {
+        self.steps.len()
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(self, simd: S, d: usize, half: usize) -> S::F32 {
+        const HALVES: usize = BLOCK / LANES;
+        let number = self.numbers.load(simd, self.blocks[half / HALVES], d, half % HALVES);
+        simd.mul_add(simd.splat(self.steps[d]), number, simd.splat(self.bases[d]))
     }
 }
 

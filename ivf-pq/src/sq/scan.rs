@@ -1,12 +1,12 @@
 //! Scan of lists. Some blocks are decoded at a time, for all queries, and stay in the cache.
 
-use super::alone::{ByteQuery, PAIR, ScanAlone, serves};
+use super::alone::{ByteQuery, ScanAlone, serves};
 use super::bound::BoundSq;
-use super::numbers::Numbers;
+use super::numbers::{Coded, Numbers};
 use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_core::{Codec, InvertedListScanner, ListNo, Sink};
-use ivf_cpu::kernels::{BLOCK, Distance, scan};
-use ivf_cpu::simd::{Kernel, Level, Simd};
+use ivf_cpu::kernels::{BLOCK, Columns, Distance, scan};
+use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 use std::ops::Range;
 
 /// Size, in bytes, of the decoded blocks that several queries pass over: they stay in the
@@ -41,8 +41,6 @@ struct Lists<'a, D, N> {
     /// What is added to the numbers of the current list, times their steps.
     bases: Vec<f32>,
     columns: Vec<[f32; BLOCK]>,
-    /// Columns of two blocks, for a query alone.
-    pair: Vec<[f32; PAIR]>,
     thresholds: Vec<f32>,
     /// An empty vector with room for the queries of a call.
     rows: Vec<&'static [f32]>,
@@ -58,7 +56,6 @@ impl<'a, D: Distance, N: Numbers> SqScanner<'a, D, N> {
             level: Level::get(),
             bases: vec![0.0; dim],
             columns: Vec::new(),
-            pair: Vec::new(),
             thresholds: Vec::new(),
             rows: Vec::new(),
         };
@@ -134,10 +131,10 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
     }
 
     /// Scans the current list for one query.
-    fn scan_alone(&mut self, scan_range: &ScanRange<'_>, query: ScanQuery<'_>, bytes: Option<&ByteQuery>) {
-        let Self { bound, distance, numbers, level, bases, pair: columns, .. } = self;
+    fn scan_alone(&self, scan_range: &ScanRange<'_>, query: ScanQuery<'_>, bytes: Option<&ByteQuery>) {
+        let Self { bound, distance, numbers, level, bases, .. } = self;
         let (distance, numbers, steps) = (*distance, *numbers, bound.codec.scale().steps());
-        level.run(ScanAlone { distance, numbers, bytes, steps, bases, scan_range, query, columns });
+        level.run(ScanAlone { distance, numbers, bytes, steps, bases, scan_range, query });
     }
 
     /// Scans the current list for some queries. At most `bytes` of blocks are decoded at a time, or
@@ -173,15 +170,9 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
         let (dim, bytes) = (self.bases.len(), scan_range.layout().block_bytes(0));
         self.columns.resize(blocks.len() * dim, [0.0; BLOCK]);
         let codes = &scan_range.segment().plane(0)[blocks.start * bytes..blocks.end * bytes];
+        let codes = bytemuck::cast_slice(codes);
         let (steps, bases) = (self.bound.codec.scale().steps(), &self.bases[..]);
-        self.level.run(Decode {
-            numbers: self.numbers,
-            codes,
-            block_bytes: bytes,
-            steps,
-            bases,
-            columns: &mut self.columns,
-        });
+        self.level.run(Decode { numbers: self.numbers, codes, steps, bases, columns: &mut self.columns });
     }
 }
 
@@ -197,10 +188,9 @@ impl Kernel for HasDot4 {
 }
 
 /// Decodes whole blocks.
-struct Decode<'a, N> {
+struct Decode<'a, N: Numbers> {
     numbers: N,
-    codes: &'a [u8],
-    block_bytes: usize,
+    codes: &'a [N::Column],
     steps: &'a [f32],
     bases: &'a [f32],
     columns: &'a mut [[f32; BLOCK]],
@@ -212,9 +202,16 @@ impl<N: Numbers> Kernel for Decode<'_, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { numbers, codes, block_bytes, steps, bases, columns } = self;
-        for (block, columns) in codes.chunks_exact(block_bytes).zip(columns.chunks_exact_mut(steps.len())) {
-            numbers.decode(simd, block, steps, bases, columns, 0);
+        let Self { numbers, codes, steps, bases, columns } = self;
+        let (dim, bases) = (steps.len(), &bases[..steps.len()]);
+        let blocks = codes.chunks_exact(codes.len() / (columns.len() / dim));
+        for (block, columns) in blocks.zip(columns.chunks_exact_mut(dim)) {
+            let coded = Coded { numbers, blocks: [block], steps, bases };
+            for (d, column) in columns.iter_mut().enumerate() {
+                for (half, out) in column.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                    *out = simd.to_array(coded.load(simd, d, half));
+                }
+            }
         }
     }
 }
