@@ -87,6 +87,10 @@ impl SqSpec {
 
     fn check_metric(&self, metric: Metric) -> Result<(), BuildError> {
         let is_good = match metric {
+            Metric::L2 | Metric::InnerProduct => true,
+            // Learnt ranges cut coordinates, which may make negative ones of a distribution. (Faiss
+            // has no other metrics either.)
+            _ if self.learns() => false,
             // For the cosine, a transform normalises before an inner-product index.
             Metric::Cosine => false,
             Metric::Lp(p) => p.is_finite() && p > 0.0,

@@ -234,7 +234,8 @@ fn scans_of_all_levels_equal_the_definition() {
     each(SqSpec::SQ8_DIRECT_SIGNED, Bits::<8>);
     each(SqSpec::SQ_FP16, Halves::<f16>::NEW);
     each(SqSpec::SQ_BF16, Halves::<bf16>::NEW);
-    check_scans(SqSpec::SQ8, (Metric::L1, L1), Bits::<8>, |q, x| (q - x).abs());
+    check_scans(SqSpec::SQ8_DIRECT, (Metric::L1, L1), Bits::<8>, |q, x| (q - x).abs());
+    check_scans(SqSpec::SQ_FP16, (Metric::L1, L1), Halves::<f16>::NEW, |q, x| (q - x).abs());
 }
 
 #[test]
@@ -287,7 +288,7 @@ fn hostile_nodes_are_typed_errors() {
         (0, Metric::L2, false, &[][..], &[][..]),
         (u64::MAX, Metric::L2, true, &[0.0], &[1.0]),
         (2, Metric::Cosine, true, &[0.0], &[1.0]),
-        (2, Metric::Lp(-1.0), true, &[0.0], &[1.0]),
+        (2, Metric::L1, true, &[0.0], &[1.0]),
         (2, Metric::L2, false, &[0.0], &[1.0]),
         (2, Metric::L2, false, &[0.0, 0.0], &[1.0]),
         (2, Metric::L2, false, &[0.0, 0.0, 0.0], &[1.0, 1.0, 1.0]),
@@ -305,6 +306,9 @@ fn hostile_nodes_are_typed_errors() {
     assert!(matches!(registry.read_codec(&without.to_stored()), Err(DecodeError::Missing { .. })));
     assert!(SqCodec::with_ranges(SqSpec::SQ_FP16, 1, Metric::L2, &[0.0], &[1.0]).is_err());
     assert!(SqCodec::without_ranges(SqSpec::SQ8, 1, Metric::L2).is_err());
+    for metric in [Metric::Cosine, Metric::Lp(-1.0), Metric::Lp(f32::NAN)] {
+        assert!(SqCodec::without_ranges(SqSpec::SQ8_DIRECT, 1, metric).is_err(), "{metric}");
+    }
 }
 
 #[test]
