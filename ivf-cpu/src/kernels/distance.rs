@@ -75,16 +75,27 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
         block: C,
         half: usize,
     ) -> [[S::F32; H]; Q] {
-        queries.map(|query| {
+        // Loops, since closures would not be compiled for the instruction set.
+        let mut distances = [[simd.splat(0.0); H]; Q];
+        for (query, distances) in queries.into_iter().zip(&mut distances) {
             let mut sums = [[Self::Sum::default(); LANES]; H];
-            for (d, &q) in query.iter().enumerate().take(block.dim()) {
+            for (d, &q) in query[..block.dim()].iter().enumerate() {
                 for (h, sums) in sums.iter_mut().enumerate() {
                     let lanes = simd.to_array(block.load(simd, d, half + h));
-                    sums.iter_mut().zip(lanes).for_each(|(sum, x)| *sum = self.step(*sum, q, x));
+                    for i in 0..LANES {
+                        sums[i] = self.step(sums[i], q, lanes[i]);
+                    }
                 }
             }
-            sums.map(|sums| simd.load(&sums.map(|sum| self.finish(sum))))
-        })
+            for (sums, distances) in sums.into_iter().zip(distances) {
+                let mut finished = [0.0; LANES];
+                for i in 0..LANES {
+                    finished[i] = self.finish(sums[i]);
+                }
+                *distances = simd.load(&finished);
+            }
+        }
+        distances
     }
 
     /// Returns the distances of 16 pairs of vectors.

@@ -30,7 +30,8 @@ pub(super) const fn serves<D: Distance, N: Numbers>() -> bool {
 /// ```
 ///
 /// The sum of `k c` is exact in whole numbers. So a code whose sum is too small for the threshold
-/// is certainly too far.
+/// is certainly too far. (Time of a query over glove-angular, `IVF1024,SQ8`: 0.037 ms at nprobe 16,
+/// and 0.095 ms at 64. Without the first pass: 0.047 and 0.176 ms.)
 #[derive(Debug, Default)]
 pub(super) struct ByteQuery {
     /// The bytes `k`, four for each word of a code.
@@ -127,12 +128,12 @@ impl<D: Distance, N: Numbers> Kernel for ScanAlone<'_, '_, D, N> {
             if lanes == 0 {
                 continue;
             }
-            if const { serves::<D, N>() } {
-                if let Some(bytes) = bytes {
-                    lanes &= at_least(simd, bytemuck::cast_slice(self.block(b)), &bytes.bytes, least);
-                    if lanes == 0 {
-                        continue;
-                    }
+            if const { serves::<D, N>() }
+                && let Some(bytes) = bytes
+            {
+                lanes &= at_least(simd, bytemuck::cast_slice(self.block(b)), &bytes.bytes, least);
+                if lanes == 0 {
+                    continue;
                 }
             }
             if const { N::IN_PAIRS } {

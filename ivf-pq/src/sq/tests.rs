@@ -239,6 +239,49 @@ fn scans_of_all_levels_equal_the_definition() {
 }
 
 #[test]
+fn a_first_pass_loses_no_code_that_is_near_enough() {
+    let (dim, len) = (21, 300);
+    let data = numbers(dim * len, 11);
+    let rows = Rows::new(&data, dim).unwrap();
+    let mut flat = data.clone();
+    // Dimensions without a range, and of very different ones.
+    for row in flat.chunks_exact_mut(dim) {
+        (row[3], row[4], row[5]) = (2.5, row[4] * 1e6, row[5] * 1e-6);
+    }
+    for rows in [rows, Rows::new(&flat, dim).unwrap()] {
+        let codec = trained(SqSpec::SQ8, rows, Metric::InnerProduct);
+        let to = Binding::new(Arc::new(Two { dim, of_list: [3.0, -70.0] })).by_residual(true);
+        let bound = BoundSq::new(codec.clone(), &to).unwrap();
+        let codes = encoded(&*codec, rows);
+        let mut lists = ArrayLists::new(2, codec.layout().clone());
+        lists.replace(ListNo(1), &(0..len as i64).map(Id).collect::<Vec<_>>(), &codes).unwrap();
+        let entries = lists.list(ListNo(1)).unwrap();
+        for (scale, seed) in [0.0, 1e-45, 1e-30, 1.0, 1e6, 1e20, 1e37, f32::MAX].iter().flat_map(|x| [(*x, 1), (*x, 2)])
+        {
+            let query: Vec<f32> = numbers(dim, seed).iter().map(|x| (x * scale).clamp(f32::MIN, f32::MAX)).collect();
+            for level in Level::available() {
+                let mut scanner = SqScanner::new(&bound, InnerProduct, Bits::<8>).at_level(level);
+                scanner.set_query(&query);
+                scanner.set_list(ListNo(1), 0.0);
+                for k in [1, 3, 40] {
+                    let (mut found, mut expected) = (Sink::top_k(k), Sink::top_k(k));
+                    for range in ScanRange::of_list(ListNo(1), &entries, lists.layout(), 0..len) {
+                        scanner.scan(&range, &mut found);
+                        for (slot, code) in codes.chunks_exact(codec.layout().code_size()).enumerate() {
+                            expected.push(range.neighbor(slot, scanner.distance(code)));
+                        }
+                    }
+                    let bits = |sink: Sink| -> Vec<(Id, u32)> {
+                        sink.into_sorted().iter().map(|near| (near.id, near.distance.to_bits())).collect()
+                    };
+                    assert_eq!(bits(found), bits(expected), "a query of {scale}, k = {k}, {level}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn every_vector_of_the_whole_range_decodes_to_a_finite_one() {
     let values = [f32::MAX, f32::MIN, 0.9 * f32::MAX, f32::MIN_POSITIVE, 1e-45, -3e-45, 0.0, 1.0, -65504.0, 1e30, 7.0];
     let pairs: Vec<f32> = values.iter().flat_map(|x| [*x; 2]).collect();
