@@ -39,6 +39,13 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("pq_five_bits", "IVF6,PQ4x5", Metric::InnerProduct),
     ("rabitq", "IVF6,RaBitQ4", Metric::L2),
     ("rabitq_signs", "RaBitQfs_64", Metric::InnerProduct),
+    ("sq4", "IVF6,SQ4", Metric::L2),
+    ("sq6", "IVF6,SQ6", Metric::InnerProduct),
+    ("sq8", "IVF6,SQ8", Metric::L2),
+    ("sq8_direct", "SQ8_direct", Metric::L2),
+    ("sq8_direct_signed", "IVF6,SQ8_direct_signed", Metric::InnerProduct),
+    ("sq_fp16", "IVF6,SQfp16", Metric::L2),
+    ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
 ];
 
 const DIM: usize = 8;
@@ -66,7 +73,11 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
     if name == "untrained" {
         return index;
     }
-    let vectors = numbers(VECTORS * DIM, 1);
+    let mut vectors = numbers(VECTORS * DIM, 1);
+    if name.starts_with("sq8_direct") {
+        // Codes are whole numbers.
+        vectors.iter_mut().for_each(|x| *x *= 100.0);
+    }
     let rows = Rows::new(&vectors, DIM).unwrap();
     index.train(rows).unwrap();
     index.add(rows.slice(0..VECTORS - 20)).unwrap();

@@ -52,7 +52,7 @@ const KINDS: &[Foreign] = &[
     Foreign::new(&["Residual#", "Residual#x#"], "a two-level index without lists", "IVF<n>,PQ<M> codes residuals", ""),
     Foreign::new(&["HNSW", "HNSW#", "HNSW#_*", "NSG", "NSG#", "NSG#_*"], "a graph", LISTS, ""),
     Foreign::new(&["SVS*", "DISKANN", "VAMANA*", "CAGRA*"], "a graph", LISTS, ""),
-    Foreign::new(&["SQ8", "SQ4", "SQ6", "SQ0", "SQfp16", "SQbf16", "SQ8_*", "SQtq*"], "a scalar quantizer", CODES, ""),
+    Foreign::new(&["SQ0", "SQtq*"], "a scalar quantizer", "SQ4, SQ6 and SQ8 are the ones of few bits", ""),
     Foreign::new(
         &["PQ#+#"],
         "a product quantizer that a second one refines",
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn forms_match_whole_tokens() {
-        for (token, form) in [("SQ8", "SQ8"), ("sqFP16", "SQfp16"), ("PQ8+16", "PQ#+#"), ("RQ4x8_Nfloat", "RQ#*")] {
+        for (token, form) in [("SQ0", "SQ0"), ("sqTQ4", "SQtq*"), ("PQ8+16", "PQ#+#"), ("RQ4x8_Nfloat", "RQ#*")] {
             assert!(is(token, form), "{token} {form}");
         }
         for (token, form) in
-            [("SQ80", "SQ8"), ("SQ", "SQ8"), ("HNSW", "HNSW#"), ("PQ8+", "PQ#+#"), ("\u{e4}", "Pad#"), ("", "#")]
+            [("SQ00", "SQ0"), ("SQ", "SQ0"), ("HNSW", "HNSW#"), ("PQ8+", "PQ#+#"), ("\u{e4}", "Pad#"), ("", "#")]
         {
             assert!(!is(token, form), "{token} {form}");
         }
@@ -164,7 +164,7 @@ mod tests {
         }
         assert_eq!(find("PQ8+16").unwrap().token_for("PQ8+16").as_deref(), Some("PQ8,RFlat"));
         assert_eq!(find("HNSW32").unwrap().token_for("HNSW32"), None);
-        for ours in ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "L2norm", "IDMap", "RFlat", ""] {
+        for ours in ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "SQ8", "SQfp16", "L2norm", "IDMap", "RFlat", ""] {
             assert!(find(ours).is_none(), "{ours}");
         }
     }

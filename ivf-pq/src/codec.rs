@@ -22,7 +22,7 @@ pub(crate) const ROW: CodecRow =
         Ok(Arc::new(PqCodec::read(node)?))
     })
     .about("product quantisation: M subquantizers of 8 (or 1 to 16) bits; 4 bits are the fastest")
-    .samples(&["PQ8", "PQ16x8", "PQ4x4", "PQ8x4fs", "PQ4x4fsr_64", "PQ4x6", "PQ8x2"]);
+    .samples(&["PQ8", "PQ16x8", "PQ8x4fs", "PQ4x4fsr_64", "PQ4x6"]);
 
 const SCHEMA: &Schema = &[
     Field::new("metric", FieldType::Metric),

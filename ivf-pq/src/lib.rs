@@ -1,5 +1,5 @@
-//! Compressed codecs of the ivf framework: [`ProductQuantizer`] and the codec `PQ<M>x<bits>` around
-//! it.
+//! Compressed codecs of the ivf framework: scalar quantizers ([`SqCodec`]), [`ProductQuantizer`]
+//! with the codec `PQ<M>x<bits>` around it, and RaBitQ ([`RaBitQCodec`]).
 //!
 //! [`CODECS`] has the rows from which `ivf-factory` fills its registry.
 
@@ -14,6 +14,7 @@ mod per_query;
 mod product;
 mod rabitq;
 mod scan;
+mod sq;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,19 @@ mod wide;
 pub use codec::{FastScan, PqCodec, PqSpec};
 pub use product::{MAX_BITS, ProductQuantizer, equal_parts};
 pub use rabitq::{RaBitQCodec, RaBitQSpec};
+pub use sq::{SqCodec, SqSpec};
 
 use ivf_core::registry::CodecRow;
 
 /// The codecs of this crate.
-pub const CODECS: &[CodecRow] = &[codec::ROW, rabitq::ROW];
+pub const CODECS: &[CodecRow] = &[
+    sq::ROWS[0],
+    sq::ROWS[1],
+    sq::ROWS[2],
+    sq::ROWS[3],
+    sq::ROWS[4],
+    sq::ROWS[5],
+    sq::ROWS[6],
+    codec::ROW,
+    rabitq::ROW,
+];

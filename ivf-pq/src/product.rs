@@ -307,13 +307,13 @@ impl ProductQuantizer {
             let (halves, rest) = table.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>();
             let mut blocks = packed.columns().chunks_exact(query.len());
             for ([low, high], block) in halves.iter_mut().zip(&mut blocks) {
-                let [sums] = distance.distances::<S, f32, 1, 2>(simd, [query], block, 0);
+                let [sums] = distance.distances::<S, _, 1, 2>(simd, [query], block, 0);
                 *low = simd.to_array(sums[0]);
                 *high = simd.to_array(sums[1]);
             }
             // A table of 16 entries is half a block.
             for (half, block) in rest.iter_mut().zip(&mut blocks) {
-                let [sums] = distance.distances::<S, f32, 1, 1>(simd, [query], block, 0);
+                let [sums] = distance.distances::<S, _, 1, 1>(simd, [query], block, 0);
                 *half = simd.to_array(sums[0]);
             }
         }

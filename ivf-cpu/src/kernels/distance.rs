@@ -39,7 +39,8 @@ use ivf_core::Metric;
 ///
 /// // the vectors of a block, dimension after dimension (vector i is (1, i, i)),
 /// let count: [f32; BLOCK] = std::array::from_fn(|i| i as f32);
-/// let [[low, _high]] = Differing.distances::<_, _, 1, 2>(Scalar, [&query], &[[1.0; BLOCK], count, count], 0);
+/// let block = &[[1.0; BLOCK], count, count][..];
+/// let [[low, _high]] = Differing.distances::<_, _, 1, 2>(Scalar, [&query], block, 0);
 /// assert_eq!(Scalar.to_array(low)[..4], [2.0, 2.0, 1.0, 1.0]);
 ///
 /// // and 16 pairs side by side.
@@ -67,23 +68,34 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     /// Returns the distances from `Q` queries to 16 `H` lanes of a block. The first lane is `LANES
     /// * half`.
     #[inline(always)]
-    fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
+    fn distances<S: Simd, C: Columns, const Q: usize, const H: usize>(
         self,
         simd: S,
         queries: [&[f32]; Q],
-        block: &[[T; BLOCK]],
+        block: C,
         half: usize,
     ) -> [[S::F32; H]; Q] {
-        queries.map(|query| {
+        // Loops, since closures would not be compiled for the instruction set.
+        let mut distances = [[simd.splat(0.0); H]; Q];
+        for (query, distances) in queries.into_iter().zip(&mut distances) {
             let mut sums = [[Self::Sum::default(); LANES]; H];
-            for (&q, column) in query.iter().zip(block) {
+            for (d, &q) in query[..block.dim()].iter().enumerate() {
                 for (h, sums) in sums.iter_mut().enumerate() {
-                    let lanes = &column.as_chunks::<LANES>().0[half + h];
-                    sums.iter_mut().zip(lanes).for_each(|(sum, x)| *sum = self.step(*sum, q, x.to_f32()));
+                    let lanes = simd.to_array(block.load(simd, d, half + h));
+                    for i in 0..LANES {
+                        sums[i] = self.step(sums[i], q, lanes[i]);
+                    }
                 }
             }
-            sums.map(|sums| simd.load(&sums.map(|sum| self.finish(sum))))
-        })
+            for (sums, distances) in sums.into_iter().zip(distances) {
+                let mut finished = [0.0; LANES];
+                for i in 0..LANES {
+                    finished[i] = self.finish(sums[i]);
+                }
+                *distances = simd.load(&finished);
+            }
+        }
+        distances
     }
 
     /// Returns the distances of 16 pairs of vectors.
@@ -134,6 +146,60 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     #[inline(always)]
     fn between(self, query: &[f32], vector: impl Iterator<Item = f32>) -> f32 {
         self.finish(query.iter().zip(vector).fold(Self::Sum::default(), |sum, (&q, x)| self.step(sum, q, x)))
+    }
+}
+
+/// A block of vectors whose coordinates load as registers: those of a dimension, of 16 vectors at a
+/// time. The vectors may be coded.
+///
+/// ```
+/// use ivf_cpu::kernels::{BLOCK, Columns, Distance, L2};
+/// use ivf_cpu::simd::{LANES, Scalar, Simd};
+///
+/// /// Vectors in bytes, one for each coordinate, which count tenths.
+/// #[derive(Clone, Copy)]
+/// struct Tenths<'a>(&'a [[u8; BLOCK]]);
+///
+/// impl Columns for Tenths<'_> {
+///     fn dim(self) -> usize {
+///         self.0.len()
+///     }
+///
+///     #[inline(always)]
+///     fn load<S: Simd>(self, simd: S, d: usize, half: usize) -> S::F32 {
+///         let bytes = simd.load_u8(&self.0[d].as_chunks::<LANES>().0[half]);
+///         simd.mul_add(bytes, simd.splat(0.1), simd.splat(0.0))
+///     }
+/// }
+///
+/// let block = Tenths(&[[30; BLOCK], [5; BLOCK]]);
+/// let [[low, _high]] = L2.distances::<_, _, 1, 2>(Scalar, [&[1.0, 0.5]], block, 0);
+/// assert_eq!((block.dim(), Scalar.to_array(low)[0]), (2, 4.0));
+///
+/// // Columns of any element type are such a block.
+/// let columns = &[[2_i8; BLOCK]][..];
+/// assert_eq!(Scalar.to_array(columns.load(Scalar, 0, 1)), [2.0; LANES]);
+/// ```
+pub trait Columns: Copy {
+    /// Returns the number of dimensions.
+    fn dim(self) -> usize;
+
+    /// Returns dimension `d` of 16 vectors, the first of which has the number `LANES * half`.
+    ///
+    /// # Panics
+    /// If the block has no such dimension or vectors.
+    fn load<S: Simd>(self, simd: S, d: usize, half: usize) -> S::F32;
+}
+
+impl<T: Lane> Columns for &[[T; BLOCK]] {
+    #[inline(always)]
+    fn dim(self) -> usize {
+        self.len()
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(self, simd: S, d: usize, half: usize) -> S::F32 {
+        T::load(simd, &self[d].as_chunks::<LANES>().0[half])
     }
 }
 
@@ -208,24 +274,24 @@ fn last_transposed<S: Simd, T: Lane>(simd: S, vectors: &[&[T]; LANES], d: usize)
 macro_rules! steps_in_registers {
     ($simd:ident, $sum:ident, $q:ident, $x:ident => $step:expr) => {
         #[inline(always)]
-        fn distances<S: Simd, T: Lane, const Q: usize, const H: usize>(
+        fn distances<S: Simd, C: Columns, const Q: usize, const H: usize>(
             self,
             $simd: S,
             queries: [&[f32]; Q],
-            block: &[[T; BLOCK]],
+            block: C,
             half: usize,
         ) -> [[S::F32; H]; Q] {
             // Shows the compiler once that the lengths are equal.
+            let dim = block.dim();
             let mut queries = queries;
             for query in &mut queries {
-                *query = &query[..block.len()];
+                *query = &query[..dim];
             }
             let mut sums = [[$simd.splat(0.0); H]; Q];
-            for (d, column) in block.iter().enumerate() {
-                let halves = column.as_chunks::<LANES>().0;
+            for d in 0..dim {
                 let mut columns = [$simd.splat(0.0); H];
                 for h in 0..H {
-                    columns[h] = T::load($simd, &halves[half + h]);
+                    columns[h] = block.load($simd, d, half + h);
                 }
                 for q in 0..Q {
                     let $q = $simd.splat(queries[q][d]);

@@ -12,7 +12,8 @@ mod tests;
 
 pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, scan_bytes};
 pub use distance::{
-    BrayCurtis, Canberra, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor, with_distance,
+    BrayCurtis, Canberra, Columns, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor,
+    with_distance,
 };
 pub use lanes::LaneCentroids;
 pub use packed::{BLOCK, PackedRows};

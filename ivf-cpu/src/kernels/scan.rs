@@ -136,7 +136,7 @@ pub(super) fn tile<S: Simd, D: Distance, T: Lane, const Q: usize>(
             near(Candidates { query: first_query + query, block: first_block + b, lanes, distances })
         };
         if const { S::HALVES == 2 } {
-            let sums = distance.distances::<S, T, Q, 2>(simd, *rows, block, 0);
+            let sums = distance.distances::<S, _, Q, 2>(simd, *rows, block, 0);
             for q in 0..Q {
                 let [low, high] = sums[q];
                 let lanes = simd.at_most(low, thresholds[q]) | simd.at_most(high, thresholds[q]) << LANES;
@@ -147,7 +147,7 @@ pub(super) fn tile<S: Simd, D: Distance, T: Lane, const Q: usize>(
             }
         } else {
             for half in 0..2 {
-                let sums = distance.distances::<S, T, Q, 1>(simd, *rows, block, half);
+                let sums = distance.distances::<S, _, Q, 1>(simd, *rows, block, half);
                 for q in 0..Q {
                     let lanes = simd.at_most(sums[q][0], thresholds[q]);
                     if lanes != 0 {

@@ -66,7 +66,7 @@ impl Kernel for Nearer<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for (block, nearest) in self.job {
-            let [sums] = L2.distances::<S, f32, 1, 2>(simd, [self.query], block, 0);
+            let [sums] = L2.distances::<S, _, 1, 2>(simd, [self.query], block, 0);
             for (nearest, sums) in nearest.chunks_mut(LANES).zip(sums) {
                 for (near, distance) in nearest.iter_mut().zip(simd.to_array(sums)) {
                     *near = near.min(distance);

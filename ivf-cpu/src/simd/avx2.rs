@@ -60,6 +60,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn load_bits(self, from: &[u32; LANES], shift: u32, mask: u32) -> [__m256; 2] {
+        let words: [__m256i; 2] = bytemuck::must_cast(*from);
+        // SAFETY: the token is made only inside `call`.
+        unsafe { bits(words, shift, mask) }
+    }
+
+    #[inline(always)]
     fn to_array(self, v: [__m256; 2]) -> [f32; LANES] {
         bytemuck::must_cast(v)
     }
@@ -166,6 +173,13 @@ impl Simd for Avx2 {
     fn prefetch<T>(self, data: &[T]) {
         prefetch(data);
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn bits(words: [__m256i; 2], shift: u32, mask: u32) -> [__m256; 2] {
+    let (shift, mask) = (_mm_cvtsi32_si128(shift.cast_signed()), _mm256_set1_epi32(mask.cast_signed()));
+    words.map(|words| _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srl_epi32(words, shift), mask)))
 }
 
 #[inline]

@@ -71,6 +71,13 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn load_bits(self, from: &[u32; LANES], shift: u32, mask: u32) -> __m512 {
+        let words: __m512i = bytemuck::must_cast(*from);
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { bits(words, shift, mask) }
+    }
+
+    #[inline(always)]
     fn to_array(self, v: __m512) -> [f32; LANES] {
         bytemuck::must_cast(v)
     }
@@ -140,6 +147,16 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
         }
         // SAFETY: the token is made only inside `call` and `call_vnni`.
         unsafe { dot4_by_halves(sum, a, b) }
+    }
+
+    #[inline(always)]
+    fn dot4_signed(self, sum: __m512i, a: &[[u8; 4]; LANES], b: [i8; 4]) -> __m512i {
+        if VNNI {
+            let a: __m512i = bytemuck::must_cast(*a);
+            // SAFETY: the token with VNNI is made only inside `call_vnni`.
+            return unsafe { dot4_signed(sum, a, bytemuck::must_cast(b)) };
+        }
+        bytemuck::must_cast(super::Scalar.dot4_signed(bytemuck::must_cast(sum), a, b))
     }
 
     #[inline(always)]
@@ -255,6 +272,19 @@ fn widen_bf16(bits: __m256i) -> __m512 {
 #[target_feature(enable = "avx512f")]
 fn widen_u8(bytes: __m128i) -> __m512 {
     _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn bits(words: __m512i, shift: u32, mask: u32) -> __m512 {
+    let shifted = _mm512_srl_epi32(words, _mm_cvtsi32_si128(shift.cast_signed()));
+    _mm512_cvtepi32_ps(_mm512_and_si512(shifted, _mm512_set1_epi32(mask.cast_signed())))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot4_signed(sum: __m512i, a: __m512i, b: i32) -> __m512i {
+    _mm512_dpbusd_epi32(sum, a, _mm512_set1_epi32(b))
 }
 
 #[inline]

@@ -246,4 +246,32 @@ mod tests {
         assert!(Level::available().contains(&Level::get()));
         assert_eq!(check().is_ok(), Level::from_env().is_ok());
     }
+
+    /// Bits of words as floats, and sums of products of bytes.
+    struct OfWords<'a>(&'a [u32; LANES], u32, u32, [i8; 4]);
+
+    impl Kernel for OfWords<'_> {
+        type Output = ([f32; LANES], [i32; LANES]);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let Self(words, shift, mask, bytes) = self;
+            let sums = simd.dot4_signed(simd.load_i32(&[-9; LANES]), bytemuck::must_cast_ref(words), bytes);
+            (simd.to_array(simd.load_bits(words, shift, mask)), simd.to_array_i32(sums))
+        }
+    }
+
+    #[test]
+    fn every_level_takes_the_same_numbers_out_of_words() {
+        let words = std::array::from_fn(|i| (i as u32 + 1).wrapping_mul(2_654_435_761));
+        for (shift, mask) in [(0, 0xff), (8, 0x3f), (28, 0xf), (31, 0x3f), (5, 0), (9, 0x7f_ffff)] {
+            for bytes in [[0; 4], [-128; 4], [127; 4], [1, -2, 3, -100]] {
+                let expected = Level(Set::Scalar).run(OfWords(&words, shift, mask, bytes));
+                assert_eq!(expected.0[3], (words[3] >> shift & mask) as f32);
+                for level in Level::available() {
+                    assert_eq!(level.run(OfWords(&words, shift, mask, bytes)), expected, "{level}");
+                }
+            }
+        }
+    }
 }

@@ -84,6 +84,23 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_i8(self, from: &[i8; LANES]) -> Self::F32 {
         self.load(&from.map(f32::from))
     }
+    /// Loads 16 words and returns some bits of each as a float: `(word >> shift) & mask`.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// // The second byte of each word, and its upper half.
+    /// let words = [0x0000_a705; LANES];
+    /// let [byte, half] = [(8, 0xff), (12, 0xf)].map(|(shift, mask)| Scalar.load_bits(&words, shift, mask));
+    /// assert_eq!((Scalar.to_array(byte)[0], Scalar.to_array(half)[0]), (167.0, 10.0));
+    /// ```
+    ///
+    /// # Panics
+    /// May panic if `shift` exceeds 31. The mask must leave fewer than 24 bits, so that the float
+    /// is exact.
+    #[inline(always)]
+    fn load_bits(self, from: &[u32; LANES], shift: u32, mask: u32) -> Self::F32 {
+        self.load(&from.map(|word| (word >> shift & mask) as f32))
+    }
     /// Joins 16 floats whose upper and lower bits [`SplitFloats`](crate::kernels::SplitFloats)
     /// keeps separately.
     ///
@@ -126,6 +143,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn to_array_i32(self, v: Self::I32) -> [i32; LANES];
     /// Adds four products to lane `i` of `sum`: the (unsigned) bytes of `a` times the bytes `b[i]`.
     fn dot4(self, sum: Self::I32, a: [u8; 4], b: &[[i8; 4]; LANES]) -> Self::I32;
+    /// Adds four products to lane `i` of `sum`: the (unsigned) bytes `a[i]` times the bytes of `b`.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// let sums = Scalar.dot4_signed(Scalar.load_i32(&[7; LANES]), &[[255, 1, 0, 0]; LANES], [-2, 10, 9, 9]);
+    /// assert_eq!(Scalar.to_array_i32(sums), [7 - 510 + 10; LANES]);
+    /// ```
+    #[inline(always)]
+    fn dot4_signed(self, sum: Self::I32, a: &[[u8; 4]; LANES], b: [i8; 4]) -> Self::I32 {
+        let mut sums = self.to_array_i32(sum);
+        for (sum, a) in sums.iter_mut().zip(a) {
+            let products = a.iter().zip(b).map(|(&a, b)| i32::from(a) * i32::from(b));
+            *sum = sum.wrapping_add(products.sum());
+        }
+        self.load_i32(&sums)
+    }
     /// Returns a bit mask of the lanes that are `>= threshold`.
     fn at_least_i32(self, v: Self::I32, threshold: i32) -> u32;
     /// Updates the best value of each lane and its number. Where `found` is less, `found` and

@@ -22,7 +22,7 @@ pub(crate) const ROW: CodecRow =
         Ok(Arc::new(RaBitQCodec::read(node)?))
     })
     .about("signs and up to 8 further bits a dimension, with unbiased estimates of distances")
-    .samples(&["RaBitQ", "RaBitQ4", "RaBitQfs", "RaBitQfs2_64", "RaBitQ9"]);
+    .samples(&["RaBitQ", "RaBitQ4", "RaBitQfs2_64"]);
 
 const SCHEMA: &Schema = &[
     Field::new("metric", FieldType::Metric),

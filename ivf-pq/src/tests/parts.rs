@@ -11,7 +11,7 @@ use std::sync::Arc;
 const CENTROIDS: usize = 256;
 
 fn read(node: &StoredNode) -> Decoded<Arc<dyn Codec>> {
-    (CODECS[0].read)(node, &Registry::new())
+    Registry::new().with_codecs(CODECS).read_codec(node)
 }
 
 fn node(ends: &[u32], codebooks: usize, mean: usize, metric: Metric) -> StoredNode {
@@ -73,8 +73,8 @@ fn parts_that_do_not_fit_are_refused() {
 
 #[test]
 fn tokens_are_parsed_and_faults_have_spans() {
-    let registry = Registry::new();
-    let parse = |text| (CODECS[0].parse)(&Token::new(text).unwrap(), &registry).map(|spec| spec.map(|s| s.to_string()));
+    let registry = Registry::new().with_codecs(CODECS);
+    let parse = |text| registry.parse_codec(&Token::new(text).unwrap()).map(|spec| spec.map(|s| s.to_string()));
     assert_eq!(parse("PQ16"), Some(Ok("PQ16".to_owned())));
     for (text, canonical) in [
         ("PQ16x8np", "PQ16"),
