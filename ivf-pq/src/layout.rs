@@ -28,8 +28,8 @@ pub(crate) fn layout(subquantizers: usize, bits: u32) -> CodeLayout {
     }
     let numbers = (8 * size).div_ceil(bits as usize);
     let form = match bits {
-        ..=4 => Form::HalfBytes,
-        ..=8 => Form::Bytes,
+        0..=4 => Form::HalfBytes,
+        5..=8 => Form::Bytes,
         _ => Form::Words,
     };
     let block_bytes = match form {

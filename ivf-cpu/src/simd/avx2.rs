@@ -166,7 +166,7 @@ impl Simd for Avx2 {
     fn load_u16(self, from: &[u16; LANES]) -> [__m256; 2] {
         let halves: [__m128i; 2] = bytemuck::must_cast(*from);
         // SAFETY: the token is made only inside `call`.
-        halves.map(|half| unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(half)) })
+        halves.map(|half| unsafe { widen_u16(half) })
     }
 
     #[inline(always)]
@@ -222,6 +222,12 @@ fn keep_less(best: ([__m256; 2], [__m256i; 2]), found: [__m256; 2], number: i32)
         *no = _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(*no), number, less));
     }
     (values, numbers)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn widen_u16(numbers: __m128i) -> __m256 {
+    _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(numbers))
 }
 
 /// Adds zero to the lanes whose bits are not set, which changes no sum of numbers from zero on.

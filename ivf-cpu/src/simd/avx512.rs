@@ -190,7 +190,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> __m512 {
         let (table, numbers): (__m512, __m128i) = (bytemuck::must_cast(*table), bytemuck::must_cast(*numbers));
         // SAFETY: the token is made only inside `call` and `call_vnni`.
-        unsafe { _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(numbers), table) }
+        unsafe { lookup(table, numbers) }
     }
 
     #[inline(always)]
@@ -291,6 +291,12 @@ fn dot4_signed(sum: __m512i, a: __m512i, b: i32) -> __m512i {
 #[target_feature(enable = "avx512f")]
 fn widen_i8(bytes: __m128i) -> __m512 {
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn lookup(table: __m512, numbers: __m128i) -> __m512 {
+    _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(numbers), table)
 }
 
 #[inline]

@@ -44,7 +44,7 @@ fn faulty_codecs_are_caught() {
         (Fault::AddsToTheOutput, "what the output held before"),
         (Fault::TrainsAnew, "trained on"),
         (Fault::DecodesToInfinity, "decodes to"),
-        (Fault::ForgetsResiduals, "codes of residuals: bound, it gives other codes"),
+        (Fault::ForgetsResiduals, "codes of residuals: bound, it gives codes of other vectors"),
         (Fault::SaysLongerCodes, "size of a code, told and laid out"),
         (Fault::SaysNoTrainingMemory, "training that takes no memory"),
         (Fault::SaysNoMemory, "which take no memory"),
