@@ -245,18 +245,50 @@ impl Sink {
     /// Returns the results, nearest first.
     pub fn into_sorted(mut self) -> Vec<Neighbor> {
         self.cut();
-        self.buffer.sort_unstable_by(Neighbor::order);
-        self.buffer
+        if self.k <= FEW {
+            // The results are sorted already.
+            return self.buffer;
+        }
+        let mut keys: Vec<u64> = (0_u32..).zip(&self.buffer).map(|(i, hit)| key(hit.distance, i)).collect();
+        keys.sort_unstable();
+        let mut sorted: Vec<Neighbor> = keys.iter().map(|key| self.buffer[*key as u32 as usize]).collect();
+        for ties in sorted.chunk_by_mut(|a, b| a.distance == b.distance) {
+            ties.sort_unstable_by(Neighbor::order);
+        }
+        sorted
     }
 
     #[cold]
     fn cut(&mut self) {
         if self.k > FEW && self.buffer.len() >= self.k {
-            let (_, kth, _) = self.buffer.select_nth_unstable_by(self.k - 1, Neighbor::order);
-            self.threshold = kth.distance;
-            self.buffer.truncate(self.k);
+            // Selects among integers, which move and compare faster than results.
+            let mut keys: Vec<u64> = (0_u32..).zip(&self.buffer).map(|(i, hit)| key(hit.distance, i)).collect();
+            let (_, &mut kth, _) = keys.select_nth_unstable(self.k - 1);
+            let kth = (kth >> 32) as u32;
+            let ties_kept = keys[..self.k].iter().filter(|key| (**key >> 32) as u32 == kth).count();
+            self.threshold = self.buffer[keys[self.k - 1] as u32 as usize].distance;
+            // Among results as far as the k-th, ids decide.
+            let is_tie = |hit: &Neighbor| hit.distance == self.threshold;
+            let mut ties: Vec<Neighbor> = self.buffer.iter().copied().filter(is_tie).collect();
+            if ties.len() > ties_kept {
+                ties.select_nth_unstable_by(ties_kept, Neighbor::order);
+                ties.truncate(ties_kept);
+            }
+            let threshold = self.threshold;
+            self.buffer.retain(|hit| hit.distance < threshold);
+            self.buffer.extend(ties);
         }
     }
+}
+
+/// Returns a number that orders results by distance, with the result's place in the lower half.
+#[inline]
+fn key(distance: f32, place: u32) -> u64 {
+    // -0 and 0 are the same distance.
+    let bits = (distance + 0.0).to_bits();
+    // The bits of negative floats count down.
+    let ordered = bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 };
+    u64::from(ordered) << 32 | u64::from(place)
 }
 
 /// A caller's own collector for the results of one query. It receives the results during the

@@ -88,12 +88,11 @@ where
     /// Returns the sum of the entries of the tables, each computed on its own.
     #[inline(always)]
     fn single(&self, code: impl Iterator<Item = u16>) -> f32 {
-        let mut sum = 0.0;
-        for (m, number) in code.enumerate().take(self.tables.len()) {
+        let entry = |(m, number)| {
             let (part, centroid) = self.pq.centroid(m, number);
-            sum += L2.between(&self.z[part], centroid.iter().copied());
-        }
-        sum
+            L2.between(&self.z[part], centroid.iter().copied())
+        };
+        InList::sum(0.0, code.enumerate().take(self.tables.len()).map(entry))
     }
 
     #[inline(always)]

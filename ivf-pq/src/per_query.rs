@@ -17,10 +17,13 @@ pub(crate) struct Sums<'a, const K: usize> {
     pub(crate) tables: &'a [Table<K>],
 }
 
-impl<const K: usize> Sums<'_, K> {
+impl<const K: usize> Sums<'_, K>
+where
+    InList: Stored<K>,
+{
     #[inline(always)]
     pub(crate) fn of(&self, code: impl Iterator<Item = u16>) -> f32 {
-        self.tables.iter().zip(code).fold(self.start, |sum, (table, number)| sum + table[usize::from(number) % K])
+        InList::sum(self.start, self.tables.iter().zip(code).map(|(table, number)| table[usize::from(number) % K]))
     }
 }
 

@@ -41,6 +41,10 @@ pub(crate) trait Stored<const K: usize> {
     /// Returns the numbers of a code, in order, and possibly one more.
     fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16>;
 
+    /// Returns `start` plus the sum of the entries of a code, in the order of additions that the
+    /// distances of these codes have.
+    fn sum(start: f32, entries: impl Iterator<Item = f32>) -> f32;
+
     /// Returns `start` plus the sums of entries of the 16 codes from lane `16 * group` on, or
     /// `None` if the entries of one code after the other are as fast.
     fn sums<S: Simd>(
@@ -87,6 +91,11 @@ impl Stored<256> for InList {
     }
 
     #[inline(always)]
+    fn sum(start: f32, entries: impl Iterator<Item = f32>) -> f32 {
+        entries.fold(start, |sum, entry| sum + entry)
+    }
+
+    #[inline(always)]
     fn sums<S: Simd>(
         _simd: S,
         _start: f32,
@@ -121,12 +130,21 @@ impl Stored<16> for InList {
         blocks: [&[[u8; BLOCK]]; B],
         limit: u16,
     ) -> [u64; B] {
-        simd.half_byte_sums(tables, blocks).map(|sums| simd.at_most_u16(&sums, limit))
+        simd.half_bytes_at_most(tables, blocks, limit)
     }
 
     #[inline(always)]
     fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16> {
         columns.iter().flat_map(move |column| [column[lane] & 15, column[lane] >> 4].map(u16::from))
+    }
+
+    /// Four sums, of every fourth entry each, need not wait for one another.
+    #[inline(always)]
+    fn sum(start: f32, entries: impl Iterator<Item = f32>) -> f32 {
+        let mut sums = [start, 0.0, 0.0, 0.0];
+        entries.enumerate().for_each(|(m, entry)| sums[m % 4] += entry);
+        let [a, b, c, d] = sums;
+        (a + b) + (c + d)
     }
 
     #[inline(always)]
@@ -137,17 +155,32 @@ impl Stored<16> for InList {
         columns: &[[u8; BLOCK]],
         group: usize,
     ) -> Option<[f32; LANES]> {
-        let mut sums = simd.splat(start);
-        let (pairs, last) = tables.as_chunks::<2>();
-        for ([first, second], column) in pairs.iter().zip(columns) {
-            let numbers = &column.as_chunks::<LANES>().0[group];
-            sums = simd.add(sums, simd.lookup(first, &numbers.map(|number| number & 15)));
-            sums = simd.add(sums, simd.lookup(second, &numbers.map(|number| number >> 4)));
+        let numbers = |column: &[u8; BLOCK]| column.as_chunks::<LANES>().0[group];
+        let zero = simd.splat(0.0);
+        // Four variables: in an array, the sums would be in memory.
+        let (mut a, mut b, mut c, mut d) = (simd.splat(start), zero, zero, zero);
+        let (fours, rest) = tables.as_chunks::<4>();
+        let mut pairs = columns.chunks(2);
+        for (tables, columns) in fours.iter().zip(&mut pairs) {
+            let [first, second] = [numbers(&columns[0]), numbers(&columns[1])];
+            a = simd.add(a, simd.lookup(&tables[0], &first.map(|number| number & 15)));
+            b = simd.add(b, simd.lookup(&tables[1], &first.map(|number| number >> 4)));
+            c = simd.add(c, simd.lookup(&tables[2], &second.map(|number| number & 15)));
+            d = simd.add(d, simd.lookup(&tables[3], &second.map(|number| number >> 4)));
         }
-        if let ([table], Some(column)) = (last, columns.last()) {
-            let numbers = &column.as_chunks::<LANES>().0[group];
-            sums = simd.add(sums, simd.lookup(table, &numbers.map(|number| number & 15)));
+        if let Some(columns) = pairs.next() {
+            let number = |m: usize| numbers(&columns[m / 2]).map(|number| number >> (m % 2 * 4) & 15);
+            if let Some(table) = rest.first() {
+                a = simd.add(a, simd.lookup(table, &number(0)));
+            }
+            if let Some(table) = rest.get(1) {
+                b = simd.add(b, simd.lookup(table, &number(1)));
+            }
+            if let Some(table) = rest.get(2) {
+                c = simd.add(c, simd.lookup(table, &number(2)));
+            }
         }
+        let sums = simd.add(simd.add(a, b), simd.add(c, d));
         Some(simd.to_array(sums))
     }
 }
@@ -157,17 +190,14 @@ pub(crate) trait Exact {
     /// Returns the number of subquantizers.
     fn subquantizers(&self) -> usize;
 
-    /// Returns the distance of a code: a fold over the numbers of its centroids, in order. Numbers
-    /// past the last subquantizer are ignored.
+    /// Returns the distance of a code: a sum over the numbers of its centroids. Numbers past the
+    /// last subquantizer are ignored.
     fn distance<S: Simd>(&mut self, simd: S, code: impl Iterator<Item = u16>) -> f32;
 
     /// Returns the distances of the 16 codes of a block from lane `16 * group` on, or `None` if one
     /// after the other is as fast.
     fn distances<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], group: usize) -> Option<[f32; LANES]>;
 }
-
-/// Minimum number of codes of a group for which the distances of the whole group are computed.
-const OF_GROUP: u32 = 2;
 
 /// Scan of a range of a list for one query.
 ///
@@ -288,8 +318,7 @@ where
             let group = lanes.trailing_zeros() as usize / LANES;
             let of_group = lanes & (0xffff << (group * LANES));
             lanes &= !of_group;
-            let several = of_group.count_ones() >= OF_GROUP;
-            let distances = if several { self.exact.distances(simd, block_columns, group) } else { None };
+            let distances = self.exact.distances(simd, block_columns, group);
             let mut left = of_group;
             while left != 0 {
                 let lane = left.trailing_zeros() as usize;

@@ -187,6 +187,12 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn half_bytes_at_most<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { half_bytes_at_most(tables, blocks, limit) }
+    }
+
+    #[inline(always)]
     fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> __m512 {
         let (table, numbers): (__m512, __m128i) = (bytemuck::must_cast(*table), bytemuck::must_cast(*numbers));
         // SAFETY: the token is made only inside `call` and `call_vnni`.
@@ -350,23 +356,18 @@ fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B
             odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(found));
         }
     }
-    let limit = _mm512_set1_epi16(limit.cast_signed());
-    let mut near = [0; B];
-    for ((near, even), odd) in near.iter_mut().zip(even).zip(odd) {
-        let (even, odd) = (_mm512_cmple_epu16_mask(even, limit), _mm512_cmple_epu16_mask(odd, limit));
-        if even | odd != 0 {
-            *near = spread(even) | spread(odd) << 1;
-        }
-    }
-    near
+    at_most(even, odd, limit)
 }
 
-/// Implements [`Simd::half_byte_sums`]. A table is repeated in the four quarters of a register, and
+/// Sums of even and of odd codes, 16 bits each, of `B` blocks.
+type EvenAndOdd<const B: usize> = ([__m512i; B], [__m512i; B]);
+
+/// Adds entries of tables of 16 bytes. A table is repeated in the four quarters of a register, and
 /// one shuffle looks up 64 half bytes. As the entries of even and odd codes lie in the same 16
 /// bits, one register sums both, another the odd ones alone, and the difference are the even ones.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+fn add_half_bytes<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> EvenAndOdd<B> {
     let (pairs, rest) = tables.as_chunks::<2>();
     assert!(rest.is_empty(), "pairs of tables");
     // (A loop, since a closure would not be compiled for these instructions.)
@@ -376,7 +377,7 @@ fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
         *block = &block[..pairs.len()];
     }
     let low_bits = _mm512_set1_epi8(15);
-    let (mut both, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
+    let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
     for (j, &[first, second]) in pairs.iter().enumerate() {
         let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
         let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));
@@ -384,22 +385,55 @@ fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
             let codes: __m512i = bytemuck::must_cast(sliced[i][j]);
             let low = _mm512_shuffle_epi8(first, _mm512_and_si512(codes, low_bits));
             let high = _mm512_shuffle_epi8(second, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits));
-            both[i] = _mm512_add_epi16(both[i], _mm512_add_epi16(low, high));
+            even[i] = _mm512_add_epi16(even[i], _mm512_add_epi16(low, high));
             odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(low));
             odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(high));
         }
     }
+    for (even, odd) in even.iter_mut().zip(odd) {
+        *even = _mm512_sub_epi16(*even, _mm512_slli_epi16::<8>(odd));
+    }
+    (even, odd)
+}
+
+/// Implements [`Simd::half_bytes_at_most`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn half_bytes_at_most<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
+    let (even, odd) = add_half_bytes(tables, blocks);
+    at_most(even, odd, limit)
+}
+
+/// Implements [`Simd::half_byte_sums`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+    let (even, odd) = add_half_bytes(tables, blocks);
     let first_half = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
     let second_half = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
     let mut sums = [[0; 64]; B];
-    for ((sums, both), odd) in sums.iter_mut().zip(both).zip(odd) {
-        let even = _mm512_sub_epi16(both, _mm512_slli_epi16::<8>(odd));
+    for ((sums, even), odd) in sums.iter_mut().zip(even).zip(odd) {
         let (low, high) = (_mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
         let halves =
             [_mm512_permutex2var_epi64(low, first_half, high), _mm512_permutex2var_epi64(low, second_half, high)];
         *sums = bytemuck::must_cast(halves);
     }
     sums
+}
+
+/// Returns bit masks of the codes whose sums are at most `limit`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn at_most<const B: usize>(even: [__m512i; B], odd: [__m512i; B], limit: u16) -> [u64; B] {
+    let limit = _mm512_set1_epi16(limit.cast_signed());
+    let mut near = [0; B];
+    for ((near, even), odd) in near.iter_mut().zip(even).zip(odd) {
+        let (even, odd) = (_mm512_cmple_epu16_mask(even, limit), _mm512_cmple_epu16_mask(odd, limit));
+        if even | odd != 0 {
+            *near = spread(even) | spread(odd) << 1;
+        }
+    }
+    near
 }
 
 /// Moves bit `i` to bit `2 i`.

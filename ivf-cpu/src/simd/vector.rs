@@ -231,6 +231,25 @@ pub trait Simd: Copy + Send + Sync + 'static {
             sums
         })
     }
+    /// Returns for each of `B` blocks a bit mask of the codes whose sum, as in
+    /// [`half_byte_sums`](Self::half_byte_sums), is at most `limit`.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{Scalar, Simd};
+    /// let tables = [std::array::from_fn(|i| i as u8), [1; 16]];
+    /// let block = [std::array::from_fn(|i| i as u8 % 16)];
+    /// assert_eq!(Scalar.half_bytes_at_most(&tables, [&block[..]], 2), [0b11 * 0x1_0001_0001_0001]);
+    /// ```
+    ///
+    /// # Panics
+    /// If a block does not have one byte for two tables.
+    #[inline(always)]
+    fn half_bytes_at_most<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
+        blocks.map(|block| {
+            let [sums] = self.half_byte_sums(tables, [block]);
+            self.at_most_u16(&sums, limit)
+        })
+    }
     /// Looks up 16 entries of a table of 16 floats. Only the lower four bits of a number count.
     ///
     /// ```
