@@ -21,6 +21,10 @@ const FEW: usize = 8;
 /// K = 16 (the lower half of a byte first):        | a0a1 b0b1 c0c1 ...          | a2-- b2-- c2-- ... |
 /// ```
 pub(crate) trait Stored<const K: usize> {
+    /// Maximum number of tables for which the sums of bytes are right, or beyond 16 bits and then
+    /// the largest number.
+    const MOST: usize;
+
     /// Returns the number of columns of 64 bytes that a block has for these subquantizers.
     fn columns(subquantizers: usize) -> usize;
 
@@ -60,6 +64,8 @@ pub(crate) trait Stored<const K: usize> {
 pub(crate) struct InList;
 
 impl Stored<256> for InList {
+    const MOST: usize = 257;
+
     #[inline(always)]
     fn columns(subquantizers: usize) -> usize {
         subquantizers
@@ -108,6 +114,8 @@ impl Stored<256> for InList {
 }
 
 impl Stored<16> for InList {
+    const MOST: usize = usize::MAX;
+
     #[inline(always)]
     fn columns(subquantizers: usize) -> usize {
         subquantizers.div_ceil(2)

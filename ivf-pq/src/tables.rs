@@ -7,14 +7,6 @@ use ivf_cpu::simd::LANES;
 /// Table quantised to bytes.
 pub(crate) type Bytes<const K: usize> = [u8; K];
 
-/// Maximum number of subquantizers for which a first pass pays: an entry can have 7 steps.
-const MAX_SUBQUANTIZERS: usize = 1 << 13;
-
-/// Returns the largest entry of the tables of bytes: their sums fit 16 bits.
-fn largest_entry(subquantizers: usize) -> u8 {
-    (usize::from(u16::MAX) / subquantizers.max(1)).min(255) as u8
-}
-
 /// Upper bound of the rounding error of one quantised table entry, in quantisation steps: the
 /// roundings of one multiplication and three additions.
 const ROUNDING: f64 = 1e-3;
@@ -24,8 +16,8 @@ pub(crate) trait Source<const K: usize>: Copy {
     /// Returns the range of the entries.
     fn ends(self) -> Ends;
 
-    /// Writes `(entry - least) / step` for each subquantizer, rounded down and at most
-    /// [`largest_entry`]. Returns the step, which may differ from the requested one.
+    /// Writes `(entry - least) / step` for each subquantizer, rounded down and at most 255. Returns
+    /// the step, which may differ from the requested one.
     fn fill(self, step: f64, bytes: &mut [Bytes<K>]) -> f64;
 }
 
@@ -100,7 +92,7 @@ where
         if self.state == State::Unknown {
             self.ends = source.ends();
             let finite = (self.ends.low + self.ends.size + self.ends.slack + self.ends.width).is_finite();
-            self.state = if finite && subquantizers <= MAX_SUBQUANTIZERS { State::Measured } else { State::Impossible };
+            self.state = if finite && subquantizers <= InList::MOST { State::Measured } else { State::Impossible };
         }
         let Ends { low, size, slack, width } = self.ends;
         // If a sum can overflow on its way, the bound means nothing.
@@ -117,8 +109,7 @@ where
         let reach = above.clamp(width / 16.0, width);
         if self.state == State::Measured || reach < self.reach / 2.0 {
             self.entries.resize(InList::tables(subquantizers), [0; K]);
-            let steps = f64::from(largest_entry(subquantizers));
-            self.step = source.fill((reach / steps).max(1e-30), &mut self.entries);
+            self.step = source.fill((reach / 255.0).max(1e-30), &mut self.entries);
             (self.reach, self.state) = (reach, State::Made);
         }
         let steps = above / self.step + ROUNDING * subquantizers as f64;
@@ -152,9 +143,8 @@ impl<const K: usize> Source<K> for Whole<'_, K> {
 
     #[inline(always)]
     fn fill(self, step: f64, bytes: &mut [Bytes<K>]) -> f64 {
-        let largest = largest_entry(self.0.len());
         for (table, bytes) in self.0.iter().zip(bytes) {
-            round_down(table, 1.0, least_and_most(table).0, step, largest, bytes);
+            round_down(table, 1.0, least_and_most(table).0, step, 255, bytes);
         }
         step
     }

@@ -197,7 +197,7 @@ fn assert_keeps<const K: usize>(
         let limit = bytes.sum_limit(source, subquantizers, start, threshold);
         for &(ref numbers, distance) in found {
             let entries = || numbers.iter().zip(&bytes.entries).map(|(&number, table)| table[usize::from(number)]);
-            let sum = || entries().map(u32::from).sum::<u32>();
+            let sum = || entries().map(u32::from).sum::<u32>().min(u16::MAX.into());
             let kept = match limit {
                 SumLimit::All => true,
                 SumLimit::AtMost(limit) => sum() <= u32::from(limit),

@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C.
 
-use super::{Kernel, LANES, Simd};
+use super::{Kernel, LANES, Simd, WITHIN_16_BITS};
 use half::f16;
 use std::arch::x86_64::*;
 
@@ -266,6 +266,10 @@ fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
     let mut sums = [[0; 64]; B];
     for (sums, block) in sums.iter_mut().zip(blocks) {
         assert!(block.len() == pairs.len(), "a byte for two tables");
+        if tables.len() > WITHIN_16_BITS {
+            *sums = super::Scalar.half_byte_sums(tables, [block])[0];
+            continue;
+        }
         let (mut both, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
         for (&[first, second], codes) in pairs.iter().zip(block) {
             let first = _mm256_broadcastsi128_si256(bytemuck::must_cast(first));

@@ -1,6 +1,6 @@
 //! AVX-512, with and without the byte products of VNNI.
 
-use super::{Kernel, LANES, Simd};
+use super::{Kernel, LANES, Simd, WITHIN_16_BITS};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
 
@@ -376,6 +376,9 @@ fn add_half_bytes<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
         assert!(block.len() == pairs.len(), "a byte for two tables");
         *block = &block[..pairs.len()];
     }
+    if tables.len() > WITHIN_16_BITS {
+        return saturating(pairs, sliced);
+    }
     let low_bits = _mm512_set1_epi8(15);
     let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
     for (j, &[first, second]) in pairs.iter().enumerate() {
@@ -392,6 +395,28 @@ fn add_half_bytes<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
     }
     for (even, odd) in even.iter_mut().zip(odd) {
         *even = _mm512_sub_epi16(*even, _mm512_slli_epi16::<8>(odd));
+    }
+    (even, odd)
+}
+
+/// The same with sums that stop at the largest number of 16 bits.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn saturating<const B: usize>(pairs: &[[[u8; 16]; 2]], blocks: [&[[u8; 64]]; B]) -> EvenAndOdd<B> {
+    let (low_bits, low_byte) = (_mm512_set1_epi8(15), _mm512_set1_epi16(0xff));
+    let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
+    for (j, &[first, second]) in pairs.iter().enumerate() {
+        let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
+        let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));
+        for i in 0..B {
+            let codes: __m512i = bytemuck::must_cast(blocks[i][j]);
+            let low = _mm512_shuffle_epi8(first, _mm512_and_si512(codes, low_bits));
+            let high = _mm512_shuffle_epi8(second, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits));
+            let evens = _mm512_add_epi16(_mm512_and_si512(low, low_byte), _mm512_and_si512(high, low_byte));
+            let odds = _mm512_add_epi16(_mm512_srli_epi16::<8>(low), _mm512_srli_epi16::<8>(high));
+            even[i] = _mm512_adds_epu16(even[i], evens);
+            odd[i] = _mm512_adds_epu16(odd[i], odds);
+        }
     }
     (even, odd)
 }

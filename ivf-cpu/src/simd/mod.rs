@@ -33,6 +33,10 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::sync::OnceLock;
 
+/// Maximum number of tables of bytes whose sums always fit 16 bits.
+#[cfg(target_arch = "x86_64")]
+const WITHIN_16_BITS: usize = 257;
+
 /// Instruction set that this machine has. Only detection makes such a value, so [`Level::run`] is
 /// safe.
 ///

@@ -150,8 +150,8 @@ fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
                 let low = vqtbl1q_u8(first, vandq_u8(codes[i], vdupq_n_u8(15)));
                 let high = vqtbl1q_u8(second, vshrq_n_u8::<4>(codes[i]));
                 let added = vaddl_u8(vget_low_u8(low), vget_low_u8(high));
-                eighths[2 * i] = vaddq_u16(eighths[2 * i], added);
-                eighths[2 * i + 1] = vaddq_u16(eighths[2 * i + 1], vaddl_high_u8(low, high));
+                eighths[2 * i] = vqaddq_u16(eighths[2 * i], added);
+                eighths[2 * i + 1] = vqaddq_u16(eighths[2 * i + 1], vaddl_high_u8(low, high));
             }
         }
         *sums = bytemuck::must_cast(eighths);

@@ -225,7 +225,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
             for ([first, second], codes) in pairs.iter().zip(block) {
                 for (sum, &code) in sums.iter_mut().zip(codes) {
                     let entries = [first[usize::from(code & 15)], second[usize::from(code >> 4)]];
-                    *sum = sum.wrapping_add(entries.into_iter().map(u16::from).sum());
+                    *sum = sum.saturating_add(entries.into_iter().map(u16::from).sum());
                 }
             }
             sums
