@@ -1,6 +1,6 @@
 //! The product quantizer codec, bound to the centroids of an index.
 
-use crate::codec::PqCodec;
+use crate::codec::{PqCodec, RAW_SUMS};
 use crate::l2::L2Scanner;
 use crate::list_tables::{ListTables, TASK_LISTS};
 use crate::per_query::PerQueryScanner;
@@ -161,7 +161,10 @@ where
         self.codec.memory() + rows + self.list_tables.as_ref().map_or(0, ListTables::<K>::memory)
     }
 
-    fn scanner(&self, _settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
-        if self.needs_lists() { Box::new(L2Scanner::new(self)) } else { Box::new(PerQueryScanner::new(self)) }
+    fn scanner(&self, settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
+        if self.needs_lists() {
+            return Box::new(L2Scanner::new(self));
+        }
+        Box::new(PerQueryScanner::new(self, settings.flag(RAW_SUMS).unwrap_or(false)))
     }
 }

@@ -7,10 +7,11 @@ use crate::wide::BoundWide;
 use ivf_core::error::{BindError, BuildError, DecodeError, PartsError, TrainError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
+use ivf_core::param::ParamRange;
 use ivf_core::registry::{CodecRow, Parsed, Registry, Token, TokenError};
 use ivf_core::{
-    Binding, BoundCodec, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, MAX_DIM, Metric, Node, Residuals,
-    Rows, StoredNode, TrainOptions, TrainReport,
+    Binding, BoundCodec, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, KnobValue, MAX_DIM, Metric, Node,
+    Param, Residuals, Rows, StoredNode, TrainOptions, TrainReport,
 };
 use ivf_cpu::train_parts_memory;
 use std::fmt;
@@ -33,6 +34,9 @@ const SCHEMA: &Schema = &[
 
 /// Default maximum number of training points for each centroid.
 const POINTS: usize = 256;
+
+/// Name of the parameter that allows distances to be sums of rounded tables.
+pub(crate) const RAW_SUMS: &str = "raw_sums";
 
 /// Default number of bits of a subquantizer.
 const BITS: u32 = 8;
@@ -213,6 +217,15 @@ impl CodecSpec for PqSpec {
 
     fn code_size(&self, _context: &CodecContext) -> usize {
         code_size(self.subquantizers, self.bits)
+    }
+
+    fn params(&self, context: &CodecContext) -> Vec<Param> {
+        // Where the tables depend on the list, or do not fit registers, exact sums are as fast.
+        if self.bits > 4 || context.by_residual && context.metric == Metric::L2 {
+            return Vec::new();
+        }
+        let about = "whether distances are sums of tables rounded to bytes: faster, and less accurate";
+        vec![Param::new(RAW_SUMS, ParamRange::Bool, KnobValue::Bool(false), about)]
     }
 
     fn train(&self, input: &CodecTraining<'_>) -> Result<(Arc<dyn Codec>, TrainReport), TrainError> {

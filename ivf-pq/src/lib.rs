@@ -13,6 +13,7 @@ mod list_tables;
 mod per_query;
 mod product;
 mod rabitq;
+mod raw;
 mod scan;
 mod sq;
 mod tables;

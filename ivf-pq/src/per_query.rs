@@ -3,10 +3,11 @@
 
 use crate::bound::BoundPq;
 use crate::product::{ProductQuantizer, Table};
+use crate::raw::{RawTables, ScanRaw, SetRaw};
 use crate::scan::{BLOCK, Exact, InList, ScanCodes, Stored};
 use crate::tables::{ByteTables, Whole};
 use ivf_core::plan::PlannedProbe;
-use ivf_core::scanner::{ScanQuery, ScanRange};
+use ivf_core::scanner::{Exactness, ScanQuery, ScanRange};
 use ivf_core::{Codec, InvertedListScanner, ListNo, Metric, Rows, Sink};
 use ivf_cpu::kernels::{Distance, InnerProduct, L2};
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
@@ -64,12 +65,17 @@ pub(crate) struct PerQueryScanner<'a, const K: usize> {
     query: Query<K>,
     coarse_distance: f32,
     block: Vec<Query<K>>,
+    /// True if distances may be sums of rounded tables.
+    raw_sums: bool,
 }
 
 /// Data that is made once for each query.
 struct Query<const K: usize> {
     tables: Vec<Table<K>>,
     bytes: ByteTables<K>,
+    /// The rounded tables, if distances are their sums.
+    raw: RawTables<K>,
+    is_raw: bool,
     /// Start value of a distance, without the term that depends on the list.
     start: f32,
 }
@@ -93,10 +99,10 @@ where
 {
     fn new(bound: &BoundPq<K>) -> Self {
         let tables = vec![[0.0; K]; bound.codec.quantizer().subquantizers().len()];
-        Self { tables, bytes: ByteTables::default(), start: 0.0 }
+        Self { tables, bytes: ByteTables::default(), raw: RawTables::default(), is_raw: false, start: 0.0 }
     }
 
-    fn set(&mut self, bound: &BoundPq<K>, level: Level, query: &[f32]) {
+    fn set(&mut self, bound: &BoundPq<K>, level: Level, query: &[f32], raw_sums: bool) {
         let (pq, tables) = (bound.codec.quantizer(), &mut self.tables);
         assert_eq!(query.len(), pq.dim(), "a query of the codec's dimension");
         match (bound.codec.metric(), pq.mean()) {
@@ -111,6 +117,7 @@ where
             }
         }
         self.bytes.forget();
+        self.is_raw = raw_sums && level.run(SetRaw { tables: &self.tables, raw: &mut self.raw });
     }
 
     fn sums(&self, coarse_distance: f32) -> Sums<'_, K> {
@@ -118,7 +125,11 @@ where
     }
 
     fn scan(&mut self, level: Level, coarse_distance: f32, scan_range: &ScanRange<'_>, sink: &mut Sink) {
-        let Self { tables, bytes, start } = self;
+        let Self { tables, bytes, start, raw, is_raw } = self;
+        if *is_raw {
+            let (subquantizers, start) = (tables.len(), coarse_distance + *start);
+            return level.run(ScanRaw { raw, subquantizers, start, scan_range, sink });
+        }
         let exact = Sums { start: coarse_distance + *start, tables };
         let (start, source) = (f64::from(exact.start), Some(Whole(tables)));
         level.run(ScanCodes { exact, start, source, bytes, scan_range, sink });
@@ -129,9 +140,9 @@ impl<'a, const K: usize> PerQueryScanner<'a, K>
 where
     InList: Stored<K>,
 {
-    pub(crate) fn new(bound: &'a BoundPq<K>) -> Self {
+    pub(crate) fn new(bound: &'a BoundPq<K>, raw_sums: bool) -> Self {
         let query = Query::new(bound);
-        Self { bound, level: Level::get(), query, coarse_distance: 0.0, block: Vec::new() }
+        Self { bound, level: Level::get(), query, coarse_distance: 0.0, block: Vec::new(), raw_sums }
     }
 }
 
@@ -145,7 +156,7 @@ where
     InList: Stored<K>,
 {
     fn set_query(&mut self, query: &[f32]) {
-        self.query.set(self.bound, self.level, query);
+        self.query.set(self.bound, self.level, query, self.raw_sums);
     }
 
     fn set_list(&mut self, _list: ListNo, coarse_distance: f32) {
@@ -153,7 +164,15 @@ where
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
-        self.query.sums(self.coarse_distance).of(self.bound.codec.quantizer().numbers(code))
+        let numbers = self.bound.codec.quantizer().numbers(code);
+        if self.query.is_raw {
+            return self.query.raw.distance(self.coarse_distance + self.query.start, numbers);
+        }
+        self.query.sums(self.coarse_distance).of(numbers)
+    }
+
+    fn exactness(&self) -> Exactness {
+        if self.raw_sums { Exactness::Estimate } else { Exactness::Exact }
     }
 
     fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
@@ -163,7 +182,9 @@ where
     fn set_queries(&mut self, queries: Rows<'_, f32>, probes: &[&[PlannedProbe]]) {
         assert_eq!(probes.len(), queries.len(), "one row of probes for each query");
         self.block.resize_with(queries.len(), || Query::new(self.bound));
-        self.block.iter_mut().zip(queries.iter()).for_each(|(slot, query)| slot.set(self.bound, self.level, query));
+        for (slot, query) in self.block.iter_mut().zip(queries.iter()) {
+            slot.set(self.bound, self.level, query, self.raw_sums);
+        }
     }
 
     fn scan_batch(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {

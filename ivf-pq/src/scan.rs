@@ -42,6 +42,13 @@ pub(crate) trait Stored<const K: usize> {
         limit: u16,
     ) -> [u64; B];
 
+    /// Returns the sums of entries of the codes of each block, at most 65,535.
+    fn byte_sums<S: Simd, const B: usize>(
+        simd: S,
+        tables: &[[u8; K]],
+        blocks: [&[[u8; BLOCK]]; B],
+    ) -> [[u16; BLOCK]; B];
+
     /// Returns the numbers of a code, in order, and possibly one more.
     fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16>;
 
@@ -92,6 +99,23 @@ impl Stored<256> for InList {
     }
 
     #[inline(always)]
+    fn byte_sums<S: Simd, const B: usize>(
+        _simd: S,
+        tables: &[[u8; 256]],
+        blocks: [&[[u8; BLOCK]]; B],
+    ) -> [[u16; BLOCK]; B] {
+        blocks.map(|block| {
+            let mut sums = [0_u16; BLOCK];
+            for (table, codes) in tables.iter().zip(block) {
+                for (sum, &code) in sums.iter_mut().zip(codes) {
+                    *sum = sum.saturating_add(table[usize::from(code)].into());
+                }
+            }
+            sums
+        })
+    }
+
+    #[inline(always)]
     fn numbers(columns: &[[u8; BLOCK]], lane: usize) -> impl Iterator<Item = u16> {
         columns.iter().map(move |column| u16::from(column[lane]))
     }
@@ -139,6 +163,15 @@ impl Stored<16> for InList {
         limit: u16,
     ) -> [u64; B] {
         simd.half_bytes_at_most(tables, blocks, limit)
+    }
+
+    #[inline(always)]
+    fn byte_sums<S: Simd, const B: usize>(
+        simd: S,
+        tables: &[[u8; 16]],
+        blocks: [&[[u8; BLOCK]]; B],
+    ) -> [[u16; BLOCK]; B] {
+        simd.half_byte_sums(tables, blocks)
     }
 
     #[inline(always)]

@@ -178,6 +178,47 @@ where
     }
 }
 
+#[test]
+fn raw_sums_are_near_the_distances_and_a_scan_finds_what_each_says() {
+    let mut noise = Noise(31);
+    for (subquantizers, len) in [(1, 5), (3, 64), (25, 700), (600, 130)] {
+        let dim = 2 * subquantizers;
+        let books = (0..subquantizers).map(|_| (0..32).map(|_| noise.float()).collect()).collect();
+        let pq = ProductQuantizer::new(equal_parts(dim, subquantizers), books, None).unwrap();
+        let codec = Arc::new(PqCodec::new(pq, Metric::InnerProduct));
+        let bound = codec.bind(&Binding::new(Arc::new(Fixed(vec![0.0; dim], dim)))).unwrap();
+        let list = List::new(subquantizers, 4, len, &mut noise);
+        let entries = list.entries();
+        let query: Vec<f32> = (0..dim).map(|_| noise.float()).collect();
+        let mut settings = Settings::new();
+        let mut exact = bound.scanner(&settings);
+        settings.set("raw_sums", true);
+        let mut raw = bound.scanner(&settings);
+        for scanner in [&mut exact, &mut raw] {
+            scanner.set_query(&query);
+            scanner.set_list(ListNo(0), 0.0);
+        }
+        // A rounded entry is off by at most half a step of the widest table, which is below 4.
+        let most = subquantizers as f32 * 4.0 / 255.0 / 2.0 * 1.01;
+        let distances: Vec<f32> = (0..len).map(|slot| raw.distance(list.code(slot))).collect();
+        for (slot, distance) in distances.iter().enumerate() {
+            let off = (distance - exact.distance(list.code(slot))).abs();
+            assert!(off <= most, "{subquantizers} subquantizers: {off}");
+        }
+        let mask = Mask::from_fn(len, |slot| slot % 7 != 3);
+        for mask in [None, Some(&mask)] {
+            let scan_range = ScanRange::of_list(ListNo(0), &entries, &list.layout, 0..len).next().unwrap().masked(mask);
+            for sink in sinks(&distances) {
+                let mut expected = sink.fork();
+                scan_range.slots().for_each(|slot| expected.push(scan_range.neighbor(slot, distances[slot])));
+                let mut found = sink.fork();
+                raw.scan(&scan_range, &mut found);
+                assert_eq!(found.into_sorted(), expected.into_sorted(), "{subquantizers} subquantizers, {len} codes");
+            }
+        }
+    }
+}
+
 /// Asserts that a first pass keeps every code whose distance is at most the threshold, for many
 /// thresholds. (It needs no special instructions. The scans of all instruction sets rely on this
 /// property.)

@@ -117,6 +117,9 @@ const K_FACTOR_RF: Param = Param::new(
 )
 .with_alias("k_factor");
 
+/// Name of the parameter of codecs that allows less accurate distances.
+const RAW_SUMS: &str = "raw_sums";
+
 /// Default number of candidates per result.
 const DEFAULT_FACTOR: f32 = 4.0;
 
@@ -226,7 +229,11 @@ impl Index for Refine {
         let k_factor_rf = valid_factor(k_factor_rf)
             .ok_or_else(|| SearchError::invalid(K_FACTOR_RF.name, K_FACTOR_RF.range.to_string(), k_factor_rf))?;
         let candidates = (k as f64 * f64::from(k_factor_rf)).ceil().min(usize::MAX as f64) as usize;
-        let base_params = params.clone().without(SearchParam::KFactorRf);
+        let mut base_params = params.clone().without(SearchParam::KFactorRf);
+        if self.base.takes().contains_own(RAW_SUMS) {
+            // The candidates get exact distances anyway.
+            base_params = base_params.or(&[(RAW_SUMS, true)].into());
+        }
         let mut result = self.base.search_rows(queries, candidates.max(k), &base_params)?;
 
         let started = Instant::now();
