@@ -206,12 +206,15 @@ fn is_same(a: &[f32], b: &[f32]) -> bool {
 }
 
 /// Returns whether the codes of the index decode to the vectors that were encoded, tried on some
-/// queries. Indexes without codes of their own are asked for those of the index inside.
+/// good queries. Indexes without codes of their own are asked for those of the index inside.
 fn is_lossless(index: &dyn Index, queries: Rows<'_, f32>) -> bool {
     let nested = std::iter::successors(Some(index), |index| index.wrapped());
     let Some(codec) = nested.into_iter().find_map(|index| index.as_standalone_codec()) else { return false };
-    let mut tried = queries.slice(0..queries.len().min(TRIED)).as_slice().to_vec();
-    if index.metric() == Metric::Cosine {
+    let is_cosine = index.metric() == Metric::Cosine;
+    // A search may have skipped bad queries.
+    let is_good = |row: &&[f32]| row.iter().all(|x| x.is_finite()) && !(is_cosine && row.iter().all(|x| *x == 0.0));
+    let mut tried: Vec<f32> = queries.iter().filter(is_good).take(TRIED).flatten().copied().collect();
+    if is_cosine {
         tried.chunks_exact_mut(queries.dim()).for_each(normalise);
     }
     let rows = Rows::new(&tried, queries.dim()).expect("whole vectors");

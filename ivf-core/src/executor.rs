@@ -40,6 +40,17 @@ pub trait Executor: Send + Sync {
     /// their work by it.
     fn threads(&self) -> usize;
 
+    /// Returns true if a loop of about `work` operations (multiply-adds, or bytes of codes that are
+    /// read) should run on this executor rather than on the calling thread. The default is true.
+    ///
+    /// ```
+    /// use ivf_core::executor::{Executor, Inline};
+    /// assert!(Inline.pays(1));
+    /// ```
+    fn pays(&self, _work: usize) -> bool {
+        true
+    }
+
     /// Calls `task(i)` once for each `i` in `0..n`, in any order. Returns when all calls are done.
     ///
     /// # Panics

@@ -12,20 +12,23 @@ const SMALL: usize = 1 << 20;
 /// Returns the executor of a loop of about `work` operations: multiply-adds, or bytes of codes that
 /// are read.
 ///
-/// This is the given executor. If there is none, it is the calling thread for a small loop, and
-/// [`RayonGlobal`] for a large one. So a small call with default parameters starts no thread and
-/// waits for none.
+/// This is the given executor, or [`RayonGlobal`] if there is none. A small loop runs on the
+/// calling thread instead, unless the given executor is one that takes small loops too
+/// ([`Executor::pays`]). So a small call starts no thread and waits for none, with default
+/// parameters or with a [`RayonPool`].
 ///
 /// ```
 /// use ivf_core::executor::{Executor, Inline};
 /// use ivf_cpu::{RayonPool, executor_for};
 /// assert_eq!(executor_for(None, 1000).threads(), 1);
 /// let pool = RayonPool::new(2)?;
-/// assert_eq!(executor_for(Some(&pool), 1000).threads(), 2);
+/// assert_eq!(executor_for(Some(&pool), 1000).threads(), 1);
+/// assert_eq!(executor_for(Some(&pool), 1 << 30).threads(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn executor_for(given: Option<&dyn Executor>, work: usize) -> &dyn Executor {
-    given.unwrap_or(if work < SMALL { &Inline } else { &RayonGlobal })
+    let executor = given.unwrap_or(&RayonGlobal);
+    if executor.pays(work) { executor } else { &Inline }
 }
 
 /// Rayon's global pool, the default executor of large loops.
@@ -55,6 +58,10 @@ impl RayonGlobal {
 }
 
 impl Executor for RayonGlobal {
+    fn pays(&self, work: usize) -> bool {
+        work >= SMALL
+    }
+
     fn threads(&self) -> usize {
         if Self::is_usable() { rayon::current_num_threads() } else { 1 }
     }
@@ -117,6 +124,10 @@ impl From<Arc<rayon::ThreadPool>> for RayonPool {
 }
 
 impl Executor for RayonPool {
+    fn pays(&self, work: usize) -> bool {
+        work >= SMALL
+    }
+
     fn threads(&self) -> usize {
         let is_usable = self.pool.current_thread_index().is_none() && self.process == std::process::id();
         if is_usable { self.pool.current_num_threads() } else { 1 }

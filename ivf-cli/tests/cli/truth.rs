@@ -172,6 +172,24 @@ fn other_copies_of_a_true_neighbour_are_right() {
             assert_eq!(of_row(&found, "recall_at_1"), 1.0, "{factory}");
         }
     }
+    // A refined index holds the vectors, whatever its candidates come from.
+    build(&folder, "IVF1,SQ8,RFlat", "l2");
+    let found = eval(&folder, &["--k-factor", "60"]).ok();
+    assert_eq!((of_row(&found, "recall_at_10"), of_row(&found, "recall_by")), (1.0.into(), "distance".into()));
+    // A bad query has no results, and changes nothing for the others.
+    for metric in ["l2", "cosine"] {
+        build(&folder, "Flat", metric);
+        truth(&folder, metric, &["-k", "10"]).ok();
+        let mut queries = vectors(12, DIM, 2);
+        queries[..DIM].fill(if metric == "l2" { f32::NAN } else { 0.0 });
+        folder.fvecs("bad.fvecs", DIM, &queries);
+        let (index, bad, truth) = (folder.arg("index.ivf"), folder.arg("bad.fvecs"), folder.arg("truth.ivecs"));
+        let args = ["eval", &index, "--queries", &bad, "--ground-truth", &truth, "--skip-bad-rows", "--json"];
+        let found = ivf(args).ok();
+        assert_eq!(of_row(&found, "recall_by"), "distance", "{metric}");
+        let recall = of_row(&found, "recall_at_10").as_f64().unwrap();
+        assert!((recall - 11.0 / 12.0).abs() < 1e-6, "{metric}: {recall}");
+    }
     build(&folder, "Flat", "cosine");
     truth(&folder, "cosine", &["-k", "10"]).ok();
     assert_eq!(of_row(&eval(&folder, &[]).ok(), "recall_by"), "distance");

@@ -333,6 +333,9 @@ impl Index for Refine {
         of base {
             shared as_scan_ids: ScanIds,
         }
+        of refine {
+            shared as_standalone_codec: StandaloneCodec,
+        }
     }
 }
 
