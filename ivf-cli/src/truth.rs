@@ -5,7 +5,7 @@ use crate::memory::{MemoryLimit, block_bytes};
 use crate::paths::check_output;
 use crate::progress::{Bar, ProgressArg};
 use crate::queries::search_failed;
-use crate::results::Files;
+use crate::results::{Files, check_formats};
 use crate::threads::ThreadsArg;
 use crate::vectors::{self, VectorsArg};
 use clap::value_parser;
@@ -115,6 +115,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         check_output(output, &taken)?;
         taken.push(output);
     }
+    let distances = args.out_distances.as_deref().map(|path| ("--out-distances", path));
+    check_formats(Some(("--out", &args.out)), distances)?;
     let threads = args.threads.start()?;
     let (mut queries, base) = (args.vectors.open(&args.queries)?, args.vectors.open(&args.base)?);
     let (dim, vectors) = (base.dim(), base.len());
