@@ -328,7 +328,15 @@ fn knobs_are_set_by_their_paths() {
     assert!(shown().contains("nprobe=3") && shown().contains("k_factor_rf=2.5"), "{}", shown());
     let before = bytes(&index);
     for (knobs, code, why) in [
-        (&["nprobe=2", "speed=9"][..], 1, "there is no knob 'speed'; there are: "),
+        (
+            &["nprobe=2", "speed=9"][..],
+            1,
+            "there is no knob 'speed'; there are: index/k_factor_rf, index/base/nprobe, ",
+        ),
+        (&["k_factor_rf=2", "no/such=9"], 1, "there is no "),
+        (&["nprobe=2", "nprobe=3"], 2, "the knob nprobe is given twice"),
+        (&["k_factor_rf=2,k_factor=3"], 2, "the knob k_factor is given twice"),
+        (&["nprobe=2", &path.replace("=1", "=3")], 2, " is given twice"),
         (&["nprobe=2", "k_factor_rf=0"], 1, "k_factor_rf must be "),
         (&["nprobe"], 2, "'nprobe' is not of the form name=value"),
         (&[], 2, "required"),
