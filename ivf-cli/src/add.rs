@@ -24,7 +24,8 @@ pub(crate) struct Args {
     vectors: VectorsArg,
     /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or text (any other
     /// name, or - for standard input) with ids and ranges such as 10..20, on one line or several
-    /// [default: they count up from the id after the largest]
+    /// [default: they count up from the id after the largest that the index ever had, removed ones
+    /// included]
     #[arg(long, value_name = "FILE", group = "given")]
     ids: Option<PathBuf>,
     /// First of their ids, which count up from it

@@ -84,6 +84,19 @@ fn vectors_get_the_ids_of_a_file_or_from_a_first_one() {
 }
 
 #[test]
+fn ids_follow_the_largest_that_the_index_ever_had() {
+    let folder = Folder::new();
+    let base = folder.fvecs("new.fvecs", DIM, &some(300..303));
+    for factory in WITH_IDS {
+        let index = build(&folder, factory, 0..300, "a.ivf");
+        ivf(["remove", &index, "--ids", "250.."]).ok();
+        ivf(["add", &index, "--base", &base]).ok();
+        ivf(["set", &index, "nprobe=4"]);
+        assert_eq!(nearest(&folder, &index, 300..303), [300, 301, 302], "{factory}");
+    }
+}
+
+#[test]
 fn an_id_that_is_there_is_an_error_without_upsert() {
     let folder = Folder::new();
     let base = folder.fvecs("new.fvecs", DIM, &some(300..304));
