@@ -25,7 +25,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     metric: Metric,
     /// File of the vectors to add (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for
-    /// standard input. Their ids count up from 0
+    /// standard input, if the index needs no training or --learn names a file. Their ids count up
+    /// from 0
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
     /// File of the training vectors, in the same formats [default: the base file]. As many as
