@@ -5,6 +5,7 @@ use crate::fill::{Fill, Filled, NewIds};
 use crate::ids::{IdSet, read_ids};
 use crate::keep::{Change, ChangeArgs};
 use crate::progress::ProgressArg;
+use crate::table::plural;
 use crate::threads::ThreadsArg;
 use crate::vectors::{self, VectorsArg};
 use ivf_core::error::{AddError, InputError};
@@ -72,17 +73,20 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let Filled { added, replaced, skipped, time } = fill.run(&mut *change.index, &mut base)?;
     if skipped > 0 {
         failure::say(format_args!(
-            "warning: {skipped} vectors of {} were skipped",
-            vectors::named(&args.base).display()
+            "warning: {} of {} {} skipped",
+            plural(skipped as u64, "vector", "vectors"),
+            vectors::named(&args.base).display(),
+            if skipped == 1 { "was" } else { "were" }
         ));
     }
     let vectors = change.index.len();
     let written = change.write()?;
     writeln!(
         out,
-        "{}: {added} vectors added, {replaced} replaced, {skipped} skipped; {vectors} in all; added in {:.2} s, \
+        "{}: {} added, {replaced} replaced, {skipped} skipped; {vectors} in all; added in {:.2} s, \
          written in {:.2} s, {} bytes",
         written.path.display(),
+        plural(added as u64, "vector", "vectors"),
         time.as_secs_f64(),
         written.time.as_secs_f64(),
         written.bytes,

@@ -205,7 +205,8 @@ fn an_upsert_skips_bad_vectors_if_asked() {
         let ran = add(&["--skip-bad-rows"]).ok();
         let counts = (count(&ran, "vectors added"), count(&ran, "replaced"), count(&ran, "skipped"));
         assert_eq!(counts, (2, replaced, skipped), "{factory}");
-        assert!(ran.stderr.contains(&format!("warning: {skipped} vectors of ")), "{}", ran.stderr);
+        let what = if skipped == 1 { "1 vector of ".to_owned() } else { format!("{skipped} vectors of ") };
+        assert!(ran.stderr.contains(&format!("warning: {what}")), "{}", ran.stderr);
         ivf(["set", &index, "nprobe=4"]);
         assert_eq!(nearest(&folder, &index, 300..302), [8, 500], "{factory}");
         // The id of a skipped vector keeps its old one.
