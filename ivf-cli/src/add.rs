@@ -5,6 +5,7 @@ use crate::fill::{Fill, Filled, NewIds};
 use crate::ids::{IdSet, read_ids};
 use crate::keep::{Change, ChangeArgs};
 use crate::progress::ProgressArg;
+use crate::table::plural;
 use crate::threads::ThreadsArg;
 use crate::vectors::{self, VectorsArg};
 use ivf_core::error::{AddError, InputError};
@@ -24,7 +25,8 @@ pub(crate) struct Args {
     vectors: VectorsArg,
     /// File of their ids, one for each vector: integers (ivecs, ibin, npy), or text (any other
     /// name, or - for standard input) with ids and ranges such as 10..20, on one line or several
-    /// [default: they count up from the id after the largest]
+    /// [default: they count up from the id after the largest that the index ever had, removed ones
+    /// included]
     #[arg(long, value_name = "FILE", group = "given")]
     ids: Option<PathBuf>,
     /// First of their ids, which count up from it
@@ -71,17 +73,20 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let Filled { added, replaced, skipped, time } = fill.run(&mut *change.index, &mut base)?;
     if skipped > 0 {
         failure::say(format_args!(
-            "warning: {skipped} vectors of {} were skipped",
-            vectors::named(&args.base).display()
+            "warning: {} of {} {} skipped",
+            plural(skipped as u64, "vector", "vectors"),
+            vectors::named(&args.base).display(),
+            if skipped == 1 { "was" } else { "were" }
         ));
     }
     let vectors = change.index.len();
     let written = change.write()?;
     writeln!(
         out,
-        "{}: {added} vectors added, {replaced} replaced, {skipped} skipped; {vectors} in all; added in {:.2} s, \
+        "{}: {} added, {replaced} replaced, {skipped} skipped; {vectors} in all; added in {:.2} s, \
          written in {:.2} s, {} bytes",
         written.path.display(),
+        plural(added as u64, "vector", "vectors"),
         time.as_secs_f64(),
         written.time.as_secs_f64(),
         written.bytes,

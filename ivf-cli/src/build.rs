@@ -7,6 +7,7 @@ use crate::memory::MemoryLimit;
 use crate::paths::check_output;
 use crate::progress::{ProgressArg, Stages};
 use crate::sample::Sample;
+use crate::table::plural;
 use crate::threads::{Threads, ThreadsArg};
 use crate::vectors::{self, VectorsArg};
 use ivf_core::error::{InputError, TrainError};
@@ -25,7 +26,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     metric: Metric,
     /// File of the vectors to add (fvecs, bvecs, fbin, u8bin, i8bin, npy, hdf5:DATASET), or - for
-    /// standard input. Their ids count up from 0
+    /// standard input, if the index needs no training or --learn names a file. Their ids count up
+    /// from 0
     #[arg(long, value_name = "FILE")]
     base: PathBuf,
     /// File of the training vectors, in the same formats [default: the base file]. As many as
@@ -92,9 +94,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let bytes = file_len(&args.out)?;
     writeln!(
         out,
-        "{}: {} vectors{skipped}, trained in {:.2} s, added in {:.2} s, {bytes} bytes",
+        "{}: {}{skipped}, trained in {:.2} s, added in {:.2} s, {bytes} bytes",
         index.spec(),
-        index.len(),
+        plural(index.len() as u64, "vector", "vectors"),
         train_time.as_secs_f64(),
         filled.time.as_secs_f64(),
     )?;

@@ -3,6 +3,7 @@
 use crate::failure::{self, Failure};
 use crate::paths::check_output;
 use crate::progress::{ProgressArg, Stages};
+use crate::table::plural;
 use crate::vectors::{self, VectorsArg};
 use half::f16;
 use ivf_core::Rows;
@@ -61,11 +62,12 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         _ => copy::<i64>(reader, writer, args.take, &stages),
     };
     let vectors = vectors.map_err(|error| failure_of(error, to_stdout))?;
+    let vectors = plural(vectors, "vector", "vectors");
     if to_stdout {
-        failure::say(format_args!("standard output: {vectors} vectors of {dim} x {element}"));
+        failure::say(format_args!("standard output: {vectors} of {dim} x {element}"));
         return Ok(());
     }
-    writeln!(out, "{}: {vectors} vectors of {dim} x {element}", args.output.display())?;
+    writeln!(out, "{}: {vectors} of {dim} x {element}", args.output.display())?;
     Ok(())
 }
 

@@ -77,43 +77,42 @@ fn unordered(number: u64) -> Id {
 
 /// Ids as ranges, ascending and without overlap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IdRanges(Vec<RangeInclusive<i64>>);
+pub(crate) struct IdRanges {
+    all: Vec<RangeInclusive<i64>>,
+    /// The ids that were given one by one. They too may be neighbours, and are then one range.
+    single: Vec<RangeInclusive<i64>>,
+}
 
 impl IdRanges {
-    fn new(mut ranges: Vec<RangeInclusive<i64>>) -> Self {
-        ranges.sort_unstable_by_key(|range| *range.start());
-        let mut merged: Vec<RangeInclusive<i64>> = Vec::new();
-        for range in ranges {
-            match merged.last_mut() {
-                Some(last) if last.end().checked_add(1).is_none_or(|after| *range.start() <= after) => {
-                    *last = *last.start()..=*last.end().max(range.end());
-                }
-                _ => merged.push(range),
-            }
-        }
-        Self(merged)
+    fn new(ranges: Vec<RangeInclusive<i64>>) -> Self {
+        let is_single = |range: &&RangeInclusive<i64>| range.start() == range.end();
+        let single = ranges.iter().filter(is_single).cloned().collect();
+        Self { single: merge(single), all: merge(ranges) }
     }
 
     /// Returns the number of ids.
     pub(crate) fn len(&self) -> u128 {
-        count(&self.0)
+        count(&self.all)
     }
 
-    /// Returns the ranges that have both a start and an end.
-    pub(crate) fn closed(&self) -> Self {
-        let is_closed = |range: &&RangeInclusive<i64>| *range.start() != i64::MIN && *range.end() != i64::MAX;
-        Self(self.0.iter().filter(is_closed).cloned().collect())
+    /// Returns the number of ids that were given one by one.
+    pub(crate) fn single_len(&self) -> u128 {
+        count(&self.single)
     }
 
     pub(crate) fn contains(&self, id: Id) -> bool {
-        let at = self.0.partition_point(|range| *range.end() < id.0);
-        self.0.get(at).is_some_and(|range| range.contains(&id.0))
+        is_in(&self.all, id)
+    }
+
+    /// Returns whether the id was given by itself, and not only in a range.
+    pub(crate) fn contains_single(&self, id: Id) -> bool {
+        is_in(&self.single, id)
     }
 
     /// Calls `call` with a selector of the ids.
     pub(crate) fn select<T>(&self, call: impl FnOnce(&IdSelector<'_>) -> T) -> T {
         if self.len() <= MAX_LISTED {
-            let ids = self.0.iter().flat_map(Clone::clone).map(Id);
+            let ids = self.all.iter().flat_map(Clone::clone).map(Id);
             return call(&IdSelector::sorted(ids.collect()));
         }
         call(&IdSelector::Fn(&|id| self.contains(id)))
@@ -122,10 +121,10 @@ impl IdRanges {
     /// Returns a selector of the ids, for searches.
     pub(crate) fn selector(&self) -> IdSelector<'static> {
         let (mut ids, mut sets) = (Vec::new(), Vec::new());
-        for range in &self.0 {
+        for range in &self.all {
             let (first, last) = (*range.start(), *range.end());
             // Many short ranges are found faster as ids.
-            if first == last || (self.0.len() > 1 && last.abs_diff(first) < SHORT) {
+            if first == last || (self.all.len() > 1 && last.abs_diff(first) < SHORT) {
                 ids.extend(range.clone().map(Id));
                 continue;
             }
@@ -222,6 +221,27 @@ const ENDS_BEFORE: &str = ": its end is not in it";
 fn no_id(word: &str) -> String {
     let shown: String = word.chars().take(60).flat_map(char::escape_debug).collect();
     format!("'{shown}' is neither an id nor a range of ids such as 10..20")
+}
+
+/// Sorts ranges, and joins those that overlap or follow each other without a gap.
+fn merge(mut ranges: Vec<RangeInclusive<i64>>) -> Vec<RangeInclusive<i64>> {
+    ranges.sort_unstable_by_key(|range| *range.start());
+    let mut merged: Vec<RangeInclusive<i64>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if last.end().checked_add(1).is_none_or(|after| *range.start() <= after) => {
+                *last = *last.start()..=*last.end().max(range.end());
+            }
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// Returns whether an id is in one of some merged ranges.
+fn is_in(ranges: &[RangeInclusive<i64>], id: Id) -> bool {
+    let at = ranges.partition_point(|range| *range.end() < id.0);
+    ranges.get(at).is_some_and(|range| range.contains(&id.0))
 }
 
 fn count(ranges: &[RangeInclusive<i64>]) -> u128 {
@@ -334,7 +354,7 @@ mod tests {
             ("7.., ..-5", vec![i64::MIN..=-6, 7..=i64::MAX]),
             ("1 2\t3..=5 ..=-3", vec![i64::MIN..=-3, 1..=5]),
         ] {
-            assert_eq!(text.parse(), Ok(IdRanges(expected)), "{text}");
+            assert_eq!(text.parse().map(|ids: IdRanges| ids.all), Ok(expected), "{text}");
         }
         for (text, why) in [
             ("", "'' is neither"),
@@ -358,15 +378,15 @@ mod tests {
     fn ranges_select_the_ids_in_them() {
         for text in ["1,5,10..20,-4", "-5000000000..-4999999999,3,1000..9000000000000000000"] {
             let ranges: IdRanges = text.parse().unwrap();
-            let len = ranges.0.iter().map(|range| range.end() - range.start() + 1).sum::<i64>();
+            let len = ranges.all.iter().map(|range| range.end() - range.start() + 1).sum::<i64>();
             assert_eq!(ranges.len(), len as u128);
             for id in [-5_000_000_000, -4, 0, 1, 3, 4, 5, 10, 19, 20, 999, 1000, i64::MIN, i64::MAX].map(Id) {
-                let expected = ranges.0.iter().any(|range| range.contains(&id.0));
+                let expected = ranges.all.iter().any(|range| range.contains(&id.0));
                 assert_eq!(ranges.contains(id), expected, "{text}: {id}");
                 assert_eq!(ranges.select(|selector| selector.contains(id)), expected, "{text}: {id}");
             }
         }
-        assert_eq!(IdRanges(vec![i64::MIN..=i64::MAX]).len(), 1 << 64);
+        assert_eq!(IdRanges::new(vec![i64::MIN..=i64::MAX]).len(), 1 << 64);
     }
 
     #[test]
@@ -377,9 +397,10 @@ mod tests {
     }
 
     #[test]
-    fn ranges_without_an_end_are_not_closed() {
-        let closed = |text: &str| text.parse::<IdRanges>().unwrap().closed();
-        assert_eq!(closed("..3,5..7,9,100.."), IdRanges(vec![5..=6, 9..=9]));
+    fn single_ids_are_counted_without_those_in_ranges() {
+        let ids: IdRanges = "..3,5..7,9,6,10,9,100..".parse().unwrap();
+        assert_eq!((ids.single_len(), ids.single.len()), (3, 2));
+        assert!(ids.contains_single(Id(6)) && ids.contains_single(Id(10)) && !ids.contains_single(Id(5)));
     }
 
     #[test]

@@ -132,14 +132,14 @@ fn describe(index: &dyn Index, bytes: u64) -> Result<IndexInfo, Failure> {
         vectors: index.len(),
         trained: index.is_trained(),
         bytes_per_vector: (!index.is_empty()).then(|| bytes as f64 / index.len() as f64),
-        knobs: parts.iter().flat_map(knobs).collect(),
+        knobs: parts.iter().flat_map(knob_values).collect(),
         parts: parts.into_iter().map(|Part { path, kind, .. }| PartLine { path, kind }).collect(),
         lists: lists(index).map_err(|error| Failure::failed("cannot read the lists", &error))?,
     })
 }
 
 /// Returns the knobs of a part, by their paths.
-fn knobs(part: &Part) -> impl Iterator<Item = (String, KnobValue)> {
+pub(crate) fn knob_values(part: &Part) -> impl Iterator<Item = (String, KnobValue)> {
     part.knobs.iter().map(|knob| {
         let path = if part.path.is_empty() { knob.name().to_owned() } else { format!("{}/{}", part.path, knob.name()) };
         (path, knob.value.clone())

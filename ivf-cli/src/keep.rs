@@ -112,6 +112,11 @@ impl Change {
         self.source.container.path()
     }
 
+    /// Returns whether the changed index replaces the file that it was read from.
+    pub(crate) fn is_in_place(&self) -> bool {
+        is_same(&self.target, self.path())
+    }
+
     /// Checks the memory limit, and then every byte of the file. The lists change and grow by at
     /// most `more` bytes, or stay as they are.
     ///

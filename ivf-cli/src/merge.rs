@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::ids::IdSet;
 use crate::keep::{ChangeArgs, Source};
 use crate::progress::ProgressArg;
+use crate::table::plural;
 use crate::threads::ThreadsArg;
 use ivf_core::{AddOptions, Id, Index};
 use std::io::Write;
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 
     let stages = args.progress.start();
     let (start, before) = (Instant::now(), change.index.len());
-    for (other, shift) in others.iter_mut().zip(shifts) {
+    for (other, &shift) in others.iter_mut().zip(&shifts) {
         let bar = stages.stage();
         let options = AddOptions::new().executor(threads.executor()).progress(&bar);
         let merged = change.index.merge_from_with(&mut *other.index, shift, &options);
@@ -70,14 +71,19 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let written = change.write()?;
     writeln!(
         out,
-        "{}: {} vectors of {} indexes added; {vectors} in all; merged in {:.2} s, written in {:.2} s, {} bytes",
+        "{}: {} of {} added; {vectors} in all; merged in {:.2} s, written in {:.2} s, {} bytes",
         written.path.display(),
-        vectors - before,
-        others.len(),
+        plural((vectors - before) as u64, "vector", "vectors"),
+        plural(others.len() as u64, "index", "indexes"),
         time.as_secs_f64(),
         written.time.as_secs_f64(),
         written.bytes,
     )?;
+    if args.shift_ids {
+        for (other, shift) in others.iter().zip(shifts) {
+            writeln!(out, "{}: {shift} added to the ids", other.path.display())?;
+        }
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The `--params` option: search parameters by name.
 
 use ivf_core::param::split_assignment;
-use ivf_core::{KnobValue, SearchParams};
+use ivf_core::{KnobValue, SearchParam, SearchParams};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -24,12 +24,13 @@ impl FromStr for Params {
 }
 
 impl Params {
-    /// Adds the value of another option, if it is given.
+    /// Adds the value of another option, if it is given. An alias counts as the name itself.
     ///
     /// # Errors
     /// A text if the parameter already has a value.
     pub(crate) fn set(&mut self, name: &str, value: Option<impl Into<KnobValue>>) -> Result<(), String> {
         let Some(value) = value else { return Ok(()) };
+        let name = SearchParam::of_name(name).map_or(name, |param| param.name());
         if self.0.iter().any(|(known, _)| known == name) {
             return Err(format!("the search parameter {name} is given twice"));
         }
@@ -77,7 +78,12 @@ mod tests {
         assert_eq!(params.set("k_factor_rf", Some(2)), Ok(()));
         assert_eq!(params.set("max_codes", None::<i64>), Ok(()));
         assert!(params.set("nprobe", Some(4)).unwrap_err().contains("nprobe is given twice"));
-        for (text, expected) in [("", "name=value"), ("nprobe", "name=value"), ("a=1,a=1", "a is given twice")] {
+        for (text, expected) in [
+            ("", "name=value"),
+            ("nprobe", "name=value"),
+            ("a=1,a=1", "a is given twice"),
+            ("k_factor=1,k_factor_rf=1", "k_factor_rf is given twice"),
+        ] {
             let error = text.parse::<Params>().unwrap_err();
             assert!(error.contains(expected), "'{text}': {error}");
         }

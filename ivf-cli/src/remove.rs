@@ -3,6 +3,7 @@
 use crate::failure::{self, Failure};
 use crate::ids::{IdRanges, IdSet, read_ranges};
 use crate::keep::ChangeArgs;
+use crate::table::plural;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,7 +20,8 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// Ids to remove, and ranges of ids: in 1,5,10..20 the last id is 19, and 100.. has no end
+    /// Ids to remove, and ranges of ids: in 1,5,10..20 the last id is 19, and 100.. has no end. A
+    /// single id that the index does not have is a warning
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     ids: Option<IdRanges>,
     /// File of the ids to remove: integers (ivecs, ibin, npy), or text (any other name, or - for
@@ -47,20 +49,30 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     change.read(Some(0))?;
     let start = Instant::now();
     let found = IdSet::of(&*change.index, |id| ids.contains(id))?;
-    // A range without an end does not say which ids should be there.
-    let closed = ids.closed();
-    let missing = closed.len() - found.iter().filter(|id| closed.contains(*id)).count() as u128;
+    // A range does not say which ids should be there.
+    let single = ids.single_len();
+    let missing = single - found.iter().filter(|id| ids.contains_single(*id)).count() as u128;
     if missing > 0 {
-        let index = args.change.index.display();
-        failure::say(format_args!("warning: {missing} of the {} ids are not in {index}", closed.len()));
+        let which = match (missing, single) {
+            (_, 1) => "the single id is".to_owned(),
+            (1, _) => format!("1 of the {single} single ids is"),
+            _ => format!("{missing} of the {single} single ids are"),
+        };
+        failure::say(format_args!("warning: {which} not in {}", args.change.index.display()));
     }
     let removed = ids.select(|selector| change.index.remove(selector)).map_err(|error| cannot(&error))?;
     let (time, vectors) = (start.elapsed(), change.index.len());
+    let missing = if missing == 1 { "1 id".to_owned() } else { format!("{missing} ids") };
+    let removed_text = plural(removed as u64, "vector", "vectors");
+    let what = format!("{removed_text} removed, {missing} not found; {vectors} left");
+    if removed == 0 && change.is_in_place() {
+        writeln!(out, "{}: {what}; the file is not written, as nothing changes", change.path().display())?;
+        return Ok(());
+    }
     let written = change.write()?;
     writeln!(
         out,
-        "{}: {removed} vectors removed, {missing} ids not found; {vectors} left; removed in {:.2} s, written in \
-         {:.2} s, {} bytes",
+        "{}: {what}; removed in {:.2} s, written in {:.2} s, {} bytes",
         written.path.display(),
         time.as_secs_f64(),
         written.time.as_secs_f64(),

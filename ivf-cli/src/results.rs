@@ -4,7 +4,8 @@ use crate::failure::Failure;
 use crate::queries::Queries;
 use crate::table::table;
 use ivf_core::{Hits, HitsRow, Id, Metric, Rows};
-use ivf_io::VectorWriter;
+use ivf_io::vectors::{FORMATS, VectorFormat};
+use ivf_io::{VectorType, VectorWriter};
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
@@ -33,6 +34,28 @@ pub(crate) struct Files {
     ids: Option<VectorWriter>,
     distances: Option<VectorWriter>,
     k: usize,
+}
+
+/// Checks the formats of the files of ids and of distances, given as their options and paths. A
+/// format must hold the results as they are: integers, or floats.
+///
+/// # Errors
+/// [`Failure`] with the option, the file and the formats that hold the results.
+pub(crate) fn check_formats(ids: Option<(&str, &Path)>, distances: Option<(&str, &Path)>) -> Result<(), Failure> {
+    for (file, what, element) in [(ids, "ids", VectorType::I32), (distances, "distances", VectorType::F32)] {
+        let Some((option, path)) = file else { continue };
+        let fits = |format: &VectorFormat| format.is_written() && format.element.is_none_or(|fixed| fixed == element);
+        if VectorFormat::of(path).is_ok_and(fits) {
+            continue;
+        }
+        let known: Vec<&str> = FORMATS.iter().filter(|format| fits(format)).map(|format| format.extension).collect();
+        return Err(Failure::Usage(format!(
+            "{option} {}: {what} cannot be written in this format; the formats for {what} are {}",
+            path.display(),
+            known.join(", ")
+        )));
+    }
+    Ok(())
 }
 
 impl Files {

@@ -7,7 +7,7 @@ use crate::params::{Params, at_least_one};
 use crate::paths::check_output;
 use crate::queries::{QueriesArg, search_failed};
 use crate::recall::{Judge, Recall};
-use crate::results::{Files, Results};
+use crate::results::{Files, Results, check_formats};
 use crate::table::table;
 use crate::threads::ThreadsArg;
 use crate::vectors::{self, VectorsArg};
@@ -186,8 +186,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks that one input at most is standard input, and that no output file is another file of the
-/// command.
+/// Checks that one input at most is standard input, that no output file is another file of the
+/// command, and that the formats of the outputs hold the results.
 fn check_files(args: &Args) -> Result<(), Failure> {
     let filter = args.filter.as_ref().and_then(Filter::file);
     let inputs =
@@ -199,7 +199,10 @@ fn check_files(args: &Args) -> Result<(), Failure> {
         check_output(output, &taken)?;
         taken.push(output);
     }
-    Ok(())
+    check_formats(
+        args.out_ids.as_deref().map(|path| ("--out-ids", path)),
+        args.out_distances.as_deref().map(|path| ("--out-distances", path)),
+    )
 }
 
 /// Returns the search parameters of all options that set one.

@@ -1,4 +1,4 @@
-//! Tables on standard output.
+//! Tables and counts on standard output.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -13,4 +13,9 @@ pub(crate) fn table(columns: &[&str]) -> Table {
         column.set_cell_alignment(if name.starts_with('<') { CellAlignment::Left } else { CellAlignment::Right });
     }
     table
+}
+
+/// Returns a count with the word for what is counted: `1 vector`, `2 vectors`.
+pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

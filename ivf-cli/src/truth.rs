@@ -5,7 +5,8 @@ use crate::memory::{MemoryLimit, block_bytes};
 use crate::paths::check_output;
 use crate::progress::{Bar, ProgressArg};
 use crate::queries::search_failed;
-use crate::results::Files;
+use crate::results::{Files, check_formats};
+use crate::table::plural;
 use crate::threads::ThreadsArg;
 use crate::vectors::{self, VectorsArg};
 use clap::value_parser;
@@ -115,6 +116,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         check_output(output, &taken)?;
         taken.push(output);
     }
+    let distances = args.out_distances.as_deref().map(|path| ("--out-distances", path));
+    check_formats(Some(("--out", &args.out)), distances)?;
     let threads = args.threads.start()?;
     let (mut queries, base) = (args.vectors.open(&args.queries)?, args.vectors.open(&args.base)?);
     let (dim, vectors) = (base.dim(), base.len());
@@ -170,16 +173,18 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let skipped = pass.skipped;
     drop(pass);
     files.finish()?;
-    for (count, path, what) in
-        [(skipped, &args.base, "vectors"), (without, &args.queries, "queries")].into_iter().filter(|(n, ..)| *n > 0)
-    {
-        failure::say(format_args!("warning: {count} {what} of {} were skipped", vectors::named(path).display()));
+    let skips = [(skipped, &args.base, ["vector", "vectors"]), (without, &args.queries, ["query", "queries"])];
+    for (count, path, [one, many]) in skips.into_iter().filter(|(count, ..)| *count > 0) {
+        let (what, verb) = (plural(count as u64, one, many), if count == 1 { "was" } else { "were" });
+        failure::say(format_args!("warning: {what} of {} {verb} skipped", vectors::named(path).display()));
     }
     let seconds = started.elapsed().as_secs_f64();
     writeln!(
         out,
-        "{}: the {k} nearest of {vectors} vectors for {first} queries, {} metric, in {seconds:.2} s",
+        "{}: the {k} nearest of {} for {}, {} metric, in {seconds:.2} s",
         args.out.display(),
+        plural(vectors, "vector", "vectors"),
+        plural(first as u64, "query", "queries"),
         args.metric
     )?;
     Ok(())

@@ -758,4 +758,7 @@ pub enum KnobError {
     /// The text does not have the form `name=value`.
     #[error("'{0}' is not of the form name=value")]
     Syntax(String),
+    /// One call sets the knob of this name twice.
+    #[error("the knob {0} is given twice")]
+    Twice(String),
 }

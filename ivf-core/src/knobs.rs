@@ -81,17 +81,20 @@ impl dyn Index + '_ {
 /// // All or none: `nprobe` is set back.
 /// assert!(set_knobs(&mut *index, "nprobe=16,max_codes=-1").is_err());
 /// assert_eq!(index.knob("nprobe"), Some(8.into()));
+/// assert!(set_knobs(&mut *index, "nprobe=2,nprobe=3").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// [`KnobError`] for the first knob that is malformed, unknown or out of range.
+/// [`KnobError`] for the first knob that is malformed, unknown, out of range or set a second time,
+/// under the same name or another.
 pub fn set_knobs(index: &mut dyn Index, text: &str) -> Result<(), KnobError> {
     let wanted = text.split(',').map(|item| split_assignment(item.trim())).collect::<Result<Vec<_>, _>>()?;
-    set_all(index, wanted)
+    set_each(index, wanted, true)
 }
 
-/// Sets several knobs at once, as [`set_knobs`] does, from names and values.
+/// Sets several knobs at once, as [`set_knobs`] does, from names and values. A knob may be set
+/// twice, as by `nprobe` and `base/nprobe`. The last value counts.
 ///
 /// ```
 /// use ivf_core::Metric;
@@ -103,23 +106,37 @@ pub fn set_knobs(index: &mut dyn Index, text: &str) -> Result<(), KnobError> {
 /// ```
 ///
 /// # Errors
-/// As for [`set_knobs`].
+/// As for [`set_knobs`], except that a knob may be set twice.
 pub fn set_all<'n>(
     index: &mut dyn Index,
     wanted: impl IntoIterator<Item = (&'n str, KnobValue)>,
+) -> Result<(), KnobError> {
+    set_each(index, wanted, false)
+}
+
+/// Sets several knobs, all or none. If `once` is true, a knob that is set twice is an error.
+fn set_each<'n>(
+    index: &mut dyn Index,
+    wanted: impl IntoIterator<Item = (&'n str, KnobValue)>,
+    once: bool,
 ) -> Result<(), KnobError> {
     let mut before: Vec<(Place, KnobValue)> = Vec::new();
     let mut set = |index: &mut dyn Index, name: &str, value: KnobValue| {
         let parts = index.parts();
         let at = address(name).or_else(|| find(&parts, name)).ok_or_else(|| unknown_knob(name, &parts))?;
         let knobs = parts.iter().filter(|part| part.path == at.0).flat_map(|part| &part.knobs);
-        let old = knobs.into_iter().find(|knob| knob.param.is_named(&at.1)).map(|knob| knob.value.clone());
+        let old = knobs.into_iter().find(|knob| knob.param.is_named(&at.1)).cloned();
+        // The name of the knob, not its alias.
+        let at = old.as_ref().map_or(at.clone(), |old| (at.0, old.name().to_owned()));
+        if once && before.iter().any(|(known, _)| *known == at) {
+            return Err(KnobError::Twice(name.to_owned()));
+        }
         index.set_knob_at(&at.0, &at.1, value).map_err(|error| match error {
             // Report the name with its path, as the caller wrote it.
             KnobError::Unknown { known, .. } => KnobError::Unknown { name: name.to_owned(), known },
             other => other,
         })?;
-        before.extend(old.map(|old| (at, old)));
+        before.extend(old.map(|old| (at, old.value)));
         Ok(())
     };
     for (name, value) in wanted {

@@ -45,6 +45,11 @@ fn each_setting_of_the_parameters_is_measured() {
     );
     let message = eval(&folder, &["--params", "nprobe=4", "--nprobe", "4"]).failed(2);
     assert!(message.contains("nprobe is given twice"), "{message}");
+    // The alias of a parameter is the parameter.
+    let message = eval(&folder, &["--params", "k_factor=2", "--k-factor", "2"]).failed(2);
+    assert!(message.contains("k_factor_rf is given twice"), "{message}");
+    let message = eval(&folder, &["--params", "k_factor=2"]).failed(1);
+    assert!(message.contains("does not take the search parameter k_factor_rf"), "{message}");
 }
 
 #[test]

@@ -84,6 +84,19 @@ fn vectors_get_the_ids_of_a_file_or_from_a_first_one() {
 }
 
 #[test]
+fn ids_follow_the_largest_that_the_index_ever_had() {
+    let folder = Folder::new();
+    let base = folder.fvecs("new.fvecs", DIM, &some(300..303));
+    for factory in WITH_IDS {
+        let index = build(&folder, factory, 0..300, "a.ivf");
+        ivf(["remove", &index, "--ids", "250.."]).ok();
+        ivf(["add", &index, "--base", &base]).ok();
+        ivf(["set", &index, "nprobe=4"]);
+        assert_eq!(nearest(&folder, &index, 300..303), [300, 301, 302], "{factory}");
+    }
+}
+
+#[test]
 fn an_id_that_is_there_is_an_error_without_upsert() {
     let folder = Folder::new();
     let base = folder.fvecs("new.fvecs", DIM, &some(300..304));
@@ -192,7 +205,8 @@ fn an_upsert_skips_bad_vectors_if_asked() {
         let ran = add(&["--skip-bad-rows"]).ok();
         let counts = (count(&ran, "vectors added"), count(&ran, "replaced"), count(&ran, "skipped"));
         assert_eq!(counts, (2, replaced, skipped), "{factory}");
-        assert!(ran.stderr.contains(&format!("warning: {skipped} vectors of ")), "{}", ran.stderr);
+        let what = if skipped == 1 { "1 vector of ".to_owned() } else { format!("{skipped} vectors of ") };
+        assert!(ran.stderr.contains(&format!("warning: {what}")), "{}", ran.stderr);
         ivf(["set", &index, "nprobe=4"]);
         assert_eq!(nearest(&folder, &index, 300..302), [8, 500], "{factory}");
         // The id of a skipped vector keeps its old one.
@@ -230,19 +244,22 @@ fn removed_ids_are_gone_and_missing_ones_are_counted() {
     for factory in WITH_IDS.iter().chain(&["IVF4,Flat,RFlat"]) {
         for (how, left, missing) in [
             (&["--ids", "5,7,10..12"][..], 296, 0),
-            (&["--ids", "12..=13, 5, 290..310,-1"], 287, 11),
+            (&["--ids", "12..=13, 5, 290..310,-1"], 287, 1),
             (&["--ids-file", &file], 296, 1),
             (&["--ids-file", &ranges], 296, 1),
-            (&["--ids", "5..5000000000000"], 5, 4_999_999_999_700_u64),
+            (&["--ids", "5..5000000000000"], 5, 0),
+            (&["--ids", "5..9223372036854775807,400,401"], 5, 2_u64),
             (&["--ids", "5.."], 5, 0),
             (&["--ids-file", &open], 3, 0),
             (&["--ids", "700"], 300, 1),
         ] {
             let index = build(&folder, factory, 0..300, "a.ivf");
             let ran = ivf(["remove", &index].iter().chain(how)).ok();
-            let counts = (count(&ran, "vectors removed"), count(&ran, "left"), count(&ran, "ids not found"));
+            let not_found = if missing == 1 { "id not found" } else { "ids not found" };
+            let counts = (count(&ran, "vectors removed"), count(&ran, "left"), count(&ran, not_found));
             assert_eq!(counts, (300 - left, left, missing), "{factory}, {how:?}");
-            assert_eq!(ran.stderr.contains(&format!("warning: {missing} of the ")), missing > 0, "{}", ran.stderr);
+            let warned = ran.stderr.contains("warning: ") && ran.stderr.contains(" not in ");
+            assert_eq!(warned, missing > 0, "{how:?}: {}", ran.stderr);
             ivf(["set", &index, "nprobe=4"]);
             let found = nearest(&folder, &index, 4..8);
             let gone = [false, left < 300, left <= 5, left < 300 && left != 287];
@@ -255,6 +272,24 @@ fn removed_ids_are_gone_and_missing_ones_are_counted() {
     }
     ivf(["remove", &index]).failed(2);
     ivf(["remove", &index, "--ids", "1", "--ids-file", &file]).failed(2);
+}
+
+#[test]
+fn a_removal_of_nothing_leaves_the_file() {
+    let folder = Folder::new();
+    let (index, out) = (build(&folder, "IVF4,Flat", 0..300, "a.ivf"), folder.arg("b.ivf"));
+    let modified = || std::fs::metadata(&index).and_then(|file| file.modified()).expect("a file");
+    let before = modified();
+    for (ids, found) in [("300..9223372036854775807", "0 ids"), ("700", "1 id")] {
+        let ran = ivf(["remove", &index, "--ids", ids]).ok();
+        let expected = format!(
+            "{index}: 0 vectors removed, {found} not found; 300 left; the file is not written, as nothing changes\n"
+        );
+        assert_eq!((ran.stdout, modified()), (expected, before));
+    }
+    // Another file is written all the same.
+    ivf(["remove", &index, "--ids", "700", "--out", &out]).ok();
+    assert!(bytes(&out) == bytes(&index));
 }
 
 #[test]
@@ -274,7 +309,10 @@ fn merged_indexes_hold_what_one_index_of_all_holds() {
         let message = merge(&[]).failed(1);
         assert!(message.contains(&format!("50 ids of {} are in {index}", others[0])), "{message}");
         assert!(message.contains("the first is 0; --shift-ids gives"), "{message}");
-        let ran = merge(&["--shift-ids", "--threads", "2"]).ok();
+        let mut ran = merge(&["--shift-ids", "--threads", "2"]).ok();
+        let shifts = format!("{}: 250 added to the ids\n{}: 300 added to the ids\n", others[0], others[1]);
+        assert!(ran.stdout.ends_with(&shifts), "{}", ran.stdout);
+        ran.stdout.truncate(ran.stdout.len() - shifts.len());
         assert_eq!((count(&ran, "vectors of 2 indexes added"), count(&ran, "in all")), (350, 600));
         assert!(bytes(&others[0]) == before[0] && bytes(&others[1]) == before[1] && bytes(&index) != before[2]);
         for path in [&index, &all] {
@@ -328,7 +366,15 @@ fn knobs_are_set_by_their_paths() {
     assert!(shown().contains("nprobe=3") && shown().contains("k_factor_rf=2.5"), "{}", shown());
     let before = bytes(&index);
     for (knobs, code, why) in [
-        (&["nprobe=2", "speed=9"][..], 1, "there is no knob 'speed'; there are: "),
+        (
+            &["nprobe=2", "speed=9"][..],
+            1,
+            "there is no knob 'speed'; there are: index/k_factor_rf, index/base/nprobe, ",
+        ),
+        (&["k_factor_rf=2", "no/such=9"], 1, "there is no "),
+        (&["nprobe=2", "nprobe=3"], 2, "the knob nprobe is given twice"),
+        (&["k_factor_rf=2,k_factor=3"], 2, "the knob k_factor is given twice"),
+        (&["nprobe=2", &path.replace("=1", "=3")], 2, " is given twice"),
         (&["nprobe=2", "k_factor_rf=0"], 1, "k_factor_rf must be "),
         (&["nprobe"], 2, "'nprobe' is not of the form name=value"),
         (&[], 2, "required"),

@@ -47,6 +47,39 @@ fn an_output_that_cannot_be_written_is_an_error_before_any_work() {
     assert_eq!(left.count(), 2);
 }
 
+#[test]
+fn ids_and_distances_are_written_only_in_formats_that_hold_them() {
+    let folder = Folder::new();
+    let [index, base, ids, distances] = ["no.ivf", "no.fvecs", "out.ivecs", "out.fvecs"].map(|name| folder.arg(name));
+    let search = ["search", &index, "--queries", &base];
+    let truth = ["truth", "--base", &base, "--queries", &base, "--metric", "l2"];
+    let of_truth = |more: &[&str]| ivf(truth.iter().chain(more));
+    let of_search = |more: &[&str]| ivf(search.iter().chain(more));
+    for name in ["out.fvecs", "out.bvecs", "out.fbin", "out.u8bin", "out.i8bin", "out.hdf5:a", "out.txt", "out"] {
+        let out = folder.arg(name);
+        let why = |option: &str| {
+            let what = "ids cannot be written in this format; the formats for ids are ivecs, ibin, npy";
+            format!("error: {option} {out}: {what}\n")
+        };
+        assert_eq!(of_search(&["--out-ids", &out]).failed(2), why("--out-ids"));
+        assert_eq!(of_truth(&["--out", &out]).failed(2), why("--out"));
+    }
+    for name in ["out.ibin", "out.bvecs", "out.u8bin", "out.i8bin", "out.h5", "out.txt"] {
+        let out = folder.arg(name);
+        let what = "distances cannot be written in this format; the formats for distances are fvecs, fbin, npy";
+        let why = format!("error: --out-distances {out}: {what}\n");
+        assert_eq!(of_search(&["--out-distances", &out]).failed(2), why);
+        assert_eq!(of_truth(&["--out", &ids, "--out-distances", &out]).failed(2), why);
+    }
+    // With other formats, the commands begin their work.
+    let began = of_truth(&["--out", &ids, "--out-distances", &distances]).failed(1);
+    assert!(began.contains(&format!("cannot read {base}")), "{began}");
+    for name in ["out.ibin", "out.npy", "out.IVECS"] {
+        let began = of_search(&["--out-ids", &folder.arg(name)]).failed(1);
+        assert!(began.contains(&format!("cannot read {index}")), "{began}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_that_takes_no_files_is_named() {

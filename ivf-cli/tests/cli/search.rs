@@ -71,6 +71,16 @@ fn json_has_a_line_for_each_query_and_a_summary() {
 }
 
 #[test]
+fn a_parameter_is_known_by_its_alias() {
+    let folder = folder("IVF4,PQ3,RFlat");
+    let found = |params| json(&folder, &["--params", params]).0;
+    assert_eq!(found("nprobe=4,k_factor=3"), found("nprobe=4,k_factor_rf=3"));
+    assert_ne!(found("nprobe=4,k_factor=1"), found("nprobe=4,k_factor_rf=20"));
+    let message = search(&folder, &["--params", "k_factor=0"]).failed(1);
+    assert!(message.contains("k_factor_rf"), "{message}");
+}
+
+#[test]
 fn a_filter_names_the_ids_that_may_be_found() {
     let folder = folder("IVF4,Flat");
     folder.write("ids.txt", b"3, 4\n10..13\t299\n");

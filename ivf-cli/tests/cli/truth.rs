@@ -121,8 +121,8 @@ fn bad_vectors_and_queries_are_skipped_if_asked() {
         // One block, or several.
         for limit in [&[][..], &["--memory-limit", "40M"]] {
             let ran = truth(&folder, metric, &[&["-k", "9000", "--skip-bad-rows"], limit].concat()).ok();
-            assert!(ran.stderr.contains(&format!("warning: {bad} vectors of ")), "{}", ran.stderr);
-            assert!(ran.stderr.contains(&format!("warning: {} queries of ", without.len())), "{}", ran.stderr);
+            let counts = if bad == 1 { ["1 vector of ", "1 query of "] } else { ["2 vectors of ", "2 queries of "] };
+            assert!(counts.iter().all(|what| ran.stderr.contains(&format!("warning: {what}"))), "{}", ran.stderr);
             for (number, row) in read_vecs(&folder.path("truth.ivecs")).into_iter().enumerate() {
                 let mut ids: Vec<i32> = row.into_iter().map(i32::from_le_bytes).collect();
                 ids.sort_unstable();

@@ -22,11 +22,11 @@ impl<'de> Deserialize<'de> for SearchParams<'_> {
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let (mut params, mut seen) = (SearchParams::new(), BTreeSet::new());
                 while let Some((name, value)) = map.next_entry::<String, Option<KnobValue>>()? {
-                    if !seen.insert(name.clone()) {
+                    let field = SearchParam::of_name(&name);
+                    if !seen.insert(field.map_or_else(|| name.clone(), |field| field.name().to_owned())) {
                         return Err(de::Error::custom(format!("the parameter '{name}' is given twice")));
                     }
                     let Some(value) = value else { continue };
-                    let field = SearchParam::ALL.iter().find(|field| field.name() == name);
                     if let Some(range) = field.and_then(|field| field.range()) {
                         range.check(&name, &value).map_err(de::Error::custom)?;
                     }

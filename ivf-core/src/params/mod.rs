@@ -98,11 +98,17 @@ macro_rules! search_params {
             }
 
             /// Sets a parameter by name: a field that is a plain value, or a parameter that a
-            /// component of the index declares. An invalid value is reported as an error by the
-            /// search.
+            /// component of the index declares. A field may have a second name, its
+            /// [alias](SearchParam::alias). An invalid value is reported as an error by the search.
+            ///
+            /// ```
+            /// use ivf_core::SearchParams;
+            /// assert_eq!(SearchParams::new().set("k_factor", 2).k_factor_rf, Some(2.0));
+            /// ```
             #[must_use]
             pub fn set(mut self, name: &str, value: impl Into<KnobValue>) -> Self {
                 let value = value.into();
+                let name = SearchParam::of_name(name).map_or(name, |param| param.name());
                 match name {
                     $(stringify!($value) => match FromKnob::from_knob(&value) {
                         Some(value) => return self.$value(value),
@@ -189,6 +195,26 @@ macro_rules! search_params {
                     $(Self::$Value => stringify!($value),)*
                     $(Self::$Borrowed => stringify!($borrowed),)*
                 }
+            }
+
+            /// Returns a second name that [`SearchParams::set`] accepts, if any.
+            pub const fn alias(self) -> Option<&'static str> {
+                match self {
+                    Self::KFactorRf => Some("k_factor"),
+                    _ => None,
+                }
+            }
+
+            /// Returns the parameter with this name or alias.
+            ///
+            /// ```
+            /// use ivf_core::params::SearchParam;
+            /// assert_eq!(SearchParam::of_name("k_factor_rf"), Some(SearchParam::KFactorRf));
+            /// assert_eq!(SearchParam::of_name("k_factor"), Some(SearchParam::KFactorRf));
+            /// assert_eq!(SearchParam::of_name("k-factor"), None);
+            /// ```
+            pub fn of_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|param| param.name() == name || param.alias() == Some(name))
             }
 
             /// Returns a description of the field.
@@ -361,10 +387,14 @@ impl<'a> SearchParams<'a> {
     /// let config: Settings = [("nprobe", 16), ("max_codes", 1000)].into();
     /// let params = SearchParams::new().nprobe(4).or(&config);
     /// assert_eq!((params.nprobe, params.max_codes), (Some(4), Some(1000)));
+    /// // An alias does not set a parameter a second time.
+    /// let params = SearchParams::new().k_factor_rf(2.0).or(&[("k_factor", 8)].into());
+    /// assert_eq!(params.k_factor_rf, Some(2.0));
     /// ```
     #[must_use]
     pub fn or(mut self, settings: &Settings) -> Self {
         for (name, value) in settings.iter() {
+            let name = SearchParam::of_name(name).map_or(name, |param| param.name());
             let is_set = self.own.get(name).is_some() || self.asked().any(|param| param.name() == name);
             if !is_set {
                 self = self.set(name, value.clone());

@@ -115,7 +115,7 @@ const K_FACTOR_RF: Param = Param::new(
     KnobValue::Float(DEFAULT_FACTOR as f64),
     "number of candidates re-ranked for each result; at 1, RFlat only reorders results",
 )
-.with_alias("k_factor");
+.with_alias(SearchParam::KFactorRf.alias().expect("the search parameter has an alias"));
 
 /// Name of the parameter of codecs that allows less accurate distances.
 const RAW_SUMS: &str = "raw_sums";
