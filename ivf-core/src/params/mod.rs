@@ -198,6 +198,11 @@ macro_rules! search_params {
             }
 
             /// Returns a second name that [`SearchParams::set`] accepts, if any.
+            ///
+            /// ```
+            /// use ivf_core::params::SearchParam;
+            /// assert_eq!(SearchParam::KFactorRf.alias(), Some("k_factor"));
+            /// ```
             pub const fn alias(self) -> Option<&'static str> {
                 match self {
                     Self::KFactorRf => Some("k_factor"),
