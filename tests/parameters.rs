@@ -367,7 +367,7 @@ fn a_missing_ability_says_what_would_help() {
     let mut wrapped = ivf::build("IDMap2,Flat,RFlat", DIM, Metric::L2).expect("what it said");
     wrapped.add_with_ids(data::clusters(1, 1, DIM, 1).rows(), &[ivf::Id(7)]).expect("what it said");
     // Behind a transform, the error is the missing ability, not the missing training.
-    let behind = ivf::build("L2norm,(Flat,RFlat)", DIM, Metric::L2).expect("a good string");
+    let behind = ivf::build("L2norm,(IDMap,Flat)", DIM, Metric::L2).expect("a good string");
     let error = behind.sa_decode(&[0; 64]).expect_err("no standalone codes");
     assert!(matches!(error, ivf::error::CodeError::Unable(_)), "{error:?}");
 }
