@@ -237,6 +237,67 @@ mod tests {
         }
     }
 
+    /// Results of the lookups of half bytes and of the operations around them.
+    #[derive(Debug, PartialEq)]
+    struct HalfBytes {
+        sums: [[u16; 64]; 3],
+        near: [u64; 3],
+        found: [f32; LANES],
+        added: [f32; LANES],
+        loaded: [f32; LANES],
+    }
+
+    struct LookUp<'a> {
+        tables: &'a [[u8; 16]],
+        blocks: [&'a [[u8; 64]]; 3],
+        limit: u16,
+    }
+
+    impl Kernel for LookUp<'_> {
+        type Output = HalfBytes;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> HalfBytes {
+            let Self { tables, blocks, limit } = self;
+            let sums = simd.half_byte_sums(tables, blocks);
+            let near = simd.half_bytes_at_most(tables, blocks, limit);
+            assert_eq!(near, sums.map(|sums| simd.at_most_u16(&sums, limit)));
+            let numbers = blocks[0][0].as_chunks::<LANES>().0[1];
+            let table = std::array::from_fn(|i| i as f32 - 7.5);
+            let found = simd.lookup(&table, &numbers);
+            let added = simd.add_where(simd.splat(1.0), limit, simd.add(found, found));
+            let loaded = simd.load_u16(&sums[2].as_chunks::<LANES>().0[3]);
+            HalfBytes {
+                sums,
+                near,
+                found: simd.to_array(found),
+                added: simd.to_array(added),
+                loaded: simd.to_array(loaded),
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_looks_up_half_bytes_as_the_scalar_one() {
+        // Fewer tables than sums of 16 bits allow, and more.
+        for pairs in [1, 2, 13, 128, 129, 400] {
+            let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
+            let tables: Vec<[u8; 16]> =
+                (0..2 * pairs).map(|m| std::array::from_fn(|i| byte(m * 16 + i) | 0x80 * (m % 3 == 0) as u8)).collect();
+            let blocks: Vec<Vec<[u8; 64]>> = (0..3)
+                .map(|b| (0..pairs).map(|j| std::array::from_fn(|i| byte(b * 7 + j * 64 + i + 5))).collect())
+                .collect();
+            let blocks = [&blocks[0][..], &blocks[1][..], &blocks[2][..]];
+            for limit in [0, 100, 130 * pairs as u16, 40_000, u16::MAX] {
+                let expected = Level(Set::Scalar).run(LookUp { tables: &tables, blocks, limit });
+                for level in Level::available() {
+                    let found = level.run(LookUp { tables: &tables, blocks, limit });
+                    assert_eq!(found, expected, "{level}, {pairs} pairs of tables, {limit}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_level_is_found_by_its_name_and_no_other_name_passes() {
         assert_eq!(named(None), Ok(best()));
