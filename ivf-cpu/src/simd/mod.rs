@@ -282,8 +282,9 @@ mod tests {
         // Fewer tables than sums of 16 bits allow, and more.
         for pairs in [1, 2, 13, 128, 129, 400] {
             let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
-            let tables: Vec<[u8; 16]> =
-                (0..2 * pairs).map(|m| std::array::from_fn(|i| byte(m * 16 + i) | 0x80 * (m % 3 == 0) as u8)).collect();
+            let tables: Vec<[u8; 16]> = (0..2 * pairs)
+                .map(|m| std::array::from_fn(|i| byte(m * 16 + i) | if m % 3 == 0 { 0x80 } else { 0 }))
+                .collect();
             let blocks: Vec<Vec<[u8; 64]>> = (0..3)
                 .map(|b| (0..pairs).map(|j| std::array::from_fn(|i| byte(b * 7 + j * 64 + i + 5))).collect())
                 .collect();
