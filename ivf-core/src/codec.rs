@@ -551,6 +551,29 @@ impl<'a> Binding<'a> {
     pub fn check_cancel(&self) -> Result<(), Cancelled> {
         Cancel::check(self.cancel)
     }
+
+    /// Checks that the centroids have the dimension of a codec.
+    ///
+    /// ```
+    /// use ivf_core::quantizer::Origin;
+    /// use ivf_core::{Binding, Metric};
+    /// use ivf_cpu::codec::FlatCodec;
+    /// use std::sync::Arc;
+    /// let to = Binding::new(Arc::new(Origin { dim: 2 }));
+    /// assert!(to.check_dim(&FlatCodec::new(2, Metric::L2)).is_ok());
+    /// assert!(to.check_dim(&FlatCodec::new(3, Metric::L2)).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`BindError::Unsupported`] if they have another dimension.
+    pub fn check_dim(&self, codec: &dyn Codec) -> Result<(), BindError> {
+        let (dim, found) = (codec.dim(), self.centroids.dim());
+        if found != dim {
+            let what = format!("centroids of {found} dimensions (expected {dim})");
+            return Err(BindError::Unsupported { kind: codec.spec().to_string(), what });
+        }
+        Ok(())
+    }
 }
 
 /// A codec bound to the centroids of an index.

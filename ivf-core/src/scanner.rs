@@ -183,6 +183,30 @@ impl<'a> ScanRange<'a> {
         }
     }
 
+    /// Returns the first of some blocks with an entry to scan. Blocks have at most 64 codes.
+    ///
+    /// ```
+    /// use ivf_core::mask::Mask;
+    /// use ivf_core::scanner::ScanRange;
+    /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo};
+    /// let mut lists = ArrayLists::new(1, CodeLayout::interleaved(1, 1, 2));
+    /// lists.replace(ListNo(0), &[7, 8, 9, 10, 11].map(Id), b"abcde")?;
+    /// let entries = lists.list(ListNo(0))?;
+    /// let mask = Mask::from_fn(5, |entry| entry == 3);
+    /// let range = ScanRange::of_list(ListNo(0), &entries, lists.layout(), 0..5).next().ok_or("entries")?;
+    /// let range = range.masked(Some(&mask));
+    /// assert_eq!((range.first_block(0..3), range.first_block(2..3)), (Some(1), None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If a block has more than 64 codes.
+    #[inline(always)]
+    pub fn first_block(&self, mut blocks: Range<usize>) -> Option<usize> {
+        let len = self.layout.block_len();
+        blocks.find(|block| self.selected(block * len, len) != 0)
+    }
+
     /// Returns true if the range has a mask.
     pub fn is_masked(&self) -> bool {
         self.mask.is_some()
@@ -224,6 +248,35 @@ pub struct ScanQuery<'a> {
     pub mask: Option<&'a Mask>,
     /// Sink for the results.
     pub sink: &'a mut Sink,
+}
+
+impl ScanQuery<'_> {
+    /// Returns one bit for each of the entries `start..start + n`. A bit is set if the query may
+    /// find the entry: if the range, the query's limit and its mask have it.
+    ///
+    /// ```
+    /// use ivf_core::scanner::{ScanQuery, ScanRange};
+    /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo, Sink};
+    /// let mut lists = ArrayLists::new(1, CodeLayout::rows(1));
+    /// lists.replace(ListNo(0), &[7, 8, 9, 10].map(Id), b"abcd")?;
+    /// let entries = lists.list(ListNo(0))?;
+    /// let range = ScanRange::of_list(ListNo(0), &entries, lists.layout(), 1..4).next().ok_or("entries")?;
+    /// let sink = &mut Sink::top_k(1);
+    /// let query =
+    ///     ScanQuery { number: 0, query: &[], probes: &[], coarse_distance: 0.0, limit: 3, mask: None, sink };
+    /// assert_eq!(query.selected(&range, 0, 32), 0b110);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If `n > 64`.
+    #[inline(always)]
+    pub fn selected(&self, scan_range: &ScanRange<'_>, start: usize, n: usize) -> u64 {
+        let below = self.limit.saturating_sub(start).min(n);
+        let limit = if below < 64 { (1 << below) - 1 } else { u64::MAX };
+        let bits = scan_range.selected(start, n) & limit;
+        self.mask.map_or(bits, |mask| bits & mask.bits(start, n))
+    }
 }
 
 /// The accuracy of the distances of a scanner.
@@ -386,8 +439,8 @@ pub trait InvertedListScanner: Send {
         }
     }
 
-    /// Computes the distances to several codes of the list, each of which lies anywhere in memory.
-    /// A scanner that knows which code comes next can have it read ahead.
+    /// Computes the distances to several codes of the list. The codes may lie anywhere in memory. A
+    /// scanner can prefetch the codes that follow.
     ///
     /// ```
     /// # use ivf_core::{Binding, Codec, ListNo, Metric, Settings, quantizer::Origin};

@@ -50,11 +50,8 @@ where
     InList: Stored<K>,
 {
     pub(crate) fn new(codec: Arc<PqCodec>, to: &Binding<'_>) -> Result<Self, BindError> {
-        let (dim, found) = (codec.dim(), to.centroids.dim());
-        if found != dim {
-            let (kind, what) = (codec.spec().to_string(), format!("centroids of {found} dimensions (expected {dim})"));
-            return Err(BindError::Unsupported { kind, what });
-        }
+        to.check_dim(&*codec)?;
+        let dim = codec.dim();
         to.check_cancel()?;
         let level = Level::get();
         let (by_residual, centroids) = (to.by_residual, Arc::clone(&to.centroids));

@@ -98,7 +98,8 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
 /// Number of bits of a subquantizer in Faiss's fast scan.
 const FAST_SCAN_BITS: u32 = 4;
 
-fn is_block(block: usize) -> bool {
+/// Returns whether the token of a fast-scan index of Faiss can have this block size.
+pub(crate) fn is_block(block: usize) -> bool {
     (32..=4096).contains(&block) && block.is_multiple_of(32)
 }
 
@@ -150,7 +151,7 @@ pub struct FastScan {
 
 impl FastScan {
     /// Default number of codes in a block of Faiss.
-    const BLOCK: usize = 32;
+    pub(crate) const BLOCK: usize = 32;
 }
 
 impl Default for FastScan {

@@ -92,8 +92,7 @@ where
         let mut left = self.scan_range.blocks();
         while !left.is_empty() {
             // Blocks without selected codes cost nothing.
-            let wanted = |block: &usize| self.scan_range.selected(block * BLOCK, BLOCK) != 0;
-            let Some(first) = left.clone().find(wanted) else { return };
+            let Some(first) = self.scan_range.first_block(left.clone()) else { return };
             // Until the sink is full, one block at a time gives a threshold as early as possible.
             let together = if self.sink.threshold() < f32::MAX { left.end - first } else { 1 };
             left.start = first

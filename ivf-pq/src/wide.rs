@@ -20,11 +20,7 @@ pub(crate) struct BoundWide {
 
 impl BoundWide {
     pub(crate) fn new(codec: Arc<PqCodec>, to: &Binding<'_>) -> Result<Self, BindError> {
-        let (dim, found) = (codec.dim(), to.centroids.dim());
-        if found != dim {
-            let (kind, what) = (codec.spec().to_string(), format!("centroids of {found} dimensions (expected {dim})"));
-            return Err(BindError::Unsupported { kind, what });
-        }
+        to.check_dim(&*codec)?;
         Ok(Self { codec, by_residual: to.by_residual, centroids: Arc::clone(&to.centroids) })
     }
 }

@@ -250,14 +250,6 @@ impl<D: Distance> InvertedListScanner for FlatScanner<D> {
     }
 }
 
-/// Returns a mask of the entries that a query may find, among the 32 from `start` on.
-#[inline(always)]
-fn selected(query: &ScanQuery<'_>, scan_range: &ScanRange<'_>, start: usize) -> u32 {
-    let below = query.limit.saturating_sub(start).min(BLOCK);
-    let bits = scan_range.selected(start, BLOCK) & ((1 << below) - 1);
-    query.mask.map_or(bits, |mask| bits & mask.bits(start, BLOCK)) as u32
-}
-
 /// Scans the blocks of a range for one query, or for a batch of them.
 struct ScanBlocks<'a, 'q, D> {
     distance: D,
@@ -276,7 +268,7 @@ impl<D: Distance> Kernel for ScanBlocks<'_, '_, D> {
         let blocks = SplitFloats::new(scan_range.segment().plane(0), scan_range.segment().plane(1), dim);
         let (mut left, mut columns) = (scan_range.blocks(), Vec::new());
         if let [query] = &mut *queries {
-            let seen: Vec<u32> = left.clone().map(|b| selected(query, scan_range, b * BLOCK)).collect();
+            let seen: Vec<u32> = left.clone().map(|b| query.selected(scan_range, b * BLOCK, BLOCK) as u32).collect();
             let (first, seen) = (left.start, |b: usize| seen[b]);
             let (blocks, mut threshold) = (blocks.blocks(left), query.sink.threshold());
             return scan_one(simd, distance, query.query, &mut threshold, blocks, &mut columns, seen, |near| {
@@ -291,7 +283,7 @@ impl<D: Distance> Kernel for ScanBlocks<'_, '_, D> {
         // Scan only runs of blocks from which some query may find an entry. Blocks that all filters
         // exclude cost nothing.
         let wanted = |b: usize, queries: &[ScanQuery<'_>]| {
-            queries.iter().any(|query| selected(query, scan_range, b * BLOCK) != 0)
+            queries.iter().any(|query| query.selected(scan_range, b * BLOCK, BLOCK) != 0)
         };
         while let Some(first) = left.find(|&b| wanted(b, queries)) {
             let end = left.find(|&b| !wanted(b, queries)).unwrap_or(left.end);
@@ -299,7 +291,7 @@ impl<D: Distance> Kernel for ScanBlocks<'_, '_, D> {
             scan_many(simd, distance, &rows, &mut thresholds, blocks, &mut columns, |near| {
                 let start = (first + near.block) * BLOCK;
                 let query = &mut queries[near.query];
-                for (lane, distance) in near.hits(selected(query, scan_range, start)) {
+                for (lane, distance) in near.hits(query.selected(scan_range, start, BLOCK) as u32) {
                     query.sink.push(scan_range.neighbor(start + lane, distance));
                 }
                 query.sink.threshold()

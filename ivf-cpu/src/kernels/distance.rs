@@ -184,7 +184,7 @@ pub trait Columns: Copy {
     /// Returns the number of dimensions.
     fn dim(self) -> usize;
 
-    /// Returns dimension `d` of 16 vectors, the first of which has the number `LANES * half`.
+    /// Returns dimension `d` of the 16 vectors from number `LANES * half` on.
     ///
     /// # Panics
     /// If the block has no such dimension or vectors.

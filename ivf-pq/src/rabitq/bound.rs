@@ -31,11 +31,8 @@ pub(super) struct BoundRaBitQ {
 
 impl BoundRaBitQ {
     pub(super) fn new(codec: Arc<RaBitQCodec>, to: &Binding<'_>) -> Result<Self, BindError> {
-        let (dim, found) = (codec.dim(), to.centroids.dim());
-        if found != dim {
-            let (kind, what) = (codec.spec().to_string(), format!("centroids of {found} dimensions (expected {dim})"));
-            return Err(BindError::Unsupported { kind, what });
-        }
+        to.check_dim(&*codec)?;
+        let dim = codec.dim();
         to.check_cancel()?;
         let (by_residual, centroids) = (to.by_residual, Arc::clone(&to.centroids));
         let mut bound = Self { codec, by_residual, centroids, norms: None };

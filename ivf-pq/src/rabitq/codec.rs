@@ -3,6 +3,7 @@
 use super::bound::BoundRaBitQ;
 use super::code::{Code, Form, layout};
 use super::encode::encode;
+use crate::codec::{FastScan, is_block};
 use ivf_core::error::{BindError, BuildError, DecodeError, PartsError, TrainError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::node::NamedArray;
@@ -37,9 +38,6 @@ const POINTS: usize = 1 << 16;
 /// Maximum number of bits of a dimension.
 const MAX_BITS: u32 = 9;
 
-/// Default number of codes in a block of Faiss.
-const BLOCK: usize = 32;
-
 fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
     let token = token.plain()?;
     let rest = token.strip_prefix("RaBitQ")?;
@@ -49,7 +47,7 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
         Some((bits, block)) if is_fast => (bits, Some(block)),
         _ => (rest, None),
     };
-    let mut spec = RaBitQSpec { bits: 1, fast_scan: is_fast.then_some(BLOCK) };
+    let mut spec = RaBitQSpec { bits: 1, fast_scan: is_fast.then_some(FastScan::BLOCK) };
     if !bits.is_empty() {
         match bits.parse::<u32>() {
             Ok(number) if (1..=MAX_BITS).contains(&number) && bits.len() == 1 => spec.bits = number,
@@ -69,10 +67,6 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
         }
     }
     Some(Ok(Arc::new(spec)))
-}
-
-fn is_block(block: usize) -> bool {
-    (32..=4096).contains(&block) && block.is_multiple_of(32)
 }
 
 /// `RaBitQ<bits>`: 1 to 9 bits for each dimension, and 8 to 20 bytes of factors.
@@ -102,7 +96,7 @@ impl fmt::Display for RaBitQSpec {
             write!(f, "{}", self.bits)?;
         }
         match self.fast_scan {
-            Some(block) if block != BLOCK => write!(f, "_{block}"),
+            Some(block) if block != FastScan::BLOCK => write!(f, "_{block}"),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,6 @@
 
 use super::layout::Column;
 use super::numbers::{Coded, Numbers};
-use super::scan::selected;
 use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_cpu::kernels::{BLOCK, Distance};
 use ivf_cpu::simd::{Kernel, LANES, Simd};
@@ -97,9 +96,9 @@ impl ByteQuery {
     }
 }
 
-/// Scan of a range for one query, which decodes in registers. It takes blocks in pairs: the
-/// distances of a pair are four registers of sums. Those of one block are two, each of which waits
-/// for its last addition. (Decoding pairs into columns in the cache took 1.6 times as long.)
+/// Scan of a range for one query, which decodes in registers. It takes blocks in pairs: a pair has
+/// four registers of sums. One block has two, and each addition waits for the one before. (Decoding
+/// pairs into columns in the cache took 1.6 times as long.)
 pub(super) struct ScanAlone<'a, 'q, D, N> {
     pub(super) distance: D,
     pub(super) numbers: N,
@@ -124,7 +123,7 @@ impl<D: Distance, N: Numbers> Kernel for ScanAlone<'_, '_, D, N> {
         // A block that waits for another one, with a mask of the lanes to compare.
         let mut waiting = None;
         for b in self.scan_range.blocks() {
-            let mut lanes = selected(&self.query, self.scan_range, b * BLOCK);
+            let mut lanes = self.query.selected(self.scan_range, b * BLOCK, BLOCK) as u32;
             if lanes == 0 {
                 continue;
             }

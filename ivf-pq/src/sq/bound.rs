@@ -24,11 +24,8 @@ pub(super) struct BoundSq {
 
 impl BoundSq {
     pub(super) fn new(codec: Arc<SqCodec>, to: &Binding<'_>) -> Result<Self, BindError> {
-        let (dim, found) = (codec.dim(), to.centroids.dim());
-        if found != dim {
-            let (kind, what) = (codec.spec().to_string(), format!("centroids of {found} dimensions (expected {dim})"));
-            return Err(BindError::Unsupported { kind, what });
-        }
+        to.check_dim(&*codec)?;
+        let dim = codec.dim();
         to.check_cancel()?;
         let mut bound = Self { codec, by_residual: to.by_residual, centroids: Arc::clone(&to.centroids), bases: None };
         let numbers = bound.centroids.nlist().checked_mul(dim);

@@ -37,8 +37,7 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Returns the number of dimension `d`.
     fn get(self, code: &[u8], d: usize) -> f32;
 
-    /// Returns the numbers of dimension `d` of 16 codes of a block, the first of which has the
-    /// number `LANES * half`.
+    /// Returns the numbers of dimension `d` of the 16 codes of a block from `LANES * half` on.
     fn load<S: Simd>(self, simd: S, block: &[Self::Column], d: usize, half: usize) -> S::F32;
 }
 

@@ -23,8 +23,8 @@ const ALONE: usize = 1 << 14;
 ///                        number * step + (base + centroid)
 /// ```
 ///
-/// The columns are vectors, of which any distance can be computed. Each query passes over them at
-/// the speed of a scan of floats.
+/// The columns hold vectors, so every distance works. A query passes over them at the speed of a
+/// scan of floats.
 pub(super) struct SqScanner<'a, D, N> {
     query: Vec<f32>,
     /// The query in bytes, where they make a first pass.
@@ -117,14 +117,6 @@ impl<D: Distance, N: Numbers> InvertedListScanner for SqScanner<'_, D, N> {
     }
 }
 
-/// Returns a mask of the entries that a query may find, among the 32 from `start` on.
-#[inline(always)]
-pub(super) fn selected(query: &ScanQuery<'_>, scan_range: &ScanRange<'_>, start: usize) -> u32 {
-    let below = query.limit.saturating_sub(start).min(BLOCK);
-    let bits = scan_range.selected(start, BLOCK) & ((1 << below) - 1);
-    query.mask.map_or(bits, |mask| bits & mask.bits(start, BLOCK)) as u32
-}
-
 impl<D: Distance, N: Numbers> Lists<'_, D, N> {
     fn set(&mut self, list: ListNo) {
         self.bound.bases_of(list, &mut self.bases);
@@ -147,7 +139,7 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
         let mut rows: Vec<&[f32]> = std::mem::take(&mut self.rows);
         rows.extend(queries.iter().map(|query| query.query));
         let wanted = |b: usize, queries: &[ScanQuery<'_>]| {
-            queries.iter().any(|query| selected(query, scan_range, b * BLOCK) != 0)
+            queries.iter().any(|query| query.selected(scan_range, b * BLOCK, BLOCK) != 0)
         };
         let mut left = scan_range.blocks();
         while let Some(first) = left.find(|&b| wanted(b, queries)) {
@@ -216,7 +208,7 @@ impl<N: Numbers> Kernel for Decode<'_, N> {
     }
 }
 
-/// Compares queries with decoded blocks, the first of which has the number `first`.
+/// Compares queries with decoded blocks, from block number `first` on.
 struct ScanColumns<'a, 'q, D> {
     distance: D,
     columns: &'a [[f32; BLOCK]],
@@ -238,7 +230,7 @@ impl<D: Distance> Kernel for ScanColumns<'_, '_, D> {
         scan(simd, distance, dim, rows, thresholds, columns, |near| {
             let start = (first + near.block) * BLOCK;
             let query = &mut queries[near.query];
-            for (lane, distance) in near.hits(selected(query, scan_range, start)) {
+            for (lane, distance) in near.hits(query.selected(scan_range, start, BLOCK) as u32) {
                 query.sink.push(scan_range.neighbor(start + lane, distance));
             }
             query.sink.threshold()
