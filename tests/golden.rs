@@ -44,6 +44,8 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("sq8", "IVF6,SQ8", Metric::L2),
     ("sq8_direct", "SQ8_direct", Metric::L2),
     ("sq8_direct_signed", "IVF6,SQ8_direct_signed", Metric::InnerProduct),
+    ("sq8_terms", "IVF6,SQ8", Metric::InnerProduct),
+    ("sq8_direct_terms", "IVF6,SQ8_direct", Metric::L2),
     ("sq_fp16", "IVF6,SQfp16", Metric::L2),
     ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
 ];

@@ -251,6 +251,22 @@ pub struct ScanQuery<'a> {
 }
 
 impl ScanQuery<'_> {
+    /// Returns the same query with the same sink, for a shorter time: to scan some queries of a
+    /// batch in another way.
+    ///
+    /// ```
+    /// use ivf_core::Sink;
+    /// use ivf_core::scanner::ScanQuery;
+    /// let sink = &mut Sink::top_k(1);
+    /// let mut query =
+    ///     ScanQuery { number: 7, query: &[], probes: &[], coarse_distance: 0.0, limit: 3, mask: None, sink };
+    /// let number = query.reborrow().number;
+    /// assert_eq!((number, query.number), (7, 7));
+    /// ```
+    pub fn reborrow(&mut self) -> ScanQuery<'_> {
+        ScanQuery { sink: &mut *self.sink, ..*self }
+    }
+
     /// Returns one bit for each of the entries `start..start + n`. A bit is set if the query may
     /// find the entry: if the range, the query's limit and its mask have it.
     ///

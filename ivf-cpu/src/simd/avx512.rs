@@ -137,6 +137,18 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn floats_of(self, v: __m512i) -> __m512 {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        unsafe { _mm512_cvtepi32_ps(v) }
+    }
+
+    #[inline(always)]
     fn dot4(self, sum: __m512i, a: [u8; 4], b: &[[i8; 4]; LANES]) -> __m512i {
         // SAFETY: the token is made only inside `call` and `call_vnni`.
         let a = unsafe { _mm512_set1_epi32(i32::from_le_bytes(a)) };

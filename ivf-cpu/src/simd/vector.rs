@@ -159,6 +159,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         self.load_i32(&sums)
     }
+    /// Returns the lanes as floats, rounded to the nearest.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// let floats = Scalar.floats_of(Scalar.load_i32(&[-(1 << 25) - 1; LANES]));
+    /// assert_eq!(Scalar.to_array(floats), [-33_554_432.0; LANES]);
+    /// ```
+    #[inline(always)]
+    fn floats_of(self, v: Self::I32) -> Self::F32 {
+        self.load(&self.to_array_i32(v).map(|x| x as f32))
+    }
     /// Returns a bit mask of the lanes that are `>= threshold`.
     fn at_least_i32(self, v: Self::I32, threshold: i32) -> u32;
     /// Updates the best value of each lane and its number. Where `found` is less, `found` and
@@ -273,6 +284,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         self.mul_add(self.splat(1.0), a, b)
+    }
+    /// Returns the larger lanes. For a NaN, either lane.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// let larger = Scalar.max(Scalar.splat(1.0), Scalar.splat(0.5));
+    /// assert_eq!(Scalar.to_array(larger), [1.0; LANES]);
+    /// ```
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        let (a, b) = (self.to_array(a), self.to_array(b));
+        self.load(&std::array::from_fn(|i| a[i].max(b[i])))
     }
     /// Adds the lanes of `v` whose bits are set to those of `sum`. Other lanes keep their sums.
     ///

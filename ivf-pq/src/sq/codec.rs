@@ -1,6 +1,7 @@
 //! The specification of a scalar quantizer, and the trained codec.
 
 use super::bound::BoundSq;
+use super::bytes::ByteScale;
 use super::kinds::Kind;
 use super::scale::{Learnt, Scale};
 use ivf_core::error::{BindError, BuildError, DecodeError, PartsError, TrainError};
@@ -18,6 +19,9 @@ const SCHEMA: &Schema = &[
     Field::new("metric", FieldType::Metric),
     Field::new("uniform", FieldType::Bool),
 ];
+
+/// Version of nodes from which on blocks of bytes have the terms of a first pass.
+const VERSION_OF_TERMS: u16 = 1;
 
 /// Maximum number of training vectors, as in Faiss. Only the extremes of each dimension count.
 const POINTS: usize = 100_000;
@@ -135,7 +139,7 @@ impl CodecSpec for SqSpec {
         } else {
             None
         };
-        let codec = SqCodec::new(*self, rows.dim(), metric, learnt)
+        let codec = SqCodec::new(*self, rows.dim(), metric, learnt, true)
             .map_err(|error| TrainError::Unsupported { kind: self.to_string(), what: error.to_string() })?;
         Ok((Arc::new(codec), report))
     }
@@ -175,6 +179,8 @@ pub struct SqCodec {
     dim: usize,
     scale: Scale,
     layout: CodeLayout,
+    /// What a first pass in bytes takes, if blocks have terms for it.
+    byte_scale: Option<ByteScale>,
 }
 
 impl SqCodec {
@@ -193,7 +199,7 @@ impl SqCodec {
         min: &[f32],
         width: &[f32],
     ) -> Result<Self, PartsError> {
-        Self::new(spec, dim, metric, Some(Learnt { min: min.to_vec(), width: width.to_vec() }))
+        Self::new(spec, dim, metric, Some(Learnt { min: min.to_vec(), width: width.to_vec() }), true)
     }
 
     /// Creates a codec that needs no training.
@@ -201,10 +207,18 @@ impl SqCodec {
     /// # Errors
     /// As [`with_ranges`](Self::with_ranges). [`PartsError::Mismatch`] if the kind learns ranges.
     pub fn without_ranges(spec: SqSpec, dim: usize, metric: Metric) -> Result<Self, PartsError> {
-        Self::new(spec, dim, metric, None)
+        Self::new(spec, dim, metric, None, true)
     }
 
-    fn new(spec: SqSpec, dim: usize, metric: Metric, learnt: Option<Learnt>) -> Result<Self, PartsError> {
+    /// With `has_terms`, blocks of bytes have the terms of a first pass. Only those of old files have
+    /// none.
+    fn new(
+        spec: SqSpec,
+        dim: usize,
+        metric: Metric,
+        learnt: Option<Learnt>,
+        has_terms: bool,
+    ) -> Result<Self, PartsError> {
         spec.check_metric(metric)?;
         let fault = |what: String| Err(PartsError::Mismatch(what));
         if !(1..=MAX_DIM).contains(&dim) {
@@ -228,14 +242,20 @@ impl SqCodec {
             (Some(_), Some(_)) => return fault(format!("ranges for {spec}, which has none")),
             (None, None) => return fault(format!("no ranges for {spec}, which learns them")),
         };
-        let layout = spec.kind.numbers.layout(dim).of_codec(spec.kind.tag);
-        Ok(Self { spec, metric, dim, scale, layout })
+        let layout = spec.kind.numbers.layout(&scale, has_terms).of_codec(spec.kind.tag);
+        let byte_scale = (layout.plane_count() > 1).then(|| ByteScale::new(&scale));
+        Ok(Self { spec, metric, dim, scale, layout, byte_scale })
     }
 
     /// Returns the learnt ranges: the least values, and the widths. Both have one element for each
     /// dimension, or a single one if the ranges are uniform.
     pub fn ranges(&self) -> Option<(&[f32], &[f32])> {
         self.scale.ranges().map(|learnt| (&learnt.min[..], &learnt.width[..]))
+    }
+
+    /// Returns what a first pass in bytes takes, if blocks have terms for it.
+    pub(super) fn byte_scale(&self) -> Option<&ByteScale> {
+        self.byte_scale.as_ref()
     }
 
     pub(super) fn kind(&self) -> &'static Kind {
@@ -247,7 +267,8 @@ impl SqCodec {
     }
 
     pub(super) fn read(node: &StoredNode, kind: &'static Kind) -> Result<Self, DecodeError> {
-        node.expect_version(0)?;
+        node.expect_version(VERSION_OF_TERMS)?;
+        let has_terms = node.version >= VERSION_OF_TERMS;
         let fields = node.fields(SCHEMA)?;
         let (dim, metric, spec) = (fields.dim("dim")?, fields.get("metric")?, SqSpec::new(kind));
         let spec = if fields.get("uniform")? { spec.uniform() } else { spec };
@@ -256,7 +277,8 @@ impl SqCodec {
         } else {
             None
         };
-        Self::new(spec, dim, metric, learnt).map_err(|error| DecodeError::value(&node.tag, error.to_string()))
+        Self::new(spec, dim, metric, learnt, has_terms)
+            .map_err(|error| DecodeError::value(&node.tag, error.to_string()))
     }
 }
 
@@ -292,11 +314,12 @@ impl Codec for SqCodec {
     }
 
     fn memory(&self) -> usize {
-        self.scale.memory()
+        self.scale.memory() + self.byte_scale.as_ref().map_or(0, ByteScale::memory)
     }
 
     fn export(&self) -> Node<'_> {
-        let fields = Node::new(self.spec.kind.tag, 0).with("dim", self.dim).with("metric", self.metric);
+        let version = if self.byte_scale.is_some() { VERSION_OF_TERMS } else { 0 };
+        let fields = Node::new(self.spec.kind.tag, version).with("dim", self.dim).with("metric", self.metric);
         let mut node = fields.with("uniform", self.spec.is_uniform);
         if let Some((min, width)) = self.ranges() {
             node.push(NamedArray::borrowed("min", &[min.len() as u64], min));

@@ -5,7 +5,9 @@
 
 mod alone;
 mod bound;
+mod bytes;
 mod codec;
+mod first_pass;
 mod kinds;
 mod layout;
 mod numbers;

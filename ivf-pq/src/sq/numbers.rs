@@ -12,9 +12,6 @@ use std::marker::PhantomData;
 
 /// How a code holds one number for each dimension.
 pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
-    /// True if each number is a byte, and a word of a block has four of them.
-    const ARE_BYTES: bool = false;
-
     /// Whether a query alone takes blocks in pairs.
     const IN_PAIRS: bool = true;
 
@@ -27,8 +24,9 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Returns the size of a code in bytes.
     fn code_size(self, dim: usize) -> usize;
 
-    /// Returns the layout of codes in lists: blocks of 32 in one plane.
-    fn layout(self, dim: usize) -> CodeLayout;
+    /// Returns the layout of codes in lists: blocks of 32 in one plane, or, if numbers are bytes and
+    /// `has_terms`, in two.
+    fn layout(self, scale: &Scale, has_terms: bool) -> CodeLayout;
 
     /// Writes the number of dimension `d` into a code whose bits are zero there. A number within
     /// the limits is rounded to one that a code can hold: to the nearest float, or down.
@@ -53,7 +51,6 @@ impl<const B: usize> Bits<B> {
 }
 
 impl<const B: usize> Numbers for Bits<B> {
-    const ARE_BYTES: bool = B == 8;
     type Column = Column;
 
     fn limits(self) -> (f32, f32) {
@@ -64,8 +61,11 @@ impl<const B: usize> Numbers for Bits<B> {
         (dim * B).div_ceil(8)
     }
 
-    fn layout(self, dim: usize) -> CodeLayout {
-        layout::layout(self.code_size(dim))
+    fn layout(self, scale: &Scale, has_terms: bool) -> CodeLayout {
+        if B == 8 && has_terms {
+            return layout::with_terms(scale);
+        }
+        layout::layout(self.code_size(scale.steps().len()))
     }
 
     #[inline(always)]
@@ -125,8 +125,8 @@ impl<T: Lane + num_traits::Bounded> Numbers for Halves<T> {
         dim * size_of::<T>()
     }
 
-    fn layout(self, dim: usize) -> CodeLayout {
-        CodeLayout::interleaved(size_of::<T>(), dim, BLOCK)
+    fn layout(self, scale: &Scale, _has_terms: bool) -> CodeLayout {
+        CodeLayout::interleaved(size_of::<T>(), scale.steps().len(), BLOCK)
     }
 
     #[inline(always)]
@@ -187,7 +187,7 @@ pub(super) trait AnyNumbers: Send + Sync + fmt::Debug {
     /// Returns the size of a code in bytes.
     fn code_size(&self, dim: usize) -> usize;
     /// Returns the layout of codes in lists.
-    fn layout(&self, dim: usize) -> CodeLayout;
+    fn layout(&self, scale: &Scale, has_terms: bool) -> CodeLayout;
     /// Encodes vectors, row after row.
     fn encode(&self, scale: &Scale, rows: Rows<'_, f32>, codes: &mut [u8]);
     /// Decodes a code.
@@ -205,8 +205,8 @@ impl<N: Numbers> AnyNumbers for N {
         Numbers::code_size(*self, dim)
     }
 
-    fn layout(&self, dim: usize) -> CodeLayout {
-        Numbers::layout(*self, dim)
+    fn layout(&self, scale: &Scale, has_terms: bool) -> CodeLayout {
+        Numbers::layout(*self, scale, has_terms)
     }
 
     fn encode(&self, scale: &Scale, rows: Rows<'_, f32>, codes: &mut [u8]) {

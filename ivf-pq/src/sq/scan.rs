@@ -1,10 +1,13 @@
 //! Scan of lists. Some blocks are decoded at a time, for all queries, and stay in the cache.
 
-use super::alone::{ByteQuery, ScanAlone, serves};
+use super::alone::ScanAlone;
 use super::bound::BoundSq;
+use super::bytes::List;
+use super::first_pass::{FirstPass, Of, TOGETHER, serves};
 use super::numbers::{Coded, Numbers};
+use ivf_core::plan::PlannedProbe;
 use ivf_core::scanner::{ScanQuery, ScanRange};
-use ivf_core::{Codec, InvertedListScanner, ListNo, Sink};
+use ivf_core::{Codec, InvertedListScanner, ListNo, Rows, Sink};
 use ivf_cpu::kernels::{BLOCK, Columns, Distance, scan};
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 use std::ops::Range;
@@ -27,8 +30,6 @@ const ALONE: usize = 1 << 14;
 /// scan of floats.
 pub(super) struct SqScanner<'a, D, N> {
     query: Vec<f32>,
-    /// The query in bytes, where they make a first pass.
-    bytes: Option<ByteQuery>,
     lists: Lists<'a, D, N>,
 }
 
@@ -44,30 +45,33 @@ struct Lists<'a, D, N> {
     thresholds: Vec<f32>,
     /// An empty vector with room for the queries of a call.
     rows: Vec<&'static [f32]>,
+    /// The first pass in bytes, where there is one.
+    first_pass: Option<FirstPass>,
 }
 
 impl<'a, D: Distance, N: Numbers> SqScanner<'a, D, N> {
     pub(super) fn new(bound: &'a BoundSq, distance: D, numbers: N) -> Self {
         let dim = bound.codec.dim();
+        let level = Level::get();
         let lists = Lists {
             bound,
             distance,
             numbers,
-            level: Level::get(),
+            level,
             bases: vec![0.0; dim],
             columns: Vec::new(),
             thresholds: Vec::new(),
             rows: Vec::new(),
+            first_pass: has_first_pass::<D>(bound, level).then(FirstPass::default),
         };
-        let bytes = (serves::<D, N>() && lists.level.run(HasDot4)).then(ByteQuery::default);
-        Self { query: vec![0.0; dim], bytes, lists }
+        Self { query: vec![0.0; dim], lists }
     }
 
     /// Returns the scanner with another instruction set.
     #[cfg(test)]
     pub(super) fn at_level(mut self, level: Level) -> Self {
         self.lists.level = level;
-        self.bytes = self.bytes.filter(|_| level.run(HasDot4));
+        self.lists.first_pass = has_first_pass::<D>(self.lists.bound, level).then(FirstPass::default);
         self
     }
 }
@@ -75,16 +79,11 @@ impl<'a, D: Distance, N: Numbers> SqScanner<'a, D, N> {
 impl<D: Distance, N: Numbers> InvertedListScanner for SqScanner<'_, D, N> {
     fn set_query(&mut self, query: &[f32]) {
         self.query.copy_from_slice(query);
-        if let Some(bytes) = &mut self.bytes {
-            bytes.set(query, self.lists.bound.codec.scale().steps());
-        }
+        self.lists.set_queries([query].into_iter());
     }
 
     fn set_list(&mut self, list: ListNo, _coarse_distance: f32) {
         self.lists.set(list);
-        if let Some(bytes) = &mut self.bytes {
-            bytes.set_list(&self.query, self.lists.bound.codec.scale().steps(), &self.lists.bases);
-        }
     }
 
     fn distance(&self, code: &[u8]) -> f32 {
@@ -105,15 +104,19 @@ impl<D: Distance, N: Numbers> InvertedListScanner for SqScanner<'_, D, N> {
             mask: None,
             sink,
         };
-        if const { D::IN_REGISTERS } {
-            return self.lists.scan_alone(scan_range, only, self.bytes.as_ref());
-        }
-        self.lists.scan(scan_range, &mut [only], ALONE);
+        self.lists.scan_alone(scan_range, only);
+    }
+
+    fn set_queries(&mut self, queries: Rows<'_, f32>, _probes: &[&[PlannedProbe]]) {
+        self.lists.set_queries(queries.iter());
     }
 
     fn scan_batch(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {
         self.lists.set(scan_range.list());
-        self.lists.scan(scan_range, queries, if queries.len() > 1 { SHARED } else { ALONE });
+        if self.lists.first_pass.is_some() {
+            return self.lists.scan_bytes(scan_range, queries);
+        }
+        self.lists.scan(scan_range, scan_range.blocks(), queries, if queries.len() > 1 { SHARED } else { ALONE });
     }
 }
 
@@ -123,32 +126,73 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
     }
 
     /// Scans the current list for one query.
-    fn scan_alone(&self, scan_range: &ScanRange<'_>, query: ScanQuery<'_>, bytes: Option<&ByteQuery>) {
-        let Self { bound, distance, numbers, level, bases, .. } = self;
-        let (distance, numbers, steps) = (*distance, *numbers, bound.codec.scale().steps());
-        level.run(ScanAlone { distance, numbers, bytes, steps, bases, scan_range, query });
+    fn scan_alone(&mut self, scan_range: &ScanRange<'_>, query: ScanQuery<'_>) {
+        if self.first_pass.is_some() {
+            return self.scan_bytes(scan_range, &mut [query]);
+        }
+        self.scan_blocks_alone(scan_range, scan_range.blocks(), query);
     }
 
-    /// Scans the current list for some queries. At most `bytes` of blocks are decoded at a time, or
-    /// one block.
-    fn scan(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>], bytes: usize) {
+    fn scan_blocks_alone(&mut self, scan_range: &ScanRange<'_>, blocks: Range<usize>, query: ScanQuery<'_>) {
+        if const { !D::IN_REGISTERS } {
+            return self.scan(scan_range, blocks, &mut [query], ALONE);
+        }
+        let Self { bound, distance, numbers, level, bases, .. } = self;
+        let (distance, numbers, steps) = (*distance, *numbers, bound.codec.scale().steps());
+        level.run(ScanAlone { distance, numbers, steps, bases, scan_range, blocks, query });
+    }
+
+    /// Scans the current list with a first pass in bytes, some blocks at a time. Queries for which
+    /// too many codes may be near are scanned without it.
+    fn scan_bytes(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {
+        let mut first_pass = self.first_pass.take().expect("codes with a first pass");
+        first_pass.set_list::<D>(self.of(scan_range), queries);
+        let mut left = scan_range.blocks();
+        while let Some(blocks) = next_wanted(scan_range, &mut left, TOGETHER, queries) {
+            first_pass.scan(self.distance, self.of(scan_range), blocks.clone(), queries);
+            let crowded = queries.iter_mut().zip(&first_pass.crowded).filter(|(_, is_crowded)| **is_crowded);
+            let mut crowded: Vec<ScanQuery<'_>> = crowded.map(|(query, _)| query.reborrow()).collect();
+            match &mut crowded[..] {
+                [] => {}
+                [query] => self.scan_blocks_alone(scan_range, blocks, query.reborrow()),
+                queries => self.scan(scan_range, blocks, queries, SHARED),
+            }
+        }
+        self.first_pass = Some(first_pass);
+    }
+
+    /// Returns what a first pass over the current list takes.
+    fn of<'s>(&'s self, scan_range: &'s ScanRange<'s>) -> Of<'s> {
+        Of { level: self.level, list: self.list(), scan_range }
+    }
+
+    fn list(&self) -> List<'_> {
+        let scale = self.bound.codec.scale();
+        let of_bytes = self.bound.codec.byte_scale().expect("codes with a first pass");
+        List { scale: of_bytes, steps: scale.steps(), own: scale.bases(), bases: &self.bases }
+    }
+
+    /// Sets all queries of later scans.
+    fn set_queries<'q>(&mut self, queries: impl Iterator<Item = &'q [f32]>) {
+        if let Some(mut first_pass) = self.first_pass.take() {
+            first_pass.set_queries::<D>(self.level, self.list(), queries);
+            self.first_pass = Some(first_pass);
+        }
+    }
+
+    /// Scans blocks of the current list for some queries. At most `bytes` of blocks are decoded at a
+    /// time, or one block.
+    fn scan(&mut self, scan_range: &ScanRange<'_>, blocks: Range<usize>, queries: &mut [ScanQuery<'_>], bytes: usize) {
         let dim = self.bases.len();
         let most = (bytes / (dim * size_of::<[f32; BLOCK]>())).max(1);
         self.thresholds.clear();
         self.thresholds.extend(queries.iter().map(|query| query.sink.threshold()));
         let mut rows: Vec<&[f32]> = std::mem::take(&mut self.rows);
         rows.extend(queries.iter().map(|query| query.query));
-        let wanted = |b: usize, queries: &[ScanQuery<'_>]| {
-            queries.iter().any(|query| query.selected(scan_range, b * BLOCK, BLOCK) != 0)
-        };
-        let mut left = scan_range.blocks();
-        while let Some(first) = left.find(|&b| wanted(b, queries)) {
-            let mut end = first + 1;
-            while end - first < most && left.start < left.end && wanted(left.start, queries) {
-                left.start += 1;
-                end += 1;
-            }
-            self.decode(scan_range, first..end);
+        let mut left = blocks;
+        while let Some(blocks) = next_wanted(scan_range, &mut left, most, queries) {
+            let first = blocks.start;
+            self.decode(scan_range, blocks);
             let (distance, columns, thresholds) = (self.distance, &self.columns[..], &mut self.thresholds[..]);
             self.level.run(ScanColumns { distance, columns, first, rows: &rows, thresholds, scan_range, queries });
         }
@@ -166,6 +210,29 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
         let (steps, bases) = (self.bound.codec.scale().steps(), &self.bases[..]);
         self.level.run(Decode { numbers: self.numbers, codes, steps, bases, columns: &mut self.columns });
     }
+}
+
+/// Takes the next blocks from `left`, at most `most` that follow one another, from which some query
+/// may find an entry.
+fn next_wanted(
+    scan_range: &ScanRange<'_>,
+    left: &mut Range<usize>,
+    most: usize,
+    queries: &[ScanQuery<'_>],
+) -> Option<Range<usize>> {
+    let wanted = |b: usize| queries.iter().any(|query| query.selected(scan_range, b * BLOCK, BLOCK) != 0);
+    let first = left.find(|&b| wanted(b))?;
+    let mut end = first + 1;
+    while end - first < most && end < left.end && wanted(end) {
+        end += 1;
+    }
+    left.start = end;
+    Some(first..end)
+}
+
+/// Returns whether scans for a distance have a first pass.
+fn has_first_pass<D: Distance>(bound: &BoundSq, level: Level) -> bool {
+    serves::<D>() && bound.codec.byte_scale().is_some() && level.run(HasDot4)
 }
 
 struct HasDot4;

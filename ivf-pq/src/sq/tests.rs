@@ -145,8 +145,8 @@ fn check_scans<D: Distance, N: Numbers>(
         let data = numbers(dim * 33, 3).iter().map(|x| x * 40.0).collect::<Vec<f32>>();
         let rows = Rows::new(&data, dim).unwrap();
         let codec = trained(spec, rows, metric);
-        let queries = numbers(dim * 11, 5).iter().map(|x| x * 40.0).collect::<Vec<f32>>();
-        let queries: Vec<&[f32]> = queries.chunks_exact(dim).collect();
+        let query_rows = numbers(dim * 11, 5).iter().map(|x| x * 40.0).collect::<Vec<f32>>();
+        let queries: Vec<&[f32]> = query_rows.chunks_exact(dim).collect();
         for (by_residual, table_memory) in [(false, 0), (true, 0), (true, 1 << 20)] {
             let centroids = Arc::new(Two { dim, of_list: [0.0, 12.25] });
             let to = Binding::new(centroids).by_residual(by_residual).table_memory(table_memory);
@@ -181,6 +181,8 @@ fn check_scans<D: Distance, N: Numbers>(
                     let mut scanner = SqScanner::new(&bound, distance, numbers_of).at_level(level);
                     // One query after the other, and batches of several sizes.
                     for count in [1, 2, queries.len()] {
+                        let all = Rows::new(&query_rows[..count * dim], dim).unwrap();
+                        scanner.set_queries(all, &vec![&[][..]; count]);
                         let mut sinks = vec![Sink::top_k(100); count];
                         for range in ScanRange::of_list(list, &entries, lists.layout(), 0..len) {
                             let query = |(number, sink)| ScanQuery {
@@ -238,8 +240,8 @@ fn scans_of_all_levels_equal_the_definition() {
     check_scans(SqSpec::SQ_FP16, (Metric::L1, L1), Halves::<f16>::NEW, |q, x| (q - x).abs());
 }
 
-#[test]
-fn a_first_pass_loses_no_code_that_is_near_enough() {
+/// Compares the results of scans, alone and in batches, with the distance of every code.
+fn check_first_pass<D: Distance>(distance: D, metric: Metric, uniform: bool) {
     let (dim, len) = (21, 300);
     let data = numbers(dim * len, 11);
     let rows = Rows::new(&data, dim).unwrap();
@@ -249,35 +251,71 @@ fn a_first_pass_loses_no_code_that_is_near_enough() {
         (row[3], row[4], row[5]) = (2.5, row[4] * 1e6, row[5] * 1e-6);
     }
     for rows in [rows, Rows::new(&flat, dim).unwrap()] {
-        let codec = trained(SqSpec::SQ8, rows, Metric::InnerProduct);
+        let spec = if uniform { SqSpec::SQ8.uniform() } else { SqSpec::SQ8 };
+        let codec = trained(spec, rows, metric);
+        assert!(codec.byte_scale().is_some());
         let to = Binding::new(Arc::new(Two { dim, of_list: [3.0, -70.0] })).by_residual(true);
         let bound = BoundSq::new(codec.clone(), &to).unwrap();
         let codes = encoded(&*codec, rows);
         let mut lists = ArrayLists::new(2, codec.layout().clone());
         lists.replace(ListNo(1), &(0..len as i64).map(Id).collect::<Vec<_>>(), &codes).unwrap();
         let entries = lists.list(ListNo(1)).unwrap();
-        for (scale, seed) in [0.0, 1e-45, 1e-30, 1.0, 1e6, 1e20, 1e37, f32::MAX].iter().flat_map(|x| [(*x, 1), (*x, 2)])
+        for (scale, seed) in
+            [0.0, 1e-45, 1e-30, 1e-12, 1.0, 1e6, 1e20, 1e37, f32::MAX].iter().flat_map(|x| [(*x, 1), (*x, 2)])
         {
-            let query: Vec<f32> = numbers(dim, seed).iter().map(|x| (x * scale).clamp(f32::MIN, f32::MAX)).collect();
-            for level in Level::available() {
-                let mut scanner = SqScanner::new(&bound, InnerProduct, Bits::<8>).at_level(level);
-                scanner.set_query(&query);
-                scanner.set_list(ListNo(1), 0.0);
-                for k in [1, 3, 40] {
-                    let (mut found, mut expected) = (Sink::top_k(k), Sink::top_k(k));
-                    for range in ScanRange::of_list(ListNo(1), &entries, lists.layout(), 0..len) {
+            // Some queries near the vectors of the list, which are compared with close limits.
+            let near = |(i, x): (usize, &f32)| if i < 2 * dim { *x * 0.3 - 70.0 } else { *x * scale };
+            let queries: Vec<f32> =
+                numbers(9 * dim, seed).iter().enumerate().map(near).map(|x| x.clamp(f32::MIN, f32::MAX)).collect();
+            let queries: Vec<&[f32]> = queries.chunks_exact(dim).collect();
+            for (level, k) in Level::available().into_iter().flat_map(|level| [1, 3, 40].map(|k| (level, k))) {
+                let mut scanner = SqScanner::new(&bound, distance, Bits::<8>).at_level(level);
+                let bits = |sink: Sink| -> Vec<(Id, u32)> {
+                    sink.into_sorted().iter().map(|near| (near.id, near.distance.to_bits())).collect()
+                };
+                let range = || ScanRange::of_list(ListNo(1), &entries, lists.layout(), 0..len);
+                let mut expected = Vec::new();
+                for query in &queries {
+                    scanner.set_query(query);
+                    scanner.set_list(ListNo(1), 0.0);
+                    let (mut found, mut all) = (Sink::top_k(k), Sink::top_k(k));
+                    for range in range() {
                         scanner.scan(&range, &mut found);
                         for (slot, code) in codes.chunks_exact(codec.layout().code_size()).enumerate() {
-                            expected.push(range.neighbor(slot, scanner.distance(code)));
+                            all.push(range.neighbor(slot, scanner.distance(code)));
                         }
                     }
-                    let bits = |sink: Sink| -> Vec<(Id, u32)> {
-                        sink.into_sorted().iter().map(|near| (near.id, near.distance.to_bits())).collect()
-                    };
-                    assert_eq!(bits(found), bits(expected), "a query of {scale}, k = {k}, {level}");
+                    expected.push(bits(all));
+                    assert_eq!(bits(found), expected[expected.len() - 1], "a query of {scale}, k = {k}, {level}");
+                }
+                scanner.set_queries(Rows::new(&queries.concat(), dim).unwrap(), &vec![&[][..]; queries.len()]);
+                let mut sinks = vec![Sink::top_k(k); queries.len()];
+                let query = |(number, sink)| ScanQuery {
+                    number,
+                    query: queries[number],
+                    probes: &[],
+                    coarse_distance: 0.0,
+                    limit: len,
+                    mask: None,
+                    sink,
+                };
+                // Not all queries take part, and their order is another one.
+                let mut batch: Vec<ScanQuery<'_>> = sinks.iter_mut().enumerate().skip(1).map(query).collect();
+                batch.reverse();
+                range().for_each(|range| scanner.scan_batch(&range, &mut batch));
+                for (q, sink) in sinks.into_iter().enumerate().skip(1) {
+                    assert_eq!(bits(sink), expected[q], "query {q} of a batch, {scale}, k = {k}, {level}");
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_first_pass_loses_no_code_that_is_near_enough() {
+    for uniform in [false, true] {
+        check_first_pass(InnerProduct, Metric::InnerProduct, uniform);
+        check_first_pass(L2, Metric::L2, uniform);
     }
 }
 

@@ -1,0 +1,365 @@
+//! First pass over codes of bytes: products of whole numbers rule out most codes, and only the
+//! others get their exact distance.
+
+use super::bytes::{ByteQuery, Limit, List, ListTerms, Terms, ToBytes, ToTerms};
+use super::layout::Column;
+use ivf_core::scanner::{ScanQuery, ScanRange};
+use ivf_cpu::kernels::{BLOCK, Distance, distances_to_rows};
+use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
+use std::ops::Range;
+
+/// Number of blocks that pass together.
+pub(super) const TOGETHER: usize = 8;
+
+/// A query for which more than one in so many codes of some blocks may be near is left to a pass
+/// over whole vectors.
+const CROWDED: usize = 8;
+
+/// Bytes of queries, one row after the other.
+#[derive(Debug, Default)]
+struct Bytes {
+    /// Four bytes for each word of a code.
+    rows: Vec<[i8; 4]>,
+    queries: Vec<ByteQuery>,
+}
+
+/// The first pass of a scanner, with memory that scans use again.
+#[derive(Debug, Default)]
+pub(super) struct FirstPass {
+    bytes: Bytes,
+    list: ListTerms,
+    terms: Vec<Terms>,
+    /// Queries that have a limit for the current blocks, the rows of their bytes, and the limits.
+    limited: Vec<usize>,
+    rows: Vec<usize>,
+    limits: Vec<Limit>,
+    /// For each block, a mask of its codes for each limited query.
+    masks: Vec<u32>,
+    /// Queries and slots whose distances are computed.
+    pairs: Vec<(usize, usize)>,
+    decoded: Vec<f32>,
+    /// For each query, whether the first pass leaves it.
+    pub(super) crowded: Vec<bool>,
+}
+
+/// The list and range of a first pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Of<'a> {
+    pub(super) level: Level,
+    pub(super) list: List<'a>,
+    pub(super) scan_range: &'a ScanRange<'a>,
+}
+
+impl Of<'_> {
+    /// Returns a typical norm of a vector of the range, without its centroid.
+    fn norm(&self) -> f64 {
+        let first = self.scan_range.range().start;
+        let terms = &self.terms()[first..self.scan_range.range().end.min(first + BLOCK)];
+        let mean = terms.iter().map(|term| f64::from(*term)).sum::<f64>() / terms.len() as f64;
+        let norm = self.list.scale.norm(mean);
+        if norm > 0.0 { norm } else { 1.0 }
+    }
+
+    fn terms(&self) -> &[f32] {
+        bytemuck::cast_slice(self.scan_range.segment().plane(1))
+    }
+}
+
+impl FirstPass {
+    /// Sets all queries of later scans.
+    pub(super) fn set_queries<'q, D: Distance>(
+        &mut self,
+        level: Level,
+        list: List<'_>,
+        queries: impl Iterator<Item = &'q [f32]>,
+    ) {
+        if const { !is_l2::<D>() } {
+            let Bytes { rows, queries: out } = &mut self.bytes;
+            level.run(ToBytes::<_, false> { queries, list, rows, out });
+        }
+    }
+
+    /// Sets the list, and those of the queries that scan it.
+    pub(super) fn set_list<D: Distance>(&mut self, of: Of<'_>, queries: &[ScanQuery<'_>]) {
+        let (level, scale) = (of.level, of.list.scale);
+        self.list.set(of.list, of.norm());
+        if const { is_l2::<D>() } {
+            let Bytes { rows, queries: out } = &mut self.bytes;
+            let queries = queries.iter().map(|query| query.query);
+            level.run(ToBytes::<_, true> { queries, list: of.list, rows, out });
+        }
+        let bytes = &self.bytes.queries;
+        let queries = queries.iter().enumerate().map(|(i, query)| (query.query, bytes[row_of::<D>(i, query)]));
+        let (list, out) = (&self.list, &mut self.terms);
+        if const { is_l2::<D>() } {
+            level.run(ToTerms::<_, true> { queries, list, scale, out });
+        } else {
+            level.run(ToTerms::<_, false> { queries, list, scale, out });
+        }
+    }
+
+    /// Scans blocks for the queries that were set. Those that are left are marked in `crowded`
+    /// afterwards.
+    pub(super) fn scan<D: Distance>(
+        &mut self,
+        distance: D,
+        of: Of<'_>,
+        blocks: Range<usize>,
+        queries: &mut [ScanQuery<'_>],
+    ) {
+        self.limited.clear();
+        self.rows.clear();
+        self.limits.clear();
+        self.crowded.clear();
+        for (q, (query, terms)) in queries.iter().zip(&self.terms).enumerate() {
+            let limit = terms.limit(query.sink.threshold());
+            self.crowded.push(limit.is_none());
+            if let Some(limit) = limit {
+                self.limited.push(q);
+                self.rows.push(row_of::<D>(q, query));
+                self.limits.push(limit);
+            }
+        }
+        if self.limited.is_empty() {
+            return;
+        }
+        let words = of.list.steps.len().div_ceil(4);
+        let plane = bytemuck::cast_slice::<u8, Column>(of.scan_range.segment().plane(0));
+        let masks = Masks {
+            columns: &plane[blocks.start * words..blocks.end * words],
+            terms: &of.terms()[blocks.start * BLOCK..blocks.end * BLOCK],
+            rows: Rows { bytes: &self.bytes.rows, words, rows: &self.rows },
+            limits: &self.limits,
+            out: &mut self.masks,
+        };
+        of.level.run(masks);
+        self.pairs.clear();
+        for (i, &q) in self.limited.iter().enumerate() {
+            let first = self.pairs.len();
+            for (b, masks) in blocks.clone().zip(self.masks.chunks_exact(self.limited.len())) {
+                if masks[i] == 0 {
+                    continue;
+                }
+                let mut lanes = masks[i] & queries[q].selected(of.scan_range, b * BLOCK, BLOCK) as u32;
+                while lanes != 0 {
+                    self.pairs.push((q, b * BLOCK + lanes.trailing_zeros() as usize));
+                    lanes &= lanes - 1;
+                }
+            }
+            if self.pairs.len() - first > blocks.len() * BLOCK / CROWDED {
+                self.pairs.truncate(first);
+                self.crowded[q] = true;
+            }
+        }
+        let (list, scan_range) = (of.list, of.scan_range);
+        let (pairs, decoded) = (&self.pairs[..], &mut self.decoded);
+        of.level.run(Exact { distance, list, scan_range, pairs, decoded, queries });
+    }
+}
+
+/// Returns whether a distance has a first pass.
+pub(super) const fn serves<D: Distance>() -> bool {
+    is_l2::<D>() || matches!(D::BY_PRODUCT, Some((0.0, 1.0)))
+}
+
+const fn is_l2<D: Distance>() -> bool {
+    matches!(D::BY_PRODUCT, Some((1.0, 2.0)))
+}
+
+/// Returns the row of the bytes of a query, the `i`-th of those that scan a list.
+fn row_of<D: Distance>(i: usize, query: &ScanQuery<'_>) -> usize {
+    if is_l2::<D>() { i } else { query.number }
+}
+
+/// Bytes of some queries, each of `words` words.
+struct Rows<'a> {
+    bytes: &'a [[i8; 4]],
+    words: usize,
+    rows: &'a [usize],
+}
+
+impl<'a> Rows<'a> {
+    #[inline(always)]
+    fn row(&self, i: usize) -> &'a [[i8; 4]] {
+        &self.bytes[self.rows[i] * self.words..][..self.words]
+    }
+}
+
+/// Compares codes of blocks with the limits of queries.
+struct Masks<'a> {
+    columns: &'a [Column],
+    /// Terms of the codes.
+    terms: &'a [f32],
+    /// Bytes of the queries, and their limits.
+    rows: Rows<'a>,
+    limits: &'a [Limit],
+    out: &'a mut Vec<u32>,
+}
+
+impl Kernel for Masks<'_> {
+    type Output = ();
+    const BYTES: bool = true;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { columns, terms, rows, limits, out } = self;
+        let (count, words) = (terms.len() / BLOCK, rows.words);
+        out.clear();
+        out.resize(count * limits.len(), 0);
+        let block = |b: usize| &columns[b * words..][..words];
+        let terms = terms.as_chunks::<BLOCK>().0;
+        if let [limit] = limits {
+            // Two blocks at a time, whose four sums need not wait for each other.
+            let mut b = 0;
+            while b + 2 <= count {
+                let [sums] = sums::<S, 1, 2, 4>(simd, [rows.row(0)], [block(b), block(b + 1)]);
+                out[b] = mask(simd, [sums[0], sums[1]], &terms[b], *limit);
+                out[b + 1] = mask(simd, [sums[2], sums[3]], &terms[b + 1], *limit);
+                b += 2;
+            }
+            if b < count {
+                let [sums] = sums::<S, 1, 1, 2>(simd, [rows.row(0)], [block(b)]);
+                out[b] = mask(simd, sums, &terms[b], *limit);
+            }
+            return;
+        }
+        for b in 0..count {
+            let out = &mut out[b * limits.len()..][..limits.len()];
+            let mut q = 0;
+            while q < limits.len() {
+                let (block, terms) = (block(b), &terms[b]);
+                let (limits, out) = (&limits[q..], &mut out[q..]);
+                q += match limits.len() {
+                    8.. => tile::<S, 8>(simd, &rows, q, block, terms, limits, out),
+                    4.. => tile::<S, 4>(simd, &rows, q, block, terms, limits, out),
+                    2.. => tile::<S, 2>(simd, &rows, q, block, terms, limits, out),
+                    _ => tile::<S, 1>(simd, &rows, q, block, terms, limits, out),
+                };
+            }
+        }
+    }
+}
+
+/// Compares the codes of a block with the limits of `Q` queries. Returns `Q`.
+#[inline(always)]
+fn tile<S: Simd, const Q: usize>(
+    simd: S,
+    all: &Rows<'_>,
+    first: usize,
+    block: &[Column],
+    terms: &[f32; BLOCK],
+    limits: &[Limit],
+    out: &mut [u32],
+) -> usize {
+    let mut rows = [&[][..]; Q];
+    for (q, row) in rows.iter_mut().enumerate() {
+        *row = all.row(first + q);
+    }
+    // The next tile's rows are scattered over the batch, so they are prefetched.
+    for next in first + Q..(first + 2 * Q).min(all.rows.len()) {
+        simd.prefetch(all.row(next));
+    }
+    let sums = sums::<S, Q, 1, 2>(simd, rows, [block]);
+    for q in 0..Q {
+        out[q] = mask(simd, sums[q], terms, limits[q]);
+    }
+    Q
+}
+
+/// Returns the sums of products of `Q` queries with the codes of `M` blocks, in `H = 2 M`
+/// registers for each query.
+#[inline(always)]
+fn sums<S: Simd, const Q: usize, const M: usize, const H: usize>(
+    simd: S,
+    rows: [&[[i8; 4]]; Q],
+    blocks: [&[Column]; M],
+) -> [[S::I32; H]; Q] {
+    let words = blocks[0].len();
+    let (mut rows, mut blocks) = (rows, blocks);
+    // Shows the compiler once that the lengths are equal.
+    for row in &mut rows {
+        *row = &row[..words];
+    }
+    for block in &mut blocks {
+        *block = &block[..words];
+    }
+    let mut sums = [[simd.load_i32(&[0; LANES]); H]; Q];
+    for w in 0..words {
+        for m in 0..M {
+            let halves = bytemuck::must_cast_ref::<Column, [[[u8; 4]; LANES]; 2]>(&blocks[m][w]);
+            for q in 0..Q {
+                for h in 0..2 {
+                    sums[q][2 * m + h] = simd.dot4_signed(sums[q][2 * m + h], &halves[h], rows[q][w]);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Returns a bit mask of the codes of a block within a limit.
+#[inline(always)]
+fn mask<S: Simd>(simd: S, sums: [S::I32; 2], terms: &[f32; BLOCK], limit: Limit) -> u32 {
+    let of_term = simd.splat(limit.of_term);
+    let [low, high] = terms.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
+    let low = simd.mul_add(of_term, simd.load(low), simd.floats_of(sums[0]));
+    let high = simd.mul_add(of_term, simd.load(high), simd.floats_of(sums[1]));
+    simd.at_most(low, limit.most) | simd.at_most(high, limit.most) << LANES
+}
+
+/// Computes distances of pairs of a query and a slot, and pushes the near ones.
+struct Exact<'a, 'q, D> {
+    distance: D,
+    list: List<'a>,
+    scan_range: &'a ScanRange<'a>,
+    pairs: &'a [(usize, usize)],
+    /// Decoded vectors, as scratch.
+    decoded: &'a mut Vec<f32>,
+    queries: &'a mut [ScanQuery<'q>],
+}
+
+impl<D: Distance> Kernel for Exact<'_, '_, D> {
+    type Output = ();
+    const BYTES: bool = false;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { distance, list: List { steps, bases, .. }, scan_range, pairs, decoded, queries } = self;
+        let (dim, words) = (steps.len(), steps.len().div_ceil(4));
+        let bases = &bases[..dim];
+        let columns = bytemuck::cast_slice::<u8, Column>(scan_range.segment().plane(0));
+        decoded.resize(LANES * dim, 0.0);
+        let mut distances = [0.0; LANES];
+        for pairs in pairs.chunks(LANES) {
+            for ((_, slot), row) in pairs.iter().zip(decoded.chunks_exact_mut(dim)) {
+                decode(simd, &columns[slot / BLOCK * words..][..words], slot % BLOCK, steps, bases, row);
+            }
+            let rows = pairs.iter().zip(decoded.chunks_exact(dim)).map(|((q, _), row)| (queries[*q].query, row));
+            distances_to_rows(simd, distance, rows, &mut distances[..pairs.len()]);
+            for ((q, slot), distance) in pairs.iter().zip(distances) {
+                let sink = &mut queries[*q].sink;
+                if distance <= sink.threshold() {
+                    sink.push(scan_range.neighbor(*slot, distance));
+                }
+            }
+        }
+    }
+}
+
+/// Decodes the code in a lane of a block.
+#[inline(always)]
+fn decode<S: Simd>(simd: S, block: &[Column], lane: usize, steps: &[f32], bases: &[f32], row: &mut [f32]) {
+    let (row, last) = row.as_chunks_mut::<LANES>();
+    let (steps, last_steps) = steps.as_chunks::<LANES>();
+    let (bases, last_bases) = bases.as_chunks::<LANES>();
+    let columns = block.as_chunks::<{ LANES / 4 }>().0;
+    for (((x, steps), bases), [a, b, c, d]) in row.iter_mut().zip(steps).zip(bases).zip(columns) {
+        let numbers = bytemuck::must_cast([a[lane], b[lane], c[lane], d[lane]]);
+        *x = simd.to_array(simd.mul_add(simd.load(steps), simd.load_u8(&numbers), simd.load(bases)));
+    }
+    let rest = &block[row.len() * (LANES / 4)..];
+    for (i, x) in last.iter_mut().enumerate() {
+        let number = rest[i / 4][lane].to_le_bytes()[i % 4];
+        *x = last_steps[i].mul_add(number.into(), last_bases[i]);
+    }
+}
