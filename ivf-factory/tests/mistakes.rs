@@ -82,6 +82,10 @@ const MISTAKES: &[&str] = &[
     "IVF16,PQ8+16",
     "IVF16,RaBitQ4",
     "OPQ16,IVF16,Flat",
+    "Sorted8",
+    "IVF16,Sorted9",
+    "IVF16,sorted8",
+    "IVF16,Sorted8,Flat",
     "Flat\n",
     "\u{1b}[31mFl\u{e4}t",
 ];
