@@ -2,7 +2,7 @@
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
-use ivf::cpu::{IvfIndex, RayonPool, SharedIndex};
+use ivf::cpu::{DedupIndex, IvfIndex, RayonPool, SharedIndex};
 use ivf::error::{AddError, CodeError, EditError, MergeError, SearchError, StoreError};
 use ivf::extend::{ArrayLists, CodeLayout, InvertedLists, InvertedListsMut, Node};
 use ivf::lists::{ListBatch, ListRef, Moved, StoreSpec};
@@ -138,6 +138,22 @@ fn make(map: DirectMapKind) -> (Box<dyn Index>, Arc<Faults>) {
     (index, faults)
 }
 
+/// Returns an index that stores equal vectors once. The vectors of the first 20 ids are there
+/// twice.
+fn make_dedup() -> (Box<dyn Index>, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    faults.appends.store(usize::MAX, Ordering::Relaxed);
+    let index =
+        DedupIndex::new(DIM, Metric::L2, Arc::new(FlatQuantizerSpec { nlist: 5 })).expect("a good specification");
+    let mut index: Box<dyn Index> = Box::new(index.with_store(Arc::new(Fragile(faults.clone()))));
+    ivf::knobs::set_knobs(&mut *index, "nprobe=5").expect("a knob that is there");
+    index.train(data::uniform(1, 300, DIM).rows()).expect("enough vectors");
+    let vectors = data::uniform(2, 100, DIM);
+    index.add(vectors.rows()).expect("nothing fails yet");
+    index.add(vectors.rows().slice(0..20)).expect("nothing fails yet");
+    (index, faults)
+}
+
 /// Returns everything that is observable of an index: its length, results and vectors.
 fn seen(index: &dyn Index) -> (usize, ivf::Hits, Vec<Option<Vec<f32>>>) {
     let queries = data::uniform(3, 5, DIM);
@@ -183,6 +199,36 @@ fn a_failed_write_leaves_the_index_as_it_was() {
         index.add(many.rows().slice(0..1)).expect("nothing fails");
         assert_eq!(index.reconstruct(Id(100)).expect("the next id"), many.rows().row(0));
     }
+}
+
+#[test]
+fn a_failed_write_leaves_copies_as_they_were() {
+    let (mut index, faults) = make_dedup();
+    let (mut other, _) = make_dedup();
+    let before = (seen(&*index), seen(&*other));
+    let vectors = data::uniform(4, 50, DIM);
+    let old = data::uniform(2, 100, DIM);
+    // Some rows have copies already.
+    let mixed = [vectors.data.clone(), old.data.clone(), vectors.data.clone()].concat();
+    let mixed = ivf::Rows::new(&mixed, DIM).expect("whole rows");
+    let some = [Id(3), Id(30), Id(31), Id(103)];
+    faults.removals.store(true, Ordering::Relaxed);
+    faults.appends.store(0, Ordering::Relaxed);
+    assert!(matches!(index.add(mixed), Err(AddError::Store(_))));
+    assert!(matches!(index.update(&some, mixed.slice(48..52)), Err(EditError::Add(AddError::Store(_)))));
+    assert!(matches!(index.remove(&IdSelector::range(0..60)), Err(EditError::Store(_))));
+    // The copies of the other index are those of this one, so nothing would be written.
+    other.add(vectors.rows()).expect("nothing fails there");
+    let before_merge = seen(&*other);
+    assert!(matches!(index.merge_from(&mut *other, 0), Err(MergeError::Add(AddError::Store(_)))));
+    assert!(seen(&*index) == before.0 && seen(&*other) == before_merge);
+
+    faults.removals.store(false, Ordering::Relaxed);
+    faults.appends.store(usize::MAX, Ordering::Relaxed);
+    index.update(&some, mixed.slice(48..52)).expect("nothing fails");
+    assert_eq!(index.reconstruct_many(&some).expect("there"), mixed.slice(48..52).as_slice());
+    index.merge_from(&mut *other, 1000).expect("nothing fails");
+    assert_eq!((index.len(), other.len()), (120 + 170, 0));
 }
 
 #[test]

@@ -48,6 +48,7 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("sq8_direct_terms", "IVF6,SQ8_direct", Metric::L2),
     ("sq_fp16", "IVF6,SQfp16", Metric::L2),
     ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
+    ("flat_dedup", "IVF6,FlatDedup", Metric::L2),
 ];
 
 const DIM: usize = 8;
@@ -86,6 +87,12 @@ fn build(name: &str, factory: &str, metric: Metric) -> Box<dyn Index> {
     let ids: Vec<Id> = (0..20).map(|i| Id(i * i - 100_000)).collect();
     if index.as_add_with_ids().is_some() {
         index.add_with_ids(rows.slice(VECTORS - 20..VECTORS), &ids).unwrap();
+    }
+    if name == "flat_dedup" {
+        // Some copies have several vectors. Two of them have names that are not among their ids.
+        index.add(rows.slice(0..40)).unwrap();
+        index.add_with_ids(rows.slice(10..20), &[Id(12); 10]).unwrap();
+        index.remove(&IdSelector::range(15..17)).unwrap();
     }
     if ["sparse", "few_ids"].contains(&name) {
         // Most lists are empty, or most ids removed, and the file names only the others.

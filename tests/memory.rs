@@ -54,6 +54,7 @@ fn training_takes_what_it_says() {
         ("IVF16,PQ12", Metric::InnerProduct, plain),
         ("IVF160,PQ4,RFlat", Metric::L2, plain),
         ("IDMap,IVF100,PQ48", Metric::L2, plain),
+        ("IVF100,FlatDedup", Metric::L2, plain),
     ];
     for (factory, metric, options) in cases {
         // The first training starts the threads.
@@ -89,9 +90,17 @@ fn training_draws_as_many_points_as_it_says() {
 
 fn vectors_take_what_is_said_before_they_are_there() {
     let vectors = data::clusters(3, 20_000, DIM, 30);
-    for factory in
-        ["Flat", "IVF16,Flat", "IVF16,PQ8", "PQ8", "IDMap,PQ8", "IDMap2,IVF16,Flat", "PQ8,RFlat", "L2norm,IVF16,PQ48"]
-    {
+    for factory in [
+        "Flat",
+        "IVF16,Flat",
+        "IVF16,FlatDedup",
+        "IVF16,PQ8",
+        "PQ8",
+        "IDMap,PQ8",
+        "IDMap2,IVF16,Flat",
+        "PQ8,RFlat",
+        "L2norm,IVF16,PQ48",
+    ] {
         let mut index = made(factory, Metric::L2);
         let untrained = index.memory_with(vectors.len());
         index.train(vectors.rows()).expect("enough vectors");

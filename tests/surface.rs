@@ -6,7 +6,7 @@
 //! a long run begins with the seeds of a short one.
 
 use ivf::cpu::coarse::FlatQuantizerSpec;
-use ivf::cpu::{CodesIndex, IvfIndex};
+use ivf::cpu::{CodesIndex, DedupIndex, IvfIndex};
 use ivf::executor::map;
 use ivf::extend::{CodecSpec, StoredNode};
 use ivf::lists::{ArrayLists, StoreSpec};
@@ -119,6 +119,39 @@ fn ivf_of(nlist: usize, metric: Metric, codec: &Arc<dyn CodecSpec>, store: impl 
     Box::new(index.with_store(Arc::new(store)))
 }
 
+/// Returns an index that stores equal vectors once, in few lists and in more, in every store and
+/// placement. The vectors have few values, so many are equal.
+fn deduplicated() -> Vec<Learnt> {
+    let mut all = Vec::new();
+    for metric in [Metric::L2, Metric::InnerProduct] {
+        for nlist in [3, 12] {
+            let made = || DedupIndex::new(DIM, metric, Arc::new(FlatQuantizerSpec { nlist })).expect("a good metric");
+            let name = format!("IVF{nlist},FlatDedup, {metric}");
+            let index = learn(&name, Box::new(made()));
+            for (place, rest) in RESTS {
+                let learnt = Learnt::new(format!("{name}, {place}"), &*index, true);
+                all.push(Learnt { rest, vectors: repeated, ..learnt });
+            }
+            let index = learn(&name, Box::new(made().with_store(Arc::new(segments::ROW))));
+            all.push(Learnt { vectors: repeated, ..Learnt::new(format!("{name}, segments"), &*index, true) });
+        }
+    }
+    all
+}
+
+/// Generates vectors of which most are equal to others, also of other calls.
+fn repeated(seed: u64, n: usize, dim: usize) -> data::Vectors {
+    let different = data::small_integers(7, 12, dim, 4);
+    let mut some = data::small_integers(seed, n, dim, 4);
+    for (row, vector) in some.data.chunks_exact_mut(dim).enumerate() {
+        let number = (seed as usize % 1009 + row * row) % 16;
+        if number < 12 {
+            vector.copy_from_slice(different.rows().row(number));
+        }
+    }
+    some
+}
+
 /// Returns the index with each kind of direct map and each of these placements.
 fn with_maps(name: String, index: Box<dyn Index>, rests: &[Rest]) -> Vec<Learnt> {
     let is_exact = name.contains("Flat");
@@ -155,7 +188,7 @@ fn wrapped() -> Vec<Learnt> {
 fn generated_histories_equal_a_naive_model() {
     let asked = std::env::var("IVF_HISTORIES")
         .map_or(HISTORIES, |text| text.parse().unwrap_or_else(|error| panic!("IVF_HISTORIES={text}: {error}")));
-    let subjects: Vec<Learnt> = bare().into_iter().chain(wrapped()).collect();
+    let subjects: Vec<Learnt> = bare().into_iter().chain(wrapped()).chain(deduplicated()).collect();
     let each = asked.div_ceil(subjects.len() as u64);
     let registry = registry();
     let threads = Threads(std::thread::available_parallelism().map_or(1, usize::from));

@@ -151,6 +151,7 @@ fn nobody_downcasts_but_to_its_own_kind() {
         let own = [
             "ivf-cpu/src/engine/merge.rs",
             "ivf-cpu/src/engine/codes.rs",
+            "ivf-cpu/src/engine/dedup/edit.rs",
             "ivf-cpu/src/wrap/id_map/edit.rs",
             "ivf-cpu/src/wrap/pre_transform/abilities.rs",
         ];

@@ -163,7 +163,9 @@ impl Kinds {
 fn knobs(registry: &Registry) -> Vec<Knob> {
     let codecs = registry.codecs().iter().flat_map(|row| row.samples).map(|codec| format!("IVF16,{codec}"));
     let quantizers = registry.quantizers().iter().flat_map(|row| row.samples).map(|token| format!("{token},Flat"));
-    let indexes = registry.indexes().iter().flat_map(|row| row.samples).map(|token| (*token).to_owned());
+    let indexes = registry.indexes().iter().flat_map(|row| {
+        row.samples.iter().map(|token| if row.takes_quantizer { format!("IVF16,{token}") } else { (*token).to_owned() })
+    });
     let transforms = registry.transforms().iter().flat_map(|row| row.samples).map(|token| format!("{token},{BASE}"));
     let wrappers = registry.wrappers().iter().flat_map(|row| {
         row.samples.iter().map(|token| match row.side {

@@ -3,6 +3,7 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`IvfIndex`], [`CodesIndex`] | the IVF engine, and the standalone index of a codec (`Flat`) |
+//! | [`DedupIndex`] | an inverted file that stores equal vectors once |
 //! | [`PreTransform`], [`IdMap`], [`Refine`] | wrappers around an index |
 //! | [`SharedIndex`] | an index shared by many readers and writers |
 //! | [`coarse`] | coarse quantizers |
@@ -33,7 +34,7 @@ mod wrap;
 
 pub use coarse::QUANTIZERS;
 pub use codec::CODECS;
-pub use engine::{CodesIndex, IvfIndex, IvfOptions};
+pub use engine::{CodesIndex, DedupIndex, IvfIndex, IvfOptions};
 pub use executor::{RayonGlobal, RayonPool, executor_for};
 pub use kmeans::{KMeans, column_means, train_parts, train_parts_memory};
 pub use shared::SharedIndex;
@@ -42,5 +43,5 @@ pub use wrap::{IdMap, PreTransform, Refine, WRAPPERS};
 
 use ivf_core::registry::IndexRow;
 
-/// The indexes of this crate that the factory composes.
-pub const INDEXES: &[IndexRow] = &[engine::IVF, engine::CODES, wrap::PRE_TRANSFORM];
+/// The indexes of this crate: those that the factory composes, and one with a token.
+pub const INDEXES: &[IndexRow] = &[engine::IVF, engine::CODES, engine::DEDUP, wrap::PRE_TRANSFORM];

@@ -22,13 +22,18 @@ impl<'a> Words<'a> {
             };
         }
         let wrappers = registry.wrappers().iter();
+        // Tokens that need a quantizer before them are not parsed here, but claimed.
+        let of_lists = registry.indexes().iter().filter(|row| row.takes_quantizer).map(|row| -> Form<'a> {
+            let knows = move |text: &str| Token::new(text).is_ok_and(|token| (row.parse)(&token, registry).is_some());
+            (row.grammar, Box::new(knows))
+        });
         let forms: Vec<Form<'a>> = match next {
-            Expected::Codec => forms!(registry.codecs()).collect(),
+            Expected::Codec => forms!(registry.codecs()).chain(of_lists).collect(),
             Expected::After => forms!(wrappers).collect(),
             Expected::AfterIndex => forms!(registry.codecs()).chain(forms!(wrappers)).collect(),
             Expected::Start => forms!(registry.codecs())
                 .chain(forms!(registry.quantizers()))
-                .chain(forms!(registry.indexes()))
+                .chain(forms!(registry.indexes().iter().filter(|row| !row.takes_quantizer)))
                 .chain(forms!(registry.transforms()))
                 .chain(forms!(wrappers.filter(|row| row.side == Side::Both)))
                 .collect(),

@@ -76,7 +76,7 @@ const KINDS: &[Foreign] = &[
     Foreign::new(&["RR", "RR#", "HR", "HR#"], "a random rotation", BEFOREHAND, ""),
     Foreign::new(&["Pad#"], "a padding with zeros", BEFOREHAND, ""),
     Foreign::new(
-        &["FlatDedup", "FlatPanorama*", "FlatL2Panorama*", "FlatIPPanorama*"],
+        &["FlatPanorama*", "FlatL2Panorama*", "FlatIPPanorama*"],
         "a layout of full vectors",
         "Flat has its own layout",
         "Flat",

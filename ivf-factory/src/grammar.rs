@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! index := (wrapper , | transform ,)*  base  (, wrapper)*
-//! base  := quantizer , codec | index-token [, codec] | codec | ( index )
+//! base  := quantizer , (codec | lists-token) | index-token [, codec] | codec | ( index )
 //! ```
 //!
 //! The nesting of the tokens around the base follows Faiss. Of the tokens at the two ends, the
@@ -109,10 +109,15 @@ impl<'a> Parser<'a> {
                 Word::Quantizer(quantizer) => {
                     cursor.at += 1;
                     let second = self.item(cursor, Expected::Codec)?;
-                    let codec = self.words.codec(second);
-                    let codec =
-                        codec.map(|codec| codec.map_err(|fault| self.words.hint(fault, second, Expected::Codec)));
-                    let codec = codec.unwrap_or_else(|| Err(self.words.unfit(cursor, second, Expected::Codec)))?;
+                    let hint = |fault| self.words.hint(fault, second, Expected::Codec);
+                    let Some(codec) = self.words.codec(second) else {
+                        let index = self.words.index_of_lists(second, quantizer);
+                        let index = index.map(|index| index.map_err(hint));
+                        let index = index.unwrap_or_else(|| Err(self.words.unfit(cursor, second, Expected::Codec)))?;
+                        let (tree, span) = (SpecTree::Index(index), item.span.start..second.span.end);
+                        break Reading { tree, spans: vec![span] };
+                    };
+                    let codec = codec.map_err(hint)?;
                     let spans = vec![item.span.clone(), second.span.clone()];
                     break Reading { tree: SpecTree::Ivf { quantizer, codec }, spans };
                 }

@@ -32,7 +32,8 @@ pub enum SpecTree {
         /// The codec of the lists.
         codec: Arc<dyn CodecSpec>,
     },
-    /// An index with its own token, and the codec given to it: `HNSW32`, `HNSW32,SQ8`.
+    /// An index with its own token, and the codec or the coarse quantizer given to it: `HNSW32`,
+    /// `HNSW32,SQ8`, `IVF16,FlatDedup`.
     Index(Arc<dyn IndexSpec>),
     /// A transform that is applied to vectors before an index: `L2norm,Flat`.
     Transformed {

@@ -122,6 +122,13 @@ impl<'a> Words<'a> {
         })
     }
 
+    /// Parses an index whose token stands after a coarse quantizer, in the place of a codec.
+    pub(crate) fn index_of_lists(&self, item: &Item, quantizer: Arc<dyn QuantizerSpec>) -> Claim<Arc<dyn IndexSpec>> {
+        let token = self.token(item)?.with_quantizer(Some(quantizer));
+        let mut rows = self.registry.indexes().iter().filter(|row| row.takes_quantizer);
+        rows.find_map(|row| self.claim(item, row.grammar, (row.parse)(&token, self.registry)))
+    }
+
     /// Parses an index with its own token. Also returns whether its row takes a codec. If so, the
     /// row gets `codec`.
     pub(crate) fn index(&self, item: &Item, codec: Option<Arc<dyn CodecSpec>>) -> Claim<(Arc<dyn IndexSpec>, bool)> {

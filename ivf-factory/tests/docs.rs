@@ -34,12 +34,14 @@ fn tables(registry: &Registry) -> String {
     text + "\n"
 }
 
-/// Returns the table of abilities: of Flat and IVF-Flat, and of IVF-Flat with each transform and
-/// wrapper.
+/// Returns the table of abilities: of Flat, IVF-Flat and other indexes of lists, and of IVF-Flat
+/// with each transform and wrapper.
 fn abilities(registry: &Registry) -> String {
     let inner = "IVF1,Flat";
     let mut shapes: Vec<(String, Metric)> = vec![("Flat".to_owned(), Metric::L2), (inner.to_owned(), Metric::L2)];
     shapes.push((inner.to_owned(), Metric::Cosine));
+    let of_lists = registry.indexes().iter().filter(|row| row.takes_quantizer).flat_map(|row| row.samples);
+    shapes.extend(of_lists.map(|token| (format!("IVF1,{token}"), Metric::L2)));
     let before = registry.transforms().iter().flat_map(|row| row.samples).map(|token| format!("{token},{inner}"));
     let wrappers = registry.wrappers().iter().flat_map(|row| row.samples.iter().map(move |token| (row.side, token)));
     let around = wrappers.map(|(side, token)| match side {

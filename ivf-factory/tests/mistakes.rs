@@ -82,6 +82,10 @@ const MISTAKES: &[&str] = &[
     "IVF16,PQ8+16",
     "IVF16,RaBitQ4",
     "OPQ16,IVF16,Flat",
+    "Sorted8",
+    "IVF16,Sorted9",
+    "IVF16,sorted8",
+    "IVF16,Sorted8,Flat",
     "Flat\n",
     "\u{1b}[31mFl\u{e4}t",
 ];
@@ -173,7 +177,13 @@ fn the_library_knows_the_tokens_of_faiss_that_it_lacks() {
         ("Residual2x9,PQ8", "Residual2x9", "without lists", None),
         ("IMI2x12,Flat", "IMI2x12", "an inverted multi-index", None),
         ("BIVF224", "BIVF224", "an index of binary vectors", None),
-        ("IVF16,FlatDedup", "FlatDedup", "a layout of full vectors", Some("IVF16,Flat")),
+        ("IVF16,FlatPanorama8", "FlatPanorama8", "a layout of full vectors", Some("IVF16,Flat")),
+        ("FlatDedup", "FlatDedup", "a coarse quantizer must stand before it", None),
+        ("IDMap,FlatDedup", "FlatDedup", "a coarse quantizer must stand before it", None),
+        ("IVF16,Flat,FlatDedup", "FlatDedup", "the index is complete", None),
+        ("IVF16,flatdedup", "flatdedup", "no codec is named", Some("IVF16,FlatDedup")),
+        ("IVF16,FlatDedup(PQ8)", "(PQ8)", "takes no arguments", Some("IVF16,FlatDedup")),
+        ("IVF16FlatDedup", "FlatDedup", "may be followed only by k", Some("IVF16,FlatDedup")),
     ] {
         let error = Spec::parse(factory, default_registry()).unwrap_err();
         let found = (&factory[error.span.clone()], error.what.contains(what), error.suggestion.as_deref());

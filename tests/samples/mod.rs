@@ -2,14 +2,18 @@
 
 use ivf::default_registry;
 
-/// Returns factory strings made of the samples: every codec alone and in lists of every quantizer.
-/// Some of them are also under every transform and wrapper, and under each pair of these.
+/// Returns factory strings made of the samples: every codec alone, and every codec and index of
+/// lists after every quantizer. Some of them are also under every transform and wrapper, and under
+/// each pair of these.
 pub(crate) fn compositions() -> Vec<String> {
     let registry = default_registry();
+    let in_lists = |token: &'static str| {
+        registry.quantizers().iter().flat_map(|row| row.samples).map(move |quantizer| format!("{quantizer},{token}"))
+    };
     let mut bases = Vec::new();
     for codec in registry.codecs().iter().flat_map(|row| row.samples) {
         bases.push((*codec).to_owned());
-        bases.extend(registry.quantizers().iter().flat_map(|row| row.samples).map(|q| format!("{q},{codec}")));
+        bases.extend(in_lists(codec));
     }
     let wrapped = |inner: &str| -> Vec<String> {
         let around = registry.wrappers().iter().flat_map(|row| row.samples.iter().map(move |token| (row, token)));
@@ -32,6 +36,10 @@ pub(crate) fn compositions() -> Vec<String> {
             all.extend(wrapped(&once));
             all.push(once);
         }
+    }
+    for token in registry.indexes().iter().filter(|row| row.takes_quantizer).flat_map(|row| row.samples) {
+        all.extend(in_lists(token).find(|base| plain(&base)).iter().flat_map(|base| wrapped(base)));
+        all.extend(in_lists(token));
     }
     all
 }

@@ -182,6 +182,10 @@ rows! {
         /// Whether a codec may follow the token after a comma (`HNSW32,SQ8`). [`Token::codec`]
         /// returns it.
         takes_codec: bool = false,
+        /// Whether the token stands after a coarse quantizer, in the place of a codec
+        /// (`IVF64,FlatDedup`). [`Token::quantizer`] returns the quantizer. The parser must claim
+        /// the token without one too, with an error.
+        takes_quantizer: bool = false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Parsed, Registry};
 use crate::codec::CodecSpec;
+use crate::quantizer::QuantizerSpec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ pub struct Token<'a> {
     /// Index of the opening parenthesis of the argument list.
     open: Option<usize>,
     codec: Option<Arc<dyn CodecSpec>>,
+    quantizer: Option<Arc<dyn QuantizerSpec>>,
 }
 
 impl<'a> Token<'a> {
@@ -83,7 +85,7 @@ impl<'a> Token<'a> {
         let open = text.find('(');
         match open {
             Some(open) if depth > 0 => Err(TokenError::new(open..open + 1, "this parenthesis is not closed")),
-            _ => Ok(Self { text, open, codec: None }),
+            _ => Ok(Self { text, open, codec: None, quantizer: None }),
         }
     }
 
@@ -126,6 +128,28 @@ impl<'a> Token<'a> {
     /// ```
     pub fn codec(&self) -> Option<&Arc<dyn CodecSpec>> {
         self.codec.as_ref()
+    }
+
+    /// Returns the token with a coarse quantizer that stands before it, followed by a comma.
+    #[must_use]
+    pub fn with_quantizer(self, quantizer: Option<Arc<dyn QuantizerSpec>>) -> Self {
+        Self { quantizer, ..self }
+    }
+
+    /// Returns the coarse quantizer that stands before the token, for a kind that needs one
+    /// ([`IndexRow::takes_quantizer`](super::IndexRow)).
+    ///
+    /// The factory parses `IVF64,Sorted` for a row that takes a quantizer:
+    ///
+    /// ```
+    /// # use ivf_core::registry::{Token, TokenError};
+    /// let ivf64 = std::sync::Arc::new(ivf_cpu::coarse::FlatQuantizerSpec { nlist: 64 });
+    /// let token = Token::new("Sorted")?.with_quantizer(Some(ivf64));
+    /// assert_eq!(token.quantizer().map(|quantizer| quantizer.to_string()), Some("IVF64".to_owned()));
+    /// # Ok::<(), TokenError>(())
+    /// ```
+    pub fn quantizer(&self) -> Option<&Arc<dyn QuantizerSpec>> {
+        self.quantizer.as_ref()
     }
 
     /// Returns the whole text if the token has no arguments. A row without arguments compares it

@@ -71,7 +71,7 @@ impl IvfIndex {
     }
 
     /// Checks that codes have the same meaning in the other index.
-    fn check_fits(&self, other: &IvfIndex) -> Result<(), MergeError> {
+    pub(super) fn check_fits(&self, other: &IvfIndex) -> Result<(), MergeError> {
         if (self.dim, self.spec()) != (other.dim, other.spec()) || self.metric != other.metric {
             return Err(MergeError::Incompatible("dimension, metric or kind"));
         }

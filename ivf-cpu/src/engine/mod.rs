@@ -3,6 +3,7 @@
 
 mod add;
 mod codes;
+mod dedup;
 mod entries;
 mod file;
 mod filter;
@@ -26,6 +27,8 @@ mod update;
 
 pub use codes::CodesIndex;
 pub(crate) use codes::ROW as CODES;
+pub use dedup::DedupIndex;
+pub(crate) use dedup::ROW as DEDUP;
 pub(crate) use file::ROW as IVF;
 pub use options::IvfOptions;
 

@@ -22,13 +22,13 @@ pub(crate) const PRE_TRANSFORM: IndexRow = pre_transform::ROW;
 ivf_core::index_as_ref!(IdMap, Refine, PreTransform);
 
 /// Returns the parts of a wrapper: its own parts, and the parts of the inner index under `name`.
-fn parts_around(own: Vec<Part>, name: &str, inner: &dyn Index) -> Vec<Part> {
+pub(crate) fn parts_around(own: Vec<Part>, name: &str, inner: &dyn Index) -> Vec<Part> {
     own.into_iter().chain(inner.parts().into_iter().map(|part| part.under(name))).collect()
 }
 
 /// Sets a knob of the inner index of a wrapper, which is the wrapper's part `part`. The wrapper
 /// itself must have no knob of that path and name. Errors contain the paths of the wrapper.
-fn set_inner_knob(
+pub(crate) fn set_inner_knob(
     wrapper: &mut impl Index,
     part: &str,
     path: &str,

@@ -242,6 +242,17 @@ fn hnsw(token: &Token<'_>, _: &Registry) -> Own {
     Some(m.map(|m| Named { codec: token.codec().cloned(), ..Named::new(format!("HNSW{m}{codec}")) }))
 }
 
+/// `Sorted<n>` after a coarse quantizer
+fn sorted(token: &Token<'_>, _: &Registry) -> Own {
+    let text = token.plain()?;
+    let (n, _) = digits(text.strip_prefix("Sorted")?).filter(|(_, rest)| rest.is_empty())?;
+    let n = number(text, n, 1..9, "there are 1 to 8 orders");
+    Some(n.and_then(|n| match token.quantizer() {
+        Some(quantizer) => Ok(Named::new(format!("{quantizer},Sorted{n}"))),
+        None => Err(TokenError::new(0..text.len(), "a coarse quantizer must stand before it")),
+    }))
+}
+
 /// Result of a toy parser.
 type Own = Option<Result<Named, TokenError>>;
 
@@ -269,6 +280,7 @@ const QUANTIZERS: &[QuantizerRow] = &[
 ];
 const INDEXES: &[IndexRow] = &[
     IndexRow::new("hnsw", "HNSW<m>", widen!(hnsw), unreadable).takes_codec(true).samples(&["HNSW32"]),
+    IndexRow::new("sorted", "Sorted<n>", widen!(sorted), unreadable).takes_quantizer(true).samples(&["Sorted8"]),
     IndexRow::new("graph", "Graph", widen!(|t, _| word(t, "Graph")), unreadable).samples(&["Graph"]),
     IndexRow::without_token("hidden", unreadable),
 ];
@@ -346,7 +358,17 @@ pub fn specs(registry: &Registry) -> BoxedStrategy<SpecTree> {
         let token = Token::new(sample).unwrap().with_codec(codec.cloned());
         parsed((row.parse)(&token, registry))
     };
-    let mut indexes: Vec<Arc<dyn IndexSpec>> = samples!(registry, indexes).map(|(_, spec)| spec).collect();
+    let of_quantizer = |row: &IndexRow, quantizer: &Arc<dyn QuantizerSpec>| {
+        parsed((row.parse)(&Token::new(row.samples[0]).unwrap().with_quantizer(Some(quantizer.clone())), registry))
+    };
+    let mut indexes: Vec<Arc<dyn IndexSpec>> = Vec::new();
+    for row in registry.indexes() {
+        if row.takes_quantizer {
+            indexes.extend(quantizers.iter().map(|quantizer| of_quantizer(row, quantizer)));
+        } else {
+            indexes.extend(row.samples.iter().map(|sample| with_codec(row, sample, None)));
+        }
+    }
     for row in registry.indexes().iter().filter(|row| row.takes_codec) {
         indexes.extend(codecs.iter().map(|codec| with_codec(row, row.samples[0], Some(codec))));
     }
