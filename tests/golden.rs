@@ -46,6 +46,7 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("sq8_direct_signed", "IVF6,SQ8_direct_signed", Metric::InnerProduct),
     ("sq_fp16", "IVF6,SQfp16", Metric::L2),
     ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
+    ("refined_by_codes", "IVF6,PQ2,Refine(SQ8)", Metric::L2),
 ];
 
 const DIM: usize = 8;
