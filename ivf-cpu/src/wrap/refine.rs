@@ -286,6 +286,10 @@ impl Index for Refine {
         let mut scratch = Vec::new();
         let rows = queries.to_f32(&mut scratch);
         let executor = executor_for(params.executor, result.hits.total() * self.dim());
+        // Several queries of a batch may re-rank the same row. Sorting all candidates by row, so
+        // that each row is read once, pays only for large rows and many candidates. With 160 for
+        // each query, it takes 16 % less time for rows of 4,608 bytes, as much for 512 bytes, and 3
+        // % more for 400 bytes. With 40, it takes as much, as much, and 4 % more.
         let sinks = map(executor, rows.len(), |i| -> Result<Sink, SearchError> {
             params.check_cancel()?;
             let ids = result.hits.row(i).ids;
