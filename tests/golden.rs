@@ -49,6 +49,7 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("sq_fp16", "IVF6,SQfp16", Metric::L2),
     ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
     ("flat_dedup", "IVF6,FlatDedup", Metric::L2),
+    ("refined_by_codes", "IVF6,PQ2,Refine(SQ8)", Metric::L2),
 ];
 
 const DIM: usize = 8;

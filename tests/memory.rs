@@ -55,6 +55,8 @@ fn training_takes_what_it_says() {
         ("IVF160,PQ4,RFlat", Metric::L2, plain),
         ("IDMap,IVF100,PQ48", Metric::L2, plain),
         ("IVF100,FlatDedup", Metric::L2, plain),
+        ("IVF16,PQ4,Refine(PQ24)", Metric::L2, plain),
+        ("Flat,Refine(SQ8)", Metric::L2, plain),
     ];
     for (factory, metric, options) in cases {
         // The first training starts the threads.
@@ -76,7 +78,15 @@ fn training_takes_what_it_says() {
 fn training_draws_as_many_points_as_it_says() {
     let vectors = data::uniform(2, 5000, DIM);
     let options = TrainOptions::new().iterations(1).max_points_per_centroid(10);
-    for factory in ["IVF100,Flat", "IVF300,PQ8", "IVF16,PQ8", "PQ8", "IDMap2,PQ8,RFlat", "L2norm,IVF100,Flat"] {
+    for factory in [
+        "IVF100,Flat",
+        "IVF300,PQ8",
+        "IVF16,PQ8",
+        "PQ8",
+        "IDMap2,PQ8,RFlat",
+        "IVF9,Flat,Refine(PQ8)",
+        "L2norm,IVF100,Flat",
+    ] {
         let mut index = made(factory, Metric::L2);
         let train = index.as_train().expect("trainable");
         let points = train.training_points(&options);
@@ -99,6 +109,7 @@ fn vectors_take_what_is_said_before_they_are_there() {
         "IDMap,PQ8",
         "IDMap2,IVF16,Flat",
         "PQ8,RFlat",
+        "PQ8,Refine(SQ8)",
         "L2norm,IVF16,PQ48",
     ] {
         let mut index = made(factory, Metric::L2);

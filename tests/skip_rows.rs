@@ -27,13 +27,16 @@ fn cases() -> Vec<(&'static str, Metric, Vec<usize>)> {
         ("IVF8,Flat", Metric::L2, plain.clone()),
         ("IVF8,PQ4", Metric::InnerProduct, plain.clone()),
         ("IDMap2,IVF8,PQ4,RFlat", Metric::L2, plain),
+        ("Flat,Refine(SQ8)", Metric::L2, vec![NAN, INFINITE]),
+        ("IVF8,PQ4,Refine(PQ8)", Metric::L2, vec![NAN, INFINITE]),
         ("Flat", Metric::Cosine, cosine.clone()),
         ("IVF8,PQ4", Metric::Cosine, cosine.clone()),
         ("IVF8,Flat,RFlat", Metric::Cosine, cosine.clone()),
         ("IDMap,IVF8,Flat", Metric::Cosine, cosine.clone()),
         ("L2norm,IVF8,Flat", Metric::L2, cosine.clone()),
         ("(L2norm,IVF8,Flat),RFlat", Metric::L2, cosine.clone()),
-        ("(L2norm,L2norm,IVF8,Flat),RFlat", Metric::L2, cosine),
+        ("(L2norm,L2norm,IVF8,Flat),RFlat", Metric::L2, cosine.clone()),
+        ("L2norm,IVF8,Flat,Refine(SQ8)", Metric::L2, cosine),
     ]
 }
 

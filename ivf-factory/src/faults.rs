@@ -13,11 +13,11 @@ impl<'a> Words<'a> {
         let registry = self.registry;
         macro_rules! forms {
             ($rows:expr) => {
-                $rows.into_iter().map(|row| -> Form<'a> {
+                $rows.into_iter().flat_map(|row| {
                     let knows = move |text: &str| {
                         Token::new(text).is_ok_and(|token| matches!((row.parse)(&token, registry), Some(Ok(_))))
                     };
-                    (row.grammar, Box::new(knows))
+                    written(row.grammar).map(move |grammar| -> Form<'a> { (grammar, Box::new(knows)) })
                 })
             };
         }
@@ -45,8 +45,9 @@ impl<'a> Words<'a> {
     /// Returns the forms of tokens that a codec may follow.
     fn heads(&self) -> Vec<Form<'a>> {
         let with_codec = |grammar: &str| {
-            let mut rows = self.registry.indexes().iter().filter(|row| row.takes_codec).map(|row| row.grammar);
-            rows.any(|known| known == grammar) || self.registry.quantizers().iter().any(|row| row.grammar == grammar)
+            let indexes = self.registry.indexes().iter().filter(|row| row.takes_codec).map(|row| row.grammar);
+            let mut rows = indexes.chain(self.registry.quantizers().iter().map(|row| row.grammar));
+            rows.any(|known| written(known).any(|known| known == grammar))
         };
         self.forms(Expected::Start).into_iter().filter(|(grammar, _)| with_codec(grammar)).collect()
     }
@@ -210,3 +211,8 @@ impl<'a> Words<'a> {
 }
 
 const TRANSFORM: &str = "a transform";
+
+/// Returns the forms in which a kind is written. A grammar separates them by commas and spaces.
+fn written(grammar: &'static str) -> impl Iterator<Item = &'static str> {
+    grammar.split(", ")
+}

@@ -82,12 +82,6 @@ const KINDS: &[Foreign] = &[
         "Flat",
     ),
     Foreign::new(&["RefinePanorama"], "a wrapper that re-ranks with full vectors", "RFlat does", "RFlat"),
-    Foreign::new(
-        &["Refine"],
-        "a wrapper that re-ranks with a codec or an index",
-        "RFlat re-ranks with full vectors",
-        "RFlat",
-    ),
     Foreign::new(&["MinMax", "MinMaxFP16"], "a wrapper that scales each vector", BEFOREHAND, ""),
     Foreign::new(
         &["BFlat", "BIVF#*", "BHNSW#*", "BHash#*"],

@@ -48,5 +48,6 @@ pub(crate) fn compositions() -> Vec<String> {
 pub(crate) fn is_exact(spec: &str) -> bool {
     // Refining some results of another codec is not exact, and the codec of the centroids is not
     // that of the lists.
-    spec.replace("RFlat", "").replace("(IVF4,Flat)", "").contains("Flat") && !spec.contains("L2norm")
+    let is_coarser = ["L2norm", "Refine("].iter().any(|kind| spec.contains(kind));
+    spec.replace("RFlat", "").replace("(IVF4,Flat)", "").contains("Flat") && !is_coarser
 }

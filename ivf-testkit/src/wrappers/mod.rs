@@ -32,7 +32,7 @@ const POINTS: usize = 600;
 ///   to the wrapped index. It takes exactly what it declares (see [`check_bad_input`]).
 /// * It reports at least the memory of the wrapped index.
 /// * If the wrapped index finds what the oracle finds, so does the wrapper, with selectors of every
-///   kind.
+///   kind. A wrapper that reconstructs other vectors than those that were added need not.
 /// * Writes to a clone do not show in the wrapper, nor the other way round.
 /// * Exported and read back, it is [the same](check_reload). A damaged node gives an error or an
 ///   [index that works](check_damaged).
