@@ -66,8 +66,8 @@ pub(super) fn term_of(code: &[u8], steps: &[f32], bases: &[f32]) -> f32 {
 /// centroid and `B` those with it, the distances are
 ///
 /// ```text
-/// L2               sum of (q - B - s c)^2  =  |q - B|^2 + term - 2 (sum of w c),   w = s (q - B + b)
-/// inner product  - sum of q (B + s c)      = - q B - (sum of w c),                 w = s q
+/// L2              sum of (q - B - s c)^2 = |q - B|^2 + term - 2 (sum of w c),   w = s (q - B + b)
+/// inner product  -sum of q (B + s c)     = -q B - (sum of w c),                 w = s q
 /// ```
 ///
 /// The weights `w` are `unit * k` plus an error `e`, with whole numbers `k` from -127 to 127. The
