@@ -1,7 +1,7 @@
 //! The inner loop of a search, which compares one query or a block of queries with the codes of a
 //! list.
 
-use crate::id::{ListNo, ListOffset, Location};
+use crate::id::{Id, Ids, ListNo, ListOffset, Location};
 use crate::layout::CodeLayout;
 use crate::lists::{ListRef, Segment};
 use crate::mask::Mask;
@@ -220,6 +220,28 @@ impl<'a> ScanRange<'a> {
     /// Iterates over the entries to scan, as indices in the segment.
     pub fn slots(&self) -> impl Iterator<Item = usize> {
         self.range.clone().filter(|&slot| self.mask.is_none_or(|mask| mask.get(slot)))
+    }
+
+    /// Returns where the id of the entry with index `slot` in the segment is in memory: a slice of
+    /// one id, which is empty if ids are not stored. A scanner prefetches it before it calls
+    /// [`neighbor`](Self::neighbor).
+    ///
+    /// ```
+    /// use ivf_core::scanner::ScanRange;
+    /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, InvertedListsMut, ListNo};
+    /// let mut lists = ArrayLists::new(1, CodeLayout::rows(1));
+    /// lists.replace(ListNo(0), &[Id(7), Id(3)], b"ab")?;
+    /// let entries = lists.list(ListNo(0))?;
+    /// let range = ScanRange::of_list(ListNo(0), &entries, lists.layout(), 0..2).next().ok_or("entries")?;
+    /// assert_eq!(range.stored_id(1), [Id(3)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline(always)]
+    pub fn stored_id(&self, slot: usize) -> &[Id] {
+        match self.segment.ids() {
+            Ids::Listed(ids) | Ids::Ascending(ids) => ids.get(slot..=slot).unwrap_or_default(),
+            Ids::Run { .. } => &[],
+        }
     }
 
     /// Returns the entry with index `slot` in the segment as a result at `distance`.
@@ -518,7 +540,6 @@ pub trait InvertedListScanner: Send {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Id, Ids};
     use crate::lists::SegmentIds;
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sinks, which collect the results of a scan.
 
 use crate::id::{Id, Location};
+use arrayvec::ArrayVec;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
@@ -71,7 +72,8 @@ pub struct Sink {
     /// Maximum number of results; `usize::MAX` means all.
     k: usize,
     /// For small `k` the results are kept sorted, so that the threshold is always the k-th
-    /// distance. For larger `k` the buffer grows to `2 k` results and is then cut back to `k`.
+    /// distance. For larger `k` the buffer grows to `2 k` results and is then cut back to about
+    /// `k`.
     buffer: Vec<Neighbor>,
     updates: u64,
 }
@@ -79,6 +81,9 @@ pub struct Sink {
 /// Largest `k` for which the results are kept sorted. Up to here, shifting results on each
 /// insertion costs less than the additional results that a less strict threshold would let in.
 const FEW: usize = 32;
+
+/// Half of the results for which a sink has room at first, if `k` is larger.
+const AT_FIRST: usize = 512;
 
 impl Sink {
     /// Creates a sink for the `k` nearest entries. Memory is allocated as results arrive.
@@ -127,10 +132,63 @@ impl Sink {
             return;
         }
         self.updates += 1;
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(self.k.min(AT_FIRST) * 2);
+        }
         self.buffer.push(neighbor);
         if self.buffer.len() >= self.k.saturating_mul(2) {
-            self.cut();
+            self.thin_out();
+        } else if self.buffer.len() == self.k {
+            // The first `k` results: the farthest of them is a threshold.
+            self.lower_threshold();
         }
+    }
+
+    #[cold]
+    fn lower_threshold(&mut self) {
+        self.threshold = self.buffer.iter().map(|hit| hit.distance).fold(f32::NEG_INFINITY, f32::max);
+    }
+
+    /// Drops most of the results that are certainly not among the `k` nearest, and lowers the
+    /// threshold.
+    ///
+    /// It looks for a number that at least `k` distances do not exceed, and few more: by bisection,
+    /// which needs no branch for a single distance.
+    #[cold]
+    fn thin_out(&mut self) {
+        let (mut few, mut many) = (ArrayVec::<i32, { 2 * AT_FIRST }>::new(), Vec::new());
+        let keys = self.buffer.iter().map(|hit| ordered(hit.distance));
+        let keys: &[i32] = if self.buffer.len() <= few.capacity() {
+            few.extend(keys);
+            &few
+        } else {
+            many.extend(keys);
+            &many
+        };
+        let at_most = |limit: i32| keys.iter().map(|key| u32::from(*key <= limit)).sum::<u32>() as usize;
+        let (mut low, mut high) =
+            keys.iter().fold((i32::MAX, i32::MIN), |(low, high), &key| (low.min(key), high.max(key)));
+        let mut left = keys.len();
+        while low < high && left > self.k + self.k / 8 {
+            let middle = (i64::from(low) + i64::from(high)).div_euclid(2) as i32;
+            let count = at_most(middle);
+            if count >= self.k {
+                (high, left) = (middle, count);
+            } else {
+                low = middle + 1;
+            }
+        }
+        if left > self.k + self.k / 2 {
+            // Many results are as far as the k-th.
+            return self.cut();
+        }
+        let mut kept = 0;
+        for (i, key) in keys.iter().enumerate() {
+            self.buffer[kept] = self.buffer[i];
+            kept += usize::from(*key <= high);
+        }
+        self.buffer.truncate(kept);
+        self.lower_threshold();
     }
 
     /// Inserts a result into the sorted buffer (small `k`).
@@ -284,11 +342,17 @@ impl Sink {
 /// Returns a number that orders results by distance, with the result's place in the lower half.
 #[inline]
 fn key(distance: f32, place: u32) -> u64 {
+    // The sign bit of a signed number counts the other way.
+    u64::from(ordered(distance) as u32 ^ 1 << 31) << 32 | u64::from(place)
+}
+
+/// Returns a number that orders distances.
+#[inline]
+fn ordered(distance: f32) -> i32 {
     // -0 and 0 are the same distance.
-    let bits = (distance + 0.0).to_bits();
+    let bits = (distance + 0.0).to_bits() as i32;
     // The bits of negative floats count down.
-    let ordered = bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 };
-    u64::from(ordered) << 32 | u64::from(place)
+    bits ^ (bits >> 31 & i32::MAX)
 }
 
 /// A caller's own collector for the results of one query. It receives the results during the
@@ -395,6 +459,35 @@ mod tests {
             backward.merge(half);
             assert_eq!(forward.into_sorted(), expected, "{k}");
             assert_eq!(backward.into_sorted(), expected, "{k}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_is_never_below_the_kth_distance_and_falls() {
+        // Distances that spread over all sizes, and some with many ties.
+        let distances = |i: i64| match i * 7919 % 17 {
+            0 => 3.5,
+            1 => -0.0,
+            2 => 0.0,
+            r => ((i * 31 % 1009) as f32 - 400.0) * 10.0_f32.powi(r as i32 - 9),
+        };
+        for k in [33, 100, 512, 513, 700] {
+            let mut sink = Sink::top_k(k);
+            let (mut all, mut last) = (Vec::new(), f32::INFINITY);
+            for i in 0..5000 {
+                let hit = neighbor(distances(i), i);
+                sink.push(hit);
+                all.push(hit.distance);
+                assert!(sink.threshold() <= last && sink.held().len() < 2 * k);
+                last = sink.threshold();
+                if i % 50 == 0 && all.len() >= k {
+                    all.select_nth_unstable_by(k - 1, f32::total_cmp);
+                    assert!(sink.threshold() >= all[k - 1], "{k}");
+                }
+            }
+            all.sort_by(f32::total_cmp);
+            let near = all.iter().filter(|distance| **distance <= sink.threshold()).count();
+            assert!(near < 2 * k + 300, "{near} distances below the threshold, of {k}");
         }
     }
 

@@ -12,9 +12,9 @@ use ivf_cpu::executor_for;
 use ivf_cpu::simd::{Kernel, Level, Simd};
 use std::sync::Arc;
 
-/// Maximum size, in bytes, of the first-pass tables of a block of queries, so that they stay in a
-/// cache. (The whole tables of these queries, if any, take four times as much. They are in memory
-/// too, but are seldom read.)
+/// Maximum size, in bytes, of the tables of a block of queries, so that they stay in a cache. (With
+/// 256 centroids, it counts the first-pass tables only. The whole tables take four times as much,
+/// but are seldom read.)
 const BLOCK_BYTES: usize = 1 << 22;
 
 /// Number of codes of a list that take as many bytes as a query's first-pass tables. From twice
@@ -144,13 +144,15 @@ where
     }
 
     fn shares_lists(&self, len: usize) -> bool {
-        // Without lookups, a scan does not wait for memory.
-        self.looks_up && len >= 2 * TABLE_CODES
+        // Without lookups, a scan does not wait for memory. Tables of 16 entries are smaller than
+        // any list.
+        self.looks_up && (K == 16 || len >= 2 * TABLE_CODES)
     }
 
     fn queries_at_once(&self) -> usize {
+        let bytes = if K == 16 { K + size_of::<[f32; K]>() } else { TABLE_CODES };
         // At least one, however many subquantizers there are.
-        (BLOCK_BYTES / (TABLE_CODES * self.codec.quantizer().subquantizers().len())).max(1)
+        (BLOCK_BYTES / (bytes * self.codec.quantizer().subquantizers().len())).max(1)
     }
 
     fn memory(&self) -> usize {

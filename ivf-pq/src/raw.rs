@@ -2,7 +2,7 @@
 //! index that re-ranks its candidates.
 
 use crate::product::Table;
-use crate::scan::{BLOCK, InList, Stored};
+use crate::scan::{BLOCK, InList, Stored, prefetch_ids};
 use crate::tables::least_and_most;
 use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
@@ -90,11 +90,15 @@ where
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let mut left = self.scan_range.blocks();
-        while !left.is_empty() {
-            // Blocks without selected codes cost nothing.
-            let Some(first) = self.scan_range.first_block(left.clone()) else { return };
-            // Until the sink is full, one block at a time gives a threshold as early as possible.
-            let together = if self.sink.threshold() < f32::MAX { left.end - first } else { 1 };
+        let (start, is_first) = (left.start, self.sink.threshold() >= f32::MAX);
+        // Blocks without selected codes cost nothing.
+        while let Some(first) = self.scan_range.first_block(left.clone()) {
+            // As for exact distances, few blocks are scanned together while the threshold falls fast.
+            let together = match self.sink.threshold() {
+                f32::MAX.. => 1,
+                _ if is_first => (left.end - first).min((first - start).max(1)),
+                _ => left.end - first,
+            };
             left.start = first
                 + match together {
                     TOGETHER.. => self.blocks::<S, TOGETHER>(simd, first),
@@ -118,24 +122,24 @@ where
         let blocks: [&[[u8; BLOCK]]; B] = std::array::from_fn(|b| &columns[(first + b) * stride..][..used]);
         let sums = InList::byte_sums(simd, &self.raw.entries, blocks);
         let (step, base) = (simd.splat(self.raw.step), simd.splat(self.start + self.raw.low));
+        let (mut distances, mut near) = ([[0.0; BLOCK]; B], [0; B]);
         for (b, sums) in sums.iter().enumerate() {
-            let block = first + b;
-            let mut distances = [0.0; BLOCK];
-            let mut near = 0;
             for (group, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
                 let found = simd.mul_add(simd.load_u16(sums), step, base);
-                near |= u64::from(simd.at_most(found, self.sink.threshold())) << (group * LANES);
-                distances.as_chunks_mut::<LANES>().0[group] = simd.to_array(found);
+                near[b] |= u64::from(simd.at_most(found, self.sink.threshold())) << (group * LANES);
+                distances[b].as_chunks_mut::<LANES>().0[group] = simd.to_array(found);
             }
-            if near == 0 {
-                continue;
+            if near[b] != 0 {
+                near[b] &= self.scan_range.selected((first + b) * BLOCK, BLOCK);
+                prefetch_ids(simd, self.scan_range, first + b, near[b]);
             }
-            near &= self.scan_range.selected(block * BLOCK, BLOCK);
+        }
+        for (b, mut near) in near.into_iter().enumerate() {
             while near != 0 {
                 let lane = near.trailing_zeros() as usize;
                 near &= near - 1;
-                if distances[lane] <= self.sink.threshold() {
-                    self.sink.push(self.scan_range.neighbor(block * BLOCK + lane, distances[lane]));
+                if distances[b][lane] <= self.sink.threshold() {
+                    self.sink.push(self.scan_range.neighbor((first + b) * BLOCK + lane, distances[b][lane]));
                 }
             }
         }

@@ -226,6 +226,16 @@ impl Stored<16> for InList {
     }
 }
 
+/// Prefetches the ids of the entries of a block whose bits are set in `lanes`. Most of them will be
+/// results, whose ids are scattered over a list.
+#[inline(always)]
+pub(crate) fn prefetch_ids<S: Simd>(simd: S, scan_range: &ScanRange<'_>, block: usize, mut lanes: u64) {
+    while lanes != 0 {
+        simd.prefetch(scan_range.stored_id(block * BLOCK + lanes.trailing_zeros() as usize));
+        lanes &= lanes - 1;
+    }
+}
+
 /// Exact distances of codes.
 pub(crate) trait Exact {
     /// Returns the number of subquantizers.
@@ -299,11 +309,17 @@ where
     /// Scans blocks one after the other.
     #[inline(always)]
     fn run_of_blocks<S: Simd>(&mut self, simd: S, columns: &[[u8; BLOCK]], mut unscanned: Range<usize>) {
+        let first = unscanned.start;
+        let is_first = self.sink.threshold() >= f32::MAX;
         while !unscanned.is_empty() {
             // Until the sink is full, every code needs an exact distance. One block at a time then
-            // gives a threshold as early as possible. After that, up to 8 blocks share the loads of
-            // the tables.
-            let together = if self.sink.threshold() < f32::MAX { unscanned.len() } else { 1 };
+            // gives a threshold as early as possible. While it falls fast, few blocks are scanned
+            // with the same one. After that, up to 8 blocks share the loads of the tables.
+            let together = match self.sink.threshold() {
+                f32::MAX.. => 1,
+                _ if is_first => unscanned.len().min(unscanned.start - first),
+                _ => unscanned.len(),
+            };
             unscanned.start += match together {
                 8.. => self.blocks::<S, 8>(simd, columns, unscanned.start),
                 7 => self.blocks::<S, 7>(simd, columns, unscanned.start),
@@ -328,16 +344,19 @@ where
             }
             _ => SumLimit::All,
         };
-        let candidates = match limit {
+        let mut candidates = match limit {
             SumLimit::All => [u64::MAX; B],
             SumLimit::AtMost(limit) => InList::at_most(simd, &self.bytes.entries, blocks, limit),
             SumLimit::None => return B,
         };
+        for (b, candidates) in candidates.iter_mut().enumerate() {
+            if *candidates != 0 {
+                *candidates &= self.scan_range.selected((first + b) * BLOCK, BLOCK);
+                prefetch_ids(simd, self.scan_range, first + b, *candidates);
+            }
+        }
         for (b, candidates) in candidates.into_iter().enumerate() {
-            let block = first + b;
-            let selected =
-                if candidates == 0 { 0 } else { candidates & self.scan_range.selected(block * BLOCK, BLOCK) };
-            self.exact_distances(simd, columns, block, selected);
+            self.exact_distances(simd, columns, first + b, candidates);
         }
         B
     }

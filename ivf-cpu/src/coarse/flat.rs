@@ -1,5 +1,6 @@
 //! `IVF<n>`: exact search for the nearest of `n` centroids.
 
+use super::first_pass::ByteCentroids;
 use super::{check_assign, first_non_finite, learn, nearest, nearest_many, parse_nlist, unsupported};
 use crate::executor::executor_for;
 use crate::kernels::PackedRows;
@@ -82,6 +83,8 @@ impl QuantizerSpec for FlatQuantizerSpec {
 #[derive(Clone, Debug)]
 pub struct FlatQuantizer {
     centroids: PackedRows,
+    /// The centroids as bytes, where they make a first pass.
+    bytes: Option<ByteCentroids>,
     metric: Metric,
 }
 
@@ -114,7 +117,8 @@ impl FlatQuantizer {
         if let Some(list) = first_non_finite(centroids) {
             return fault(format!("the centroid of list {list} holds a NaN or an infinity"));
         }
-        Ok(Self { centroids: PackedRows::new(centroids), metric })
+        let bytes = ByteCentroids::new(centroids, metric);
+        Ok(Self { centroids: PackedRows::new(centroids), bytes, metric })
     }
 
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
@@ -167,7 +171,10 @@ impl Level1Quantizer for FlatQuantizer {
             return Probes::new(1, numbers.into_iter().map(|no| Some(ListNo(no))).collect(), distances);
         }
         let nprobe = nprobe.min(self.nlist());
-        let (numbers, distances) = nearest_many(rows, &self.centroids, self.metric, nprobe, executor);
+        let (numbers, distances) = match &self.bytes {
+            Some(bytes) => bytes.nearest_many(rows, &self.centroids, nprobe, executor),
+            None => nearest_many(rows, &self.centroids, self.metric, nprobe, executor),
+        };
         let lists = numbers.into_iter().map(|no| Some(ListNo(no))).collect();
         Probes::new(nprobe, lists, distances)
     }
@@ -189,7 +196,7 @@ impl Level1Quantizer for FlatQuantizer {
     }
 
     fn memory(&self) -> usize {
-        self.centroids.memory()
+        self.centroids.memory() + self.bytes.as_ref().map_or(0, ByteCentroids::memory)
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
@@ -207,7 +214,8 @@ impl Permute for FlatQuantizer {
             self.centroids.row(list.index(), centroid);
         }
         let rows = Rows::new(&centroids, self.dim()).expect("whole centroids");
-        Arc::new(Self { centroids: PackedRows::new(rows), metric: self.metric })
+        let bytes = ByteCentroids::new(rows, self.metric);
+        Arc::new(Self { centroids: PackedRows::new(rows), bytes, metric: self.metric })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Coarse quantizers.
 
+mod first_pass;
 mod flat;
 mod index;
 mod nearest;

@@ -191,19 +191,29 @@ impl Work for NearestMany<'_> {
 
 /// The `k` smallest (distance, number) pairs. Each is stored as one integer with the same order.
 #[derive(Clone)]
-struct Smallest {
+pub(super) struct Smallest {
     k: usize,
     threshold: f32,
     keys: Vec<u64>,
 }
 
 impl Smallest {
-    fn new(k: usize) -> Self {
+    pub(super) fn new(k: usize) -> Self {
         Self { k, threshold: f32::MAX, keys: Vec::new() }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.threshold = f32::MAX;
+        self.keys.clear();
+    }
+
+    /// Returns the pairs as integers, for [`split_key`].
+    pub(super) fn keys(&self) -> &[u64] {
+        &self.keys
+    }
+
     #[inline(always)]
-    fn push(&mut self, distance: f32, number: u32) {
+    pub(super) fn push(&mut self, distance: f32, number: u32) {
         self.keys.push(key(distance, number));
         if self.keys.len() >= 2 * self.k + 16 {
             self.cut();
@@ -219,7 +229,7 @@ impl Smallest {
         }
     }
 
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         self.cut();
         self.keys.sort_unstable();
     }
@@ -237,7 +247,7 @@ fn key(distance: f32, number: u32) -> u64 {
 
 /// Unpacks the distance and the number of a key.
 #[inline(always)]
-fn split_key(key: u64) -> (f32, u32) {
+pub(super) fn split_key(key: u64) -> (f32, u32) {
     let ordered = (key >> 32) as u32;
     let bits = if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered };
     (f32::from_bits(bits), key as u32)

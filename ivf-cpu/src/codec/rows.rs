@@ -5,7 +5,7 @@
 //! cost two cache lines per dimension.
 
 use super::flat::{FlatCodec, FlatSpec, distance_of};
-use crate::kernels::{Distance, distances_to_rows};
+use crate::kernels::{Distance, distances_of_query};
 use crate::simd::{Kernel, LANES, Level, Simd};
 use ivf_core::error::{BuildError, TrainError};
 use ivf_core::{
@@ -73,7 +73,7 @@ impl<D: Distance> InvertedListScanner for RowsScanner<D> {
         let query = &self.query;
         assert_eq!(codes.len(), distances.len() * size_of_val(&query[..]), "whole codes");
         match bytemuck::try_cast_slice(codes) {
-            Ok(rows) => self.level.run(Pairs { distance: self.distance, query, rows, out: distances }),
+            Ok(rows) => self.level.run(Rows { distance: self.distance, query, rows, out: distances }),
             // The bytes are not aligned for floats.
             Err(_) => {
                 for (code, distance) in codes.chunks_exact(size_of_val(&query[..])).zip(distances) {
@@ -116,26 +116,26 @@ impl<D: Distance> Kernel for Scattered<'_, D> {
         rows.iter().take(AHEAD).for_each(|row| simd.prefetch(row));
         for (i, (some, out)) in rows.chunks(LANES).zip(out.chunks_mut(LANES)).enumerate() {
             rows.iter().skip(i * LANES + AHEAD).take(LANES).for_each(|row| simd.prefetch(row));
-            distances_to_rows(simd, distance, some.iter().map(|row| (query, *row)), out);
+            distances_of_query(simd, distance, query, some.iter().copied(), out);
         }
     }
 }
 
-struct Pairs<'a, D> {
+struct Rows<'a, D> {
     distance: D,
     query: &'a [f32],
     rows: &'a [f32],
     out: &'a mut [f32],
 }
 
-impl<D: Distance> Kernel for Pairs<'_, D> {
+impl<D: Distance> Kernel for Rows<'_, D> {
     type Output = ();
     const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let pairs = self.rows.chunks_exact(self.query.len()).map(|row| (self.query, row));
-        distances_to_rows(simd, self.distance, pairs, self.out);
+        let rows = self.rows.chunks_exact(self.query.len());
+        distances_of_query(simd, self.distance, self.query, rows, self.out);
     }
 }
 

@@ -24,11 +24,21 @@ const SMALLEST_SCALE: f64 = 1e-15;
 /// ```text
 /// dim 6:  block 0 | a0 a1 a2 a3 | b0 b1 b2 b3 | ... 32 | a4 a5 0 0 | b4 b5 0 0 | ... 32 |   block 1 | ...
 /// ```
+/// ```
+/// # use ivf_core::Rows;
+/// # use ivf_cpu::kernels::PackedBytes;
+/// // A block of 32 vectors of two dimensions, with room for four, and two numbers for each vector.
+/// let packed = PackedBytes::new(Rows::new(&[1.0; 64], 2)?);
+/// assert_eq!(packed.memory(), 32 * 4 + 32 * 2 * 4);
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PackedBytes {
     columns: Vec<[[i8; 4]; BLOCK]>,
     /// Sum of the bytes of each vector.
     sums: Vec<i32>,
+    /// For each block, the initial sums of products with query bytes, which all include 128.
+    starts: Vec<[i32; BLOCK]>,
     /// Value of one unit of a byte.
     scale: f64,
     /// Largest norm of a vector.
@@ -52,6 +62,7 @@ impl PackedBytes {
         let mut packed = Self {
             columns: vec![[[0; 4]; BLOCK]; rows.len().div_ceil(BLOCK) * groups],
             sums: Vec::with_capacity(rows.len()),
+            starts: vec![[0; BLOCK]; rows.len().div_ceil(BLOCK)],
             scale,
             norm: 0.0,
             error: 0.0,
@@ -69,10 +80,16 @@ impl PackedBytes {
                 error += (f64::from(x) - f64::from(byte) * scale).powi(2);
             }
             packed.sums.push(sum);
+            packed.starts[i / BLOCK][i % BLOCK] = -128 * sum;
             packed.norm = packed.norm.max(norm.sqrt());
             packed.error = packed.error.max(error.sqrt());
         }
         packed
+    }
+
+    /// Returns the memory in bytes.
+    pub fn memory(&self) -> usize {
+        size_of_val(&self.columns[..]) + size_of_val(&self.sums[..]) + size_of_val(&self.starts[..])
     }
 }
 
@@ -94,6 +111,7 @@ impl PackedBytes {
 /// let threshold = ((50.0 - error) / queries.unit(&packed)).floor();
 /// assert_eq!(threshold, 49.0);
 /// assert!((queries.squared_norm(0) - (127.0 * 127.0 + 4.0)).abs() <= error);
+/// assert!(queries.largest_product(&packed) >= 127.0 * 127.0);
 /// # Ok::<(), ivf_core::RowsError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -173,6 +191,13 @@ impl<'a> ByteQueries<'a> {
     #[inline(always)]
     pub fn squared_norm(&self, q: usize) -> f64 {
         self.lengths[q].0.powi(2)
+    }
+
+    /// Returns an upper bound of the size of a product of the first query with a vector, and of the
+    /// products of their bytes.
+    pub fn largest_product(&self, packed: &PackedBytes) -> f64 {
+        let (norm, error) = self.lengths[0];
+        (norm + error) * (packed.norm + packed.error)
     }
 
     /// Returns whether [`error`](Self::error) is a valid bound. It is not for vectors so small that
@@ -262,6 +287,58 @@ pub fn scan_bytes<S: Simd>(
                 if lanes & valid != 0 {
                     near(Candidates { query, block: b, lanes: lanes & valid, distances: &[f32::NAN; BLOCK] });
                 }
+            }
+        }
+    }
+}
+
+/// Writes, for each of four queries, a score of every vector: the product of their bytes, times
+/// the query's factor, plus the vector's offset. `scores` gets one block of scores for each block of
+/// vectors.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_cpu::kernels::{BLOCK, ByteQueries, PackedBytes, score_bytes};
+/// use ivf_cpu::simd::Scalar;
+///
+/// let packed = PackedBytes::new(Rows::new(&[127.0, 0.0, 0.0, 25.0], 2)?);
+/// let queries = [[127.0, 2.0], [0.0, 127.0], [1.0, 0.0], [0.0, 1.0]];
+/// let queries = queries.map(|query| ByteQueries::new(Rows::new(&query, 2).expect("a row")));
+/// let factors: [f32; 4] = std::array::from_fn(|q| queries[q].unit(&packed) as f32);
+/// let mut scores = [[[0.0; BLOCK]; 1]; 4];
+/// let [a, b, c, d] = &mut scores;
+/// score_bytes(Scalar, queries.each_ref(), &packed, factors, &[[0.5; BLOCK]], [a, b, c, d]);
+/// assert_eq!(scores[0][0][..2], [127.0 * 127.0 + 0.5, 2.0 * 25.0 + 0.5]);
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
+///
+/// # Panics
+/// If the dimensions differ, a query is not one row, or there is not one block of offsets and of
+/// scores for each block of vectors.
+#[inline(always)]
+pub fn score_bytes<S: Simd>(
+    simd: S,
+    queries: [&ByteQueries<'_>; TILE],
+    packed: &PackedBytes,
+    factors: [f32; TILE],
+    offsets: &[[f32; BLOCK]],
+    scores: [&mut [[f32; BLOCK]]; TILE],
+) {
+    let (blocks, groups) = (packed.starts.len(), packed.dim.div_ceil(4));
+    assert!(offsets.len() == blocks && scores.iter().all(|scores| scores.len() == blocks), "blocks of scores");
+    assert!(queries.iter().all(|query| query.groups.len() == groups), "one row of the vectors' dimension");
+    let [a, b, c, d] = queries;
+    let rows = [&a.groups[..], &b.groups[..], &c.groups[..], &d.groups[..]];
+    let mut sums = [[[0; LANES]; 2]; TILE];
+    for (b, (block, starts)) in packed.columns.chunks_exact(groups).zip(&packed.starts).enumerate() {
+        products(simd, rows, block, starts, &mut sums);
+        for q in 0..TILE {
+            let factor = simd.splat(factors[q]);
+            let offsets = offsets[b].as_chunks::<LANES>().0;
+            let out = scores[q][b].as_chunks_mut::<LANES>().0;
+            for half in 0..2 {
+                let products = simd.floats_of(simd.load_i32(&sums[q][half]));
+                out[half] = simd.to_array(simd.mul_add(products, factor, simd.load(&offsets[half])));
             }
         }
     }

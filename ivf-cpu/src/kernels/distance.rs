@@ -43,9 +43,10 @@ use ivf_core::Metric;
 /// let [[low, _high]] = Differing.distances::<_, _, 1, 2>(Scalar, [&query], block, 0);
 /// assert_eq!(Scalar.to_array(low)[..4], [2.0, 2.0, 1.0, 1.0]);
 ///
-/// // and 16 pairs side by side.
+/// // and 16 pairs side by side, or 16 vectors.
 /// let vector = [1.0_f32, 9.0, 9.0];
 /// assert_eq!(Differing.of_pairs(Scalar, [&query[..]; LANES], [&vector[..]; LANES]), [2.0; LANES]);
+/// assert_eq!(Differing.of_rows(Scalar, &query, [&vector[..]; LANES]), [2.0; LANES]);
 /// ```
 pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
     /// Accumulator of the fold.
@@ -112,6 +113,15 @@ pub trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
             }
         }
         sums.map(|sum| self.finish(sum))
+    }
+
+    /// Returns the distances from one query to 16 vectors, as [`of_pairs`](Self::of_pairs) does.
+    ///
+    /// # Panics
+    /// If the vectors differ in length.
+    #[inline(always)]
+    fn of_rows<S: Simd, T: Lane>(self, simd: S, query: &[f32], rows: [&[T]; LANES]) -> [f32; LANES] {
+        self.of_pairs(simd, [query; LANES], rows)
     }
 
     /// Returns for each lane an upper bound of the negated distance, or `None` if this distance has
@@ -322,6 +332,23 @@ macro_rules! steps_in_registers {
                     let ($sum, $q, $x) = (&sums, queries[d], rows[d]);
                     sums = $step;
                 }
+            }
+            $simd.to_array(sums)
+        }
+
+        #[inline(always)]
+        fn of_rows<S: Simd, T: Lane>(self, $simd: S, query: &[f32], rows: [&[T]; LANES]) -> [f32; LANES] {
+            let dim = same_dim(&[query; LANES], &rows);
+            let (mut sums, mut start) = ($simd.splat(0.0), 0);
+            while start < dim {
+                let count = LANES.min(dim - start);
+                let rows =
+                    if count == LANES { transposed($simd, &rows, start) } else { last_transposed($simd, &rows, start) };
+                for d in 0..count {
+                    let ($sum, $q, $x) = (&sums, $simd.splat(query[start + d]), rows[d]);
+                    sums = $step;
+                }
+                start += count;
             }
             $simd.to_array(sums)
         }

@@ -10,14 +10,14 @@ mod split_floats;
 #[cfg(test)]
 mod tests;
 
-pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, scan_bytes};
+pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, scan_bytes, score_bytes};
 pub use distance::{
     BrayCurtis, Canberra, Columns, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor,
     with_distance,
 };
 pub use lanes::LaneCentroids;
 pub use packed::{BLOCK, PackedRows};
-pub use rows::{distances_to_rows, squared_norm};
+pub use rows::{distances_of_query, distances_to_rows, squared_norm};
 use scan::CACHED;
 pub use scan::{Candidates, scan};
 pub use split_floats::{SplitFloats, scan_split_floats};

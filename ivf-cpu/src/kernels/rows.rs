@@ -41,6 +41,38 @@ pub fn distances_to_rows<'a, S: Simd, D: Distance, T: Lane>(
     }
 }
 
+/// Writes the distance of a query to each row to `out`, as [`distances_to_rows`] does.
+///
+/// ```
+/// use ivf_cpu::kernels::{L2, distances_of_query};
+/// use ivf_cpu::simd::Scalar;
+/// let mut distances = [0.0; 2];
+/// distances_of_query(Scalar, L2, &[0.0, 1.0], [&[3.0_f32, 5.0][..], &[1.0, 1.0]].into_iter(), &mut distances);
+/// assert_eq!(distances, [25.0, 1.0]);
+/// ```
+///
+/// # Panics
+/// If the vectors differ in length, or `out` does not have one element for each row.
+#[inline(always)]
+pub fn distances_of_query<'a, S: Simd, D: Distance, T: Lane>(
+    simd: S,
+    distance: D,
+    query: &[f32],
+    mut rows: impl ExactSizeIterator<Item = &'a [T]>,
+    out: &mut [f32],
+) {
+    assert_eq!(rows.len(), out.len(), "one output for each row");
+    for out in out.chunks_mut(LANES) {
+        // Lanes past the end repeat the first row.
+        let mut group = [rows.next().expect("as many rows as outputs"); LANES];
+        for row in &mut group[1..out.len()] {
+            *row = rows.next().expect("as many rows as outputs");
+        }
+        let distances = distance.of_rows(simd, query, group);
+        out.copy_from_slice(&distances[..out.len()]);
+    }
+}
+
 /// Returns the squared Euclidean norm: a fold over the dimensions in order, like a distance.
 ///
 /// ```

@@ -177,7 +177,7 @@ impl Round<'_> {
 }
 
 /// Returns whether products of bytes bound this metric and are faster than its distances.
-pub(super) fn first_pass_pays(metric: Metric, dim: usize) -> bool {
+pub(crate) fn first_pass_pays(metric: Metric, dim: usize) -> bool {
     struct HasFirstPass;
     impl Visitor for HasFirstPass {
         type Output = bool;

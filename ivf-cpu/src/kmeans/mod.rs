@@ -25,6 +25,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use update::Sums;
 
+pub(crate) use assign::first_pass_pays;
 pub use memory::train_parts_memory;
 pub use parts::train_parts;
 

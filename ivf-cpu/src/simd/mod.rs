@@ -317,13 +317,16 @@ mod tests {
     struct OfWords<'a>(&'a [u32; LANES], u32, u32, [i8; 4]);
 
     impl Kernel for OfWords<'_> {
-        type Output = ([f32; LANES], [i32; LANES]);
+        type Output = ([[f32; LANES]; 3], [i32; LANES]);
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
             let Self(words, shift, mask, bytes) = self;
             let sums = simd.dot4_signed(simd.load_i32(&[-9; LANES]), bytemuck::must_cast_ref(words), bytes);
-            (simd.to_array(simd.load_bits(words, shift, mask)), simd.to_array_i32(sums))
+            let bits = simd.load_bits(words, shift, mask);
+            let whole = simd.floats_of(simd.load_i32(&words.map(|word| word as i32)));
+            let largest = simd.max(bits, simd.floats_of(sums));
+            ([bits, whole, largest].map(|floats| simd.to_array(floats)), simd.to_array_i32(sums))
         }
     }
 
@@ -333,7 +336,8 @@ mod tests {
         for (shift, mask) in [(0, 0xff), (8, 0x3f), (28, 0xf), (31, 0x3f), (5, 0), (9, 0x7f_ffff)] {
             for bytes in [[0; 4], [-128; 4], [127; 4], [1, -2, 3, -100]] {
                 let expected = Level(Set::Scalar).run(OfWords(&words, shift, mask, bytes));
-                assert_eq!(expected.0[3], (words[3] >> shift & mask) as f32);
+                assert_eq!(expected.0[0][3], (words[3] >> shift & mask) as f32);
+                assert_eq!(expected.0[1][3], words[3] as i32 as f32);
                 for level in Level::available() {
                     assert_eq!(level.run(OfWords(&words, shift, mask, bytes)), expected, "{level}");
                 }

@@ -2,7 +2,7 @@
 
 use super::code::{Code, Form, WORD};
 use super::query::{Query, TOGETHER};
-use crate::scan::BLOCK;
+use crate::scan::{BLOCK, prefetch_ids};
 use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
 use ivf_cpu::simd::{Kernel, LANES, Simd};
@@ -164,7 +164,9 @@ impl ScanBits<'_, '_> {
             if near[i] != 0 {
                 near[i] &= self.block(simd, columns, factors, &mut bounds[i]);
             }
-            if form.low > 0 {
+            if form.low == 0 {
+                prefetch_ids(simd, self.scan_range, block, near[i]);
+            } else {
                 let mut left = near[i];
                 while left != 0 {
                     let lane = left.trailing_zeros() as usize;

@@ -330,6 +330,7 @@ impl<D: Distance> Kernel for Exact<'_, '_, D> {
         let columns = bytemuck::cast_slice::<u8, Column>(scan_range.segment().plane(0));
         decoded.resize(LANES * dim, 0.0);
         let mut distances = [0.0; LANES];
+        pairs.iter().for_each(|(_, slot)| simd.prefetch(scan_range.stored_id(*slot)));
         for pairs in pairs.chunks(LANES) {
             for ((_, slot), row) in pairs.iter().zip(decoded.chunks_exact_mut(dim)) {
                 decode(simd, &columns[slot / BLOCK * words..][..words], slot % BLOCK, steps, bases, row);
