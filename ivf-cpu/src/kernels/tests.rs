@@ -40,14 +40,17 @@ struct Pairs<'a, D, T> {
 }
 
 impl<D: Distance, T: Lane> Kernel for Pairs<'_, D, T> {
-    type Output = (Vec<f32>, Vec<f32>);
+    /// Distances of pairs, norms of the rows, and distances of the first query to all rows.
+    type Output = (Vec<f32>, Vec<f32>, Vec<f32>);
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
         let mut out = vec![0.0; self.rows.len()];
         let pair = |i: usize| (self.queries.row(i % self.queries.len()), self.rows.row(i));
         distances_to_rows(simd, self.distance, (0..self.rows.len()).map(pair), &mut out);
-        (out, self.rows.iter().map(squared_norm).collect())
+        let mut of_first = vec![0.0; self.rows.len()];
+        distances_of_query(simd, self.distance, self.queries.row(0), self.rows.iter(), &mut of_first);
+        (out, self.rows.iter().map(squared_norm).collect(), of_first)
     }
 }
 
@@ -82,9 +85,10 @@ impl<T: Lane> Visitor for Check<'_, T> {
                     assert!(same(found[i], expected), "{distance:?}, {level}, {dim}: {} for {expected}", found[i]);
                 }
             }
-            let (found, norms) = level.run(Pairs { distance, queries, rows });
+            let (found, norms, of_first) = level.run(Pairs { distance, queries, rows });
             for (i, row) in rows.iter().enumerate() {
                 assert!(same(found[i], exact(queries.row(i % queries.len()), row)), "{distance:?}, {level}, {dim}");
+                assert!(same(of_first[i], exact(queries.row(0), row)), "{distance:?}, {level}, {dim}");
                 let norm = row.iter().fold(0.0, |sum: f32, x| x.to_f32().mul_add(x.to_f32(), sum));
                 assert!(same(norms[i], norm), "{level}, {dim}");
             }

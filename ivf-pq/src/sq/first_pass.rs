@@ -53,8 +53,9 @@ pub(super) struct Of<'a> {
 impl Of<'_> {
     /// Returns a typical norm of a vector of the range, without its centroid.
     fn norm(&self) -> f64 {
-        let first = self.scan_range.range().start;
-        let terms = &self.terms()[first..self.scan_range.range().end.min(first + BLOCK)];
+        let range = self.scan_range.range();
+        // The first few codes. A range without codes may begin anywhere.
+        let terms = self.terms().get(range.start..range.end.min(range.start + BLOCK)).unwrap_or_default();
         let mean = terms.iter().map(|term| f64::from(*term)).sum::<f64>() / terms.len() as f64;
         let norm = self.list.scale.norm(mean);
         if norm > 0.0 { norm } else { 1.0 }
