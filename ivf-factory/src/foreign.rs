@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn forms_match_whole_tokens() {
-        for (token, form) in [("SQ0", "SQ0"), ("sqTQ4", "SQtq*"), ("RQ2x4_3x8", "RQ#x#_#x#"), ("RQ4x8_Nfloat", "RQ#*")] {
+        for (token, form) in [("SQ0", "SQ0"), ("sqTQ4", "SQtq*"), ("RQ2x4_3x8", "RQ#x#_#x#"), ("RQ4x8_Nfloat", "RQ#*")]
+        {
             assert!(is(token, form), "{token} {form}");
         }
         for (token, form) in
@@ -151,7 +152,9 @@ mod tests {
             }
         }
         assert_eq!(find("HNSW32").unwrap().token_for("HNSW32"), None);
-        for ours in ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "PQ8+16", "SQ8", "SQfp16", "L2norm", "IDMap", "RFlat", ""] {
+        for ours in
+            ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "PQ8+16", "SQ8", "SQfp16", "L2norm", "IDMap", "RFlat", ""]
+        {
             assert!(find(ours).is_none(), "{ours}");
         }
     }
