@@ -141,7 +141,7 @@ fn both_codes_stay_together_through_edits_and_files() {
     index.update(&[Id(2000)], vectors.rows().slice(500..501)).unwrap();
     index.add(vectors.rows().slice(20..21)).unwrap();
     // A skipped row uses up its id.
-    let mut more = vectors.rows().as_slice()[..3 * DIM].to_vec();
+    let mut more = vectors.rows().as_slice()[14 * DIM..17 * DIM].to_vec();
     (more[0], more[2 * DIM]) = (f32::NAN, f32::INFINITY);
     let skip = AddOptions::new().non_finite(NonFinite::SkipRow);
     let report = index.add_with(Rows::new(&more, DIM).unwrap(), &skip).unwrap();
@@ -155,7 +155,7 @@ fn both_codes_stay_together_through_edits_and_files() {
     assert_eq!((back.spec(), back.knob("k_factor_rf")), (spec.to_owned(), Some(7.0.into())));
     let snapshot = index.clone_index().unwrap();
     let n = VECTORS as i64;
-    for (id, row) in [(5, 5), (1500, 1500), (2000, 500), (n, 20), (n + 2, 1), (n + 4, 30)] {
+    for (id, row) in [(5, 5), (1500, 1500), (2000, 500), (n, 20), (n + 2, 15), (n + 4, 30)] {
         let query = vectors.rows().slice(row as usize..row as usize + 1);
         for index in [&*index, &*back, &*snapshot] {
             assert_eq!(index.reconstruct(Id(id)).unwrap(), whole.reconstruct(Id(row)).unwrap(), "{id}");
@@ -220,7 +220,7 @@ fn exported(spec: &str, metric: Metric, vectors: Rows<'_, f32>) -> StoredNode {
     filled(spec, metric, vectors).export().unwrap().to_stored()
 }
 
-fn child(node: &mut StoredNode, name: &str) -> &mut StoredNode {
+fn child<'a>(node: &'a mut StoredNode, name: &str) -> &'a mut StoredNode {
     &mut node.children.iter_mut().find(|(known, _)| known == name).unwrap().1
 }
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub(crate) const ROW: IndexRow = IndexRow::new("refine-residual", "PQ<M>+<M2>", parse, |node, registry| {
     Ok(Box::new(Refine::read_residual(node, registry)?))
 })
-.about("PQ<M> in the lists of the coarse quantizer before it; PQ<M2> codes what is left, to re-rank; knob k_factor_rf")
+.about("PQ in the lists of the quantizer before it, and a second PQ of what is left, which re-ranks; knob k_factor_rf")
 .samples(&["PQ8+16"])
 .takes_quantizer(true);
 
