@@ -128,10 +128,9 @@ impl Refine {
         if !self.is_trained() {
             return Err(AddError::NotTrained);
         }
-        rows.slice(0..0).check(self.dim())?;
-        if options.non_finite == NonFinite::Reject {
-            rows.check(self.dim())?;
-        }
+        // A bad row is found before anything is encoded. The dimension is checked without rows too.
+        let checked = if options.non_finite == NonFinite::Reject { rows } else { rows.slice(0..0) };
+        checked.check(self.dim())?;
         let mut quiet = *options;
         quiet.progress = None;
         let dim = self.dim();

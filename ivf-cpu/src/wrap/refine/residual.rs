@@ -139,9 +139,6 @@ impl Refine {
         if !refine.spec().starts_with(NAME) {
             return fault(format!("the codec of the residuals is {}, not {NAME}", refine.spec()));
         }
-        if base.is_trained() != refine.is_trained() {
-            return fault("only one of the base and the codec of the residuals is trained".to_owned());
-        }
         let checked = Self::from_parts(base, refine, k_factor_rf);
         let Self { base, refine, .. } = checked.map_err(|error| DecodeError::value(&node.tag, error.to_string()))?;
         Ok(Self { k_factor_rf, ..Self::unchecked(base, refine, true) })
