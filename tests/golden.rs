@@ -50,6 +50,7 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
     ("flat_dedup", "IVF6,FlatDedup", Metric::L2),
     ("refined_by_codes", "IVF6,PQ2,Refine(SQ8)", Metric::L2),
+    ("refined_by_residuals", "IVF6,PQ2+4", Metric::L2),
 ];
 
 const DIM: usize = 8;

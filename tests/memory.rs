@@ -57,6 +57,8 @@ fn training_takes_what_it_says() {
         ("IVF100,FlatDedup", Metric::L2, plain),
         ("IVF16,PQ4,Refine(PQ24)", Metric::L2, plain),
         ("Flat,Refine(SQ8)", Metric::L2, plain),
+        ("IVF16,PQ4+24", Metric::L2, plain),
+        ("IVF160,PQ24x4+4x4", Metric::InnerProduct, plain),
     ];
     for (factory, metric, options) in cases {
         // The first training starts the threads.
@@ -85,6 +87,7 @@ fn training_draws_as_many_points_as_it_says() {
         "PQ8",
         "IDMap2,PQ8,RFlat",
         "IVF9,Flat,Refine(PQ8)",
+        "IVF9,PQ4x4+8",
         "L2norm,IVF100,Flat",
     ] {
         let mut index = made(factory, Metric::L2);
@@ -110,6 +113,7 @@ fn vectors_take_what_is_said_before_they_are_there() {
         "IDMap2,IVF16,Flat",
         "PQ8,RFlat",
         "PQ8,Refine(SQ8)",
+        "IVF16,PQ8+24",
         "L2norm,IVF16,PQ48",
     ] {
         let mut index = made(factory, Metric::L2);

@@ -26,7 +26,9 @@ fn change(index: &mut dyn Index, folder: &Path) -> Vec<u8> {
 fn an_opened_index_is_changed_in_memory_and_not_in_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.ivf");
-    for factory in ["Flat", "IVF8,Flat", "IVF8,PQ4", "IVF8,PQ4,RFlat", "IVF8,PQ4,Refine(SQ8)", "L2norm,IVF8,Flat"] {
+    for factory in
+        ["Flat", "IVF8,Flat", "IVF8,PQ4", "IVF8,PQ4,RFlat", "IVF8,PQ4,Refine(SQ8)", "IVF8,PQ4+8", "L2norm,IVF8,Flat"]
+    {
         let vectors = data::clusters(1, 400, DIM, 8);
         let mut index = ivf::build(factory, DIM, Metric::L2).unwrap();
         index.train(vectors.rows()).unwrap();

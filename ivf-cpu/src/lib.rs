@@ -43,5 +43,6 @@ pub use wrap::{IdMap, PreTransform, Refine, WRAPPERS};
 
 use ivf_core::registry::IndexRow;
 
-/// The indexes of this crate: those that the factory composes, and one with a token.
-pub const INDEXES: &[IndexRow] = &[engine::IVF, engine::CODES, engine::DEDUP, wrap::PRE_TRANSFORM];
+/// The indexes of this crate: those that the factory composes, and those with a token.
+pub const INDEXES: &[IndexRow] =
+    &[engine::IVF, engine::CODES, engine::DEDUP, wrap::REFINE_RESIDUAL, wrap::PRE_TRANSFORM];

@@ -54,12 +54,6 @@ const KINDS: &[Foreign] = &[
     Foreign::new(&["SVS*", "DISKANN", "VAMANA*", "CAGRA*"], "a graph", LISTS, ""),
     Foreign::new(&["SQ0", "SQtq*"], "a scalar quantizer", "SQ4, SQ6 and SQ8 are the ones of few bits", ""),
     Foreign::new(
-        &["PQ#+#"],
-        "a product quantizer that a second one refines",
-        "PQ<M>,RFlat re-ranks with full vectors",
-        "PQ#,RFlat",
-    ),
-    Foreign::new(
         &["RQ#*", "LSQ#*", "PRQ#*", "PLSQ#*", "RCQ#*", "LSCQ#*"],
         "an additive quantizer",
         "PQ<M> is the codec with codebooks",
@@ -138,11 +132,12 @@ mod tests {
 
     #[test]
     fn forms_match_whole_tokens() {
-        for (token, form) in [("SQ0", "SQ0"), ("sqTQ4", "SQtq*"), ("PQ8+16", "PQ#+#"), ("RQ4x8_Nfloat", "RQ#*")] {
+        for (token, form) in [("SQ0", "SQ0"), ("sqTQ4", "SQtq*"), ("RQ2x4_3x8", "RQ#x#_#x#"), ("RQ4x8_Nfloat", "RQ#*")]
+        {
             assert!(is(token, form), "{token} {form}");
         }
         for (token, form) in
-            [("SQ00", "SQ0"), ("SQ", "SQ0"), ("HNSW", "HNSW#"), ("PQ8+", "PQ#+#"), ("\u{e4}", "Pad#"), ("", "#")]
+            [("SQ00", "SQ0"), ("SQ", "SQ0"), ("HNSW", "HNSW#"), ("HNSW8_", "HNSW#_#"), ("\u{e4}", "Pad#"), ("", "#")]
         {
             assert!(!is(token, form), "{token} {form}");
         }
@@ -156,9 +151,10 @@ mod tests {
                 assert_eq!(find(&token).map(|found| found.is), Some(kind.is), "{token}");
             }
         }
-        assert_eq!(find("PQ8+16").unwrap().token_for("PQ8+16").as_deref(), Some("PQ8,RFlat"));
         assert_eq!(find("HNSW32").unwrap().token_for("HNSW32"), None);
-        for ours in ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "SQ8", "SQfp16", "L2norm", "IDMap", "RFlat", ""] {
+        for ours in
+            ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "PQ8+16", "SQ8", "SQfp16", "L2norm", "IDMap", "RFlat", ""]
+        {
             assert!(find(ours).is_none(), "{ours}");
         }
     }

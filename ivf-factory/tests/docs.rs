@@ -65,10 +65,11 @@ fn abilities(registry: &Registry) -> String {
         "reset",
     ];
     let mut text = format!("\n| index | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
-    let training: Vec<f32> = (0..100).map(|i| 1.0 + i as f32).collect();
+    // Enough for every sample, in a dimension that every sample supports.
+    let training: Vec<f32> = (0..300 * 16).map(|i| 1.0 + i as f32).collect();
     for (spec, metric) in shapes {
-        let mut index = build(&spec, 2, metric).unwrap();
-        index.train(ivf_core::Rows::new(&training, 2).unwrap()).unwrap();
+        let mut index = build(&spec, 16, metric).unwrap();
+        index.train(ivf_core::Rows::new(&training, 16).unwrap()).unwrap();
         let can = [
             index.as_train().is_some(),
             index.as_add().is_some(),

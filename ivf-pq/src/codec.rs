@@ -43,7 +43,8 @@ const BITS: u32 = 8;
 
 fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn CodecSpec> {
     let token = token.plain()?;
-    let rest = token.strip_prefix("PQ")?;
+    // `PQ8+16` is not a codec but an index of two.
+    let rest = token.strip_prefix("PQ").filter(|rest| !rest.contains('+'))?;
     let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (m, form) = rest.split_at(digits(rest));
     let fault = |span: std::ops::Range<usize>, what: &str| Some(Err(TokenError::new(span, what)));

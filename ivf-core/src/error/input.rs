@@ -90,6 +90,9 @@ impl InputError {
 pub enum Computed {
     /// A coordinate of the residual: the vector minus the centroid of its list.
     Residual,
+    /// A coordinate of the residual that a second code encodes: the vector minus what its first
+    /// code stands for.
+    CodeResidual,
     /// The squared distance of a subvector (or of a subvector of the residual) from the mean of the
     /// training vectors.
     SubvectorNorm,
@@ -99,6 +102,7 @@ impl fmt::Display for Computed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Residual => "its residual (the vector minus the centroid of its list)",
+            Self::CodeResidual => "the residual of its first code (the vector minus what that code stands for)",
             Self::SubvectorNorm => "the squared distance of a subvector from the training mean",
         })
     }

@@ -4,7 +4,7 @@ mod flat;
 mod rows;
 
 pub use flat::{FlatCodec, FlatSpec};
-pub(crate) use rows::RowsSpec;
+pub(crate) use rows::{RowsSpec, distances_to_vectors};
 
 use ivf_core::registry::CodecRow;
 

@@ -5,11 +5,12 @@
 //! cost two cache lines per dimension.
 
 use super::flat::{FlatCodec, FlatSpec, distance_of};
-use crate::kernels::{Distance, distances_of_query};
+use crate::kernels::{Distance, Visitor, distances_of_query, with_distance};
 use crate::simd::{Kernel, LANES, Level, Simd};
 use ivf_core::error::{BuildError, TrainError};
 use ivf_core::{
-    Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner, ListNo, Residuals, TrainOptions, TrainReport,
+    Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner, ListNo, Metric, Residuals, TrainOptions,
+    TrainReport,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -139,10 +140,22 @@ impl<D: Distance> Kernel for Rows<'_, D> {
     }
 }
 
+/// Writes the inner distances from a query to vectors, which lie one after the other, to `out`.
+pub(crate) fn distances_to_vectors(metric: Metric, query: &[f32], vectors: &[f32], out: &mut [f32]) {
+    struct Each<'a>(&'a [f32], &'a [f32], &'a mut [f32]);
+    impl Visitor for Each<'_> {
+        type Output = ();
+        fn visit<D: Distance>(self, distance: D) {
+            let Self(query, rows, out) = self;
+            Level::get().run(Pairs { distance, query, rows, out });
+        }
+    }
+    with_distance(metric, Each(query, vectors, out));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ivf_core::Metric;
     use ivf_core::bytes::AlignedBytes;
 
     #[test]

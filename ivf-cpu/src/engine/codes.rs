@@ -165,6 +165,12 @@ impl CodesIndex {
         self.inner.distances(query, ids)
     }
 
+    /// Reconstructs the vectors of `ids`, each of which is found on its own, as
+    /// [`distances`](Self::distances) does.
+    pub(crate) fn vectors(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
+        self.inner.vectors(ids, vectors)
+    }
+
     /// Returns a copy of the index in its present state; see [`Index::clone_index`].
     pub(crate) fn snapshot(&self) -> Result<Self, StoreError> {
         Ok(Self { inner: self.inner.snapshot()?, learns: self.learns })

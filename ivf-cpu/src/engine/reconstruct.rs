@@ -80,6 +80,16 @@ impl Entries {
 }
 
 impl IvfIndex {
+    /// Reconstructs the vectors of `ids`, each of which is found on its own. That is fast if ids
+    /// are consecutive, or if there is a direct map.
+    pub(super) fn vectors(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
+        let entries = &self.trained.as_ref().ok_or(ReconstructError::NotTrained)?.entries;
+        check_output(ids.len(), self.dim, vectors)?;
+        let find = |&id| entries.find(id)?.ok_or(ReconstructError::NoSuchId(id));
+        let places = ids.iter().map(find).collect::<Result<Vec<Location>, ReconstructError>>()?;
+        Ok(entries.decode_at(&places, vectors)?)
+    }
+
     /// Returns the inner distances from a query to the vectors of `ids`, as a scan of their codes
     /// computes them. Only for an index of one list, where the coarse distance is 0.
     pub(super) fn distances(&self, query: &[f32], ids: &[Id]) -> Result<Vec<f32>, ReconstructError> {

@@ -1,29 +1,34 @@
 //! `RFlat` and `Refine(<codec>)`: an index that re-ranks candidates by the codes of another codec.
+//! `PQ<M>+<M2>` is one whose refining codes are of residuals.
+//!
+//! | file | content |
+//! |---|---|
+//! | `mod` | the tokens, the index with its parts and knobs |
+//! | `search` | re-ranking, reconstructing |
+//! | `edit` | training, adding, removing, replacing |
+//! | `residual` | the token of two product quantizers, codes of residuals |
+
+mod edit;
+mod residual;
+mod search;
 
 use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
 use crate::codec::RowsSpec;
 use crate::engine::CodesIndex;
-use crate::executor::executor_for;
-use ivf_core::ability::{Add, Reconstruct, Remove, Reset, Train, Update};
-use ivf_core::error::{
-    AddError, BuildError, DecodeError, EditError, InputError, KnobError, PartsError, ReconstructError, SearchError,
-    StoreError, TrainError, Unable,
-};
-use ivf_core::executor::map;
+use ivf_core::ability::{StandaloneCodec, Train};
+use ivf_core::error::{BuildError, DecodeError, KnobError, PartsError, SearchError, StoreError, Unable};
 use ivf_core::field::{Field, FieldType, Schema};
-use ivf_core::index_ivf::check_k;
 use ivf_core::param::ParamRange;
-use ivf_core::params::NonFinite;
 use ivf_core::registry::{Parsed, Registry, Side, Token, TokenError, WrapperRow, WrapperSpec};
 use ivf_core::{
-    AddOptions, AddReport, AnyRows, CodecSpec, DirectMapKind, Hits, Id, IdSelector, Index, Knob, KnobValue, Location,
-    Metric, Neighbor, Node, Param, Part, Rows, SearchParam, SearchParams, SearchResult, Sink, SpecText, StoredNode,
-    Takes, TrainOptions, TrainReport,
+    AnyRows, CodecSpec, Index, Knob, KnobValue, Metric, Node, Param, Part, SearchParam, SearchParams, SearchResult,
+    SpecText, StoredNode, Takes,
 };
+pub(super) use residual::ROW as RESIDUAL;
+use search::Refined;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The registry row of this wrapper.
 pub(super) const ROW: WrapperRow = WrapperRow::new("refine", "RFlat, Refine(<codec>)", parse, |node, registry| {
@@ -106,6 +111,10 @@ fn token_of(codec: &str) -> String {
 /// 4. At 1, Faiss's default, the index only re-orders the results of the base. The value is stored
 /// with the index.
 ///
+/// The index of the token `PQ<M>+<M2>` is one of these too. Its refining codes are of residuals: a
+/// vector minus what its code in the base stands for. Its results have the distances to the sums of
+/// what both codes stand for.
+///
 /// ```
 /// use ivf_core::{Index, Metric, Rows, SearchParams};
 /// use ivf_cpu::codec::FlatSpec;
@@ -132,6 +141,8 @@ fn token_of(codec: &str) -> String {
 pub struct Refine {
     base: Box<dyn Index>,
     refine: CodesIndex,
+    /// Whether the refining codes are of residuals, instead of the vectors themselves.
+    of_residuals: bool,
     k_factor_rf: f32,
 }
 
@@ -192,7 +203,7 @@ impl Refine {
             return Err(unable(base.unable("add")));
         }
         let refine = CodesIndex::new(base.dim(), base.metric(), codec)?;
-        Ok(Self { base, refine, k_factor_rf: DEFAULT_FACTOR })
+        Ok(Self::unchecked(base, refine, false))
     }
 
     /// Assembles a refining index from the base and codes of the same vectors under the same ids.
@@ -225,7 +236,12 @@ impl Refine {
         if valid_factor(k_factor_rf).is_none() {
             return fault(format!("{} is {k_factor_rf}, and must be {}", K_FACTOR_RF.name, K_FACTOR_RF.range));
         }
-        Ok(Self { base, refine, k_factor_rf })
+        Ok(Self { k_factor_rf, ..Self::unchecked(base, refine, false) })
+    }
+
+    /// Creates an index of two that fit, with the default number of candidates.
+    fn unchecked(base: Box<dyn Index>, refine: CodesIndex, of_residuals: bool) -> Self {
+        Self { base, refine, of_residuals, k_factor_rf: DEFAULT_FACTOR }
     }
 
     /// Returns the index that finds candidates.
@@ -236,9 +252,22 @@ impl Refine {
     fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
         node.expect_version(0)?;
         let k_factor_rf = node.fields(SCHEMA)?.get::<f32>(&K_FACTOR_RF.name)?;
-        let base = registry.read_index(node.child(BASE)?)?;
-        let refine = CodesIndex::read(node.child(REFINE)?, registry)?;
+        let (base, refine) = Self::read_both(node, registry)?;
         Self::from_parts(base, refine, k_factor_rf).map_err(|error| DecodeError::value(&node.tag, error.to_string()))
+    }
+
+    fn read_both(node: &StoredNode, registry: &Registry) -> Result<(Box<dyn Index>, CodesIndex), DecodeError> {
+        let base = registry.read_index(node.child(BASE)?)?;
+        Ok((base, CodesIndex::read(node.child(REFINE)?, registry)?))
+    }
+
+    fn tag(&self) -> &'static str {
+        if self.of_residuals { residual::ROW.tag } else { ROW.tag }
+    }
+
+    fn refine_unable(&self, ability: &'static str) -> Unable {
+        let refine: &dyn Index = &self.refine;
+        refine.unable(ability)
     }
 }
 
@@ -260,6 +289,9 @@ impl Index for Refine {
     }
 
     fn spec_text(&self) -> SpecText {
+        if self.of_residuals {
+            return SpecText::base(residual::joined(&self.base.spec(), &self.refine.spec()));
+        }
         self.base.spec_text().after(ROW.level, &token_of(&self.refine.spec()))
     }
 
@@ -269,43 +301,8 @@ impl Index for Refine {
         k: usize,
         params: &SearchParams<'_>,
     ) -> Result<SearchResult, SearchError> {
-        check_k(k)?;
-        params.only("a refining index", &self.takes())?;
-        let k_factor_rf = params.k_factor_rf.unwrap_or(self.k_factor_rf);
-        let k_factor_rf = valid_factor(k_factor_rf)
-            .ok_or_else(|| SearchError::invalid(K_FACTOR_RF.name, K_FACTOR_RF.range.to_string(), k_factor_rf))?;
-        let candidates = (k as f64 * f64::from(k_factor_rf)).ceil().min(usize::MAX as f64) as usize;
-        let mut base_params = params.clone().without(SearchParam::KFactorRf);
-        if self.base.takes().contains_own(RAW_SUMS) {
-            // The candidates get other distances anyway.
-            base_params = base_params.or(&[(RAW_SUMS, true)].into());
-        }
-        let mut result = self.base.search_rows(queries, candidates.max(k), &base_params)?;
-
-        let started = Instant::now();
-        let mut scratch = Vec::new();
-        let rows = queries.to_f32(&mut scratch);
-        let executor = executor_for(params.executor, result.hits.total() * self.dim());
-        // Several queries of a batch may re-rank the same row. Sorting all candidates by row, so
-        // that each row is read once, pays only for large rows and many candidates. With 160 for
-        // each query, it takes 16 % less time for rows of 4,608 bytes, as much for 512 bytes, and 3
-        // % more for 400 bytes. With 40, it takes as much, as much, and 4 % more.
-        let sinks = map(executor, rows.len(), |i| -> Result<Sink, SearchError> {
-            params.check_cancel()?;
-            let ids = result.hits.row(i).ids;
-            let mut sink = Sink::top_k(k);
-            if ids.is_empty() {
-                // Nothing was found, or the query was skipped because it is not finite.
-                return Ok(sink);
-            }
-            for (&id, distance) in ids.iter().zip(self.refine.distances(rows.row(i), ids)?) {
-                sink.push(Neighbor { distance, id, location: Location::default() });
-            }
-            Ok(sink)
-        });
-        let sinks = sinks.into_iter().collect::<Result<Vec<_>, _>>()?;
-        result.hits = Hits::from_sinks(self.metric(), sinks, false);
-        result.stats.scan_time += started.elapsed();
+        let Refined { mut result, .. } = self.search_refined(queries, k, params)?;
+        result.hits = result.hits.without_locations();
         Ok(result)
     }
 
@@ -314,7 +311,7 @@ impl Index for Refine {
     }
 
     fn parts(&self) -> Vec<Part> {
-        let own = Part::new("", ROW.tag).with_knobs(vec![Knob::new(K_FACTOR_RF, self.k_factor_rf)]);
+        let own = Part::new("", self.tag()).with_knobs(vec![Knob::new(K_FACTOR_RF, self.k_factor_rf)]);
         let mut parts = parts_around(vec![own], BASE, &*self.base);
         // The refining index manages its own direct map, so its knobs are hidden from the caller.
         let without_knobs = |part: Part| part.with_knobs(Vec::new()).under(REFINE);
@@ -350,7 +347,7 @@ impl Index for Refine {
 
     fn clone_index(&self) -> Result<Box<dyn Index>, StoreError> {
         let (base, refine) = (self.base.clone_index()?, self.refine.snapshot()?);
-        Ok(Box::new(Self { base, refine, k_factor_rf: self.k_factor_rf }))
+        Ok(Box::new(Self { base, refine, ..*self }))
     }
 
     fn memory_with(&self, vectors: usize) -> usize {
@@ -363,7 +360,7 @@ impl Index for Refine {
             // Do not overwrite a readable file with one that cannot be read.
             return Err(StoreError::Inconsistent(format!("{base} vectors in the base, {refine} refining vectors")));
         }
-        let mut node = Node::new(ROW.tag, 0).with(&K_FACTOR_RF.name, self.k_factor_rf);
+        let mut node = Node::new(self.tag(), 0).with(&K_FACTOR_RF.name, self.k_factor_rf);
         node.push_child(BASE, self.base.export()?);
         node.push_child(REFINE, self.refine.export()?);
         Ok(node)
@@ -374,6 +371,10 @@ impl Index for Refine {
             return None;
         }
         Some(self)
+    }
+
+    fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
+        if self.of_residuals { Some(self) } else { self.refine.as_standalone_codec() }
     }
 
     abilities! {
@@ -389,175 +390,5 @@ impl Index for Refine {
         of base {
             shared as_scan_ids: ScanIds,
         }
-        of refine {
-            shared as_standalone_codec: StandaloneCodec,
-        }
-    }
-}
-
-impl Train for Refine {
-    fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError> {
-        if self.refine.as_train().is_none() {
-            return self.base.train_with(rows, options);
-        }
-        if !self.is_empty() {
-            return Err(TrainError::NotEmpty { len: self.len() });
-        }
-        // If one of the two fails, both stay as they were.
-        let (mut base, mut refine) = (self.base.clone_index()?, self.refine.snapshot()?);
-        let mut report = base.train_with(rows, options)?;
-        let of_refine = train_on_rest(&mut refine, rows, &report.skipped, options)?;
-        if report.skipped.is_empty() {
-            // A base that does not learn skips nothing.
-            report.skipped.clone_from(&of_refine.skipped);
-        }
-        report.merge(of_refine);
-        (self.base, self.refine) = (base, refine);
-        Ok(report)
-    }
-
-    fn training_points(&mut self, options: &TrainOptions<'_>) -> usize {
-        let base = self.base.as_train().map_or(0, |train| train.training_points(options));
-        base.max(self.refine.as_train().map_or(0, |train| train.training_points(options)))
-    }
-
-    fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize {
-        let base = self.base.as_train().map_or(0, |train| train.training_memory(points, options));
-        let Some(train) = self.refine.as_train() else { return base };
-        // The rows that are left if the base skips some, and the trained state that is replaced.
-        let vectors = points.saturating_mul(self.base.dim() * size_of::<f32>());
-        let left = if options.non_finite == NonFinite::SkipRow { vectors } else { 0 };
-        let refine = train.training_memory(points, options).saturating_add(left);
-        base.max(refine).saturating_add(self.memory())
-    }
-}
-
-/// Trains an index on the rows that are not skipped.
-fn train_on_rest(
-    index: &mut dyn Index,
-    rows: AnyRows<'_>,
-    skipped: &[usize],
-    options: &TrainOptions<'_>,
-) -> Result<TrainReport, TrainError> {
-    if skipped.is_empty() {
-        return index.train_with(rows, options);
-    }
-    let mut skipped = skipped.iter().peekable();
-    let kept: Vec<usize> = (0..rows.len()).filter(|row| skipped.next_if_eq(&row).is_none()).collect();
-    let mut scratch = Vec::new();
-    let rows = rows.to_f32(&mut scratch);
-    let left: Vec<f32> = kept.iter().flat_map(|&row| rows.row(row)).copied().collect();
-    let left = Rows::new(&left, rows.dim()).map_err(InputError::from)?;
-    index.train_with(left, options).map_err(|error| match error {
-        TrainError::Input(error) => TrainError::Input(error.renumbered(|row| kept[row])),
-        other => other,
-    })
-}
-
-impl Add for Refine {
-    fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        // Both indexes assign ids from 0 and get the same calls, so a vector has the same id in
-        // both.
-        let mark = self.refine.mark()?;
-        let refined = self.add_refining(rows, options)?;
-        match self.base.add_with(rows, options) {
-            Ok(report) if report.skipped == refined.skipped => Ok(report),
-            Ok(report) => {
-                // A transform in the base cannot take some of the rows. They are skipped here too.
-                self.refine.undo(mark)?;
-                let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
-                let dim = rows.dim();
-                report.skipped.iter().for_each(|row| vectors[row * dim..(row + 1) * dim].fill(f32::NAN));
-                let mut again = AddOptions::new().non_finite(NonFinite::SkipRow);
-                again.executor = options.executor;
-                self.add_refining(Rows::new(&vectors, dim).map_err(InputError::from)?.into(), &again)?;
-                Ok(report)
-            }
-            Err(error) => {
-                self.refine.undo(mark)?;
-                Err(error)
-            }
-        }
-    }
-}
-
-impl Refine {
-    /// Builds a hash map from ids to locations, unless there is one. After vectors have moved, ids
-    /// are no longer consecutive, and finding one without a map would need a scan.
-    fn map_ids(&mut self) -> Result<(), EditError> {
-        match self.refine.direct_map() {
-            DirectMapKind::Hash => Ok(()),
-            _ => self.refine.set_direct_map(DirectMapKind::Hash),
-        }
-    }
-
-    fn add_refining(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let unable = self.refine_unable("add");
-        self.refine.as_add().ok_or(unable)?.add(rows, options)
-    }
-
-    fn refine_unable(&self, ability: &'static str) -> Unable {
-        let refine: &dyn Index = &self.refine;
-        refine.unable(ability)
-    }
-}
-
-impl Reset for Refine {
-    fn reset(&mut self) -> Result<(), StoreError> {
-        if let Some(reset) = self.base.as_reset() {
-            reset.reset()?;
-        }
-        match self.refine.as_reset() {
-            Some(reset) => reset.reset(),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Remove for Refine {
-    fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
-        let removed = self.base.remove(selector)?;
-        let refine: &mut dyn Index = &mut self.refine;
-        refine.remove(selector)?;
-        self.map_ids()?;
-        Ok(removed)
-    }
-}
-
-impl Update for Refine {
-    fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
-        for index in [&mut *self.base, &mut self.refine] {
-            index.update_with(ids, rows, options)?;
-        }
-        self.map_ids()
-    }
-}
-
-impl Reconstruct for Refine {
-    fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
-        match self.refine.as_reconstruct() {
-            Some(reconstruct) => reconstruct.reconstruct(id, vector),
-            None => Err(self.refine_unable("reconstruct").into()),
-        }
-    }
-
-    fn reconstruct_many(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
-        match self.refine.as_reconstruct() {
-            Some(reconstruct) => reconstruct.reconstruct_many(ids, vectors),
-            None => Err(self.refine_unable("reconstruct").into()),
-        }
-    }
-
-    fn search_and_reconstruct(
-        &self,
-        queries: AnyRows<'_>,
-        k: usize,
-        params: &SearchParams<'_>,
-    ) -> Result<(SearchResult, Vec<f32>), SearchError> {
-        let found = self.search_rows(queries, k, params)?;
-        // An index that assigns its own ids has each id once.
-        let mut vectors = vec![0.0; found.hits.total() * self.dim()];
-        self.reconstruct_many(found.hits.ids(), &mut vectors)?;
-        Ok((found, vectors))
     }
 }
