@@ -147,7 +147,7 @@ pub(crate) fn distances_to_vectors(metric: Metric, query: &[f32], vectors: &[f32
         type Output = ();
         fn visit<D: Distance>(self, distance: D) {
             let Self(query, rows, out) = self;
-            Level::get().run(Pairs { distance, query, rows, out });
+            Level::get().run(Rows { distance, query, rows, out });
         }
     }
     with_distance(metric, Each(query, vectors, out));
