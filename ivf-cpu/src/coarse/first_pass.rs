@@ -7,7 +7,7 @@ use crate::kernels::{
 };
 use crate::kmeans::first_pass_pays;
 use crate::simd::{Kernel, LANES, Level, Simd};
-use ivf_core::executor::{Executor, map_items};
+use ivf_core::executor::{Executor, Inline, map_items};
 use ivf_core::{Metric, Rows};
 
 /// Number of rows that one task of a parallel loop handles.
@@ -19,8 +19,13 @@ const TILE: usize = 4;
 /// Minimum number of centroids for which a first pass pays.
 const FEWEST: usize = 128;
 
-/// Minimum number of centroids for each result.
-const EACH: usize = 8;
+/// Minimum number of centroids for each result. An exact distance on its own takes about six times
+/// as long as one of a tile, and a first pass leaves two to four centroids for each result.
+const EACH: usize = 32;
+
+/// Maximum share of the centroids, one in so many, that get their exact distance on their own. A
+/// query that needs more is left to [`nearest_many`].
+const MOST: usize = 8;
 
 /// Number of groups of scores for each result, see [`Scores::least`].
 const GROUPS: usize = 4;
@@ -142,6 +147,7 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
             scores[q].resize(of.offsets.len(), [0.0; BLOCK]);
         }
         let mut room = Room { best: Smallest::new(k), maxima: Vec::new(), near: Vec::new(), exact: Vec::new() };
+        let mut left = Vec::new();
         let mut first = 0;
         while first < rows.len() {
             let count = TILE.min(rows.len() - first);
@@ -167,12 +173,20 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
                 let (numbers, distances) = (&mut numbers[out.clone()], &mut distances[out]);
                 let search = Search { of, k, query: query.as_slice(), error: errors[q] };
                 if !search.run(simd, distance, &scores[q], &mut room, numbers, distances) {
-                    let found = nearest_many(query, packed, of.metric, k, &ivf_core::executor::Inline);
-                    numbers.copy_from_slice(&found.0);
-                    distances.copy_from_slice(&found.1);
+                    left.push(first + q);
                 }
             }
             first += count;
+        }
+        if left.is_empty() {
+            return;
+        }
+        let together: Vec<f32> = left.iter().flat_map(|&q| rows.row(q)).copied().collect();
+        let together = Rows::new(&together, rows.dim()).expect("whole rows");
+        let found = nearest_many(together, packed, of.metric, k, &Inline);
+        for ((q, found), exact) in left.into_iter().zip(found.0.chunks_exact(k)).zip(found.1.chunks_exact(k)) {
+            numbers[q * k..(q + 1) * k].copy_from_slice(found);
+            distances[q * k..(q + 1) * k].copy_from_slice(exact);
         }
     }
 }
@@ -241,6 +255,9 @@ impl Search<'_> {
                 near.push((b * BLOCK) as u32 + lanes.trailing_zeros());
                 lanes &= lanes - 1;
             }
+        }
+        if near.len() > scores.len() * BLOCK / MOST {
+            return false;
         }
         let dim = query.len();
         let row = |number: u32| &of.rows[number as usize * dim..][..dim];
@@ -324,7 +341,6 @@ const STEPS: usize = 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ivf_core::executor::Inline;
 
     /// Returns numbers from -1 to 1 that repeat after long.
     fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -359,7 +375,7 @@ mod tests {
                         continue;
                     };
                     assert!(bytes.memory() >= rows.as_slice().len() * 5);
-                    for k in [1, 2, 16, count / EACH, count / 2] {
+                    for k in [1, 2, 16, count / EACH, count / EACH + 1] {
                         let found = bytes.nearest_many(queries, &packed, k, &Inline);
                         let expected = nearest_many(queries, &packed, metric, k, &Inline);
                         assert_eq!(found.0, expected.0, "{metric}, {dim} dimensions, {scale}, {k}");
