@@ -93,7 +93,8 @@ where
         let (start, is_first) = (left.start, self.sink.threshold() >= f32::MAX);
         // Blocks without selected codes cost nothing.
         while let Some(first) = self.scan_range.first_block(left.clone()) {
-            // As for exact distances, few blocks are scanned together while the threshold falls fast.
+            // As for exact distances, few blocks are scanned together while the threshold falls
+            // fast.
             let together = match self.sink.threshold() {
                 f32::MAX.. => 1,
                 _ if is_first => (left.end - first).min((first - start).max(1)),

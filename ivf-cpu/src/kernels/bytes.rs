@@ -293,8 +293,8 @@ pub fn scan_bytes<S: Simd>(
 }
 
 /// Writes, for each of four queries, a score of every vector: the product of their bytes, times
-/// the query's factor, plus the vector's offset. `scores` gets one block of scores for each block of
-/// vectors.
+/// the query's factor, plus the vector's offset. `scores` gets one block of scores for each block
+/// of vectors.
 ///
 /// ```
 /// use ivf_core::Rows;

@@ -71,9 +71,9 @@ pub(super) fn term_of(code: &[u8], steps: &[f32], bases: &[f32]) -> f32 {
 /// ```
 ///
 /// The weights `w` are `unit * k` plus an error `e`, with whole numbers `k` from -127 to 127. The
-/// sum of `k c` is exact. The vector of a code without its centroid is `r = s c + b`, of the squared
-/// norm `term + |b|^2`. So the rest is, by the inequalities of Cauchy and Schwarz and of the means,
-/// for any `norm > 0`,
+/// sum of `k c` is exact. The vector of a code without its centroid is `r = s c + b`, and its
+/// squared norm is `term + |b|^2`. So the rest is, by the inequalities of Cauchy and Schwarz and of
+/// the means, for any `norm > 0`,
 ///
 /// ```text
 /// |sum of e c + (e/s) b|  =  |sum of (e/s) r|  <=  |e/s| |r|
@@ -136,8 +136,8 @@ pub(super) struct List<'a> {
     pub(super) bases: &'a [f32],
 }
 
-/// Makes the bytes of queries, negated. With `IS_L2` they depend on the list. Otherwise they are the
-/// same for every list.
+/// Makes the bytes of queries, negated. With `IS_L2` they depend on the list. Otherwise they are
+/// the same for every list.
 pub(super) struct ToBytes<'a, Q, const IS_L2: bool> {
     pub(super) queries: Q,
     pub(super) list: List<'a>,

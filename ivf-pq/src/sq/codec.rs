@@ -210,8 +210,8 @@ impl SqCodec {
         Self::new(spec, dim, metric, None, true)
     }
 
-    /// With `has_terms`, blocks of bytes have the terms of a first pass. Only those of old files have
-    /// none.
+    /// With `has_terms`, blocks of bytes have the terms of a first pass. Only those of old files
+    /// have none.
     fn new(
         spec: SqSpec,
         dim: usize,

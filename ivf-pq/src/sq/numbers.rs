@@ -24,8 +24,8 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Returns the size of a code in bytes.
     fn code_size(self, dim: usize) -> usize;
 
-    /// Returns the layout of codes in lists: blocks of 32 in one plane, or, if numbers are bytes and
-    /// `has_terms`, in two.
+    /// Returns the layout of codes in lists: blocks of 32 in one plane, or, if numbers are bytes
+    /// and `has_terms`, in two.
     fn layout(self, scale: &Scale, has_terms: bool) -> CodeLayout;
 
     /// Writes the number of dimension `d` into a code whose bits are zero there. A number within

@@ -180,8 +180,8 @@ impl<D: Distance, N: Numbers> Lists<'_, D, N> {
         }
     }
 
-    /// Scans blocks of the current list for some queries. At most `bytes` of blocks are decoded at a
-    /// time, or one block.
+    /// Scans blocks of the current list for some queries. At most `bytes` of blocks are decoded at
+    /// a time, or one block.
     fn scan(&mut self, scan_range: &ScanRange<'_>, blocks: Range<usize>, queries: &mut [ScanQuery<'_>], bytes: usize) {
         let dim = self.bases.len();
         let most = (bytes / (dim * size_of::<[f32; BLOCK]>())).max(1);
