@@ -408,6 +408,16 @@ mod tests {
                 let above = level.run(Above(blocks, k)).unwrap();
                 assert!((k..=2 * k + 4).contains(&above), "{above} of {k}, {level}");
             }
+            // One large score in each of 32 groups: no others make up for one that is missed.
+            let mut one_each = [[-1.0; BLOCK]; 32];
+            for (i, score) in one_each[0].iter_mut().take(16).enumerate() {
+                *score = i as f32;
+            }
+            for (i, score) in one_each[16].iter_mut().take(16).enumerate() {
+                *score = 0.5 + i as f32;
+            }
+            let above = level.run(Above(&one_each, 8)).unwrap();
+            assert!((8..=9).contains(&above), "{above} of 8, {level}");
             // Fewer scores than results, and equal ones.
             let mut few = [[f32::NEG_INFINITY; BLOCK]; 4];
             few[0][..5].fill(1.0);

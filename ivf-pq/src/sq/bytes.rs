@@ -426,6 +426,43 @@ mod tests {
         check::<false>();
     }
 
+    /// Checks the code whose distance is the farthest below the one that the bytes tell: the
+    /// numbers are the largest where the weights exceed their bytes, and zero elsewhere.
+    fn check_worst<const IS_L2: bool>() {
+        let scale = Scale::learnt(Learnt { min: vec![-1.0; DIM], width: vec![2.0; DIM] }, (0.0, MOST), DIM);
+        let (byte_scale, queries) = (ByteScale::new(&scale), numbers(20 * DIM, 9));
+        let (steps, own) = (scale.steps(), scale.bases());
+        let list = List { scale: &byte_scale, steps, own, bases: own };
+        for query in queries.chunks_exact(DIM) {
+            let (mut rows, mut bytes, mut bounds, mut list_terms) = Default::default();
+            let (level, queries) = (Level::get(), [query].into_iter());
+            level.run(ToBytes::<_, IS_L2> { queries: queries.clone(), list, rows: &mut rows, out: &mut bytes });
+            let (row, of_query): (&[i8], ByteQuery) = (bytemuck::cast_slice(&rows), bytes[0]);
+            let weight = |d: usize| f64::from(steps[d]) * f64::from(query[d]);
+            let error = |d: usize| weight(d) + of_query.unit * f64::from(row[d]);
+            let code: Vec<u8> = (0..DIM).map(|d| if error(d) > 0.0 { 255 } else { 0 }).collect();
+            let term = term_of(&code, steps, own);
+            ListTerms::set(&mut list_terms, list, byte_scale.norm(term.into()));
+            let pairs = queries.zip(bytes.iter().copied());
+            level.run(ToTerms::<_, IS_L2> { queries: pairs, list: &list_terms, scale: &byte_scale, out: &mut bounds });
+            let bound: Terms = bounds[0];
+            let distance = (0..DIM).map(|d| {
+                let (q, x) = (f64::from(query[d]), f64::from(steps[d]) * f64::from(code[d]) + f64::from(own[d]));
+                if IS_L2 { (q - x).powi(2) } else { -q * x }
+            });
+            let limit = bound.limit(distance.sum::<f64>() as f32).unwrap();
+            let products = code.iter().zip(row).map(|(c, k)| i32::from(*c) * i32::from(*k)).sum::<i32>();
+            let found = limit.of_term.mul_add(term, products as f32);
+            assert!(found <= limit.most, "{found} exceeds {}", limit.most);
+        }
+    }
+
+    #[test]
+    fn a_limit_has_the_worst_code() {
+        check_worst::<true>();
+        check_worst::<false>();
+    }
+
     #[test]
     fn extremes_have_no_limit() {
         let scale = Scale::learnt(Learnt { min: vec![0.0; 2], width: vec![1.0, 0.0] }, (0.0, MOST), 2);
