@@ -416,8 +416,10 @@ mod tests {
             for (i, score) in one_each[16].iter_mut().take(16).enumerate() {
                 *score = 0.5 + i as f32;
             }
-            let above = level.run(Above(&one_each, 8)).unwrap();
-            assert!((8..=9).contains(&above), "{above} of 8, {level}");
+            for k in 3..=12 {
+                let above = level.run(Above(&one_each, k)).unwrap();
+                assert!((k..=2 * k).contains(&above), "{above} of {k}, {level}");
+            }
             // Fewer scores than results, and equal ones.
             let mut few = [[f32::NEG_INFINITY; BLOCK]; 4];
             few[0][..5].fill(1.0);
