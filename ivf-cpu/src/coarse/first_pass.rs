@@ -23,8 +23,8 @@ const FEWEST: usize = 128;
 /// as long as one of a tile, and a first pass leaves two to four centroids for each result.
 const EACH: usize = 32;
 
-/// Maximum share of the centroids, one in so many, that get their exact distance on their own. A
-/// query that needs more is left to [`nearest_many`].
+/// A query computes exact distances to at most the number of centroids divided by this. A query
+/// that needs more is left to [`nearest_many`].
 const MOST: usize = 8;
 
 /// Number of groups of scores for each result, see [`Scores::least`].

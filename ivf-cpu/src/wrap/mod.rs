@@ -16,7 +16,8 @@ use ivf_core::{Index, KnobValue};
 /// The wrappers of this crate that have a token.
 pub const WRAPPERS: &[WrapperRow] = &[id_map::ROW2, id_map::ROW, refine::ROW];
 
-/// The index that refines by codes of residuals. Its token stands in the place of a codec.
+/// The index that refines by codes of residuals. Its token follows a coarse
+/// quantizer, where other indexes have their codec.
 pub(crate) const REFINE_RESIDUAL: IndexRow = refine::RESIDUAL;
 
 /// The wrapper that the factory adds without a token, for transforms and for the cosine.
