@@ -46,6 +46,7 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("sq8_direct_signed", "IVF6,SQ8_direct_signed", Metric::InnerProduct),
     ("sq8_terms", "IVF6,SQ8", Metric::InnerProduct),
     ("sq8_direct_terms", "IVF6,SQ8_direct", Metric::L2),
+    ("sq4_terms", "IVF6,SQ4", Metric::InnerProduct),
     ("sq_fp16", "IVF6,SQfp16", Metric::L2),
     ("sq_bf16", "IVF6,SQbf16", Metric::InnerProduct),
     ("flat_dedup", "IVF6,FlatDedup", Metric::L2),

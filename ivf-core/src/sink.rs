@@ -126,6 +126,35 @@ impl Sink {
         }
     }
 
+    /// Offers results, as [`push`](Self::push) does for each.
+    ///
+    /// ```
+    /// use ivf_core::{Id, Location, Neighbor, Sink};
+    /// let mut sink = Sink::top_k(2);
+    /// let near = |(id, distance)| Neighbor { distance, id: Id(id), location: Location::new(0, 0) };
+    /// sink.push_all([(7, 3.0), (8, 1.0), (9, 2.0)].into_iter().map(near));
+    /// assert_eq!(sink.into_sorted().iter().map(|n| n.id.0).collect::<Vec<_>>(), [8, 9]);
+    /// ```
+    #[inline(always)]
+    pub fn push_all(&mut self, found: impl ExactSizeIterator<Item = Neighbor>) {
+        let (before, threshold) = (self.buffer.len(), self.threshold);
+        let after = before + found.len();
+        // Between two changes of the threshold, results are only appended.
+        let next_change = if before < self.k { self.k } else { self.k.saturating_mul(2) };
+        if self.k > FEW && after < next_change && after <= self.buffer.capacity() {
+            for hit in found {
+                if hit.distance <= threshold {
+                    self.buffer.push(hit);
+                }
+            }
+            self.updates += (self.buffer.len() - before) as u64;
+        } else {
+            for hit in found {
+                self.push(hit);
+            }
+        }
+    }
+
     fn keep(&mut self, neighbor: Neighbor) {
         if self.k <= FEW {
             self.insert(neighbor);
@@ -459,6 +488,23 @@ mod tests {
             backward.merge(half);
             assert_eq!(forward.into_sorted(), expected, "{k}");
             assert_eq!(backward.into_sorted(), expected, "{k}");
+        }
+    }
+
+    #[test]
+    fn results_pushed_together_are_those_pushed_one_by_one() {
+        for k in [0, 1, 32, 33, 64, 100, 499, 501, usize::MAX] {
+            for most in [1, 7, 64, 300] {
+                let (mut each, mut together) = (Sink::top_k(k), Sink::top_k(k));
+                for some in stream().chunks(most) {
+                    some.iter().for_each(|n| each.push(*n));
+                    together.push_all(some.iter().copied());
+                    assert!(k == 0 || together.threshold() >= sorted(|d| !d.is_nan())[k.min(495) - 1].distance);
+                }
+                let updates = (each.updates(), together.updates());
+                assert!(updates.1 >= updates.0, "{updates:?}");
+                assert_eq!(together.into_sorted(), each.into_sorted(), "{k}, {most} at a time");
+            }
         }
     }
 

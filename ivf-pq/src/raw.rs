@@ -2,11 +2,11 @@
 //! index that re-ranks its candidates.
 
 use crate::product::Table;
-use crate::scan::{BLOCK, InList, Stored, prefetch_ids};
+use crate::scan::{BLOCK, Found, InList, Lanes, Stored, prefetch_ids};
 use crate::tables::least_and_most;
 use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
-use ivf_cpu::simd::{Kernel, LANES, Simd};
+use ivf_cpu::simd::{Kernel, Simd};
 
 /// Number of blocks that share the loads of the tables.
 const TOGETHER: usize = 4;
@@ -68,7 +68,32 @@ where
     pub(crate) fn distance(&self, start: f32, numbers: impl Iterator<Item = u16>) -> f32 {
         let entries = self.entries.iter().zip(numbers).map(|(table, number)| table[usize::from(number) % K]);
         let sum = entries.map(u32::from).sum::<u32>().min(u16::MAX.into());
-        (sum as f32).mul_add(self.step, start + self.low)
+        self.of_sum(start, sum as u16)
+    }
+
+    #[inline(always)]
+    fn of_sum(&self, start: f32, sum: u16) -> f32 {
+        f32::from(sum).mul_add(self.step, start + self.low)
+    }
+
+    /// Returns the largest sum whose distance is at most `threshold`, or `None` if no distance is.
+    #[inline(always)]
+    fn limit(&self, start: f32, threshold: f32) -> Option<u16> {
+        let is_near = |sum: u16| self.of_sum(start, sum) <= threshold;
+        // A distance never falls as the sum grows. Rounding can move the quotient by some steps.
+        let (mut low, mut high) = (0, u16::MAX);
+        let guess = ((threshold - (start + self.low)) / self.step) as u16;
+        for sum in [guess.saturating_sub(1), guess, guess.saturating_add(1)] {
+            if is_near(sum) { low = low.max(sum) } else { high = high.min(sum.saturating_sub(1)) }
+        }
+        if !is_near(low) {
+            return None;
+        }
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if is_near(middle) { low = middle } else { high = middle - 1 }
+        }
+        Some(low)
     }
 }
 
@@ -122,28 +147,45 @@ where
         let used = InList::columns(self.subquantizers);
         let blocks: [&[[u8; BLOCK]]; B] = std::array::from_fn(|b| &columns[(first + b) * stride..][..used]);
         let sums = InList::byte_sums(simd, &self.raw.entries, blocks);
+        let Some(limit) = self.raw.limit(self.start, self.sink.threshold()) else { return B };
         let (step, base) = (simd.splat(self.raw.step), simd.splat(self.start + self.raw.low));
-        let (mut distances, mut near) = ([[0.0; BLOCK]; B], [0; B]);
         for (b, sums) in sums.iter().enumerate() {
-            for (group, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
-                let found = simd.mul_add(simd.load_u16(sums), step, base);
-                near[b] |= u64::from(simd.at_most(found, self.sink.threshold())) << (group * LANES);
-                distances[b].as_chunks_mut::<LANES>().0[group] = simd.to_array(found);
+            let mut near = simd.at_most_u16(sums, limit);
+            if near == 0 {
+                continue;
             }
-            if near[b] != 0 {
-                near[b] &= self.scan_range.selected((first + b) * BLOCK, BLOCK);
-                prefetch_ids(simd, self.scan_range, first + b, near[b]);
+            near &= self.scan_range.selected((first + b) * BLOCK, BLOCK);
+            prefetch_ids(simd, self.scan_range, first + b, near);
+            let mut distances = [0.0; BLOCK];
+            for (distances, sums) in distances.as_chunks_mut().0.iter_mut().zip(sums.as_chunks().0) {
+                *distances = simd.to_array(simd.mul_add(simd.load_u16(sums), step, base));
             }
+            let (scan_range, lanes) = (self.scan_range, Lanes(near));
+            self.sink.push_all(Found { scan_range, first: (first + b) * BLOCK, lanes, distances: &distances });
         }
-        for (b, mut near) in near.into_iter().enumerate() {
-            while near != 0 {
-                let lane = near.trailing_zeros() as usize;
-                near &= near - 1;
-                if distances[b][lane] <= self.sink.threshold() {
-                    self.sink.push(self.scan_range.neighbor((first + b) * BLOCK + lane, distances[b][lane]));
+        B
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_the_largest_sum_within_the_threshold() {
+        let all = 0..=u16::MAX;
+        for (step, low) in [(1.0, 0.0), (0.013, -3.0), (1e-3, 1e6), (f32::MIN_POSITIVE, 0.0), (1e-20, 1.0), (0.5, -1e4)]
+        {
+            let raw = RawTables::<16> { entries: Vec::new(), step, low };
+            for start in [0.0, 17.5, -1e7, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+                for sum in [0, 1, 2, 999, 32_768, u16::MAX - 1, u16::MAX] {
+                    let at = raw.of_sum(start, sum);
+                    for threshold in [at, at.next_up(), at.next_down(), f32::INFINITY, f32::MAX, f32::MIN] {
+                        let expected = all.clone().rfind(|&sum| raw.of_sum(start, sum) <= threshold);
+                        assert_eq!(raw.limit(start, threshold), expected, "{step} {low} {start} {threshold}");
+                    }
                 }
             }
         }
-        B
     }
 }

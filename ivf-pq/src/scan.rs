@@ -2,8 +2,8 @@
 //! codes that pass it.
 
 use crate::tables::{ByteTables, Source, SumLimit};
-use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
+use ivf_core::{Neighbor, Sink};
 use ivf_cpu::simd::{Kernel, LANES, Simd};
 use std::ops::Range;
 
@@ -226,13 +226,61 @@ impl Stored<16> for InList {
     }
 }
 
+/// The numbers of the bits that are set, in ascending order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lanes(pub(crate) u64);
+
+impl Iterator for Lanes {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let lane = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (lane < BLOCK).then_some(lane)
+    }
+
+    #[inline(always)]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.0.count_ones() as usize, Some(self.0.count_ones() as usize))
+    }
+}
+
+impl ExactSizeIterator for Lanes {}
+
+/// Results among the codes of a block. (An iterator of its own, since closures are not compiled for
+/// the instructions of a kernel.)
+pub(crate) struct Found<'a> {
+    pub(crate) scan_range: &'a ScanRange<'a>,
+    /// Slot of the first code of the block.
+    pub(crate) first: usize,
+    pub(crate) lanes: Lanes,
+    pub(crate) distances: &'a [f32; BLOCK],
+}
+
+impl Iterator for Found<'_> {
+    type Item = Neighbor;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Neighbor> {
+        let lane = self.lanes.next()?;
+        Some(self.scan_range.neighbor(self.first + lane, self.distances[lane]))
+    }
+
+    #[inline(always)]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.lanes.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Found<'_> {}
+
 /// Prefetches the ids of the entries of a block whose bits are set in `lanes`. Most of them will be
 /// results, whose ids are scattered over a list.
 #[inline(always)]
-pub(crate) fn prefetch_ids<S: Simd>(simd: S, scan_range: &ScanRange<'_>, block: usize, mut lanes: u64) {
-    while lanes != 0 {
-        simd.prefetch(scan_range.stored_id(block * BLOCK + lanes.trailing_zeros() as usize));
-        lanes &= lanes - 1;
+pub(crate) fn prefetch_ids<S: Simd>(simd: S, scan_range: &ScanRange<'_>, block: usize, lanes: u64) {
+    for lane in Lanes(lanes) {
+        simd.prefetch(scan_range.stored_id(block * BLOCK + lane));
     }
 }
 

@@ -142,7 +142,7 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
         let groups = rows.dim().div_ceil(4);
         let (mut bytes, mut lengths) = ([const { Vec::new() }; TILE], [[(0.0, 0.0)]; TILE]);
         let mut scores = [const { Vec::new() }; TILE];
-        for q in 0..TILE {
+        for q in 0..if rows.len() == 1 { 1 } else { TILE } {
             bytes[q].resize(groups, [0; 4]);
             scores[q].resize(of.offsets.len(), [0.0; BLOCK]);
         }
@@ -154,19 +154,25 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
             // A tile that is not full repeats its last query.
             let row = |q: usize| rows.slice(first + q.min(count - 1)..first + q.min(count - 1) + 1);
             let ([a, b, c, d], [e, f, g, h]) = (&mut bytes, &mut lengths);
-            let queries = [
-                ByteQueries::within(row(0), a, e),
-                ByteQueries::within(row(1), b, f),
-                ByteQueries::within(row(2), c, g),
-                ByteQueries::within(row(3), d, h),
-            ];
             let (mut factors, mut errors) = ([0.0; TILE], [f64::INFINITY; TILE]);
-            for q in 0..TILE {
-                (factors[q], errors[q]) = of.factor_and_error::<D>(&queries[q]);
+            if count == 1 {
+                let query = ByteQueries::within(row(0), a, e);
+                (factors[0], errors[0]) = of.factor_and_error::<D>(&query);
+                score_bytes(simd, [&query], &of.bytes, [factors[0]], &of.offsets, [&mut scores[0]]);
+            } else {
+                let queries = [
+                    ByteQueries::within(row(0), a, e),
+                    ByteQueries::within(row(1), b, f),
+                    ByteQueries::within(row(2), c, g),
+                    ByteQueries::within(row(3), d, h),
+                ];
+                for q in 0..TILE {
+                    (factors[q], errors[q]) = of.factor_and_error::<D>(&queries[q]);
+                }
+                let [a, b, c, d] = &mut scores;
+                let [e, f, g, h] = &queries;
+                score_bytes(simd, [e, f, g, h], &of.bytes, factors, &of.offsets, [a, b, c, d]);
             }
-            let [a, b, c, d] = &mut scores;
-            let [e, f, g, h] = &queries;
-            score_bytes(simd, [e, f, g, h], &of.bytes, factors, &of.offsets, [a, b, c, d]);
             for q in 0..count {
                 let query = row(q);
                 let out = (first + q) * k..(first + q + 1) * k;

@@ -292,7 +292,7 @@ pub fn scan_bytes<S: Simd>(
     }
 }
 
-/// Writes, for each of four queries, a score of every vector: the product of their bytes, times
+/// Writes, for each of one or four queries, a score of every vector: the product of their bytes, times
 /// the query's factor, plus the vector's offset. `scores` gets one block of scores for each block
 /// of vectors.
 ///
@@ -316,23 +316,29 @@ pub fn scan_bytes<S: Simd>(
 /// If the dimensions differ, a query is not one row, or there is not one block of offsets and of
 /// scores for each block of vectors.
 #[inline(always)]
-pub fn score_bytes<S: Simd>(
+pub fn score_bytes<S: Simd, const Q: usize>(
     simd: S,
-    queries: [&ByteQueries<'_>; TILE],
+    queries: [&ByteQueries<'_>; Q],
     packed: &PackedBytes,
-    factors: [f32; TILE],
+    factors: [f32; Q],
     offsets: &[[f32; BLOCK]],
-    scores: [&mut [[f32; BLOCK]]; TILE],
+    scores: [&mut [[f32; BLOCK]]; Q],
 ) {
+    const { assert!(Q == 1 || Q == TILE) };
     let (blocks, groups) = (packed.starts.len(), packed.dim.div_ceil(4));
     assert!(offsets.len() == blocks && scores.iter().all(|scores| scores.len() == blocks), "blocks of scores");
     assert!(queries.iter().all(|query| query.groups.len() == groups), "one row of the vectors' dimension");
-    let [a, b, c, d] = queries;
+    // A single query is all of the rows, of which only the first is used.
+    let [a, b, c, d] = [0, 1, 2, 3].map(|q| queries[q % Q]);
     let rows = [&a.groups[..], &b.groups[..], &c.groups[..], &d.groups[..]];
     let mut sums = [[[0; LANES]; 2]; TILE];
     for (b, (block, starts)) in packed.columns.chunks_exact(groups).zip(&packed.starts).enumerate() {
-        products(simd, rows, block, starts, &mut sums);
-        for q in 0..TILE {
+        if Q == 1 {
+            sums[0] = products_of_one(simd, rows[0], block, starts);
+        } else {
+            products(simd, rows, block, starts, &mut sums);
+        }
+        for q in 0..Q {
             let factor = simd.splat(factors[q]);
             let offsets = offsets[b].as_chunks::<LANES>().0;
             let out = scores[q][b].as_chunks_mut::<LANES>().0;
@@ -365,16 +371,64 @@ fn products<S: Simd>(
     let (mut a0, mut b0, mut c0, mut d0) = (low, low, low, low);
     let (mut a1, mut b1, mut c1, mut d1) = (high, high, high, high);
     for (g, column) in block.iter().enumerate() {
-        let [low, high] = column.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
-        (a0, a1) = (simd.dot4(a0, a[g], low), simd.dot4(a1, a[g], high));
-        (b0, b1) = (simd.dot4(b0, b[g], low), simd.dot4(b1, b[g], high));
-        (c0, c1) = (simd.dot4(c0, c[g], low), simd.dot4(c1, c[g], high));
-        (d0, d1) = (simd.dot4(d0, d[g], low), simd.dot4(d1, d[g], high));
+        (a0, a1) = dot_column(simd, (a0, a1), a[g], column);
+        (b0, b1) = dot_column(simd, (b0, b1), b[g], column);
+        (c0, c1) = dot_column(simd, (c0, c1), c[g], column);
+        (d0, d1) = dot_column(simd, (d0, d1), d[g], column);
     }
     sums[0] = [simd.to_array_i32(a0), simd.to_array_i32(a1)];
     sums[1] = [simd.to_array_i32(b0), simd.to_array_i32(b1)];
     sums[2] = [simd.to_array_i32(c0), simd.to_array_i32(c1)];
     sums[3] = [simd.to_array_i32(d0), simd.to_array_i32(d1)];
+}
+
+/// Adds the products of one query with the vectors of a block to `starts`.
+#[inline(always)]
+fn products_of_one<S: Simd>(
+    simd: S,
+    row: &[[u8; 4]],
+    block: &[[[i8; 4]; BLOCK]],
+    starts: &[i32; BLOCK],
+) -> [[i32; LANES]; 2] {
+    let [low, high] = *starts.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
+    let zero = simd.load_i32(&[0; LANES]);
+    // A sum waits for its last addition, so that every fourth group has sums of its own.
+    let (mut a0, mut b0, mut c0, mut d0) = (simd.load_i32(&low), zero, zero, zero);
+    let (mut a1, mut b1, mut c1, mut d1) = (simd.load_i32(&high), zero, zero, zero);
+    let (fours, rest) = row[..block.len()].as_chunks::<4>();
+    let (columns, rest_columns) = block.as_chunks::<4>();
+    for (row, columns) in fours.iter().zip(columns) {
+        let [a, b, c, d] = columns;
+        (a0, a1) = dot_column(simd, (a0, a1), row[0], a);
+        (b0, b1) = dot_column(simd, (b0, b1), row[1], b);
+        (c0, c1) = dot_column(simd, (c0, c1), row[2], c);
+        (d0, d1) = dot_column(simd, (d0, d1), row[3], d);
+    }
+    for (&row, column) in rest.iter().zip(rest_columns) {
+        (a0, a1) = dot_column(simd, (a0, a1), row, column);
+    }
+    let (mut sums, halves) = ([[0; LANES]; 2], [[a0, b0, c0, d0], [a1, b1, c1, d1]]);
+    for (sums, of_groups) in sums.iter_mut().zip(halves) {
+        for of_group in of_groups {
+            let of_group = simd.to_array_i32(of_group);
+            for lane in 0..LANES {
+                sums[lane] += of_group[lane];
+            }
+        }
+    }
+    sums
+}
+
+/// Adds the products of a group of a query with the groups of a column.
+#[inline(always)]
+fn dot_column<S: Simd>(
+    simd: S,
+    (low, high): (S::I32, S::I32),
+    group: [u8; 4],
+    column: &[[i8; 4]; BLOCK],
+) -> (S::I32, S::I32) {
+    let [first, second] = column.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
+    (simd.dot4(low, group, first), simd.dot4(high, group, second))
 }
 
 #[cfg(test)]
@@ -440,6 +494,50 @@ mod tests {
                         let found = Found { queries: &bytes, packed: &packed, bias: &bias, thresholds: &thresholds };
                         assert_eq!(level.run(found), expected, "dimension {dim}, {level}");
                     }
+                }
+            }
+        }
+    }
+
+    /// Scores of one query, computed alone and with three others.
+    struct Scored<'a>(&'a ByteQueries<'a>, &'a ByteQueries<'a>, &'a PackedBytes, &'a [[f32; BLOCK]]);
+
+    impl Kernel for Scored<'_> {
+        type Output = [Vec<[f32; BLOCK]>; 2];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let Self(query, other, packed, offsets) = self;
+            let room = || vec![[0.0; BLOCK]; offsets.len()];
+            let (mut alone, mut a, mut b, mut c, mut d) = (room(), room(), room(), room(), room());
+            score_bytes(simd, [query], packed, [0.5], offsets, [&mut alone]);
+            let scores = [&mut a[..], &mut b, &mut c, &mut d];
+            score_bytes(simd, [other, other, query, other], packed, [2.0, 2.0, 0.5, 2.0], offsets, scores);
+            [alone, c]
+        }
+    }
+
+    #[test]
+    fn a_query_alone_has_the_scores_that_it_has_in_a_tile() {
+        for dim in [1, 4, 13, 16, 17, 31, 64, 100, 257] {
+            let value = |i: usize| (i * 7919 % 1013) as f32 / 506.0 - 1.0;
+            let rows: Vec<f32> = (0..70 * dim).map(value).collect();
+            let points: Vec<f32> = (0..2 * dim).map(|i| value(i * 5 + 3)).collect();
+            let packed = PackedBytes::new(Rows::new(&rows, dim).unwrap());
+            let [query, other] = [0, 1].map(|q| ByteQueries::new(Rows::new(&points[q * dim..][..dim], dim).unwrap()));
+            let offsets = vec![[0.25; BLOCK]; 3];
+            let groups = dim.div_ceil(4);
+            let score = |i: usize| {
+                let products = (0..groups).map(|g| {
+                    let (a, b) = (query.groups[g], packed.columns[i / BLOCK * groups + g][i % BLOCK]);
+                    a.iter().zip(b).map(|(&a, b)| (i32::from(a) - 128) * i32::from(b)).sum::<i32>()
+                });
+                (products.sum::<i32>() as f32).mul_add(0.5, 0.25)
+            };
+            for level in Level::available() {
+                for scores in level.run(Scored(&query, &other, &packed, &offsets)) {
+                    let found: Vec<f32> = scores.as_flattened()[..70].to_vec();
+                    assert_eq!(found, (0..70).map(score).collect::<Vec<_>>(), "dimension {dim}, {level}");
                 }
             }
         }

@@ -172,6 +172,12 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    fn half_bytes(self, bytes: &[[u8; 4]; LANES]) -> [[[u8; 4]; LANES]; 2] {
+        // SAFETY: the token is made only inside `call` and `call_vnni`.
+        bytemuck::must_cast(unsafe { half_bytes(bytemuck::must_cast(*bytes)) })
+    }
+
+    #[inline(always)]
     fn at_least_i32(self, v: __m512i, threshold: i32) -> u32 {
         // SAFETY: the token is made only inside `call` and `call_vnni`.
         u32::from(unsafe { at_least(v, threshold) })
@@ -303,6 +309,13 @@ fn bits(words: __m512i, shift: u32, mask: u32) -> __m512 {
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn dot4_signed(sum: __m512i, a: __m512i, b: i32) -> __m512i {
     _mm512_dpbusd_epi32(sum, a, _mm512_set1_epi32(b))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn half_bytes(bytes: __m512i) -> [__m512i; 2] {
+    let low_bits = _mm512_set1_epi32(0x0f0f_0f0f);
+    [_mm512_and_si512(bytes, low_bits), _mm512_and_si512(_mm512_srli_epi32::<4>(bytes), low_bits)]
 }
 
 #[inline]

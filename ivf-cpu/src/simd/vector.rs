@@ -159,6 +159,22 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         self.load_i32(&sums)
     }
+
+    /// Returns the lower halves of bytes, and the upper halves.
+    ///
+    /// ```
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// let halves = Scalar.half_bytes(&[[0x21, 0x43, 0x65, 0x87]; LANES]);
+    /// assert_eq!(halves, [[[1, 3, 5, 7]; LANES], [[2, 4, 6, 8]; LANES]]);
+    /// ```
+    #[inline(always)]
+    fn half_bytes(self, bytes: &[[u8; 4]; LANES]) -> [[[u8; 4]; LANES]; 2] {
+        let mut halves = [*bytes; 2];
+        let [low, high] = &mut halves;
+        low.as_flattened_mut().iter_mut().for_each(|byte| *byte &= 15);
+        high.as_flattened_mut().iter_mut().for_each(|byte| *byte >>= 4);
+        halves
+    }
     /// Returns the lanes as floats, rounded to the nearest.
     ///
     /// ```

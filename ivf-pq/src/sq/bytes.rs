@@ -1,13 +1,11 @@
 //! Queries in bytes, and the bound that the products of their bytes give.
 
+use super::numbers::Numbers;
 use super::scale::Scale;
 use ivf_cpu::simd::{Kernel, LANES, Simd};
 
 /// Maximum number of dimensions whose products have a sum of 32 bits.
 const MAX_DIM: usize = 1 << 16;
-
-/// Largest number of a code.
-const MOST: f32 = 255.0;
 
 /// Smallest value of a unit of products. Below it, products of floats underflow.
 const SMALLEST: f64 = 1e-30;
@@ -15,6 +13,10 @@ const SMALLEST: f64 = 1e-30;
 /// What a codec's scale contributes to the bound.
 #[derive(Clone, Debug)]
 pub(super) struct ByteScale {
+    /// How many numbers a byte of a code has: 1 or 2.
+    pub(super) per_byte: usize,
+    /// Largest number of a code.
+    most: f32,
     /// The inverses of the steps. 0 for a step of 0.
     inverses: Vec<f32>,
     /// Squared norm of the vector of the code of zeros.
@@ -24,13 +26,16 @@ pub(super) struct ByteScale {
 }
 
 impl ByteScale {
-    pub(super) fn new(scale: &Scale) -> Self {
+    pub(super) fn new(scale: &Scale, per_byte: usize) -> Self {
+        let most_of_code = ((1_u32 << (8 / per_byte)) - 1) as f32;
         let inverse = |step: &f32| if *step == 0.0 { 0.0 } else { 1.0 / step };
         let largest = |(step, base): (&f32, &f32)| {
-            let most = f64::from(MOST) * f64::from(*step);
+            let most = f64::from(most_of_code) * f64::from(*step);
             most * (most + 2.0 * f64::from(base.abs()))
         };
         Self {
+            per_byte,
+            most: most_of_code,
             inverses: scale.steps().iter().map(inverse).collect(),
             of_zeros: scale.bases().iter().map(|base| f64::from(*base).powi(2)).sum(),
             largest: scale.steps().iter().zip(scale.bases()).map(largest).sum(),
@@ -49,12 +54,12 @@ impl ByteScale {
 
 /// Returns the term of a code in the bound: the squared norm of its vector, less that of the code
 /// of zeros, both without a centroid.
-pub(super) fn term_of(code: &[u8], steps: &[f32], bases: &[f32]) -> f32 {
+pub(super) fn term_of(numbers: impl Numbers, code: &[u8], steps: &[f32], bases: &[f32]) -> f32 {
     // Eight sums side by side, so that they need not wait for each other.
     let mut sums = [0.0_f64; 8];
-    for ((code, steps), bases) in code.chunks(8).zip(steps.chunks(8)).zip(bases.chunks(8)) {
-        for i in 0..code.len() {
-            let x = f64::from(code[i]) * f64::from(steps[i]);
+    for (eight, (steps, bases)) in steps.chunks(8).zip(bases.chunks(8)).enumerate() {
+        for i in 0..steps.len() {
+            let x = f64::from(numbers.get(code, 8 * eight + i)) * f64::from(steps[i]);
             sums[i] += x * (x + 2.0 * f64::from(bases[i]));
         }
     }
@@ -153,7 +158,7 @@ impl<'q, Q: Iterator<Item = &'q [f32]>, const IS_L2: bool> Kernel for ToBytes<'_
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { mut queries, list, rows, out } = self;
-        let words = list.steps.len().div_ceil(4);
+        let words = quads(list.steps.len(), list.scale.per_byte);
         out.clear();
         let mut next = queries.next();
         while let Some(query) = next {
@@ -164,8 +169,26 @@ impl<'q, Q: Iterator<Item = &'q [f32]>, const IS_L2: bool> Kernel for ToBytes<'_
             if rows.len() < first + words {
                 rows.resize(first + words, [0; 4]);
             }
-            out.push(bytes::<S, IS_L2>(simd, query, list, &mut rows[first..][..words]));
+            let row = &mut rows[first..][..words];
+            out.push(bytes::<S, IS_L2>(simd, query, list, row));
+            if list.scale.per_byte == 2 {
+                take_apart(row);
+            }
         }
+    }
+}
+
+/// Returns the number of groups of four bytes of a query that words of codes are multiplied with.
+pub(super) fn quads(dim: usize, per_byte: usize) -> usize {
+    dim.div_ceil(4 * per_byte) * per_byte
+}
+
+/// Takes even and odd dimensions apart, of eight at a time. The lower halves of the bytes of a word
+/// have the even ones.
+#[inline(always)]
+fn take_apart(row: &mut [[i8; 4]]) {
+    for [a, b] in row.as_chunks_mut::<2>().0 {
+        (*a, *b) = ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]]);
     }
 }
 
@@ -233,14 +256,14 @@ pub(super) struct ListTerms {
 impl ListTerms {
     /// Sets the list.
     pub(super) fn set(&mut self, list: List<'_>, norm: f64) {
-        let List { steps, own, bases, .. } = list;
+        let List { steps, own, bases, scale } = list;
         self.norm = norm;
         self.dims.clear();
         for i in 0..steps.len().div_ceil(LANES) {
             let (steps, own, bases) = (chunk(steps, i), chunk(own, i), chunk(bases, i));
             let (mut most, mut all) = ([0.0; LANES], [0.0; LANES]);
             for j in 0..LANES {
-                most[j] = MOST * steps[j] + bases[j].abs();
+                most[j] = scale.most * steps[j] + bases[j].abs();
                 all[j] = most[j] + own[j].abs();
             }
             self.dims.push([bases, most, all]);
@@ -320,7 +343,7 @@ fn terms<S: Simd, const IS_L2: bool>(
     let per_unit = 1.0 / (bytes.unit * share);
     let of_term = per_unit * if IS_L2 { 1.0 - of_norm } else { -of_norm };
     // The sums and terms are rounded to floats, multiplied and added.
-    let of_limit = 1.0 + 4.0 * ulp * (127.0 * f64::from(MOST) * dim + of_term.abs() * scale.largest);
+    let of_limit = 1.0 + 4.0 * ulp * (127.0 * f64::from(scale.most) * dim + of_term.abs() * scale.largest);
     let has_bound = query.len() <= MAX_DIM
         && bytes.unit >= SMALLEST
         && size < f64::from(f32::MAX) / 4.0
@@ -350,12 +373,16 @@ fn chunk(all: &[f32], number: usize) -> [f32; LANES] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbers::Bits;
     use super::super::scale::Learnt;
     use super::*;
     use ivf_core::Rows;
     use ivf_cpu::simd::Level;
 
     const DIM: usize = 70;
+
+    /// Largest number of a byte.
+    const MOST: f32 = 255.0;
     const CODES: usize = 1000;
 
     /// Returns numbers from -1 to 1.
@@ -374,12 +401,12 @@ mod tests {
         let data: Vec<f32> =
             numbers(CODES * DIM, 1).iter().enumerate().map(|(i, x)| if i % 2 == 0 { *x } else { *x / 10.0 }).collect();
         let scale = Scale::learnt(Learnt::of(Rows::new(&data, DIM).unwrap(), false), (0.0, MOST), DIM);
-        let (byte_scale, centroid) = (ByteScale::new(&scale), numbers(DIM, 2));
+        let (byte_scale, centroid) = (ByteScale::new(&scale, 1), numbers(DIM, 2));
         let mut bases = centroid.clone();
         scale.add_bases(&mut bases);
         let number = |i: usize, x: f32| scale.number(i % DIM, x) as u8;
         let codes: Vec<u8> = data.iter().enumerate().map(|(i, x)| number(i, *x)).collect();
-        let term = |code: &[u8]| term_of(code, scale.steps(), scale.bases());
+        let term = |code: &[u8]| term_of(Bits::<8>, code, scale.steps(), scale.bases());
         let terms: Vec<f32> = codes.chunks_exact(DIM).map(term).collect();
         let norm = byte_scale.norm(terms.iter().map(|term| f64::from(*term)).sum::<f64>() / CODES as f64);
         let list = List { scale: &byte_scale, steps: scale.steps(), own: scale.bases(), bases: &bases };
@@ -430,7 +457,7 @@ mod tests {
     /// numbers are the largest where the weights exceed their bytes, and zero elsewhere.
     fn check_worst<const IS_L2: bool>() {
         let scale = Scale::learnt(Learnt { min: vec![-1.0; DIM], width: vec![2.0; DIM] }, (0.0, MOST), DIM);
-        let (byte_scale, queries) = (ByteScale::new(&scale), numbers(20 * DIM, 9));
+        let (byte_scale, queries) = (ByteScale::new(&scale, 1), numbers(20 * DIM, 9));
         let (steps, own) = (scale.steps(), scale.bases());
         let list = List { scale: &byte_scale, steps, own, bases: own };
         for query in queries.chunks_exact(DIM) {
@@ -441,7 +468,7 @@ mod tests {
             let weight = |d: usize| f64::from(steps[d]) * f64::from(query[d]);
             let error = |d: usize| weight(d) + of_query.unit * f64::from(row[d]);
             let code: Vec<u8> = (0..DIM).map(|d| if error(d) > 0.0 { 255 } else { 0 }).collect();
-            let term = term_of(&code, steps, own);
+            let term = term_of(Bits::<8>, &code, steps, own);
             ListTerms::set(&mut list_terms, list, byte_scale.norm(term.into()));
             let pairs = queries.zip(bytes.iter().copied());
             level.run(ToTerms::<_, IS_L2> { queries: pairs, list: &list_terms, scale: &byte_scale, out: &mut bounds });
@@ -466,7 +493,7 @@ mod tests {
     #[test]
     fn extremes_have_no_limit() {
         let scale = Scale::learnt(Learnt { min: vec![0.0; 2], width: vec![1.0, 0.0] }, (0.0, MOST), 2);
-        let byte_scale = ByteScale::new(&scale);
+        let byte_scale = ByteScale::new(&scale, 1);
         let list = List { scale: &byte_scale, steps: scale.steps(), own: scale.bases(), bases: scale.bases() };
         for (query, has_limit) in [
             ([1.0, 1.0], true),

@@ -210,8 +210,8 @@ impl SqCodec {
         Self::new(spec, dim, metric, None, true)
     }
 
-    /// With `has_terms`, blocks of bytes have the terms of a first pass. Only those of old files
-    /// have none.
+    /// With `has_terms`, blocks have the terms of a first pass in bytes if the kind has one. Only
+    /// those of old files have none.
     fn new(
         spec: SqSpec,
         dim: usize,
@@ -243,7 +243,8 @@ impl SqCodec {
             (None, None) => return fault(format!("no ranges for {spec}, which learns them")),
         };
         let layout = spec.kind.numbers.layout(&scale, has_terms).of_codec(spec.kind.tag);
-        let byte_scale = (layout.plane_count() > 1).then(|| ByteScale::new(&scale));
+        let per_byte = spec.kind.numbers.per_byte().filter(|_| has_terms);
+        let byte_scale = per_byte.map(|per_byte| ByteScale::new(&scale, per_byte));
         Ok(Self { spec, metric, dim, scale, layout, byte_scale })
     }
 

@@ -1,7 +1,7 @@
-//! First pass over codes of bytes: products of whole numbers rule out most codes, and only the
+//! First pass over codes of bytes or half bytes: products of whole numbers rule out most codes, and only the
 //! others get their exact distance.
 
-use super::bytes::{ByteQuery, Limit, List, ListTerms, Terms, ToBytes, ToTerms};
+use super::bytes::{ByteQuery, Limit, List, ListTerms, Terms, ToBytes, ToTerms, quads};
 use super::layout::Column;
 use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_cpu::kernels::{BLOCK, Distance, distances_to_rows};
@@ -124,16 +124,21 @@ impl FirstPass {
         if self.limited.is_empty() {
             return;
         }
-        let words = of.list.steps.len().div_ceil(4);
+        let per_byte = of.list.scale.per_byte;
+        let quads = quads(of.list.steps.len(), per_byte);
+        let words = quads / per_byte;
         let plane = bytemuck::cast_slice::<u8, Column>(of.scan_range.segment().plane(0));
         let masks = Masks {
             columns: &plane[blocks.start * words..blocks.end * words],
             terms: &of.terms()[blocks.start * BLOCK..blocks.end * BLOCK],
-            rows: Rows { bytes: &self.bytes.rows, words, rows: &self.rows },
+            rows: Rows { bytes: &self.bytes.rows, quads, rows: &self.rows },
             limits: &self.limits,
             out: &mut self.masks,
         };
-        of.level.run(masks);
+        match per_byte {
+            1 => of.level.run(PerByte::<_, 1>(masks)),
+            _ => of.level.run(PerByte::<_, 2>(masks)),
+        }
         self.pairs.clear();
         for (i, &q) in self.limited.iter().enumerate() {
             let first = self.pairs.len();
@@ -154,7 +159,11 @@ impl FirstPass {
         }
         let (list, scan_range) = (of.list, of.scan_range);
         let (pairs, decoded) = (&self.pairs[..], &mut self.decoded);
-        of.level.run(Exact { distance, list, scan_range, pairs, decoded, queries });
+        let exact = Exact { distance, list, scan_range, pairs, decoded, queries };
+        match per_byte {
+            1 => of.level.run(PerByte::<_, 1>(exact)),
+            _ => of.level.run(PerByte::<_, 2>(exact)),
+        }
     }
 }
 
@@ -172,17 +181,20 @@ fn row_of<D: Distance>(i: usize, query: &ScanQuery<'_>) -> usize {
     if is_l2::<D>() { i } else { query.number }
 }
 
-/// Bytes of some queries, each of `words` words.
+/// A pass over codes with `P` numbers in a byte.
+struct PerByte<K, const P: usize>(K);
+
+/// Bytes of some queries, each in groups of four bytes.
 struct Rows<'a> {
     bytes: &'a [[i8; 4]],
-    words: usize,
+    quads: usize,
     rows: &'a [usize],
 }
 
 impl<'a> Rows<'a> {
     #[inline(always)]
     fn row(&self, i: usize) -> &'a [[i8; 4]] {
-        &self.bytes[self.rows[i] * self.words..][..self.words]
+        &self.bytes[self.rows[i] * self.quads..][..self.quads]
     }
 }
 
@@ -197,14 +209,14 @@ struct Masks<'a> {
     out: &'a mut Vec<u32>,
 }
 
-impl Kernel for Masks<'_> {
+impl<const P: usize> Kernel for PerByte<Masks<'_>, P> {
     type Output = ();
     const BYTES: bool = true;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { columns, terms, rows, limits, out } = self;
-        let (count, words) = (terms.len() / BLOCK, rows.words);
+        let Self(Masks { columns, terms, rows, limits, out }) = self;
+        let (count, words) = (terms.len() / BLOCK, rows.quads / P);
         out.clear();
         out.resize(count * limits.len(), 0);
         let block = |b: usize| &columns[b * words..][..words];
@@ -213,13 +225,13 @@ impl Kernel for Masks<'_> {
             // Two blocks at a time, whose four sums need not wait for each other.
             let mut b = 0;
             while b + 2 <= count {
-                let [sums] = sums::<S, 1, 2, 4>(simd, [rows.row(0)], [block(b), block(b + 1)]);
+                let [sums] = sums::<S, P, 1, 2, 4>(simd, [rows.row(0)], [block(b), block(b + 1)]);
                 out[b] = mask(simd, [sums[0], sums[1]], &terms[b], *limit);
                 out[b + 1] = mask(simd, [sums[2], sums[3]], &terms[b + 1], *limit);
                 b += 2;
             }
             if b < count {
-                let [sums] = sums::<S, 1, 1, 2>(simd, [rows.row(0)], [block(b)]);
+                let [sums] = sums::<S, P, 1, 1, 2>(simd, [rows.row(0)], [block(b)]);
                 out[b] = mask(simd, sums, &terms[b], *limit);
             }
             return;
@@ -231,10 +243,10 @@ impl Kernel for Masks<'_> {
                 let (block, terms) = (block(b), &terms[b]);
                 let (limits, out) = (&limits[q..], &mut out[q..]);
                 q += match limits.len() {
-                    8.. => tile::<S, 8>(simd, &rows, q, block, terms, limits, out),
-                    4.. => tile::<S, 4>(simd, &rows, q, block, terms, limits, out),
-                    2.. => tile::<S, 2>(simd, &rows, q, block, terms, limits, out),
-                    _ => tile::<S, 1>(simd, &rows, q, block, terms, limits, out),
+                    8.. => tile::<S, P, 8>(simd, &rows, q, block, terms, limits, out),
+                    4.. => tile::<S, P, 4>(simd, &rows, q, block, terms, limits, out),
+                    2.. => tile::<S, P, 2>(simd, &rows, q, block, terms, limits, out),
+                    _ => tile::<S, P, 1>(simd, &rows, q, block, terms, limits, out),
                 };
             }
         }
@@ -243,7 +255,7 @@ impl Kernel for Masks<'_> {
 
 /// Compares the codes of a block with the limits of `Q` queries. Returns `Q`.
 #[inline(always)]
-fn tile<S: Simd, const Q: usize>(
+fn tile<S: Simd, const P: usize, const Q: usize>(
     simd: S,
     all: &Rows<'_>,
     first: usize,
@@ -260,7 +272,7 @@ fn tile<S: Simd, const Q: usize>(
     for next in first + Q..(first + 2 * Q).min(all.rows.len()) {
         simd.prefetch(all.row(next));
     }
-    let sums = sums::<S, Q, 1, 2>(simd, rows, [block]);
+    let sums = sums::<S, P, Q, 1, 2>(simd, rows, [block]);
     for q in 0..Q {
         out[q] = mask(simd, sums[q], terms, limits[q]);
     }
@@ -270,7 +282,7 @@ fn tile<S: Simd, const Q: usize>(
 /// Returns the sums of products of `Q` queries with the codes of `M` blocks, in `H = 2 M`
 /// registers for each query.
 #[inline(always)]
-fn sums<S: Simd, const Q: usize, const M: usize, const H: usize>(
+fn sums<S: Simd, const P: usize, const Q: usize, const M: usize, const H: usize>(
     simd: S,
     rows: [&[[i8; 4]]; Q],
     blocks: [&[Column]; M],
@@ -279,7 +291,7 @@ fn sums<S: Simd, const Q: usize, const M: usize, const H: usize>(
     let (mut rows, mut blocks) = (rows, blocks);
     // Shows the compiler once that the lengths are equal.
     for row in &mut rows {
-        *row = &row[..words];
+        *row = &row[..words * P];
     }
     for block in &mut blocks {
         *block = &block[..words];
@@ -288,9 +300,17 @@ fn sums<S: Simd, const Q: usize, const M: usize, const H: usize>(
     for w in 0..words {
         for m in 0..M {
             let halves = bytemuck::must_cast_ref::<Column, [[[u8; 4]; LANES]; 2]>(&blocks[m][w]);
-            for q in 0..Q {
-                for h in 0..2 {
-                    sums[q][2 * m + h] = simd.dot4_signed(sums[q][2 * m + h], &halves[h], rows[q][w]);
+            for h in 0..2 {
+                if const { P == 1 } {
+                    for q in 0..Q {
+                        sums[q][2 * m + h] = simd.dot4_signed(sums[q][2 * m + h], &halves[h], rows[q][w]);
+                    }
+                    continue;
+                }
+                let [low, high] = simd.half_bytes(&halves[h]);
+                for q in 0..Q {
+                    let sum = simd.dot4_signed(sums[q][2 * m + h], &low, rows[q][2 * w]);
+                    sums[q][2 * m + h] = simd.dot4_signed(sum, &high, rows[q][2 * w + 1]);
                 }
             }
         }
@@ -319,14 +339,14 @@ struct Exact<'a, 'q, D> {
     queries: &'a mut [ScanQuery<'q>],
 }
 
-impl<D: Distance> Kernel for Exact<'_, '_, D> {
+impl<D: Distance, const P: usize> Kernel for PerByte<Exact<'_, '_, D>, P> {
     type Output = ();
     const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { distance, list: List { steps, bases, .. }, scan_range, pairs, decoded, queries } = self;
-        let (dim, words) = (steps.len(), steps.len().div_ceil(4));
+        let Self(Exact { distance, list: List { steps, bases, .. }, scan_range, pairs, decoded, queries }) = self;
+        let (dim, words) = (steps.len(), steps.len().div_ceil(4 * P));
         let bases = &bases[..dim];
         let columns = bytemuck::cast_slice::<u8, Column>(scan_range.segment().plane(0));
         decoded.resize(LANES * dim, 0.0);
@@ -334,7 +354,7 @@ impl<D: Distance> Kernel for Exact<'_, '_, D> {
         pairs.iter().for_each(|(_, slot)| simd.prefetch(scan_range.stored_id(*slot)));
         for pairs in pairs.chunks(LANES) {
             for ((_, slot), row) in pairs.iter().zip(decoded.chunks_exact_mut(dim)) {
-                decode(simd, &columns[slot / BLOCK * words..][..words], slot % BLOCK, steps, bases, row);
+                decode::<S, P>(simd, &columns[slot / BLOCK * words..][..words], slot % BLOCK, steps, bases, row);
             }
             let rows = pairs.iter().zip(decoded.chunks_exact(dim)).map(|((q, _), row)| (queries[*q].query, row));
             distances_to_rows(simd, distance, rows, &mut distances[..pairs.len()]);
@@ -350,18 +370,41 @@ impl<D: Distance> Kernel for Exact<'_, '_, D> {
 
 /// Decodes the code in a lane of a block.
 #[inline(always)]
-fn decode<S: Simd>(simd: S, block: &[Column], lane: usize, steps: &[f32], bases: &[f32], row: &mut [f32]) {
+fn decode<S: Simd, const P: usize>(
+    simd: S,
+    block: &[Column],
+    lane: usize,
+    steps: &[f32],
+    bases: &[f32],
+    row: &mut [f32],
+) {
     let (row, last) = row.as_chunks_mut::<LANES>();
     let (steps, last_steps) = steps.as_chunks::<LANES>();
     let (bases, last_bases) = bases.as_chunks::<LANES>();
-    let columns = block.as_chunks::<{ LANES / 4 }>().0;
-    for (((x, steps), bases), [a, b, c, d]) in row.iter_mut().zip(steps).zip(bases).zip(columns) {
-        let numbers = bytemuck::must_cast([a[lane], b[lane], c[lane], d[lane]]);
+    let columns = block.chunks_exact(LANES / (4 * P));
+    for (((x, steps), bases), columns) in row.iter_mut().zip(steps).zip(bases).zip(columns) {
+        let mut numbers = [0; LANES];
+        for (numbers, column) in numbers.chunks_exact_mut(4 * P).zip(columns) {
+            for (numbers, byte) in numbers.chunks_exact_mut(P).zip(column[lane].to_le_bytes()) {
+                put_numbers::<P>(byte, numbers);
+            }
+        }
         *x = simd.to_array(simd.mul_add(simd.load(steps), simd.load_u8(&numbers), simd.load(bases)));
     }
-    let rest = &block[row.len() * (LANES / 4)..];
+    let rest = &block[row.len() * LANES / (4 * P)..];
     for (i, x) in last.iter_mut().enumerate() {
-        let number = rest[i / 4][lane].to_le_bytes()[i % 4];
-        *x = last_steps[i].mul_add(number.into(), last_bases[i]);
+        let mut numbers = [0; P];
+        put_numbers::<P>(rest[i / (4 * P)][lane].to_le_bytes()[i / P % 4], &mut numbers);
+        *x = last_steps[i].mul_add(numbers[i % P].into(), last_bases[i]);
+    }
+}
+
+/// Writes the `P` numbers of a byte, the lower half first.
+#[inline(always)]
+fn put_numbers<const P: usize>(byte: u8, numbers: &mut [u8]) {
+    if P == 1 {
+        numbers[0] = byte;
+    } else {
+        (numbers[0], numbers[1]) = (byte & 15, byte >> 4);
     }
 }

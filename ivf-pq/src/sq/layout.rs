@@ -1,6 +1,7 @@
 //! Blocks of codes whose numbers are shorter than 16 bits.
 
 use super::bytes::term_of;
+use super::numbers::Numbers;
 use super::scale::Scale;
 use ivf_core::CodeLayout;
 use ivf_core::layout::BlockPacker;
@@ -38,18 +39,18 @@ pub(super) fn layout(code_size: usize) -> CodeLayout {
     CodeLayout::custom("words", code_size, BLOCK, &[bytes], Arc::new(Words))
 }
 
-/// Returns the layout of codes of bytes, in two planes: words as in [`layout`], and a term of each
+/// Returns the layout of codes with a first pass in bytes, in two planes: words as in [`layout`], and a term of each
 /// code for the bound of a first pass ([`term_of`]):
 ///
 /// ```text
 /// plane 0   block 0 | words of 32 codes |   block 1 | ...
 /// plane 1   block 0 | f32 x 32          |   block 1 | ...     128 bytes for each block
 /// ```
-pub(super) fn with_terms(scale: &Scale) -> CodeLayout {
+pub(super) fn with_terms(numbers: impl Numbers, code_size: usize, scale: &Scale) -> CodeLayout {
     let (steps, bases) = (scale.steps().to_vec(), scale.bases().to_vec());
-    let words = steps.len().div_ceil(WORD) * size_of::<Column>();
-    let packer = Arc::new(WordsAndTerms { steps, bases });
-    CodeLayout::custom("words and terms", packer.steps.len(), BLOCK, &[words, BLOCK * size_of::<f32>()], packer)
+    let words = code_size.div_ceil(WORD) * size_of::<Column>();
+    let packer = Arc::new(WordsAndTerms { numbers, steps, bases });
+    CodeLayout::custom("words and terms", code_size, BLOCK, &[words, BLOCK * size_of::<f32>()], packer)
 }
 
 /// Packer of codes, word by word.
@@ -70,17 +71,18 @@ impl BlockPacker for Words {
     }
 }
 
-/// Packer of codes of bytes, word by word, with their terms.
+/// Packer of codes, word by word, with their terms.
 #[derive(Debug)]
-struct WordsAndTerms {
+struct WordsAndTerms<N> {
+    numbers: N,
     steps: Vec<f32>,
     bases: Vec<f32>,
 }
 
-impl BlockPacker for WordsAndTerms {
+impl<N: Numbers> BlockPacker for WordsAndTerms<N> {
     fn put(&self, planes: &mut [&mut [u8]], slot: usize, code: &[u8]) {
         Words.put(planes, slot, code);
-        let term = term_of(code, &self.steps, &self.bases);
+        let term = term_of(self.numbers, code, &self.steps, &self.bases);
         planes[1].as_chunks_mut::<4>().0[slot] = term.to_le_bytes();
     }
 

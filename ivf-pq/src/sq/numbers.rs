@@ -15,6 +15,9 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Whether a query alone takes blocks in pairs.
     const IN_PAIRS: bool = true;
 
+    /// How many whole numbers a byte of a code has, if there is a first pass in bytes.
+    const PER_BYTE: Option<usize> = None;
+
     /// What a block holds one after the other, with an element for each code.
     type Column: bytemuck::Pod;
 
@@ -24,8 +27,8 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Returns the size of a code in bytes.
     fn code_size(self, dim: usize) -> usize;
 
-    /// Returns the layout of codes in lists: blocks of 32 in one plane, or, if numbers are bytes
-    /// and `has_terms`, in two.
+    /// Returns the layout of codes in lists: blocks of 32 in one plane, or, if codes have a first
+    /// pass in bytes and `has_terms`, in two.
     fn layout(self, scale: &Scale, has_terms: bool) -> CodeLayout;
 
     /// Writes the number of dimension `d` into a code whose bits are zero there. A number within
@@ -53,6 +56,12 @@ impl<const B: usize> Bits<B> {
 impl<const B: usize> Numbers for Bits<B> {
     type Column = Column;
 
+    const PER_BYTE: Option<usize> = match B {
+        4 => Some(2),
+        8 => Some(1),
+        _ => None,
+    };
+
     fn limits(self) -> (f32, f32) {
         (0.0, Self::MASK as f32)
     }
@@ -62,10 +71,11 @@ impl<const B: usize> Numbers for Bits<B> {
     }
 
     fn layout(self, scale: &Scale, has_terms: bool) -> CodeLayout {
-        if B == 8 && has_terms {
-            return layout::with_terms(scale);
+        let code_size = self.code_size(scale.steps().len());
+        if Self::PER_BYTE.is_some() && has_terms {
+            return layout::with_terms(self, code_size, scale);
         }
-        layout::layout(self.code_size(scale.steps().len()))
+        layout::layout(code_size)
     }
 
     #[inline(always)]
@@ -186,6 +196,8 @@ pub(super) trait AnyNumbers: Send + Sync + fmt::Debug {
     fn limits(&self) -> (f32, f32);
     /// Returns the size of a code in bytes.
     fn code_size(&self, dim: usize) -> usize;
+    /// Returns how many whole numbers a byte of a code has, if there is a first pass in bytes.
+    fn per_byte(&self) -> Option<usize>;
     /// Returns the layout of codes in lists.
     fn layout(&self, scale: &Scale, has_terms: bool) -> CodeLayout;
     /// Encodes vectors, row after row.
@@ -203,6 +215,10 @@ impl<N: Numbers> AnyNumbers for N {
 
     fn code_size(&self, dim: usize) -> usize {
         Numbers::code_size(*self, dim)
+    }
+
+    fn per_byte(&self) -> Option<usize> {
+        N::PER_BYTE
     }
 
     fn layout(&self, scale: &Scale, has_terms: bool) -> CodeLayout {

@@ -241,7 +241,7 @@ fn scans_of_all_levels_equal_the_definition() {
 }
 
 /// Compares the results of scans, alone and in batches, with the distance of every code.
-fn check_first_pass<D: Distance>(distance: D, metric: Metric, uniform: bool) {
+fn check_first_pass<D: Distance, N: Numbers>(spec: SqSpec, (metric, distance): (Metric, D), numbers_of: N) {
     let (dim, len) = (21, 300);
     let data = numbers(dim * len, 11);
     let rows = Rows::new(&data, dim).unwrap();
@@ -251,7 +251,6 @@ fn check_first_pass<D: Distance>(distance: D, metric: Metric, uniform: bool) {
         (row[3], row[4], row[5]) = (2.5, row[4] * 1e6, row[5] * 1e-6);
     }
     for rows in [rows, Rows::new(&flat, dim).unwrap()] {
-        let spec = if uniform { SqSpec::SQ8.uniform() } else { SqSpec::SQ8 };
         let codec = trained(spec, rows, metric);
         assert!(codec.byte_scale().is_some());
         let to = Binding::new(Arc::new(Two { dim, of_list: [3.0, -70.0] })).by_residual(true);
@@ -269,7 +268,7 @@ fn check_first_pass<D: Distance>(distance: D, metric: Metric, uniform: bool) {
                 numbers(9 * dim, seed).iter().enumerate().map(near).map(|x| x.clamp(f32::MIN, f32::MAX)).collect();
             let queries: Vec<&[f32]> = queries.chunks_exact(dim).collect();
             for (level, k) in Level::available().into_iter().flat_map(|level| [1, 3, 40].map(|k| (level, k))) {
-                let mut scanner = SqScanner::new(&bound, distance, Bits::<8>).at_level(level);
+                let mut scanner = SqScanner::new(&bound, distance, numbers_of).at_level(level);
                 let bits = |sink: Sink| -> Vec<(Id, u32)> {
                     sink.into_sorted().iter().map(|near| (near.id, near.distance.to_bits())).collect()
                 };
@@ -286,7 +285,11 @@ fn check_first_pass<D: Distance>(distance: D, metric: Metric, uniform: bool) {
                         }
                     }
                     expected.push(bits(all));
-                    assert_eq!(bits(found), expected[expected.len() - 1], "a query of {scale}, k = {k}, {level}");
+                    assert_eq!(
+                        bits(found),
+                        expected[expected.len() - 1],
+                        "{spec}, a query of {scale}, k = {k}, {level}"
+                    );
                 }
                 scanner.set_queries(Rows::new(&queries.concat(), dim).unwrap(), &vec![&[][..]; queries.len()]);
                 let mut sinks = vec![Sink::top_k(k); queries.len()];
@@ -304,7 +307,7 @@ fn check_first_pass<D: Distance>(distance: D, metric: Metric, uniform: bool) {
                 batch.reverse();
                 range().for_each(|range| scanner.scan_batch(&range, &mut batch));
                 for (q, sink) in sinks.into_iter().enumerate().skip(1) {
-                    assert_eq!(bits(sink), expected[q], "query {q} of a batch, {scale}, k = {k}, {level}");
+                    assert_eq!(bits(sink), expected[q], "{spec}, query {q} of a batch, {scale}, k = {k}, {level}");
                 }
             }
         }
@@ -313,9 +316,11 @@ fn check_first_pass<D: Distance>(distance: D, metric: Metric, uniform: bool) {
 
 #[test]
 fn a_first_pass_loses_no_code_that_is_near_enough() {
-    for uniform in [false, true] {
-        check_first_pass(InnerProduct, Metric::InnerProduct, uniform);
-        check_first_pass(L2, Metric::L2, uniform);
+    for (eight, four) in [(SqSpec::SQ8, SqSpec::SQ4), (SqSpec::SQ8.uniform(), SqSpec::SQ4.uniform())] {
+        check_first_pass(eight, (Metric::InnerProduct, InnerProduct), Bits::<8>);
+        check_first_pass(eight, (Metric::L2, L2), Bits::<8>);
+        check_first_pass(four, (Metric::InnerProduct, InnerProduct), Bits::<4>);
+        check_first_pass(four, (Metric::L2, L2), Bits::<4>);
     }
 }
 
