@@ -124,12 +124,24 @@ where
         Sums { start: coarse_distance + self.start, tables: &self.tables }
     }
 
+    /// Scans with rounded tables. `next` are those that the next scan will read.
+    fn scan_raw(
+        &self,
+        level: Level,
+        coarse_distance: f32,
+        scan_range: &ScanRange<'_>,
+        sink: &mut Sink,
+        next: Option<&RawTables<K>>,
+    ) {
+        let (subquantizers, start) = (self.tables.len(), coarse_distance + self.start);
+        level.run(ScanRaw { raw: &self.raw, subquantizers, start, scan_range, sink, next });
+    }
+
     fn scan(&mut self, level: Level, coarse_distance: f32, scan_range: &ScanRange<'_>, sink: &mut Sink) {
-        let Self { tables, bytes, start, raw, is_raw } = self;
-        if *is_raw {
-            let (subquantizers, start) = (tables.len(), coarse_distance + *start);
-            return level.run(ScanRaw { raw, subquantizers, start, scan_range, sink });
+        if self.is_raw {
+            return self.scan_raw(level, coarse_distance, scan_range, sink, None);
         }
+        let Self { tables, bytes, start, .. } = self;
         let exact = Sums { start: coarse_distance + *start, tables };
         let (start, source) = (f64::from(exact.start), Some(Whole(tables)));
         level.run(ScanCodes { exact, start, source, bytes, scan_range, sink });
@@ -188,10 +200,16 @@ where
     }
 
     fn scan_batch(&mut self, scan_range: &ScanRange<'_>, queries: &mut [ScanQuery<'_>]) {
-        for query in queries {
+        for i in 0..queries.len() {
+            let next = queries.get(i + 1).map(|next| &self.block[next.number].raw);
+            let query = &mut queries[i];
             let scan_range = scan_range.clone().within(0..query.limit).masked(query.mask);
             let coarse_distance = of_list(self.bound, query.coarse_distance);
-            self.block[query.number].scan(self.level, coarse_distance, &scan_range, query.sink);
+            if self.block[query.number].is_raw {
+                self.block[query.number].scan_raw(self.level, coarse_distance, &scan_range, query.sink, next);
+            } else {
+                self.block[query.number].scan(self.level, coarse_distance, &scan_range, query.sink);
+            }
         }
     }
 }

@@ -8,9 +8,6 @@ use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
 use ivf_cpu::simd::{Kernel, Simd};
 
-/// Number of blocks that share the loads of the tables.
-const TOGETHER: usize = 4;
-
 /// Tables of a query, rounded to bytes in steps that do not depend on a threshold. (Faiss's fast
 /// scan has such distances.)
 #[derive(Clone, Debug, Default)]
@@ -38,12 +35,17 @@ where
     fn run<S: Simd>(self, _simd: S) -> bool {
         let Self { tables, raw } = self;
         let (mut low, mut width) = (0.0_f32, 0.0_f32);
-        for table in tables {
-            let (least, most) = least_and_most(table);
-            low += least;
-            width = width.max(most - least);
+        for pair in tables.chunks(2) {
+            let mut of_pair = 0.0;
+            for table in pair {
+                let (least, most) = least_and_most(table);
+                low += least;
+                of_pair += most - least;
+            }
+            width = width.max(of_pair);
         }
-        raw.step = (width / 255.0).max(f32::MIN_POSITIVE);
+        // The two entries of a pair add up to at most 255, each of them rounded.
+        raw.step = (width / 254.0).max(f32::MIN_POSITIVE);
         raw.low = low;
         raw.entries.clear();
         raw.entries.resize(InList::tables(tables.len()), [0; K]);
@@ -66,9 +68,12 @@ where
 {
     /// Returns the distance of a code, where `start` is added to the sums.
     pub(crate) fn distance(&self, start: f32, numbers: impl Iterator<Item = u16>) -> f32 {
-        let entries = self.entries.iter().zip(numbers).map(|(table, number)| table[usize::from(number) % K]);
-        let sum = entries.map(u32::from).sum::<u32>().min(u16::MAX.into());
-        self.of_sum(start, sum as u16)
+        let mut entries = self.entries.iter().zip(numbers).map(|(table, number)| table[usize::from(number) % K]);
+        let mut sum = 0_u16;
+        while let Some(first) = entries.next() {
+            sum = sum.saturating_add(first.saturating_add(entries.next().unwrap_or(0)).into());
+        }
+        self.of_sum(start, sum)
     }
 
     #[inline(always)]
@@ -104,6 +109,8 @@ pub(crate) struct ScanRaw<'a, 's, const K: usize> {
     pub(crate) start: f32,
     pub(crate) scan_range: &'a ScanRange<'a>,
     pub(crate) sink: &'s mut Sink,
+    /// Tables that the next scan will read, which are prefetched.
+    pub(crate) next: Option<&'a RawTables<K>>,
 }
 
 impl<const K: usize> Kernel for ScanRaw<'_, '_, K>
@@ -114,6 +121,9 @@ where
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        if let Some(next) = self.next {
+            simd.prefetch(&next.entries);
+        }
         let mut left = self.scan_range.blocks();
         let (start, is_first) = (left.start, self.sink.threshold() >= f32::MAX);
         // Blocks without selected codes cost nothing.
@@ -127,8 +137,11 @@ where
             };
             left.start = first
                 + match together {
-                    TOGETHER.. => self.blocks::<S, TOGETHER>(simd, first),
-                    2.. => self.blocks::<S, 2>(simd, first),
+                    8.. => self.blocks::<S, 8>(simd, first),
+                    6.. => self.blocks::<S, 6>(simd, first),
+                    4.. => self.blocks::<S, 4>(simd, first),
+                    3 => self.blocks::<S, 3>(simd, first),
+                    2 => self.blocks::<S, 2>(simd, first),
                     _ => self.blocks::<S, 1>(simd, first),
                 };
         }

@@ -42,7 +42,8 @@ pub(crate) trait Stored<const K: usize> {
         limit: u16,
     ) -> [u64; B];
 
-    /// Returns the sums of entries of the codes of each block, at most 65,535.
+    /// Returns the sums of entries of the codes of each block, at most 65,535. Of each two tables,
+    /// the entries add up to at most 255.
     fn byte_sums<S: Simd, const B: usize>(
         simd: S,
         tables: &[[u8; K]],
@@ -106,9 +107,10 @@ impl Stored<256> for InList {
     ) -> [[u16; BLOCK]; B] {
         blocks.map(|block| {
             let mut sums = [0_u16; BLOCK];
-            for (table, codes) in tables.iter().zip(block) {
-                for (sum, &code) in sums.iter_mut().zip(codes) {
-                    *sum = sum.saturating_add(table[usize::from(code)].into());
+            for (tables, columns) in tables.chunks(2).zip(block.chunks(2)) {
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    let entries = tables.iter().zip(columns).map(|(table, codes)| table[usize::from(codes[lane])]);
+                    *sum = sum.saturating_add(entries.fold(0, u8::saturating_add).into());
                 }
             }
             sums
@@ -171,7 +173,7 @@ impl Stored<16> for InList {
         tables: &[[u8; 16]],
         blocks: [&[[u8; BLOCK]]; B],
     ) -> [[u16; BLOCK]; B] {
-        simd.half_byte_sums(tables, blocks)
+        simd.half_byte_sums::<true, B>(tables, blocks)
     }
 
     #[inline(always)]

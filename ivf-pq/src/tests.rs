@@ -198,8 +198,9 @@ fn raw_sums_are_near_the_distances_and_a_scan_finds_what_each_says() {
             scanner.set_query(&query);
             scanner.set_list(ListNo(0), 0.0);
         }
-        // A rounded entry is off by at most half a step of the widest table, which is below 4.
-        let most = subquantizers as f32 * 4.0 / 255.0 / 2.0 * 1.01;
+        // A rounded entry is off by at most half a step of the widest pair of tables, which is
+        // below 8.
+        let most = subquantizers as f32 * 8.0 / 254.0 / 2.0 * 1.01;
         let distances: Vec<f32> = (0..len).map(|slot| raw.distance(list.code(slot))).collect();
         for (slot, distance) in distances.iter().enumerate() {
             let off = (distance - exact.distance(list.code(slot))).abs();

@@ -137,9 +137,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn half_byte_sums<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+    fn half_byte_sums<const PAIRED: bool, const B: usize>(
+        self,
+        tables: &[[u8; 16]],
+        blocks: [&[[u8; 64]]; B],
+    ) -> [[u16; 64]; B] {
         // SAFETY: the token is made only inside `call`.
-        unsafe { half_byte_sums(tables, blocks) }
+        unsafe { half_byte_sums::<PAIRED, B>(tables, blocks) }
     }
 
     #[inline(always)]
@@ -259,15 +263,15 @@ fn lookup([low, high]: [__m256; 2], numbers: i64) -> __m256 {
 /// the even ones.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+fn half_byte_sums<const PAIRED: bool, const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
     let (pairs, rest) = tables.as_chunks::<2>();
     assert!(rest.is_empty(), "pairs of tables");
     let low_bits = _mm256_set1_epi8(15);
     let mut sums = [[0; 64]; B];
     for (sums, block) in sums.iter_mut().zip(blocks) {
         assert!(block.len() == pairs.len(), "a byte for two tables");
-        if tables.len() > WITHIN_16_BITS {
-            *sums = super::Scalar.half_byte_sums(tables, [block])[0];
+        if (if PAIRED { pairs.len() } else { tables.len() }) > WITHIN_16_BITS {
+            *sums = super::Scalar.half_byte_sums::<PAIRED, 1>(tables, [block])[0];
             continue;
         }
         let (mut both, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
@@ -279,6 +283,12 @@ fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
                 let low = _mm256_shuffle_epi8(first, _mm256_and_si256(codes[i], low_bits));
                 let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes[i]), low_bits);
                 let high = _mm256_shuffle_epi8(second, high);
+                if PAIRED {
+                    let pair = _mm256_adds_epu8(low, high);
+                    both[i] = _mm256_add_epi16(both[i], pair);
+                    odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(pair));
+                    continue;
+                }
                 both[i] = _mm256_add_epi16(both[i], _mm256_add_epi16(low, high));
                 odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(low));
                 odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(high));

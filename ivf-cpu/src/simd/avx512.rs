@@ -199,13 +199,25 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn half_byte_sums<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+    fn half_byte_sums<const PAIRED: bool, const B: usize>(
+        self,
+        tables: &[[u8; 16]],
+        blocks: [&[[u8; 64]]; B],
+    ) -> [[u16; 64]; B] {
+        if VNNI {
+            // SAFETY: the token with VNNI (and so VBMI) is made only inside `call_vnni`.
+            return unsafe { in_order(add_permuted::<PAIRED, B>(tables, blocks)) };
+        }
         // SAFETY: the token is made only inside `call` and `call_vnni`.
-        unsafe { half_byte_sums(tables, blocks) }
+        unsafe { in_order(add_shuffled::<PAIRED, B>(tables, blocks)) }
     }
 
     #[inline(always)]
     fn half_bytes_at_most<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
+        if VNNI {
+            // SAFETY: the token with VNNI (and so VBMI) is made only inside `call_vnni`.
+            return unsafe { half_bytes_at_most_permuted(tables, blocks, limit) };
+        }
         // SAFETY: the token is made only inside `call` and `call_vnni`.
         unsafe { half_bytes_at_most(tables, blocks, limit) }
     }
@@ -387,78 +399,112 @@ fn lookups_at_most<const B: usize>(tables: &[[u8; 256]], blocks: [&[[u8; 64]]; B
 /// Sums of even and of odd codes, 16 bits each, of `B` blocks.
 type EvenAndOdd<const B: usize> = ([__m512i; B], [__m512i; B]);
 
-/// Adds entries of tables of 16 bytes. A table is repeated in the four quarters of a register, and
-/// one shuffle looks up 64 half bytes. As the entries of even and odd codes lie in the same 16
-/// bits, one register sums both, another the odd ones alone, and the difference are the even ones.
+/// Looks up the lower halves of bytes in one table, and the upper halves in another one. A table of
+/// 16 bytes is repeated in the four quarters of a register.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn add_half_bytes<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> EvenAndOdd<B> {
-    let (pairs, rest) = tables.as_chunks::<2>();
-    assert!(rest.is_empty(), "pairs of tables");
-    // (A loop, since a closure would not be compiled for these instructions.)
-    let mut sliced = blocks;
-    for block in &mut sliced {
-        assert!(block.len() == pairs.len(), "a byte for two tables");
-        *block = &block[..pairs.len()];
-    }
-    if tables.len() > WITHIN_16_BITS {
-        return saturating(pairs, sliced);
-    }
+fn shuffled(first: __m512i, second: __m512i, codes: __m512i) -> (__m512i, __m512i) {
     let low_bits = _mm512_set1_epi8(15);
-    let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
-    for (j, &[first, second]) in pairs.iter().enumerate() {
-        let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
-        let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));
-        for i in 0..B {
-            let codes: __m512i = bytemuck::must_cast(sliced[i][j]);
-            let low = _mm512_shuffle_epi8(first, _mm512_and_si512(codes, low_bits));
-            let high = _mm512_shuffle_epi8(second, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits));
-            even[i] = _mm512_add_epi16(even[i], _mm512_add_epi16(low, high));
-            odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(low));
-            odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(high));
-        }
-    }
-    for (even, odd) in even.iter_mut().zip(odd) {
-        *even = _mm512_sub_epi16(*even, _mm512_slli_epi16::<8>(odd));
-    }
-    (even, odd)
+    let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits);
+    (_mm512_shuffle_epi8(first, _mm512_and_si512(codes, low_bits)), _mm512_shuffle_epi8(second, upper))
 }
 
-/// The same with sums that stop at the largest number of 16 bits.
+/// The same with fewer instructions. The lookup ignores the highest two bits of a byte, and the two
+/// bits below select one of the four copies.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn saturating<const B: usize>(pairs: &[[[u8; 16]; 2]], blocks: [&[[u8; 64]]; B]) -> EvenAndOdd<B> {
-    let (low_bits, low_byte) = (_mm512_set1_epi8(15), _mm512_set1_epi16(0xff));
-    let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
-    for (j, &[first, second]) in pairs.iter().enumerate() {
-        let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
-        let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));
-        for i in 0..B {
-            let codes: __m512i = bytemuck::must_cast(blocks[i][j]);
-            let low = _mm512_shuffle_epi8(first, _mm512_and_si512(codes, low_bits));
-            let high = _mm512_shuffle_epi8(second, _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low_bits));
-            let evens = _mm512_add_epi16(_mm512_and_si512(low, low_byte), _mm512_and_si512(high, low_byte));
-            let odds = _mm512_add_epi16(_mm512_srli_epi16::<8>(low), _mm512_srli_epi16::<8>(high));
-            even[i] = _mm512_adds_epu16(even[i], evens);
-            odd[i] = _mm512_adds_epu16(odd[i], odds);
-        }
-    }
-    (even, odd)
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn permuted(first: __m512i, second: __m512i, codes: __m512i) -> (__m512i, __m512i) {
+    (_mm512_permutexvar_epi8(codes, first), _mm512_permutexvar_epi8(_mm512_srli_epi16::<4>(codes), second))
 }
+
+/// Defines a function that adds entries of tables of 16 bytes. (A macro, since the two functions
+/// are compiled for different instructions.)
+///
+/// As the entries of even and odd codes lie in the same 16 bits, one register sums both, another
+/// the odd ones alone, and the difference are the even ones. If a sum may exceed 16 bits, they are
+/// kept apart, and stop at the largest number.
+macro_rules! add_half_bytes {
+    ($name:ident, $look_up:ident, $features:literal) => {
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn $name<const PAIRED: bool, const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> EvenAndOdd<B> {
+            let (pairs, rest) = tables.as_chunks::<2>();
+            assert!(rest.is_empty(), "pairs of tables");
+            // (A loop, since a closure would not be compiled for these instructions.)
+            let mut sliced = blocks;
+            for block in &mut sliced {
+                assert!(block.len() == pairs.len(), "a byte for two tables");
+                *block = &block[..pairs.len()];
+            }
+            let low_byte = _mm512_set1_epi16(0xff);
+            let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
+            if (if PAIRED { pairs.len() } else { tables.len() }) > WITHIN_16_BITS {
+                for (j, &[first, second]) in pairs.iter().enumerate() {
+                    let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
+                    let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));
+                    for i in 0..B {
+                        let (low, high) = $look_up(first, second, bytemuck::must_cast(sliced[i][j]));
+                        let (evens, odds) = if PAIRED {
+                            let pair = _mm512_adds_epu8(low, high);
+                            (_mm512_and_si512(pair, low_byte), _mm512_srli_epi16::<8>(pair))
+                        } else {
+                            let evens = [_mm512_and_si512(low, low_byte), _mm512_and_si512(high, low_byte)];
+                            let odds = [_mm512_srli_epi16::<8>(low), _mm512_srli_epi16::<8>(high)];
+                            (_mm512_add_epi16(evens[0], evens[1]), _mm512_add_epi16(odds[0], odds[1]))
+                        };
+                        even[i] = _mm512_adds_epu16(even[i], evens);
+                        odd[i] = _mm512_adds_epu16(odd[i], odds);
+                    }
+                }
+                return (even, odd);
+            }
+            for (j, &[first, second]) in pairs.iter().enumerate() {
+                let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
+                let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));
+                for i in 0..B {
+                    let (low, high) = $look_up(first, second, bytemuck::must_cast(sliced[i][j]));
+                    if PAIRED {
+                        let pair = _mm512_adds_epu8(low, high);
+                        even[i] = _mm512_add_epi16(even[i], pair);
+                        odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(pair));
+                    } else {
+                        even[i] = _mm512_add_epi16(even[i], _mm512_add_epi16(low, high));
+                        odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(low));
+                        odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(high));
+                    }
+                }
+            }
+            for (even, odd) in even.iter_mut().zip(odd) {
+                *even = _mm512_sub_epi16(*even, _mm512_slli_epi16::<8>(odd));
+            }
+            (even, odd)
+        }
+    };
+}
+
+add_half_bytes!(add_shuffled, shuffled, "avx512f,avx512bw");
+add_half_bytes!(add_permuted, permuted, "avx512f,avx512bw,avx512vbmi");
 
 /// Implements [`Simd::half_bytes_at_most`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn half_bytes_at_most<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
-    let (even, odd) = add_half_bytes(tables, blocks);
+    let (even, odd) = add_shuffled::<true, B>(tables, blocks);
     at_most(even, odd, limit)
 }
 
-/// Implements [`Simd::half_byte_sums`].
+/// The same with VBMI.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn half_bytes_at_most_permuted<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B], limit: u16) -> [u64; B] {
+    let (even, odd) = add_permuted::<true, B>(tables, blocks);
+    at_most(even, odd, limit)
+}
+
+/// Returns the sums in the order of the codes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
-    let (even, odd) = add_half_bytes(tables, blocks);
+fn in_order<const B: usize>((even, odd): EvenAndOdd<B>) -> [[u16; 64]; B] {
     let first_half = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
     let second_half = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
     let mut sums = [[0; 64]; B];

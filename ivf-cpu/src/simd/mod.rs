@@ -33,7 +33,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::sync::OnceLock;
 
-/// Maximum number of tables of bytes whose sums always fit 16 bits.
+/// Maximum number of bytes whose sums always fit 16 bits.
 #[cfg(target_arch = "x86_64")]
 const WITHIN_16_BITS: usize = 257;
 
@@ -240,6 +240,7 @@ mod tests {
     /// Results of the lookups of half bytes and of the operations around them.
     #[derive(Debug, PartialEq)]
     struct HalfBytes {
+        exact: [[u16; 64]; 3],
         sums: [[u16; 64]; 3],
         near: [u64; 3],
         found: [f32; LANES],
@@ -259,7 +260,8 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> HalfBytes {
             let Self { tables, blocks, limit } = self;
-            let sums = simd.half_byte_sums(tables, blocks);
+            let exact = simd.half_byte_sums::<false, 3>(tables, blocks);
+            let sums = simd.half_byte_sums::<true, 3>(tables, blocks);
             let near = simd.half_bytes_at_most(tables, blocks, limit);
             assert_eq!(near, sums.map(|sums| simd.at_most_u16(&sums, limit)));
             let numbers = blocks[0][0].as_chunks::<LANES>().0[1];
@@ -268,6 +270,7 @@ mod tests {
             let added = simd.add_where(simd.splat(1.0), limit, simd.add(found, found));
             let loaded = simd.load_u16(&sums[2].as_chunks::<LANES>().0[3]);
             HalfBytes {
+                exact,
                 sums,
                 near,
                 found: simd.to_array(found),
@@ -280,7 +283,7 @@ mod tests {
     #[test]
     fn every_level_looks_up_half_bytes_as_the_scalar_one() {
         // Fewer tables than sums of 16 bits allow, and more.
-        for pairs in [1, 2, 13, 128, 129, 400] {
+        for pairs in [1, 2, 13, 128, 129, 257, 258, 400] {
             let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
             let tables: Vec<[u8; 16]> = (0..2 * pairs)
                 .map(|m| std::array::from_fn(|i| byte(m * 16 + i) | if m % 3 == 0 { 0x80 } else { 0 }))

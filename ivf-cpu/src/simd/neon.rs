@@ -116,9 +116,13 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn half_byte_sums<const B: usize>(self, tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+    fn half_byte_sums<const PAIRED: bool, const B: usize>(
+        self,
+        tables: &[[u8; 16]],
+        blocks: [&[[u8; 64]]; B],
+    ) -> [[u16; 64]; B] {
         // SAFETY: NEON is in the baseline.
-        unsafe { half_byte_sums(tables, blocks) }
+        unsafe { half_byte_sums::<PAIRED, B>(tables, blocks) }
     }
 
     #[inline(always)]
@@ -136,7 +140,7 @@ fn at_most(v: float32x4_t, threshold: f32) -> u32 {
 /// Implements [`Simd::half_byte_sums`] for 16 codes at a time: one lookup for 16 half bytes.
 #[inline]
 #[target_feature(enable = "neon")]
-fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+fn half_byte_sums<const PAIRED: bool, const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
     let (pairs, rest) = tables.as_chunks::<2>();
     assert!(rest.is_empty(), "pairs of tables");
     let mut sums = [[0; 64]; B];
@@ -149,9 +153,14 @@ fn half_byte_sums<const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B])
             for i in 0..4 {
                 let low = vqtbl1q_u8(first, vandq_u8(codes[i], vdupq_n_u8(15)));
                 let high = vqtbl1q_u8(second, vshrq_n_u8::<4>(codes[i]));
-                let added = vaddl_u8(vget_low_u8(low), vget_low_u8(high));
+                let [added, more] = if PAIRED {
+                    let pair = vqaddq_u8(low, high);
+                    [vmovl_u8(vget_low_u8(pair)), vmovl_high_u8(pair)]
+                } else {
+                    [vaddl_u8(vget_low_u8(low), vget_low_u8(high)), vaddl_high_u8(low, high)]
+                };
                 eighths[2 * i] = vqaddq_u16(eighths[2 * i], added);
-                eighths[2 * i + 1] = vqaddq_u16(eighths[2 * i + 1], vaddl_high_u8(low, high));
+                eighths[2 * i + 1] = vqaddq_u16(eighths[2 * i + 1], more);
             }
         }
         *sums = bytemuck::must_cast(eighths);

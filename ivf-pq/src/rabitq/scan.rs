@@ -209,7 +209,7 @@ impl ScanBits<'_, '_> {
     ) -> u64 {
         let mut totals = [simd.splat(0.0); BLOCK / LANES];
         for (tables, columns) in self.list.query.tables.chunks(TOGETHER).zip(columns.chunks(TOGETHER / 2)) {
-            let [sums] = simd.half_byte_sums(tables, [columns]);
+            let [sums] = simd.half_byte_sums::<false, 1>(tables, [columns]);
             for (total, sums) in totals.iter_mut().zip(sums.as_chunks::<LANES>().0) {
                 *total = simd.add(*total, simd.load_u16(sums));
             }
