@@ -159,8 +159,8 @@ where
         let stride = self.scan_range.layout().block_bytes(0) / BLOCK;
         let used = InList::columns(self.subquantizers);
         let blocks: [&[[u8; BLOCK]]; B] = std::array::from_fn(|b| &columns[(first + b) * stride..][..used]);
-        let sums = InList::byte_sums(simd, &self.raw.entries, blocks);
         let Some(limit) = self.raw.limit(self.start, self.sink.threshold()) else { return B };
+        let sums = InList::byte_sums(simd, &self.raw.entries, blocks);
         let (step, base) = (simd.splat(self.raw.step), simd.splat(self.start + self.raw.low));
         for (b, sums) in sums.iter().enumerate() {
             let mut near = simd.at_most_u16(sums, limit);

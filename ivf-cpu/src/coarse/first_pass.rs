@@ -142,7 +142,8 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
         let groups = rows.dim().div_ceil(4);
         let (mut bytes, mut lengths) = ([const { Vec::new() }; TILE], [[(0.0, 0.0)]; TILE]);
         let mut scores = [const { Vec::new() }; TILE];
-        for q in 0..if rows.len() == 1 { 1 } else { TILE } {
+        let used = if rows.len() == 1 { 1 } else { TILE };
+        for q in 0..used {
             bytes[q].resize(groups, [0; 4]);
             scores[q].resize(of.offsets.len(), [0.0; BLOCK]);
         }

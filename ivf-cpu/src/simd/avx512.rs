@@ -206,10 +206,10 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     ) -> [[u16; 64]; B] {
         if VNNI {
             // SAFETY: the token with VNNI (and so VBMI) is made only inside `call_vnni`.
-            return unsafe { in_order(add_permuted::<PAIRED, B>(tables, blocks)) };
+            return unsafe { half_byte_sums_permuted::<PAIRED, B>(tables, blocks) };
         }
         // SAFETY: the token is made only inside `call` and `call_vnni`.
-        unsafe { in_order(add_shuffled::<PAIRED, B>(tables, blocks)) }
+        unsafe { half_byte_sums::<PAIRED, B>(tables, blocks) }
     }
 
     #[inline(always)]
@@ -484,6 +484,23 @@ macro_rules! add_half_bytes {
 
 add_half_bytes!(add_shuffled, shuffled, "avx512f,avx512bw");
 add_half_bytes!(add_permuted, permuted, "avx512f,avx512bw,avx512vbmi");
+
+/// Implements [`Simd::half_byte_sums`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn half_byte_sums<const PAIRED: bool, const B: usize>(tables: &[[u8; 16]], blocks: [&[[u8; 64]]; B]) -> [[u16; 64]; B] {
+    in_order(add_shuffled::<PAIRED, B>(tables, blocks))
+}
+
+/// The same with VBMI.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn half_byte_sums_permuted<const PAIRED: bool, const B: usize>(
+    tables: &[[u8; 16]],
+    blocks: [&[[u8; 64]]; B],
+) -> [[u16; 64]; B] {
+    in_order(add_permuted::<PAIRED, B>(tables, blocks))
+}
 
 /// Implements [`Simd::half_bytes_at_most`].
 #[inline]
