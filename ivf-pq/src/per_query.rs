@@ -124,7 +124,8 @@ where
         Sums { start: coarse_distance + self.start, tables: &self.tables }
     }
 
-    /// Scans with rounded tables. `next` are those that the next scan will read.
+    /// Scans with the rounded tables. Returns false, and does nothing, if there are none. `next` are
+    /// the tables that the next scan will read.
     fn scan_raw(
         &self,
         level: Level,
@@ -132,14 +133,17 @@ where
         scan_range: &ScanRange<'_>,
         sink: &mut Sink,
         next: Option<&RawTables<K>>,
-    ) {
-        let (subquantizers, start) = (self.tables.len(), coarse_distance + self.start);
-        level.run(ScanRaw { raw: &self.raw, subquantizers, start, scan_range, sink, next });
+    ) -> bool {
+        if self.is_raw {
+            let (subquantizers, start) = (self.tables.len(), coarse_distance + self.start);
+            level.run(ScanRaw { raw: &self.raw, subquantizers, start, scan_range, sink, next });
+        }
+        self.is_raw
     }
 
     fn scan(&mut self, level: Level, coarse_distance: f32, scan_range: &ScanRange<'_>, sink: &mut Sink) {
-        if self.is_raw {
-            return self.scan_raw(level, coarse_distance, scan_range, sink, None);
+        if self.scan_raw(level, coarse_distance, scan_range, sink, None) {
+            return;
         }
         let Self { tables, bytes, start, .. } = self;
         let exact = Sums { start: coarse_distance + *start, tables };
@@ -205,9 +209,8 @@ where
             let query = &mut queries[i];
             let scan_range = scan_range.clone().within(0..query.limit).masked(query.mask);
             let coarse_distance = of_list(self.bound, query.coarse_distance);
-            if self.block[query.number].is_raw {
-                self.block[query.number].scan_raw(self.level, coarse_distance, &scan_range, query.sink, next);
-            } else {
+            let is_done = self.block[query.number].scan_raw(self.level, coarse_distance, &scan_range, query.sink, next);
+            if !is_done {
                 self.block[query.number].scan(self.level, coarse_distance, &scan_range, query.sink);
             }
         }

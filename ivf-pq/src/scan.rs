@@ -34,7 +34,8 @@ pub(crate) trait Stored<const K: usize> {
     /// Returns true if the instruction set looks up many numbers at once.
     fn has_lookup<S: Simd>() -> bool;
 
-    /// Returns a bit mask of the codes whose entries add up to at most `limit`, for each block.
+    /// Returns a bit mask of the codes whose entries add up to at most `limit`, for each block. The
+    /// sum of the two entries of tables `2 i` and `2 i + 1` may stop at 255.
     fn at_most<S: Simd, const B: usize>(
         simd: S,
         tables: &[[u8; K]],
@@ -42,8 +43,8 @@ pub(crate) trait Stored<const K: usize> {
         limit: u16,
     ) -> [u64; B];
 
-    /// Returns the sums of entries of the codes of each block, at most 65,535. Of each two tables,
-    /// the entries add up to at most 255.
+    /// Returns the sums of entries of the codes of each block. The sum of the two entries of tables
+    /// `2 i` and `2 i + 1` stops at 255, and the whole sum at 65,535.
     fn byte_sums<S: Simd, const B: usize>(
         simd: S,
         tables: &[[u8; K]],

@@ -105,11 +105,12 @@ where
         if above < 0.0 {
             return SumLimit::None;
         }
-        // An entry beyond the reach excludes a code on its own, so all such entries may be equal.
+        // A byte of 255, or two bytes whose sum stops there, exceed the limit of 254. So an entry
+        // beyond the reach excludes a code on its own, and all such entries may be equal.
         let reach = above.clamp(width / 16.0, width);
         if self.state == State::Measured || reach < self.reach / 2.0 {
             self.entries.resize(InList::tables(subquantizers), [0; K]);
-            self.step = source.fill((reach / 255.0).max(1e-30), &mut self.entries);
+            self.step = source.fill((reach / 254.0).max(1e-30), &mut self.entries);
             (self.reach, self.state) = (reach, State::Made);
         }
         let steps = above / self.step + ROUNDING * subquantizers as f64;

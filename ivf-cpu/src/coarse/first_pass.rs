@@ -152,7 +152,7 @@ impl<D: Distance> Kernel for WithDistance<'_, D> {
         let mut first = 0;
         while first < rows.len() {
             let count = TILE.min(rows.len() - first);
-            // A tile that is not full repeats its last query.
+            // A tile of two or three queries repeats its last one. A single query is scored alone.
             let row = |q: usize| rows.slice(first + q.min(count - 1)..first + q.min(count - 1) + 1);
             let ([a, b, c, d], [e, f, g, h]) = (&mut bytes, &mut lengths);
             let (mut factors, mut errors) = ([0.0; TILE], [f64::INFINITY; TILE]);

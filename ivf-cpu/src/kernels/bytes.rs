@@ -292,9 +292,9 @@ pub fn scan_bytes<S: Simd>(
     }
 }
 
-/// Writes, for each of one or four queries, a score of every vector: the product of their bytes, times
-/// the query's factor, plus the vector's offset. `scores` gets one block of scores for each block
-/// of vectors.
+/// Writes, for each of one or four queries, a score of every vector: the product of their bytes,
+/// times the query's factor, plus the vector's offset. `scores` gets one block of scores for each
+/// block of vectors.
 ///
 /// ```
 /// use ivf_core::Rows;
@@ -328,7 +328,7 @@ pub fn score_bytes<S: Simd, const Q: usize>(
     let (blocks, groups) = (packed.starts.len(), packed.dim.div_ceil(4));
     assert!(offsets.len() == blocks && scores.iter().all(|scores| scores.len() == blocks), "blocks of scores");
     assert!(queries.iter().all(|query| query.groups.len() == groups), "one row of the vectors' dimension");
-    // A single query is all of the rows, of which only the first is used.
+    // With one query, all four rows are that query, and only the first is used.
     let [a, b, c, d] = [0, 1, 2, 3].map(|q| queries[q % Q]);
     let rows = [&a.groups[..], &b.groups[..], &c.groups[..], &d.groups[..]];
     let mut sums = [[[0; LANES]; 2]; TILE];

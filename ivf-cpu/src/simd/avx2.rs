@@ -270,7 +270,8 @@ fn half_byte_sums<const PAIRED: bool, const B: usize>(tables: &[[u8; 16]], block
     let mut sums = [[0; 64]; B];
     for (sums, block) in sums.iter_mut().zip(blocks) {
         assert!(block.len() == pairs.len(), "a byte for two tables");
-        if (if PAIRED { pairs.len() } else { tables.len() }) > WITHIN_16_BITS {
+        let numbers = if PAIRED { pairs.len() } else { tables.len() };
+        if numbers > WITHIN_16_BITS {
             *sums = super::Scalar.half_byte_sums::<PAIRED, 1>(tables, [block])[0];
             continue;
         }
@@ -287,11 +288,11 @@ fn half_byte_sums<const PAIRED: bool, const B: usize>(tables: &[[u8; 16]], block
                     let pair = _mm256_adds_epu8(low, high);
                     both[i] = _mm256_add_epi16(both[i], pair);
                     odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(pair));
-                    continue;
+                } else {
+                    both[i] = _mm256_add_epi16(both[i], _mm256_add_epi16(low, high));
+                    odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(low));
+                    odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(high));
                 }
-                both[i] = _mm256_add_epi16(both[i], _mm256_add_epi16(low, high));
-                odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(low));
-                odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(high));
             }
         }
         let mut quarters = [_mm256_setzero_si256(); 4];

@@ -421,8 +421,8 @@ fn permuted(first: __m512i, second: __m512i, codes: __m512i) -> (__m512i, __m512
 /// are compiled for different instructions.)
 ///
 /// As the entries of even and odd codes lie in the same 16 bits, one register sums both, another
-/// the odd ones alone, and the difference are the even ones. If a sum may exceed 16 bits, they are
-/// kept apart, and stop at the largest number.
+/// the odd ones alone, and the difference are the even ones. If a sum may exceed 16 bits, even
+/// and odd codes are summed separately, with saturation.
 macro_rules! add_half_bytes {
     ($name:ident, $look_up:ident, $features:literal) => {
         #[inline]
@@ -438,7 +438,8 @@ macro_rules! add_half_bytes {
             }
             let low_byte = _mm512_set1_epi16(0xff);
             let (mut even, mut odd) = ([_mm512_setzero_si512(); B], [_mm512_setzero_si512(); B]);
-            if (if PAIRED { pairs.len() } else { tables.len() }) > WITHIN_16_BITS {
+            let numbers = if PAIRED { pairs.len() } else { tables.len() };
+            if numbers > WITHIN_16_BITS {
                 for (j, &[first, second]) in pairs.iter().enumerate() {
                     let first = _mm512_broadcast_i32x4(bytemuck::must_cast(first));
                     let second = _mm512_broadcast_i32x4(bytemuck::must_cast(second));

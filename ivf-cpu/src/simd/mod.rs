@@ -299,6 +299,14 @@ mod tests {
                     assert_eq!(found, expected, "{level}, {pairs} pairs of tables, {limit}");
                 }
             }
+            // The largest sums, which exceed 16 bits from 258 pairs on, or from 129 if each entry
+            // is added on its own.
+            let tables = vec![[255; 16]; 2 * pairs];
+            for level in Level::available() {
+                let found = level.run(LookUp { tables: &tables, blocks, limit: u16::MAX });
+                let most = |of_pair: usize| [[(of_pair * pairs).min(65_535) as u16; 64]; 3];
+                assert_eq!((found.sums, found.exact), (most(255), most(510)), "{level}, {pairs} pairs of tables");
+            }
         }
     }
 

@@ -228,8 +228,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// one entry of each table, selected by the code's half byte for that table. A byte of a block
     /// holds the half bytes of two tables, the lower bits those of the first.
     ///
-    /// With `PAIRED`, the two entries that a byte selects add up to at most 255. That takes fewer
-    /// instructions.
+    /// With `PAIRED`, the sum of the two entries that a byte selects stops at 255. That takes fewer
+    /// instructions. In both forms, sums stop at 65,535.
     ///
     /// ```
     /// use ivf_cpu::simd::{Scalar, Simd};
@@ -268,8 +268,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
             sums
         })
     }
-    /// Returns for each of `B` blocks a bit mask of the codes whose sum, as in a
-    /// paired [`half_byte_sums`](Self::half_byte_sums), is at most `limit`.
+    /// Returns for each of `B` blocks a bit mask of the codes whose sum, as in a paired
+    /// [`half_byte_sums`](Self::half_byte_sums), is at most `limit`.
     ///
     /// ```
     /// use ivf_cpu::simd::{Scalar, Simd};

@@ -27,15 +27,15 @@ pub(super) struct ByteScale {
 
 impl ByteScale {
     pub(super) fn new(scale: &Scale, per_byte: usize) -> Self {
-        let most_of_code = ((1_u32 << (8 / per_byte)) - 1) as f32;
+        let most = ((1_u32 << (8 / per_byte)) - 1) as f32;
         let inverse = |step: &f32| if *step == 0.0 { 0.0 } else { 1.0 / step };
         let largest = |(step, base): (&f32, &f32)| {
-            let most = f64::from(most_of_code) * f64::from(*step);
-            most * (most + 2.0 * f64::from(base.abs()))
+            let width = f64::from(most) * f64::from(*step);
+            width * (width + 2.0 * f64::from(base.abs()))
         };
         Self {
             per_byte,
-            most: most_of_code,
+            most,
             inverses: scale.steps().iter().map(inverse).collect(),
             of_zeros: scale.bases().iter().map(|base| f64::from(*base).powi(2)).sum(),
             largest: scale.steps().iter().zip(scale.bases()).map(largest).sum(),
@@ -146,7 +146,7 @@ pub(super) struct List<'a> {
 pub(super) struct ToBytes<'a, Q, const IS_L2: bool> {
     pub(super) queries: Q,
     pub(super) list: List<'a>,
-    /// The bytes, row after row, four for each word of a code.
+    /// The bytes, row after row, in [`quads`] groups of four.
     pub(super) rows: &'a mut Vec<[i8; 4]>,
     pub(super) out: &'a mut Vec<ByteQuery>,
 }
@@ -158,18 +158,18 @@ impl<'q, Q: Iterator<Item = &'q [f32]>, const IS_L2: bool> Kernel for ToBytes<'_
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { mut queries, list, rows, out } = self;
-        let words = quads(list.steps.len(), list.scale.per_byte);
+        let quads = quads(list.steps.len(), list.scale.per_byte);
         out.clear();
         let mut next = queries.next();
         while let Some(query) = next {
             // Queries are scattered over the batch, so the next one is prefetched.
             next = queries.next();
             next.iter().for_each(|query| simd.prefetch(query));
-            let first = out.len() * words;
-            if rows.len() < first + words {
-                rows.resize(first + words, [0; 4]);
+            let first = out.len() * quads;
+            if rows.len() < first + quads {
+                rows.resize(first + quads, [0; 4]);
             }
-            let row = &mut rows[first..][..words];
+            let row = &mut rows[first..][..quads];
             out.push(bytes::<S, IS_L2>(simd, query, list, row));
             if list.scale.per_byte == 2 {
                 take_apart(row);
@@ -178,13 +178,18 @@ impl<'q, Q: Iterator<Item = &'q [f32]>, const IS_L2: bool> Kernel for ToBytes<'_
     }
 }
 
-/// Returns the number of groups of four bytes of a query that words of codes are multiplied with.
+/// Returns the number of groups of four query bytes. Each word of a code is multiplied with
+/// `per_byte` of them.
 pub(super) fn quads(dim: usize, per_byte: usize) -> usize {
     dim.div_ceil(4 * per_byte) * per_byte
 }
 
-/// Takes even and odd dimensions apart, of eight at a time. The lower halves of the bytes of a word
-/// have the even ones.
+/// Reorders each eight bytes: the even dimensions first, then the odd ones. The lower half of byte
+/// `i` of a word has dimension `2 i`, the upper half `2 i + 1`.
+///
+/// ```text
+/// 0 1 2 3 | 4 5 6 7   ->   0 2 4 6 | 1 3 5 7
+/// ```
 #[inline(always)]
 fn take_apart(row: &mut [[i8; 4]]) {
     for [a, b] in row.as_chunks_mut::<2>().0 {
@@ -380,10 +385,10 @@ mod tests {
     use ivf_cpu::simd::Level;
 
     const DIM: usize = 70;
+    const CODES: usize = 1000;
 
     /// Largest number of a byte.
     const MOST: f32 = 255.0;
-    const CODES: usize = 1000;
 
     /// Returns numbers from -1 to 1.
     fn numbers(count: usize, seed: u32) -> Vec<f32> {

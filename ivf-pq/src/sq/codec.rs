@@ -20,7 +20,7 @@ const SCHEMA: &Schema = &[
     Field::new("uniform", FieldType::Bool),
 ];
 
-/// Version of nodes from which on blocks of bytes have the terms of a first pass.
+/// Version of nodes from which on blocks of codes of 4 and 8 bits have the terms of a first pass.
 const VERSION_OF_TERMS: u16 = 1;
 
 /// Maximum number of training vectors, as in Faiss. Only the extremes of each dimension count.

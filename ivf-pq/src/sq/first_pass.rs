@@ -1,5 +1,5 @@
-//! First pass over codes of bytes or half bytes: products of whole numbers rule out most codes, and only the
-//! others get their exact distance.
+//! First pass over codes of 4 and 8 bits: products of whole numbers rule out most codes, and only
+//! the others get their exact distance.
 
 use super::bytes::{ByteQuery, Limit, List, ListTerms, Terms, ToBytes, ToTerms, quads};
 use super::layout::Column;
@@ -18,7 +18,7 @@ const CROWDED: usize = 8;
 /// Bytes of queries, one row after the other.
 #[derive(Debug, Default)]
 struct Bytes {
-    /// Four bytes for each word of a code.
+    /// Bytes of queries in groups of four, [`quads`] for each query.
     rows: Vec<[i8; 4]>,
     queries: Vec<ByteQuery>,
 }

@@ -39,8 +39,8 @@ pub(super) fn layout(code_size: usize) -> CodeLayout {
     CodeLayout::custom("words", code_size, BLOCK, &[bytes], Arc::new(Words))
 }
 
-/// Returns the layout of codes with a first pass in bytes, in two planes: words as in [`layout`], and a term of each
-/// code for the bound of a first pass ([`term_of`]):
+/// Returns the layout of codes with a first pass in bytes, in two planes: words as in [`layout`],
+/// and a term of each code for the bound of that pass ([`term_of`]):
 ///
 /// ```text
 /// plane 0   block 0 | words of 32 codes |   block 1 | ...

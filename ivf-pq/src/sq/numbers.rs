@@ -15,7 +15,7 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Whether a query alone takes blocks in pairs.
     const IN_PAIRS: bool = true;
 
-    /// How many whole numbers a byte of a code has, if there is a first pass in bytes.
+    /// Numbers in a byte of a code, or `None` if there is no first pass in bytes.
     const PER_BYTE: Option<usize> = None;
 
     /// What a block holds one after the other, with an element for each code.
@@ -196,7 +196,7 @@ pub(super) trait AnyNumbers: Send + Sync + fmt::Debug {
     fn limits(&self) -> (f32, f32);
     /// Returns the size of a code in bytes.
     fn code_size(&self, dim: usize) -> usize;
-    /// Returns how many whole numbers a byte of a code has, if there is a first pass in bytes.
+    /// Returns the numbers in a byte of a code, or `None` if there is no first pass in bytes.
     fn per_byte(&self) -> Option<usize>;
     /// Returns the layout of codes in lists.
     fn layout(&self, scale: &Scale, has_terms: bool) -> CodeLayout;
