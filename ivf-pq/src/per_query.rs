@@ -124,8 +124,8 @@ where
         Sums { start: coarse_distance + self.start, tables: &self.tables }
     }
 
-    /// Scans with the rounded tables. Returns false, and does nothing, if there are none. `next` are
-    /// the tables that the next scan will read.
+    /// Scans with the rounded tables. Returns false, and does nothing, if there are none. `next`
+    /// are the tables that the next scan will read.
     fn scan_raw(
         &self,
         level: Level,
