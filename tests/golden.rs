@@ -52,6 +52,8 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("flat_dedup", "IVF6,FlatDedup", Metric::L2),
     ("refined_by_codes", "IVF6,PQ2,Refine(SQ8)", Metric::L2),
     ("refined_by_residuals", "IVF6,PQ2+4", Metric::L2),
+    ("refined_by_rows", "IVF6,PQ2,Refine(SQ6)", Metric::InnerProduct),
+    ("refined_by_rows_of_residuals", "IVF6,PQ2+4", Metric::InnerProduct),
 ];
 
 const DIM: usize = 8;

@@ -162,3 +162,20 @@ fn codecs_that_do_not_fit_are_refused() {
     let same = Refine::flat(base()).unwrap();
     assert!(flat.export().unwrap().same(&same.export().unwrap()) && flat.spec() == "IVF8,PQ4,RFlat");
 }
+
+/// An index that is written before it is trained knows its codec by name only.
+#[test]
+fn codes_are_contiguous_also_in_an_index_that_was_read_before_training() {
+    let vectors = data::clusters(1, VECTORS, DIM, 30);
+    let folder = tempfile::tempdir().unwrap();
+    for (spec, tag) in [("IVF8,PQ4,Refine(SQ8)", "rows"), ("IVF8,PQ4+8", "rows"), ("IVF8,PQ4,RFlat", "flat")] {
+        let path = folder.path().join("untrained.ivf");
+        ivf::write_index(&*ivf::build(spec, DIM, Metric::L2).unwrap(), &path).unwrap();
+        let mut index = ivf::read_index(&path).unwrap();
+        index.train(vectors.rows()).unwrap();
+        index.add(vectors.rows()).unwrap();
+        let node = index.export().unwrap().to_stored();
+        let inner = node.child("refine").unwrap().child("inner").unwrap();
+        assert_eq!(inner.child("codec").unwrap().tag, tag, "{spec}");
+    }
+}

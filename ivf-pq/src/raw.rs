@@ -2,11 +2,11 @@
 //! index that re-ranks its candidates.
 
 use crate::product::Table;
-use crate::scan::{BLOCK, Found, InList, Lanes, Stored, prefetch_ids};
+use crate::scan::{BLOCK, Found, InList, Stored, prefetch_ids};
 use crate::tables::least_and_most;
 use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
-use ivf_cpu::simd::{Kernel, Simd};
+use ivf_cpu::simd::{Kernel, Lanes, Simd};
 
 /// Tables of a query, rounded to bytes in steps that do not depend on a threshold. (Faiss's fast
 /// scan has such distances.)

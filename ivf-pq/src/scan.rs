@@ -4,7 +4,7 @@
 use crate::tables::{ByteTables, Source, SumLimit};
 use ivf_core::scanner::ScanRange;
 use ivf_core::{Neighbor, Sink};
-use ivf_cpu::simd::{Kernel, LANES, Simd};
+use ivf_cpu::simd::{Kernel, LANES, Lanes, Simd};
 use std::ops::Range;
 
 /// Number of codes in a block.
@@ -199,57 +199,32 @@ impl Stored<16> for InList {
         columns: &[[u8; BLOCK]],
         group: usize,
     ) -> Option<[f32; LANES]> {
-        let numbers = |column: &[u8; BLOCK]| column.as_chunks::<LANES>().0[group];
+        let bytes = |j: usize| &columns[j].as_chunks::<LANES>().0[group];
         let zero = simd.splat(0.0);
         // Four variables: in an array, the sums would be in memory.
         let (mut a, mut b, mut c, mut d) = (simd.splat(start), zero, zero, zero);
         let (fours, rest) = tables.as_chunks::<4>();
-        let mut pairs = columns.chunks(2);
-        for (tables, columns) in fours.iter().zip(&mut pairs) {
-            let [first, second] = [numbers(&columns[0]), numbers(&columns[1])];
-            a = simd.add(a, simd.lookup(&tables[0], &first.map(|number| number & 15)));
-            b = simd.add(b, simd.lookup(&tables[1], &first.map(|number| number >> 4)));
-            c = simd.add(c, simd.lookup(&tables[2], &second.map(|number| number & 15)));
-            d = simd.add(d, simd.lookup(&tables[3], &second.map(|number| number >> 4)));
+        for (i, tables) in fours.iter().enumerate() {
+            let [first, second] = simd.lookup_half_bytes([&tables[0], &tables[1]], bytes(2 * i));
+            (a, b) = (simd.add(a, first), simd.add(b, second));
+            let [first, second] = simd.lookup_half_bytes([&tables[2], &tables[3]], bytes(2 * i + 1));
+            (c, d) = (simd.add(c, first), simd.add(d, second));
         }
-        if let Some(columns) = pairs.next() {
-            let number = |m: usize| numbers(&columns[m / 2]).map(|number| number >> (m % 2 * 4) & 15);
-            if let Some(table) = rest.first() {
-                a = simd.add(a, simd.lookup(table, &number(0)));
-            }
-            if let Some(table) = rest.get(1) {
-                b = simd.add(b, simd.lookup(table, &number(1)));
-            }
-            if let Some(table) = rest.get(2) {
-                c = simd.add(c, simd.lookup(table, &number(2)));
-            }
+        // Zeros stand for tables past the last one.
+        let none = [0.0; 16];
+        if let [table, rest @ ..] = rest {
+            let tables = [table, rest.first().unwrap_or(&none)];
+            let [first, second] = simd.lookup_half_bytes(tables, bytes(2 * fours.len()));
+            (a, b) = (simd.add(a, first), simd.add(b, second));
+        }
+        if let [_, _, table] = rest {
+            let [first, _] = simd.lookup_half_bytes([table, &none], bytes(2 * fours.len() + 1));
+            c = simd.add(c, first);
         }
         let sums = simd.add(simd.add(a, b), simd.add(c, d));
         Some(simd.to_array(sums))
     }
 }
-
-/// The numbers of the bits that are set, in ascending order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lanes(pub(crate) u64);
-
-impl Iterator for Lanes {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        let lane = self.0.trailing_zeros() as usize;
-        self.0 &= self.0.wrapping_sub(1);
-        (lane < BLOCK).then_some(lane)
-    }
-
-    #[inline(always)]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.0.count_ones() as usize, Some(self.0.count_ones() as usize))
-    }
-}
-
-impl ExactSizeIterator for Lanes {}
 
 /// Results among the codes of a block. (An iterator of its own, since closures are not compiled for
 /// the instructions of a kernel.)
@@ -430,10 +405,7 @@ where
             let of_group = lanes & (0xffff << (group * LANES));
             lanes &= !of_group;
             let distances = self.exact.distances(simd, block_columns, group);
-            let mut left = of_group;
-            while left != 0 {
-                let lane = left.trailing_zeros() as usize;
-                left &= left - 1;
+            for lane in Lanes(of_group) {
                 let distance = match &distances {
                     Some(distances) => distances[lane % LANES],
                     None => self.exact.distance(simd, InList::numbers(block_columns, lane)),

@@ -2,7 +2,6 @@
 //! one number after the other in memory.
 
 use crate::codec::PqCodec;
-use crate::scan::BLOCK;
 use ivf_core::error::BindError;
 use ivf_core::scanner::ScanRange;
 use ivf_core::{Binding, BoundCodec, Centroids, Codec, InvertedListScanner, ListNo, Metric, Settings, Sink};
@@ -132,14 +131,9 @@ impl InvertedListScanner for WideScanner<'_> {
     fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
         let mut code = std::mem::take(&mut self.code);
         code.resize(scan_range.layout().code_size(), 0);
-        for block in scan_range.blocks() {
-            let mut left = scan_range.selected(block * BLOCK, BLOCK);
-            while left != 0 {
-                let slot = block * BLOCK + left.trailing_zeros() as usize;
-                left &= left - 1;
-                scan_range.segment().code(scan_range.layout(), slot, &mut code);
-                sink.push(scan_range.neighbor(slot, self.distance(&code)));
-            }
+        for slot in scan_range.slots() {
+            scan_range.segment().code(scan_range.layout(), slot, &mut code);
+            sink.push(scan_range.neighbor(slot, self.distance(&code)));
         }
         self.code = code;
     }

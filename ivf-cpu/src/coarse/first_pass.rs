@@ -6,7 +6,7 @@ use crate::kernels::{
     with_distance,
 };
 use crate::kmeans::first_pass_pays;
-use crate::simd::{Kernel, LANES, Level, Simd};
+use crate::simd::{Kernel, LANES, Lanes, Level, Simd};
 use ivf_core::executor::{Executor, Inline, map_items};
 use ivf_core::{Metric, Rows};
 
@@ -257,10 +257,8 @@ impl Search<'_> {
         for (b, scores) in scores.iter().enumerate() {
             let [low, high] = scores.as_chunks::<LANES>().0 else { unreachable!("a block has two halves") };
             let below = simd.at_most(simd.load(low), most_below) | simd.at_most(simd.load(high), most_below) << LANES;
-            let mut lanes = !below;
-            while lanes != 0 {
-                near.push((b * BLOCK) as u32 + lanes.trailing_zeros());
-                lanes &= lanes - 1;
+            for lane in Lanes((!below).into()) {
+                near.push((b * BLOCK + lane) as u32);
             }
         }
         if near.len() > scores.len() * BLOCK / MOST {

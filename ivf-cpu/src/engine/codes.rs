@@ -171,6 +171,11 @@ impl CodesIndex {
         self.inner.vectors(ids, vectors)
     }
 
+    /// Replaces the specification of the codec by another form of it, which training will take.
+    pub(crate) fn map_codec(&mut self, form: impl FnOnce(Arc<dyn CodecSpec>) -> Arc<dyn CodecSpec>) {
+        self.inner.codec = form(Arc::clone(&self.inner.codec));
+    }
+
     /// Returns a copy of the index in its present state; see [`Index::clone_index`].
     pub(crate) fn snapshot(&self) -> Result<Self, StoreError> {
         Ok(Self { inner: self.inner.snapshot()?, learns: self.learns })

@@ -2,7 +2,7 @@
 //! thresholds at the end.
 
 use super::{BLOCK, Distance};
-use crate::simd::{LANES, Lane, Simd};
+use crate::simd::{LANES, Lane, Lanes, Simd};
 
 /// Size, in bytes, of the blocks that stay in the second-level cache while all queries pass over
 /// them.
@@ -26,12 +26,7 @@ impl Candidates<'_> {
     /// Returns the lanes of the mask that are also in `selected`, with their distances.
     #[inline(always)]
     pub fn hits(&self, selected: u32) -> impl Iterator<Item = (usize, f32)> {
-        let mut left = self.lanes & selected;
-        std::iter::from_fn(move || {
-            let lane = left.trailing_zeros() as usize;
-            left &= left.wrapping_sub(1);
-            (lane < BLOCK).then(|| (lane, self.distances[lane]))
-        })
+        Lanes((self.lanes & selected).into()).map(|lane| (lane, self.distances[lane]))
     }
 }
 

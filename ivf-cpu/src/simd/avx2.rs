@@ -147,11 +147,10 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> [__m256; 2] {
-        let (table, [low, high]): ([__m256; 2], [i64; 2]) =
-            (bytemuck::must_cast(*table), bytemuck::must_cast(*numbers));
+    fn lookup_half_bytes(self, tables: [&[f32; LANES]; 2], bytes: &[u8; LANES]) -> [[__m256; 2]; 2] {
+        let tables = [bytemuck::must_cast(*tables[0]), bytemuck::must_cast(*tables[1])];
         // SAFETY: the token is made only inside `call`.
-        [low, high].map(|numbers| unsafe { lookup(table, numbers) })
+        unsafe { lookup_half_bytes(tables, bytemuck::must_cast(*bytes)) }
     }
 
     #[inline(always)]
@@ -248,11 +247,20 @@ fn add_where(sum: [__m256; 2], bits: u16, v: [__m256; 2]) -> [__m256; 2] {
     })
 }
 
+/// Implements [`Simd::lookup_half_bytes`], for 8 bytes at a time.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn lookup_half_bytes([lower, upper]: [[__m256; 2]; 2], bytes: [i64; 2]) -> [[__m256; 2]; 2] {
+    let first = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes[0]));
+    let second = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes[1]));
+    let of_upper = [_mm256_srli_epi32::<4>(first), _mm256_srli_epi32::<4>(second)];
+    [[lookup(lower, first), lookup(lower, second)], [lookup(upper, of_upper[0]), lookup(upper, of_upper[1])]]
+}
+
 /// Looks up 8 entries, in both halves of the table. Bit 3 of a number selects the half.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn lookup([low, high]: [__m256; 2], numbers: i64) -> __m256 {
-    let numbers = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(numbers));
+fn lookup([low, high]: [__m256; 2], numbers: __m256i) -> __m256 {
     let is_high = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(numbers));
     _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, numbers), _mm256_permutevar8x32_ps(high, numbers), is_high)
 }

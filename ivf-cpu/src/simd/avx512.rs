@@ -223,10 +223,10 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> __m512 {
-        let (table, numbers): (__m512, __m128i) = (bytemuck::must_cast(*table), bytemuck::must_cast(*numbers));
+    fn lookup_half_bytes(self, tables: [&[f32; LANES]; 2], bytes: &[u8; LANES]) -> [__m512; 2] {
+        let tables = [bytemuck::must_cast(*tables[0]), bytemuck::must_cast(*tables[1])];
         // SAFETY: the token is made only inside `call` and `call_vnni`.
-        unsafe { lookup(table, numbers) }
+        unsafe { lookup_half_bytes(tables, bytemuck::must_cast(*bytes)) }
     }
 
     #[inline(always)]
@@ -338,8 +338,10 @@ fn widen_i8(bytes: __m128i) -> __m512 {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn lookup(table: __m512, numbers: __m128i) -> __m512 {
-    _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(numbers), table)
+fn lookup_half_bytes([lower, upper]: [__m512; 2], bytes: __m128i) -> [__m512; 2] {
+    // A permutation takes the lowest four bits of an index.
+    let bytes = _mm512_cvtepu8_epi32(bytes);
+    [_mm512_permutexvar_ps(bytes, lower), _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), upper)]
 }
 
 #[inline]

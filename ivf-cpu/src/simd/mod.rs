@@ -22,9 +22,11 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod set_bits;
 mod vector;
 
 pub use scalar::Scalar;
+pub use set_bits::Lanes;
 pub(crate) use vector::join;
 pub use vector::{LANES, Lane, Simd};
 
@@ -243,7 +245,7 @@ mod tests {
         exact: [[u16; 64]; 3],
         sums: [[u16; 64]; 3],
         near: [u64; 3],
-        found: [f32; LANES],
+        found: [[f32; LANES]; 2],
         added: [f32; LANES],
         loaded: [f32; LANES],
     }
@@ -266,14 +268,15 @@ mod tests {
             assert_eq!(near, sums.map(|sums| simd.at_most_u16(&sums, limit)));
             let numbers = blocks[0][0].as_chunks::<LANES>().0[1];
             let table = std::array::from_fn(|i| i as f32 - 7.5);
-            let found = simd.lookup(&table, &numbers);
+            let other = std::array::from_fn(|i| 100.0 - i as f32);
+            let [found, upper] = simd.lookup_half_bytes([&table, &other], &numbers);
             let added = simd.add_where(simd.splat(1.0), limit, simd.add(found, found));
             let loaded = simd.load_u16(&sums[2].as_chunks::<LANES>().0[3]);
             HalfBytes {
                 exact,
                 sums,
                 near,
-                found: simd.to_array(found),
+                found: [simd.to_array(found), simd.to_array(upper)],
                 added: simd.to_array(added),
                 loaded: simd.to_array(loaded),
             }

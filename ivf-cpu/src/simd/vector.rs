@@ -287,18 +287,24 @@ pub trait Simd: Copy + Send + Sync + 'static {
             self.at_most_u16(&sums, limit)
         })
     }
-    /// Looks up 16 entries of a table of 16 floats. Only the lower four bits of a number count.
+    /// Looks up the lower halves of 16 bytes in one table of 16 floats, and the upper halves in
+    /// another one.
     ///
     /// ```
-    /// use ivf_cpu::simd::{Scalar, Simd};
-    /// let table = std::array::from_fn(|i| i as f32 / 2.0);
-    /// let found = Scalar.lookup(&table, &std::array::from_fn(|i| i as u8 * 3));
-    /// assert_eq!(Scalar.to_array(found)[..6], [0.0, 1.5, 3.0, 4.5, 6.0, 7.5]);
-    /// assert_eq!(Scalar.to_array(found)[6], 1.0); // 18 counts as 2
+    /// use ivf_cpu::simd::{LANES, Scalar, Simd};
+    /// let halves = std::array::from_fn(|i| i as f32 / 2.0);
+    /// let tens = std::array::from_fn(|i| i as f32 * 10.0);
+    /// let [lower, upper] = Scalar.lookup_half_bytes([&halves, &tens], &[0x2f; LANES]);
+    /// assert_eq!((Scalar.to_array(lower)[0], Scalar.to_array(upper)[0]), (7.5, 20.0));
     /// ```
     #[inline(always)]
-    fn lookup(self, table: &[f32; LANES], numbers: &[u8; LANES]) -> Self::F32 {
-        self.load(&numbers.map(|number| table[usize::from(number & 15)]))
+    fn lookup_half_bytes(self, [lower, upper]: [&[f32; LANES]; 2], bytes: &[u8; LANES]) -> [Self::F32; 2] {
+        let (mut found, mut found_upper) = ([0.0; LANES], [0.0; LANES]);
+        for (i, byte) in bytes.iter().enumerate() {
+            found[i] = lower[usize::from(byte & 15)];
+            found_upper[i] = upper[usize::from(byte >> 4)];
+        }
+        [self.load(&found), self.load(&found_upper)]
     }
     /// Returns `a + b`.
     ///

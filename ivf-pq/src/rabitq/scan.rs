@@ -5,7 +5,7 @@ use super::query::{Query, TOGETHER};
 use crate::scan::{BLOCK, prefetch_ids};
 use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
-use ivf_cpu::simd::{Kernel, LANES, Simd};
+use ivf_cpu::simd::{Kernel, LANES, Lanes, Simd};
 
 /// Number of blocks whose low bits are read from memory while others are scanned.
 const BLOCKS: usize = 4;
@@ -167,20 +167,14 @@ impl ScanBits<'_, '_> {
             if form.low == 0 {
                 prefetch_ids(simd, self.scan_range, block, near[i]);
             } else {
-                let mut left = near[i];
-                while left != 0 {
-                    let lane = left.trailing_zeros() as usize;
-                    left &= left - 1;
+                for lane in Lanes(near[i]) {
                     simd.prefetch(row(segment.plane(2), form, block * BLOCK + lane));
                 }
             }
         }
         for i in 0..count {
             let block = first + i;
-            let mut left = near[i];
-            while left != 0 {
-                let lane = left.trailing_zeros() as usize;
-                left &= left - 1;
+            for lane in Lanes(near[i]) {
                 let mut distance = bounds[i][lane];
                 // The threshold may have fallen since.
                 if form.low > 0 && distance <= self.sink.threshold() {

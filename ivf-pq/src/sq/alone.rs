@@ -3,7 +3,7 @@
 use super::numbers::{Coded, Numbers};
 use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_cpu::kernels::{BLOCK, Distance};
-use ivf_cpu::simd::{Kernel, LANES, Simd};
+use ivf_cpu::simd::{Kernel, LANES, Lanes, Simd};
 use std::ops::Range;
 
 /// Scan of a range for one query, which decodes in registers. It takes blocks in pairs: a pair has
@@ -66,12 +66,10 @@ impl<'a, D: Distance, N: Numbers> ScanAlone<'a, '_, D, N> {
         let [sums] = self.distance.distances::<S, _, 1, H>(simd, [self.query.query], coded, 0);
         for (sums, (b, lanes)) in sums.as_chunks::<2>().0.iter().zip(pair) {
             let near = simd.at_most(sums[0], threshold) | simd.at_most(sums[1], threshold) << LANES;
-            let mut lanes = lanes & near;
+            let lanes = lanes & near;
             if lanes != 0 {
                 let distances: [f32; BLOCK] = bytemuck::must_cast(sums.map(|sums| simd.to_array(sums)));
-                while lanes != 0 {
-                    let lane = lanes.trailing_zeros() as usize;
-                    lanes &= lanes - 1;
+                for lane in Lanes(lanes.into()) {
                     self.query.sink.push(self.scan_range.neighbor(b * BLOCK + lane, distances[lane]));
                 }
             }

@@ -2,10 +2,12 @@
 //! the others get their exact distance.
 
 use super::bytes::{ByteQuery, Limit, List, ListTerms, Terms, ToBytes, ToTerms, quads};
-use super::layout::Column;
+use super::codes::decode;
+use super::layout::{Column, WORD};
+use super::numbers::{Bits, Numbers};
 use ivf_core::scanner::{ScanQuery, ScanRange};
 use ivf_cpu::kernels::{BLOCK, Distance, distances_to_rows};
-use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
+use ivf_cpu::simd::{Kernel, LANES, Lanes, Level, Simd};
 use std::ops::Range;
 
 /// Number of blocks that pass together.
@@ -136,8 +138,8 @@ impl FirstPass {
             out: &mut self.masks,
         };
         match per_byte {
-            1 => of.level.run(PerByte::<_, 1>(masks)),
-            _ => of.level.run(PerByte::<_, 2>(masks)),
+            1 => of.level.run(PerByte::<1>(masks)),
+            _ => of.level.run(PerByte::<2>(masks)),
         }
         self.pairs.clear();
         for (i, &q) in self.limited.iter().enumerate() {
@@ -146,11 +148,8 @@ impl FirstPass {
                 if masks[i] == 0 {
                     continue;
                 }
-                let mut lanes = masks[i] & queries[q].selected(of.scan_range, b * BLOCK, BLOCK) as u32;
-                while lanes != 0 {
-                    self.pairs.push((q, b * BLOCK + lanes.trailing_zeros() as usize));
-                    lanes &= lanes - 1;
-                }
+                let lanes = u64::from(masks[i]) & queries[q].selected(of.scan_range, b * BLOCK, BLOCK);
+                self.pairs.extend(Lanes(lanes).map(|lane| (q, b * BLOCK + lane)));
             }
             if self.pairs.len() - first > blocks.len() * BLOCK / CROWDED {
                 self.pairs.truncate(first);
@@ -159,10 +158,9 @@ impl FirstPass {
         }
         let (list, scan_range) = (of.list, of.scan_range);
         let (pairs, decoded) = (&self.pairs[..], &mut self.decoded);
-        let exact = Exact { distance, list, scan_range, pairs, decoded, queries };
         match per_byte {
-            1 => of.level.run(PerByte::<_, 1>(exact)),
-            _ => of.level.run(PerByte::<_, 2>(exact)),
+            1 => of.level.run(Exact { distance, numbers: Bits::<8>, list, scan_range, pairs, decoded, queries }),
+            _ => of.level.run(Exact { distance, numbers: Bits::<4>, list, scan_range, pairs, decoded, queries }),
         }
     }
 }
@@ -180,9 +178,6 @@ const fn is_l2<D: Distance>() -> bool {
 fn row_of<D: Distance>(i: usize, query: &ScanQuery<'_>) -> usize {
     if is_l2::<D>() { i } else { query.number }
 }
-
-/// A pass over codes with `P` numbers in a byte.
-struct PerByte<K, const P: usize>(K);
 
 /// Bytes of some queries, each in groups of four bytes.
 struct Rows<'a> {
@@ -209,7 +204,11 @@ struct Masks<'a> {
     out: &'a mut Vec<u32>,
 }
 
-impl<const P: usize> Kernel for PerByte<Masks<'_>, P> {
+/// Compares codes with `P` numbers in a byte. (The kernel does not depend on more, so that it is
+/// compiled only twice for each instruction set.)
+struct PerByte<'a, const P: usize>(Masks<'a>);
+
+impl<const P: usize> Kernel for PerByte<'_, P> {
     type Output = ();
     const BYTES: bool = true;
 
@@ -329,8 +328,9 @@ fn mask<S: Simd>(simd: S, sums: [S::I32; 2], terms: &[f32; BLOCK], limit: Limit)
 }
 
 /// Computes distances of pairs of a query and a slot, and pushes the near ones.
-struct Exact<'a, 'q, D> {
+struct Exact<'a, 'q, D, N> {
     distance: D,
+    numbers: N,
     list: List<'a>,
     scan_range: &'a ScanRange<'a>,
     pairs: &'a [(usize, usize)],
@@ -339,22 +339,24 @@ struct Exact<'a, 'q, D> {
     queries: &'a mut [ScanQuery<'q>],
 }
 
-impl<D: Distance, const P: usize> Kernel for PerByte<Exact<'_, '_, D>, P> {
+impl<D: Distance, N: Numbers> Kernel for Exact<'_, '_, D, N> {
     type Output = ();
     const BYTES: bool = false;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self(Exact { distance, list: List { steps, bases, .. }, scan_range, pairs, decoded, queries }) = self;
-        let (dim, words) = (steps.len(), steps.len().div_ceil(4 * P));
-        let bases = &bases[..dim];
+        let Self { distance, numbers, list: List { steps, bases, .. }, scan_range, pairs, decoded, queries } = self;
+        let (dim, words) = (steps.len(), scan_range.layout().block_bytes(0) / size_of::<Column>());
         let columns = bytemuck::cast_slice::<u8, Column>(scan_range.segment().plane(0));
         decoded.resize(LANES * dim, 0.0);
-        let mut distances = [0.0; LANES];
+        let (mut code, mut distances) = (vec![[0; WORD]; words], [0.0; LANES]);
         pairs.iter().for_each(|(_, slot)| simd.prefetch(scan_range.stored_id(*slot)));
         for pairs in pairs.chunks(LANES) {
             for ((_, slot), row) in pairs.iter().zip(decoded.chunks_exact_mut(dim)) {
-                decode::<S, P>(simd, &columns[slot / BLOCK * words..][..words], slot % BLOCK, steps, bases, row);
+                for (word, column) in code.iter_mut().zip(&columns[slot / BLOCK * words..][..words]) {
+                    *word = column[slot % BLOCK].to_le_bytes();
+                }
+                decode(simd, numbers, code.as_flattened(), steps, bases, row);
             }
             let rows = pairs.iter().zip(decoded.chunks_exact(dim)).map(|((q, _), row)| (queries[*q].query, row));
             distances_to_rows(simd, distance, rows, &mut distances[..pairs.len()]);
@@ -365,46 +367,5 @@ impl<D: Distance, const P: usize> Kernel for PerByte<Exact<'_, '_, D>, P> {
                 }
             }
         }
-    }
-}
-
-/// Decodes the code in a lane of a block.
-#[inline(always)]
-fn decode<S: Simd, const P: usize>(
-    simd: S,
-    block: &[Column],
-    lane: usize,
-    steps: &[f32],
-    bases: &[f32],
-    row: &mut [f32],
-) {
-    let (row, last) = row.as_chunks_mut::<LANES>();
-    let (steps, last_steps) = steps.as_chunks::<LANES>();
-    let (bases, last_bases) = bases.as_chunks::<LANES>();
-    let columns = block.chunks_exact(LANES / (4 * P));
-    for (((x, steps), bases), columns) in row.iter_mut().zip(steps).zip(bases).zip(columns) {
-        let mut numbers = [0; LANES];
-        for (numbers, column) in numbers.chunks_exact_mut(4 * P).zip(columns) {
-            for (numbers, byte) in numbers.chunks_exact_mut(P).zip(column[lane].to_le_bytes()) {
-                put_numbers::<P>(byte, numbers);
-            }
-        }
-        *x = simd.to_array(simd.mul_add(simd.load(steps), simd.load_u8(&numbers), simd.load(bases)));
-    }
-    let rest = &block[row.len() * LANES / (4 * P)..];
-    for (i, x) in last.iter_mut().enumerate() {
-        let mut numbers = [0; P];
-        put_numbers::<P>(rest[i / (4 * P)][lane].to_le_bytes()[i / P % 4], &mut numbers);
-        *x = last_steps[i].mul_add(numbers[i % P].into(), last_bases[i]);
-    }
-}
-
-/// Writes the `P` numbers of a byte, the lower half first.
-#[inline(always)]
-fn put_numbers<const P: usize>(byte: u8, numbers: &mut [u8]) {
-    if P == 1 {
-        numbers[0] = byte;
-    } else {
-        (numbers[0], numbers[1]) = (byte & 15, byte >> 4);
     }
 }

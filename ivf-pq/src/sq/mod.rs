@@ -7,6 +7,7 @@ mod alone;
 mod bound;
 mod bytes;
 mod codec;
+mod codes;
 mod first_pass;
 mod kinds;
 mod layout;

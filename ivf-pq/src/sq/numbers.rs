@@ -38,6 +38,9 @@ pub(super) trait Numbers: Copy + Send + Sync + fmt::Debug + 'static {
     /// Returns the number of dimension `d`.
     fn get(self, code: &[u8], d: usize) -> f32;
 
+    /// Returns the numbers of dimensions `d..d + 16` of a code. `d` is a multiple of 16.
+    fn of_code<S: Simd>(self, simd: S, code: &[u8], d: usize) -> S::F32;
+
     /// Returns the numbers of dimension `d` of the 16 codes of a block from `LANES * half` on.
     fn load<S: Simd>(self, simd: S, block: &[Self::Column], d: usize, half: usize) -> S::F32;
 }
@@ -51,6 +54,14 @@ impl<const B: usize> Bits<B> {
 
     /// Number of bits of a word.
     const WORD: usize = 8 * layout::WORD;
+
+    /// Returns the number of dimension `d`.
+    #[inline(always)]
+    fn whole(self, code: &[u8], d: usize) -> u8 {
+        let (byte, shift) = (d * B / 8, d * B % 8);
+        let upper = if shift + B > 8 { u32::from(code[byte + 1]) } else { 0 };
+        ((u32::from(code[byte]) | upper << 8) >> shift & Self::MASK) as u8
+    }
 }
 
 impl<const B: usize> Numbers for Bits<B> {
@@ -90,9 +101,17 @@ impl<const B: usize> Numbers for Bits<B> {
 
     #[inline(always)]
     fn get(self, code: &[u8], d: usize) -> f32 {
-        let (byte, shift) = (d * B / 8, d * B % 8);
-        let upper = if shift + B > 8 { u32::from(code[byte + 1]) } else { 0 };
-        ((u32::from(code[byte]) | upper << 8) >> shift & Self::MASK) as f32
+        f32::from(self.whole(code, d))
+    }
+
+    #[inline(always)]
+    fn of_code<S: Simd>(self, simd: S, code: &[u8], d: usize) -> S::F32 {
+        // 16 numbers of `B` bits begin at the first bit of a byte.
+        let (bytes, mut numbers) = (&code[d * B / 8..][..LANES * B / 8], [0; LANES]);
+        for (i, number) in numbers.iter_mut().enumerate() {
+            *number = self.whole(bytes, i);
+        }
+        simd.load_u8(&numbers)
     }
 
     #[inline(always)]
@@ -149,6 +168,14 @@ impl<T: Lane + num_traits::Bounded> Numbers for Halves<T> {
     fn get(self, code: &[u8], d: usize) -> f32 {
         let size = size_of::<T>();
         bytemuck::pod_read_unaligned::<T>(&code[d * size..][..size]).to_f32()
+    }
+
+    #[inline(always)]
+    fn of_code<S: Simd>(self, simd: S, code: &[u8], d: usize) -> S::F32 {
+        let size = size_of::<T>();
+        let mut numbers = [T::from_f32(0.0); LANES];
+        bytemuck::cast_slice_mut(&mut numbers).copy_from_slice(&code[d * size..][..LANES * size]);
+        T::load(simd, &numbers)
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 use super::alone::ScanAlone;
 use super::bound::BoundSq;
 use super::bytes::List;
+use super::codes::DistancesTo;
 use super::first_pass::{FirstPass, Of, TOGETHER, serves};
 use super::numbers::{Coded, Numbers};
 use ivf_core::plan::PlannedProbe;
@@ -92,6 +93,21 @@ impl<D: Distance, N: Numbers> InvertedListScanner for SqScanner<'_, D, N> {
         let steps = bound.codec.scale().steps();
         let vector = steps.iter().zip(bases).enumerate();
         distance.between(&self.query, vector.map(|(d, (step, base))| step.mul_add(numbers.get(code, d), *base)))
+    }
+
+    fn distances(&self, codes: &[u8], distances: &mut [f32]) {
+        let size = self.lists.bound.codec.layout().code_size();
+        assert_eq!(codes.len(), distances.len() * size, "whole codes");
+        self.distances_to(&codes.chunks_exact(size).collect::<Vec<_>>(), distances);
+    }
+
+    fn distances_to(&self, codes: &[&[u8]], out: &mut [f32]) {
+        let Lists { bound, distance, numbers, bases, level, .. } = &self.lists;
+        assert_eq!(codes.len(), out.len(), "a code for each distance");
+        let size = bound.codec.layout().code_size();
+        assert!(codes.iter().all(|code| code.len() == size), "codes of the codec's size");
+        let (query, steps) = (&self.query[..], bound.codec.scale().steps());
+        level.run(DistancesTo { distance: *distance, numbers: *numbers, query, steps, bases, codes, out });
     }
 
     fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {

@@ -14,7 +14,7 @@ mod search;
 
 use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
-use crate::codec::RowsSpec;
+use crate::codec::{RowsSpec, as_rows};
 use crate::engine::CodesIndex;
 use ivf_core::ability::{StandaloneCodec, Train};
 use ivf_core::error::{BuildError, DecodeError, KnobError, PartsError, SearchError, StoreError, Unable};
@@ -174,8 +174,9 @@ impl Refine {
         Self::new(base, Arc::new(RowsSpec))
     }
 
-    /// Creates an index that refines the results of `base` by the codes of a codec. `Flat` stores
-    /// full vectors, each of them contiguously, as [`flat`](Self::flat).
+    /// Creates an index that refines the results of `base` by the codes of a codec. Each code is
+    /// contiguous, whatever the codec's layout is. With `Flat`, it is the index of
+    /// [`flat`](Self::flat).
     ///
     /// ```
     /// use ivf_core::{Index, Metric};
@@ -194,7 +195,6 @@ impl Refine {
     /// does not support the dimension or the metric.
     pub fn new(mut base: Box<dyn Index>, codec: Arc<dyn CodecSpec>) -> Result<Self, BuildError> {
         let text = codec.to_string();
-        let codec = if is_full(&text) { Arc::new(RowsSpec) } else { codec };
         let unable = |unable| BuildError::Unable { wrapper: token_of(&text), unable };
         if !base.is_empty() {
             return Err(unable(base.unable("start empty")));
@@ -202,7 +202,7 @@ impl Refine {
         if base.as_add().is_none() {
             return Err(unable(base.unable("add")));
         }
-        let refine = CodesIndex::new(base.dim(), base.metric(), codec)?;
+        let refine = CodesIndex::new(base.dim(), base.metric(), as_rows(codec))?;
         Ok(Self::unchecked(base, refine, false))
     }
 
@@ -258,7 +258,10 @@ impl Refine {
 
     fn read_both(node: &StoredNode, registry: &Registry) -> Result<(Box<dyn Index>, CodesIndex), DecodeError> {
         let base = registry.read_index(node.child(BASE)?)?;
-        Ok((base, CodesIndex::read(node.child(REFINE)?, registry)?))
+        let mut refine = CodesIndex::read(node.child(REFINE)?, registry)?;
+        // A file names the codec, and an index that is not trained has no codes yet.
+        refine.map_codec(as_rows);
+        Ok((base, refine))
     }
 
     fn tag(&self) -> &'static str {

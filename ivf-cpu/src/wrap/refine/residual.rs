@@ -5,6 +5,7 @@
 //! vector is the sum of what both of its codes stand for.
 
 use super::{K_FACTOR_RF, Refine, SCHEMA};
+use crate::codec::as_rows;
 use crate::engine::{CodesIndex, IvfIndex};
 use crate::kmeans::{Random, sample};
 use ivf_core::error::{
@@ -114,7 +115,8 @@ impl IndexSpec for ResidualSpec {
     fn build(&self, dim: usize, metric: Metric) -> Result<Box<dyn Index>, BuildError> {
         let base = IvfIndex::new(dim, metric, self.quantizer.clone(), self.codec.clone());
         let base = base.map_err(|error| self.of_token(error))?;
-        let refine = CodesIndex::new(dim, metric, self.refine.clone()).map_err(|error| self.of_token(error))?;
+        let refine =
+            CodesIndex::new(dim, metric, as_rows(self.refine.clone())).map_err(|error| self.of_token(error))?;
         Ok(Box::new(Refine::unchecked(Box::new(base), refine, true)))
     }
 }
