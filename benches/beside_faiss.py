@@ -7,6 +7,7 @@ Prints recall first, then queries per second and their ratios.
     cargo build --release --bin ivf && cargo build --release --bench kmeans
     benches/beside_faiss.py search PREFIX --metric ip --factory IVF1024,Flat --nprobe 1,4,8,16,32,64
     benches/beside_faiss.py search PREFIX --metric ip --factory Flat --queries 1000
+    benches/beside_faiss.py search PREFIX --metric l2 --factory IVF1024,PQ64x4fs,RFlat --nprobe 16 --k-factor 10
     benches/beside_faiss.py kmeans PREFIX --metric ip
     benches/beside_faiss.py open PREFIX --metric ip --factory IVF1024,Flat --nprobe 16
     benches/beside_faiss.py filter PREFIX --metric l2 --factory IVF1024,Flat --nprobe 32
@@ -104,8 +105,11 @@ def search(args, queries, truth, folder):
     assert peak <= limit, "training and adding take too much memory"
 
     def faiss_round(nprobe):
+        set_theirs = faiss.ParameterSpace().set_index_parameter
         if with_lists:
-            theirs.nprobe = nprobe
+            set_theirs(theirs, "nprobe", nprobe)
+        if args.k_factor:
+            set_theirs(theirs, "k_factor_rf", args.k_factor)
         started = time.perf_counter()
         _, ids = theirs.search(queries, K)
         batch = len(queries) / (time.perf_counter() - started)
@@ -118,7 +122,7 @@ def search(args, queries, truth, folder):
     print(f"a search of an empty index from Python: {one_by_one(faiss.IndexFlat(base.shape[1]), queries) * 1e6:.1f} microseconds")
 
     def ivf_round(nprobe):
-        setting = ["--nprobe", nprobe] if with_lists else []
+        setting = (["--nprobe", nprobe] if with_lists else []) + (["--k-factor", args.k_factor] if args.k_factor else [])
         out = json.loads(ivf("eval", folder / "index.ivf", "--queries", folder / "queries.fvecs", "--ground-truth",
                              folder / "truth.ivecs", "--threads", args.threads, "--json", *setting))[0]
         return out["recall_at_10"], out["qps"], out["qps_single"]
@@ -352,6 +356,7 @@ def main():
     parser.add_argument("--metric", choices=METRICS, default="ip")
     parser.add_argument("--factory", default="IVF1024,Flat")
     parser.add_argument("--nprobe", type=lambda s: [int(n) for n in s.split(",")], default=[16, 64])
+    parser.add_argument("--k-factor", type=float, help="candidates re-ranked for each result, of an index that refines")
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)

@@ -26,6 +26,7 @@ mod engine;
 mod executor;
 pub mod kernels;
 mod kmeans;
+mod selectors;
 mod shared;
 #[allow(unsafe_code, reason = "the trampolines into functions compiled for an instruction set")]
 pub mod simd;

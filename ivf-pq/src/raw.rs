@@ -34,7 +34,7 @@ where
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) -> bool {
         let Self { tables, raw } = self;
-        let (mut low, mut width) = (0.0_f32, 0.0_f32);
+        let (mut low, mut width, mut total) = (0.0_f32, 0.0_f32, 0.0_f32);
         for pair in tables.chunks(2) {
             let mut of_pair = 0.0;
             for table in pair {
@@ -43,10 +43,12 @@ where
                 of_pair += most - least;
             }
             width = width.max(of_pair);
+            total += of_pair;
         }
         // Rounding to nearest adds at most half a step to each entry. So a pair of at most 254
-        // steps stays within 255.
-        raw.step = (width / 254.0).max(f32::MIN_POSITIVE);
+        // steps stays within 255, and a sum of as many steps as there are left within 16 bits.
+        let most = (f32::from(u16::MAX) - tables.len() as f32).max(1.0);
+        raw.step = (width / 254.0).max(total / most).max(f32::MIN_POSITIVE);
         raw.low = low;
         raw.entries.clear();
         raw.entries.resize(InList::tables(tables.len()), [0; K]);
@@ -59,7 +61,7 @@ where
                 bytes[i] = (steps + 8_388_608.0).to_bits() as u8;
             }
         }
-        low.is_finite() && width.is_finite() && scale.is_finite()
+        low.is_finite() && total.is_finite() && scale.is_finite()
     }
 }
 
@@ -185,6 +187,28 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ivf_cpu::simd::Level;
+
+    /// A sum that stopped at the largest number of 16 bits would make all codes equally far.
+    #[test]
+    fn distances_are_near_the_sums_of_whole_tables_however_many_there_are() {
+        for subquantizers in [1, 7, 64, 514, 576, 2048, 5001] {
+            let entry = |i: usize| (i * 7919 % 1013) as f32 / 100.0 - 3.0;
+            let tables: Vec<Table<16>> = (0..subquantizers)
+                .map(|m| std::array::from_fn(|i| entry(m * 16 + i) * (1.0 + (m % 5) as f32)))
+                .collect();
+            let mut raw = RawTables::default();
+            assert!(Level::get().run(SetRaw { tables: &tables, raw: &mut raw }));
+            for code in 0..20 {
+                let number = |m: usize| ((m * 31 + code * 17) % 16) as u16;
+                let exact: f64 =
+                    tables.iter().enumerate().map(|(m, table)| f64::from(table[usize::from(number(m))])).sum();
+                let found = f64::from(raw.distance(2.0, (0..subquantizers).map(number))) - 2.0;
+                let most = f64::from(raw.step) / 2.0 * subquantizers as f64 + 1e-5 * exact.abs();
+                assert!((found - exact).abs() <= most, "{subquantizers}: {found} for {exact}, at most {most} off");
+            }
+        }
+    }
 
     #[test]
     fn a_limit_is_the_largest_sum_within_the_threshold() {

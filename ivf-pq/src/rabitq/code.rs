@@ -87,6 +87,11 @@ impl<'a> Code<'a> {
         crate::product::number(&code[form.low_start()..][..form.low_bytes()], form.low as u32, i)
     }
 
+    /// Returns the low bits and their factors.
+    pub(super) fn rest(self) -> &'a [u8] {
+        &self.1[self.0.low_start()..]
+    }
+
     /// Returns a factor of the estimate by all bits: add, rescale.
     pub(super) fn whole_factor(self, i: usize) -> f32 {
         float(&self.1[self.0.low_start() + self.0.low_bytes() + 4 * i..][..4])
@@ -106,10 +111,12 @@ impl CodeMut<'_> {
         self.1[self.0.sign_bytes() + 4 * i..][..4].copy_from_slice(&factor.to_le_bytes());
     }
 
-    pub(super) fn set_low(&mut self, i: usize, number: u16) {
+    /// Sets the low bits of numbers `8 * eight..8 * (eight + 1)`.
+    pub(super) fn set_low(&mut self, eight: usize, numbers: [u8; 8]) {
         let Self(form, code) = self;
         let bits = &mut code[form.low_start()..][..form.low_bytes()];
-        crate::product::set_number(bits, form.low as u32, i, number);
+        let bytes = bits.chunks_mut(form.low).nth(eight).expect("eight numbers of the code");
+        bytes.copy_from_slice(&close(numbers, form.low)[..bytes.len()]);
     }
 
     pub(super) fn set_whole_factor(&mut self, i: usize, factor: f32) {
@@ -153,19 +160,7 @@ impl BlockPacker for Packer {
         if form.low == 0 {
             return;
         }
-        let row = &mut planes[2][slot * form.row_bytes()..][..form.row_bytes()];
-        let (bits, factors) = rest.split_at(form.low_bytes());
-        row[..8].copy_from_slice(factors);
-        for (word, stored) in row[8..].chunks_exact_mut(2 * form.low).enumerate() {
-            let mut words = [0_u16; 8];
-            for lane in 0..WORD {
-                let number = crate::product::number(bits, form.low as u32, word * WORD + lane);
-                for (p, word) in words[..form.low].iter_mut().enumerate() {
-                    *word |= (number >> p & 1) << lane;
-                }
-            }
-            stored.chunks_exact_mut(2).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_le_bytes()));
-        }
+        put_row(form, rest, &mut planes[2][slot * form.row_bytes()..][..form.row_bytes()]);
     }
 
     fn get(&self, planes: &[&[u8]], slot: usize, code: &mut [u8]) {
@@ -186,15 +181,80 @@ impl BlockPacker for Packer {
         let row = &planes[2][slot * form.row_bytes()..][..form.row_bytes()];
         let (bits, factors) = rest.split_at_mut(form.low_bytes());
         factors.copy_from_slice(&row[..8]);
-        for (word, stored) in row[8..].chunks_exact(2 * form.low).enumerate() {
-            let words = stored.chunks_exact(2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-            let mut numbers = [0_u16; WORD];
-            for (p, bits) in words.enumerate() {
-                numbers.iter_mut().enumerate().for_each(|(lane, number)| *number |= (bits >> lane & 1) << p);
+        for (bits, words) in bits.chunks_mut(2 * form.low).zip(row[8..].chunks_exact(2 * form.low)) {
+            let middle = bits.len().min(form.low);
+            let (first, second) = bits.split_at_mut(middle);
+            let (mut low, mut high) = ([0; 8], [0; 8]);
+            for (p, word) in words.as_chunks::<2>().0.iter().enumerate() {
+                [low[p], high[p]] = *word;
             }
-            for (lane, number) in numbers.into_iter().enumerate() {
-                crate::product::set_number(bits, form.low as u32, word * WORD + lane, number);
+            first.copy_from_slice(&close(transposed(low), form.low)[..first.len()]);
+            second.copy_from_slice(&close(transposed(high), form.low)[..second.len()]);
+        }
+    }
+}
+
+/// Writes the low bits and their factors, as they are in a code, to a row of plane 2.
+pub(super) fn put_row(form: Form, code: &[u8], row: &mut [u8]) {
+    let (bits, factors) = code.split_at(form.low_bytes());
+    row[..8].copy_from_slice(factors);
+    for (bits, words) in bits.chunks(2 * form.low).zip(row[8..].chunks_exact_mut(2 * form.low)) {
+        let (first, second) = bits.split_at(bits.len().min(form.low));
+        let (first, second) = (transposed(apart(first, form.low)), transposed(apart(second, form.low)));
+        for (p, word) in words.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            *word = [first[p], second[p]];
+        }
+    }
+}
+
+/// Returns eight numbers of `low` bits, which lie one after the other in `low` bytes. Bytes that
+/// are not there are zero.
+fn apart(bytes: &[u8], low: usize) -> [u8; 8] {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    let word = u64::from_le_bytes(word);
+    let mut numbers = [0; 8];
+    for (i, number) in numbers.iter_mut().enumerate() {
+        *number = (word >> (low * i)) as u8 & (u8::MAX >> (8 - low));
+    }
+    numbers
+}
+
+/// The reverse of [`apart`], with zeros after the `low` bytes.
+fn close(numbers: [u8; 8], low: usize) -> [u8; 8] {
+    let word = numbers.into_iter().rev().fold(0_u64, |word, number| word << low | u64::from(number));
+    word.to_le_bytes()
+}
+
+/// Swaps the numbers of bytes and of bits: bit `i` of byte `j` becomes bit `j` of byte `i`.
+/// (Each step swaps two halves of squares of 2, 4 and 8 bits. H. S. Warren, Hacker's Delight, 7-3.)
+fn transposed(bytes: [u8; 8]) -> [u8; 8] {
+    let mut x = u64::from_le_bytes(bytes);
+    for (by, mask) in [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)] {
+        let swapped = (x ^ x >> by) & mask;
+        x ^= swapped ^ swapped << by;
+    }
+    x.to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_transposed_and_numbers_taken_apart_as_documented() {
+        let bytes: [u8; 8] = std::array::from_fn(|i| (i as u8).wrapping_mul(97) ^ 0x5a);
+        let other = transposed(bytes);
+        for (i, j) in (0..64).map(|n| (n / 8, n % 8)) {
+            assert_eq!(other[i] >> j & 1, bytes[j] >> i & 1, "bit {j} of byte {i}");
+        }
+        for low in 1..=8 {
+            let numbers = apart(&bytes[..low], low);
+            for (m, number) in numbers.into_iter().enumerate() {
+                assert_eq!(u16::from(number), crate::product::number(&bytes[..low], low as u32, m), "{low} bits");
             }
+            assert_eq!(close(numbers, low)[..low], bytes[..low], "{low} bits");
+            assert_eq!(apart(&[], low), [0; 8]);
         }
     }
 }

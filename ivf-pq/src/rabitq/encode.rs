@@ -53,16 +53,20 @@ pub(super) fn encode(form: Form, metric: Metric, r: &[f32], centroid: &[f32], co
     let scale = if metric == Metric::L2 { 2.0 } else { 1.0 };
     code.set_factor(2, finite(scale * squares.sqrt() * spread));
 
-    let most = (1_u16 << form.low) - 1;
+    let most = u8::MAX >> (8 - form.low);
     let scale = Level::get().run(BestScale { r, most: f32::from(most) });
     let (mut y_r, mut y_c) = (0.0, 0.0);
-    for (i, (&r, &c)) in r.iter().zip(centroid).enumerate() {
-        let size = (r.abs() * scale).min(f32::from(most)) as u16;
-        let y = f64::from(size) + 0.5;
-        y_r += y * f64::from(r.abs());
-        // A negative number has the complement of its size, so that all bits together count up.
-        code.set_low(i, if r > 0.0 { size } else { most - size });
-        y_c += if r > 0.0 { y * f64::from(c) } else { -y * f64::from(c) };
+    for (eight, (r, c)) in r.chunks(8).zip(centroid.chunks(8)).enumerate() {
+        let mut numbers = [0; 8];
+        for (number, (&r, &c)) in numbers.iter_mut().zip(r.iter().zip(c)) {
+            let size = (r.abs() * scale).min(f32::from(most)) as u8;
+            let y = f64::from(size) + 0.5;
+            y_r += y * f64::from(r.abs());
+            // A negative number has the complement of its size, so that all bits together count up.
+            *number = if r > 0.0 { size } else { most - size };
+            y_c += if r > 0.0 { y * f64::from(c) } else { -y * f64::from(c) };
+        }
+        code.set_low(eight, numbers);
     }
     let f = if y_r > 0.0 { squares / y_r } else { 0.0 };
     let [add, rescale] = factors(f, y_c);
@@ -113,18 +117,46 @@ impl Kernel for BestScale<'_> {
 #[inline(always)]
 fn cosine(r: &[f32], scale: f32, most: f32) -> f32 {
     let (mut product, mut squares) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-    for chunk in r.chunks(LANES) {
-        let mut lanes = [0.0; LANES];
-        lanes[..chunk.len()].copy_from_slice(chunk);
-        for i in 0..LANES {
-            let size = lanes[i].abs();
-            // Sizes are below 2^15, so the conversions are exact.
-            let y = ((size * scale).min(most) as i32) as f32 + 0.5;
-            // Lanes past the end have a size of 0, and must not count.
-            let y = if i < chunk.len() { y } else { 0.0 };
-            product[i] += y * size;
-            squares[i] += y * y;
-        }
+    let (whole, rest) = r.as_chunks::<LANES>();
+    for lanes in whole {
+        add(lanes, [1.0; LANES], scale, most, &mut product, &mut squares);
     }
-    product.iter().sum::<f32>() / squares.iter().sum::<f32>().sqrt()
+    // Lanes past the end must not count.
+    let (mut lanes, mut counts) = ([0.0; LANES], [0.0; LANES]);
+    lanes[..rest.len()].copy_from_slice(rest);
+    counts[..rest.len()].fill(1.0);
+    add(&lanes, counts, scale, most, &mut product, &mut squares);
+    total(product) / total(squares).sqrt()
+}
+
+/// Adds the products of 16 coordinates with their rounded forms, and the squares of these.
+#[inline(always)]
+fn add(
+    r: &[f32; LANES],
+    counts: [f32; LANES],
+    scale: f32,
+    most: f32,
+    product: &mut [f32; LANES],
+    squares: &mut [f32; LANES],
+) {
+    for i in 0..LANES {
+        let size = r[i].abs();
+        // Sizes are below 2^15, so the conversions are exact.
+        let y = (((size * scale).min(most) as i32) as f32 + 0.5) * counts[i];
+        product[i] += y * size;
+        squares[i] += y * y;
+    }
+}
+
+/// Returns the sum of lanes. Halves are added, so that few additions wait for another one.
+#[inline(always)]
+fn total(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
 }

@@ -1,6 +1,6 @@
 //! Scan of a list: first by signs alone, then by all bits for the codes that may be near.
 
-use super::code::{Code, Form, WORD};
+use super::code::{Code, Form, put_row};
 use super::query::{Query, TOGETHER};
 use crate::scan::{BLOCK, prefetch_ids};
 use ivf_core::Sink;
@@ -110,16 +110,8 @@ impl Kernel for OneCode<'_> {
             return bound;
         }
         // The row that a list would store.
-        let mut row = vec![0; 8];
-        row[..4].copy_from_slice(&code.whole_factor(0).to_le_bytes());
-        row[4..].copy_from_slice(&code.whole_factor(1).to_le_bytes());
-        for w in 0..list.form.words() {
-            for p in 0..list.form.low {
-                let lanes = (0..WORD).filter(|lane| w * WORD + lane < list.form.dim);
-                let word = lanes.fold(0, |word, lane| word | (code.low(w * WORD + lane) >> p & 1) << lane);
-                row.extend(word.to_le_bytes());
-            }
-        }
+        let mut row = vec![0; list.form.row_bytes()];
+        put_row(list.form, code.rest(), &mut row);
         list.by_all_bits(simd, |i| signs.get(i).copied().unwrap_or(0), &row, bound)
     }
 }

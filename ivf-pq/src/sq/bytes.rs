@@ -94,6 +94,8 @@ pub(super) struct ByteQuery {
     error: f64,
     /// Sum of `(e/s) b`.
     shift: f64,
+    /// Upper bound of the norm of the query.
+    norm: f64,
 }
 
 /// What bounds the distances from a query to the codes of a list.
@@ -209,7 +211,7 @@ fn bytes<S: Simd, const IS_L2: bool>(simd: S, query: &[f32], list: List<'_>, out
     }
     let unit = simd.to_array(most).iter().fold(0.0_f32, |most, x| most.max(*x)) / 127.0;
     let (per, round, zero) = (simd.splat(1.0 / unit), simd.splat(ROUND), simd.splat(0.0));
-    let (mut errors, mut shifts) = (zero, zero);
+    let (mut errors, mut shifts, mut norms) = (zero, zero, zero);
     for i in 0..chunks {
         let weights = weights::<S, IS_L2>(simd, query, list, i);
         let rounded = simd.mul_add(weights, per, round);
@@ -217,6 +219,8 @@ fn bytes<S: Simd, const IS_L2: bool>(simd: S, query: &[f32], list: List<'_>, out
         let error = simd.mul_add(error, simd.load(&chunk(&list.scale.inverses, i)), zero);
         errors = simd.mul_add(error, error, errors);
         shifts = simd.mul_add(error, simd.load(&chunk(list.own, i)), shifts);
+        let x = simd.load(&chunk(query, i));
+        norms = simd.mul_add(x, x, norms);
         let rounded = simd.to_array(rounded);
         let mut negated = [0_i8; LANES];
         for j in 0..LANES {
@@ -235,7 +239,7 @@ fn bytes<S: Simd, const IS_L2: bool>(simd: S, query: &[f32], list: List<'_>, out
     let ulp = f64::from(f32::EPSILON);
     // The error includes the rounding of its own computation; 1e-18 is for underflow.
     let error = sum(simd, errors).sqrt() * (1.0 + (chunks + 16) as f64 * ulp) + 1e-18 * query.len() as f64;
-    ByteQuery { unit: unit.into(), error, shift: sum(simd, shifts) }
+    ByteQuery { unit: unit.into(), error, shift: sum(simd, shifts), norm: most_norm(sum(simd, norms), chunks) }
 }
 
 /// Returns the weights of 16 dimensions.
@@ -248,12 +252,23 @@ fn weights<S: Simd, const IS_L2: bool>(simd: S, query: &[f32], list: List<'_>, i
     simd.mul_add(x, simd.load(&chunk(list.steps, i)), simd.splat(0.0))
 }
 
-/// What the bounds for a list take, of 16 dimensions at a time.
+/// Returns an upper bound of a norm. Its square was computed as sixteen sums of `chunks` squares in
+/// `f32`, of numbers that have up to four roundings themselves.
+fn most_norm(square: f64, chunks: usize) -> f64 {
+    // Squares that underflow are below 1e-40.
+    let most = square * (1.0 + (chunks + 16) as f64 * f64::from(f32::EPSILON)) + 1e-40 * (LANES * chunks) as f64;
+    most.sqrt()
+}
+
+/// What the bounds for a list take.
 #[derive(Debug, Default)]
 pub(super) struct ListTerms {
-    /// The bases, the largest absolute values of a coordinate, and those of all numbers that are
-    /// added.
-    dims: Vec<[[f32; LANES]; 3]>,
+    /// The bases, 16 dimensions at a time.
+    bases: Vec<[f32; LANES]>,
+    /// Upper bound of the norm of a vector, and of the norm of the absolute values of all numbers
+    /// that are added for it.
+    most: f64,
+    all: f64,
     /// Norm of a typical vector without its centroid. Any number above zero is right.
     norm: f64,
 }
@@ -262,17 +277,22 @@ impl ListTerms {
     /// Sets the list.
     pub(super) fn set(&mut self, list: List<'_>, norm: f64) {
         let List { steps, own, bases, scale } = list;
+        let chunks = steps.len().div_ceil(LANES);
+        let (mut mosts, mut alls) = ([0.0; LANES], [0.0; LANES]);
         self.norm = norm;
-        self.dims.clear();
-        for i in 0..steps.len().div_ceil(LANES) {
+        self.bases.clear();
+        for i in 0..chunks {
             let (steps, own, bases) = (chunk(steps, i), chunk(own, i), chunk(bases, i));
-            let (mut most, mut all) = ([0.0; LANES], [0.0; LANES]);
             for j in 0..LANES {
-                most[j] = scale.most * steps[j] + bases[j].abs();
-                all[j] = most[j] + own[j].abs();
+                let most: f32 = scale.most * steps[j] + bases[j].abs();
+                let all = most + own[j].abs();
+                mosts[j] += most * most;
+                alls[j] += all * all;
             }
-            self.dims.push([bases, most, all]);
+            self.bases.push(bases);
         }
+        let norm = |squares: [f32; LANES]| most_norm(squares.iter().map(|x| f64::from(*x)).sum(), chunks);
+        (self.most, self.all) = (norm(mosts), norm(alls));
     }
 }
 
@@ -312,30 +332,31 @@ fn terms<S: Simd, const IS_L2: bool>(
     list: &ListTerms,
     scale: &ByteScale,
 ) -> Terms {
-    let zero = simd.splat(0.0);
-    let (mut first, mut sizes, mut folds) = (zero, zero, zero);
-    let mut add = |query: &[f32; LANES], [bases, most, all]: &[[f32; LANES]; 3]| {
+    let mut first = simd.splat(0.0);
+    let mut add = |query: &[f32; LANES], bases: &[f32; LANES]| {
         let (query, bases) = (simd.load(query), simd.load(bases));
-        let abs = simd.abs(query);
         if const { IS_L2 } {
-            let (away, size) = (simd.sub(query, bases), simd.add(simd.load(all), abs));
+            let away = simd.sub(query, bases);
             first = simd.mul_add(away, away, first);
-            sizes = simd.mul_add(size, size, sizes);
         } else {
             first = simd.neg_mul_add(query, bases, first);
-            sizes = simd.mul_add(abs, simd.add(simd.load(all), abs), sizes);
-            folds = simd.mul_add(abs, simd.load(most), folds);
         }
     };
     let (whole, rest) = query.as_chunks::<LANES>();
-    for (query, dims) in whole.iter().zip(&list.dims) {
-        add(query, dims);
+    for (query, bases) in whole.iter().zip(&list.bases) {
+        add(query, bases);
     }
-    if let Some(dims) = list.dims.get(whole.len()) {
-        add(&chunk(rest, 0), dims);
+    if let Some(bases) = list.bases.get(whole.len()) {
+        add(&chunk(rest, 0), bases);
     }
-    let (first, size, fold) = (sum(simd, first), sum(simd, sizes), sum(simd, folds));
-    let (dim, chunks, ulp) = (query.len() as f64, list.dims.len() as f64, f64::from(f32::EPSILON));
+    let first = sum(simd, first);
+    // The sums of the absolute values of all that is added, and of those of an exact fold.
+    let (size, fold) = if IS_L2 {
+        ((list.all + bytes.norm).powi(2), 0.0)
+    } else {
+        (bytes.norm * (list.all + bytes.norm), bytes.norm * list.most)
+    };
+    let (dim, chunks, ulp) = (query.len() as f64, list.bases.len() as f64, f64::from(f32::EPSILON));
     // The exact fold has a rounding for each dimension. Relative to its result, if no term is
     // negative.
     let of_fold = (dim + 8.0) * ulp;

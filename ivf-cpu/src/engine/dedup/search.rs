@@ -2,6 +2,7 @@
 
 use super::DedupIndex;
 use crate::executor::executor_for;
+use crate::selectors::with_translated;
 use ivf_core::ability::check_output;
 use ivf_core::error::{InputError, ReconstructError, SearchError, StoreError};
 use ivf_core::executor::map;
@@ -15,9 +16,6 @@ use std::iter;
 /// Minimum number of vectors per selected id for which the copies of the ids are looked up.
 /// Otherwise the search tests the members of each copy that it scans.
 const FEW: usize = 16;
-
-/// A function that returns whether a copy has a selected vector.
-type Keep<'a> = Box<dyn Fn(Id) -> bool + Sync + 'a>;
 
 /// A search of the copies: the queries, the number of copies, the parameters.
 type SearchCopies<'a> = &'a dyn Fn(AnyRows<'_>, usize, &SearchParams<'_>) -> Result<SearchResult, SearchError>;
@@ -133,33 +131,16 @@ impl DedupIndex {
         if self.groups.is_empty() {
             return search(params);
         }
-        let queries = params.per_query.unwrap_or_default();
-        let asked = || iter::once(params.selector).chain(queries.iter().map(|one| one.selector));
-        let keeps: Vec<Option<Keep<'_>>> = asked().map(|selector| Some(self.keep(selector?))).collect();
-        let translated = asked().zip(&keeps).map(|(selector, keep)| Some(self.translated(selector?, keep.as_ref()?)));
-        let translated: Vec<Option<IdSelector<'_>>> = translated.collect();
-        let of_queries = queries.iter().zip(&translated[1..]).map(|(one, selector)| {
-            let mut one: QueryParams<'_> = *one;
-            one.selector = selector.as_ref();
-            one
-        });
-        let of_queries: Vec<QueryParams<'_>> = of_queries.collect();
-        let mut params: SearchParams<'_> = params.clone();
-        params.selector = translated[0].as_ref();
-        params.per_query = params.per_query.map(|_| &of_queries[..]);
-        search(&params)
-    }
-
-    fn keep<'k>(&'k self, selector: &'k IdSelector<'k>) -> Keep<'k> {
-        Box::new(|name| self.groups.members(name).any(|member| selector.contains(member.id)))
-    }
-
-    /// Translates a selector of ids into one of names.
-    fn translated<'k>(&self, selector: &IdSelector<'_>, keep: &'k Keep<'_>) -> IdSelector<'k> {
-        let Some(ids) = selector.listed(self.len() / FEW) else { return IdSelector::Fn(&**keep) };
-        let mut names: Vec<Id> = ids.iter().flat_map(|id| self.groups.of_id(*id)).map(|member| member.name).collect();
-        names.extend(ids.iter().filter(|id| !self.groups.has(**id)));
-        IdSelector::sorted(names)
+        let listed = |selector: &IdSelector<'_>| {
+            let ids = selector.listed(self.len() / FEW)?;
+            let members = ids.iter().flat_map(|id| self.groups.of_id(*id));
+            let mut names: Vec<Id> = members.map(|member| member.name).collect();
+            names.extend(ids.iter().filter(|id| !self.groups.has(**id)));
+            Some(names)
+        };
+        let keep =
+            |selector: &IdSelector<'_>, name| self.groups.members(name).any(|member| selector.contains(member.id));
+        with_translated(params, listed, keep, search)
     }
 
     /// Returns the name of the copy of a vector with this id.

@@ -1,18 +1,13 @@
 //! Searching by caller-supplied ids.
 
 use super::{IdMap, Kind};
+use crate::selectors::with_translated;
 use ivf_core::error::{ReconstructError, SearchError, StoreError, Unable};
-use ivf_core::{
-    AnyRows, Id, IdSelector, Index, QueryParams, RangeSearch, Reconstruct, ScanIds, SearchParams, SearchResult, Takes,
-};
-use std::iter;
+use ivf_core::{AnyRows, Id, IdSelector, Index, RangeSearch, Reconstruct, ScanIds, SearchParams, SearchResult, Takes};
 
 /// Minimum number of vectors per selected id for which the ids of a selector are looked up in the
 /// table. Otherwise the search tests the id of each vector that it scans.
 const FEW: usize = 16;
-
-/// A function that returns whether a number of the wrapped index may be found.
-type Keep<'a> = Box<dyn Fn(Id) -> bool + Sync + 'a>;
 
 impl IdMap {
     /// Runs a search of the wrapped index, with the caller's selectors translated to its numbers.
@@ -21,39 +16,15 @@ impl IdMap {
         params: &SearchParams<'_>,
         search: impl FnOnce(&SearchParams<'_>) -> Result<T, SearchError>,
     ) -> Result<T, SearchError> {
-        let queries = params.per_query.unwrap_or_default();
-        let asked = || iter::once(params.selector).chain(queries.iter().map(|one| one.selector));
-        let keeps: Vec<Option<Keep<'_>>> = asked().map(|selector| Some(self.keep(selector?))).collect();
-        let seen: Vec<Option<IdSelector<'_>>> =
-            asked().zip(&keeps).map(|(selector, keep)| Some(self.seen(selector?, keep.as_ref()?))).collect();
-        let of_queries = queries.iter().zip(&seen[1..]).map(|(one, seen)| {
-            let mut one: QueryParams<'_> = *one;
-            one.selector = seen.as_ref();
-            one
-        });
-        let of_queries: Vec<QueryParams<'_>> = of_queries.collect();
-        let mut params: SearchParams<'_> = params.clone();
-        params.selector = seen[0].as_ref();
-        params.per_query = params.per_query.map(|_| &of_queries[..]);
-        search(&params)
+        let listed = |selector: &IdSelector<'_>| self.numbers_named(selector, self.len() / FEW);
+        let keep = |selector: &IdSelector<'_>, number| self.id_of(number).is_some_and(|id| selector.contains(id));
+        with_translated(params, listed, keep, search)
     }
 
     /// Replaces the numbers in the results of the wrapped index by the caller's ids.
     pub(super) fn named(&self, mut result: SearchResult) -> SearchResult {
         result.hits = result.hits.map_ids(|number| self.id_of(number).unwrap_or(number));
         result
-    }
-
-    fn keep<'k>(&'k self, selector: &'k IdSelector<'k>) -> Keep<'k> {
-        Box::new(|number| self.id_of(number).is_some_and(|id| selector.contains(id)))
-    }
-
-    /// Translates a selector of ids into one of numbers.
-    fn seen<'k>(&self, selector: &IdSelector<'_>, keep: &'k Keep<'_>) -> IdSelector<'k> {
-        match self.numbers_named(selector, self.len() / FEW) {
-            Some(numbers) => IdSelector::sorted(numbers),
-            None => IdSelector::Fn(&**keep),
-        }
     }
 
     /// Returns the numbers of the selected ids. Returns `None` without a table, or if the selector
