@@ -156,11 +156,11 @@ impl FirstPass {
                 self.crowded[q] = true;
             }
         }
-        let (list, scan_range) = (of.list, of.scan_range);
+        let (list, scan_range, first) = (of.list, of.scan_range, blocks.start * BLOCK);
         let (pairs, decoded) = (&self.pairs[..], &mut self.decoded);
         match per_byte {
-            1 => of.level.run(Exact { distance, numbers: Bits::<8>, list, scan_range, pairs, decoded, queries }),
-            _ => of.level.run(Exact { distance, numbers: Bits::<4>, list, scan_range, pairs, decoded, queries }),
+            1 => of.level.run(Exact { distance, numbers: Bits::<8>, list, scan_range, first, pairs, decoded, queries }),
+            _ => of.level.run(Exact { distance, numbers: Bits::<4>, list, scan_range, first, pairs, decoded, queries }),
         }
     }
 }
@@ -333,6 +333,8 @@ struct Exact<'a, 'q, D, N> {
     numbers: N,
     list: List<'a>,
     scan_range: &'a ScanRange<'a>,
+    /// The first slot of the [`TOGETHER`] blocks that may have pairs.
+    first: usize,
     pairs: &'a [(usize, usize)],
     /// Decoded vectors, as scratch.
     decoded: &'a mut Vec<f32>,
@@ -345,20 +347,33 @@ impl<D: Distance, N: Numbers> Kernel for Exact<'_, '_, D, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { distance, numbers, list: List { steps, bases, .. }, scan_range, pairs, decoded, queries } = self;
+        let Self { distance, numbers, list: List { steps, bases, .. }, scan_range, first, pairs, decoded, queries } =
+            self;
         let (dim, words) = (steps.len(), scan_range.layout().block_bytes(0) / size_of::<Column>());
         let columns = bytemuck::cast_slice::<u8, Column>(scan_range.segment().plane(0));
-        decoded.resize(LANES * dim, 0.0);
-        let (mut code, mut distances) = (vec![[0; WORD]; words], [0.0; LANES]);
-        pairs.iter().for_each(|(_, slot)| simd.prefetch(scan_range.stored_id(*slot)));
-        for pairs in pairs.chunks(LANES) {
-            for ((_, slot), row) in pairs.iter().zip(decoded.chunks_exact_mut(dim)) {
-                for (word, column) in code.iter_mut().zip(&columns[slot / BLOCK * words..][..words]) {
-                    *word = column[slot % BLOCK].to_le_bytes();
-                }
-                decode(simd, numbers, code.as_flattened(), steps, bases, row);
+        // Several queries may have pairs with the same code, which is decoded once.
+        let (mut rows, mut count) = ([u16::MAX; TOGETHER * BLOCK], 0);
+        let mut code = vec![[0; WORD]; words];
+        for (_, slot) in pairs {
+            simd.prefetch(scan_range.stored_id(*slot));
+            let row = &mut rows[slot - first];
+            if *row != u16::MAX {
+                continue;
             }
-            let rows = pairs.iter().zip(decoded.chunks_exact(dim)).map(|((q, _), row)| (queries[*q].query, row));
+            *row = count as u16;
+            count += 1;
+            if decoded.len() < count * dim {
+                decoded.resize(count * dim, 0.0);
+            }
+            for (word, column) in code.iter_mut().zip(&columns[slot / BLOCK * words..][..words]) {
+                *word = column[slot % BLOCK].to_le_bytes();
+            }
+            decode(simd, numbers, code.as_flattened(), steps, bases, &mut decoded[(count - 1) * dim..][..dim]);
+        }
+        let row = |slot: usize| &decoded[usize::from(rows[slot - first]) * dim..][..dim];
+        let mut distances = [0.0; LANES];
+        for pairs in pairs.chunks(LANES) {
+            let rows = pairs.iter().map(|(q, slot)| (queries[*q].query, row(*slot)));
             distances_to_rows(simd, distance, rows, &mut distances[..pairs.len()]);
             for ((q, slot), distance) in pairs.iter().zip(distances) {
                 let sink = &mut queries[*q].sink;
