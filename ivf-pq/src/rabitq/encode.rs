@@ -2,6 +2,7 @@
 //! of the estimates.
 
 use super::code::{CodeMut, Form};
+use super::total;
 use ivf_core::Metric;
 use ivf_cpu::simd::{Kernel, LANES, Level, Simd};
 
@@ -146,17 +147,4 @@ fn add(
         product[i] += y * size;
         squares[i] += y * y;
     }
-}
-
-/// Returns the sum of lanes. Halves are added, so that few additions wait for another one.
-#[inline(always)]
-fn total(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }

@@ -28,5 +28,20 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+use ivf_cpu::simd::LANES;
+
 pub(crate) use codec::ROW;
 pub use codec::{RaBitQCodec, RaBitQSpec};
+
+/// Returns the sum of lanes. Halves are added, so that few additions wait for another one.
+#[inline(always)]
+fn total(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}

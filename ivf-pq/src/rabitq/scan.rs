@@ -2,6 +2,7 @@
 
 use super::code::{Code, Form, put_row};
 use super::query::{Query, TOGETHER};
+use super::total;
 use crate::scan::{BLOCK, prefetch_ids};
 use ivf_core::Sink;
 use ivf_core::scanner::ScanRange;
@@ -70,13 +71,14 @@ impl InList<'_> {
                 *sum = simd.add_where(*sum, u16::from_le_bytes(*word), x);
             }
         }
-        let total = |lanes: [f32; LANES]| -> f32 { lanes.iter().sum() };
-        let mut product = total(simd.to_array(high)) * (1 << LOW) as f32;
-        for (p, sum) in sums.into_iter().enumerate() {
-            product += total(simd.to_array(sum)) * (1 << p) as f32;
+        // From the highest bit on, so that the lanes are added only once. (Two chains, of even and
+        // of odd bits, were a twelfth slower.)
+        let (mut product, two) = (high, simd.splat(2.0));
+        for p in 0..LOW {
+            product = simd.mul_add(product, two, sums[LOW - 1 - p]);
         }
         // The numbers count from zero, their values from the middle.
-        product - ((2 << LOW) - 1) as f32 / 2.0 * self.query.sum
+        total(simd.to_array(product)) - ((2 << LOW) - 1) as f32 / 2.0 * self.query.sum
     }
 }
 
