@@ -28,7 +28,7 @@
 //!
 //! Yes, to search 10,000 to some 100 million vectors on one machine with approximate results. Below
 //! that, use the exact index `"Flat"`. The README lists what is missing: a GPU engine, Python,
-//! Faiss's files, graphs, and codecs other than full floats and 8-bit product quantisation.
+//! Faiss's files, graphs, learnt transforms and additive codecs.
 //!
 //! The package is `ivf-index`, and the library is `ivf`:
 //!

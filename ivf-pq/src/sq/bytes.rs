@@ -516,6 +516,29 @@ mod tests {
         check_worst::<false>();
     }
 
+    /// The norms bound rounding errors that few inputs reach, so no other test would miss them.
+    #[test]
+    fn norms_are_upper_bounds_and_near() {
+        for size in [1.0, 1e-15, 1e15] {
+            let scale = Scale::learnt(Learnt { min: vec![-size; DIM], width: vec![2.0 * size; DIM] }, (0.0, MOST), DIM);
+            let (byte_scale, data) = (ByteScale::new(&scale, 1), numbers(2 * DIM, 5));
+            let scaled: Vec<f32> = data.iter().map(|x| x * size).collect();
+            let (query, bases) = scaled.split_at(DIM);
+            let list = List { scale: &byte_scale, steps: scale.steps(), own: scale.bases(), bases };
+            let (mut rows, mut bytes, mut terms) = (Vec::new(), Vec::new(), ListTerms::default());
+            let queries = [query].into_iter();
+            Level::get().run(ToBytes::<_, true> { queries, list, rows: &mut rows, out: &mut bytes });
+            terms.set(list, 1.0);
+            let norm = |of: &dyn Fn(usize) -> f64| (0..DIM).map(|d| of(d).powi(2)).sum::<f64>().sqrt();
+            let most = |d: usize| f64::from(MOST) * f64::from(scale.steps()[d]) + f64::from(bases[d]).abs();
+            let all = |d: usize| most(d) + f64::from(scale.bases()[d]).abs();
+            let query = |d: usize| f64::from(query[d]);
+            for (found, exact) in [(bytes[0].norm, norm(&query)), (terms.most, norm(&most)), (terms.all, norm(&all))] {
+                assert!((exact..exact * 1.0001).contains(&found), "{found} for {exact}");
+            }
+        }
+    }
+
     #[test]
     fn extremes_have_no_limit() {
         let scale = Scale::learnt(Learnt { min: vec![0.0; 2], width: vec![1.0, 0.0] }, (0.0, MOST), 2);
