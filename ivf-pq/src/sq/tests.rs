@@ -209,6 +209,9 @@ fn check_scans<D: Distance, N: Numbers>(
                     let mut sink = Sink::top_k(100);
                     scanner.set_query(queries[0]);
                     scanner.set_list(list, 0.0);
+                    let mut given = vec![f32::NAN; len];
+                    scanner.distances(&codes, &mut given);
+                    assert!(given.iter().zip(&expected[0]).all(|(a, b)| a.to_bits() == b.to_bits()), "{spec}, {level}");
                     ScanRange::of_list(list, &entries, lists.layout(), 0..len)
                         .for_each(|range| scanner.scan(&range, &mut sink));
                     let mut found: Vec<f32> = sink.into_sorted().iter().map(|near| near.distance).collect();
@@ -240,9 +243,14 @@ fn scans_of_all_levels_equal_the_definition() {
     check_scans(SqSpec::SQ_FP16, (Metric::L1, L1), Halves::<f16>::NEW, |q, x| (q - x).abs());
 }
 
+/// Returns a query of a batch that scans `limit` codes.
+fn of_batch<'a>(queries: &[&'a [f32]], limit: usize, (number, sink): (usize, &'a mut Sink)) -> ScanQuery<'a> {
+    ScanQuery { number, query: queries[number], probes: &[], coarse_distance: 0.0, limit, mask: None, sink }
+}
+
 /// Compares the results of scans, alone and in batches, with the distance of every code.
 fn check_first_pass<D: Distance, N: Numbers>(spec: SqSpec, (metric, distance): (Metric, D), numbers_of: N) {
-    let (dim, len) = (21, 300);
+    let (dim, len) = (37, 300);
     let data = numbers(dim * len, 11);
     let rows = Rows::new(&data, dim).unwrap();
     let mut flat = data.clone();
@@ -293,21 +301,26 @@ fn check_first_pass<D: Distance, N: Numbers>(spec: SqSpec, (metric, distance): (
                 }
                 scanner.set_queries(Rows::new(&queries.concat(), dim).unwrap(), &vec![&[][..]; queries.len()]);
                 let mut sinks = vec![Sink::top_k(k); queries.len()];
-                let query = |(number, sink)| ScanQuery {
-                    number,
-                    query: queries[number],
-                    probes: &[],
-                    coarse_distance: 0.0,
-                    limit: len,
-                    mask: None,
-                    sink,
-                };
                 // Not all queries take part, and their order is another one.
-                let mut batch: Vec<ScanQuery<'_>> = sinks.iter_mut().enumerate().skip(1).map(query).collect();
+                let mut batch: Vec<ScanQuery<'_>> =
+                    sinks.iter_mut().enumerate().skip(1).map(|one| of_batch(&queries, len, one)).collect();
                 batch.reverse();
                 range().for_each(|range| scanner.scan_batch(&range, &mut batch));
                 for (q, sink) in sinks.into_iter().enumerate().skip(1) {
                     assert_eq!(bits(sink), expected[q], "{spec}, query {q} of a batch, {scale}, k = {k}, {level}");
+                }
+                // With limits from the start, so that the first pass sees all blocks together.
+                let radius = |q: usize| expected[q].last().map_or(f32::MAX, |(_, bits)| f32::from_bits(*bits));
+                let within = |q: usize| match radius(q) {
+                    radius if radius < f32::MAX => Sink::top_k_within(k, radius.next_up()),
+                    _ => Sink::top_k(k),
+                };
+                let mut sinks: Vec<Sink> = (0..queries.len()).map(within).collect();
+                let mut batch: Vec<ScanQuery<'_>> =
+                    sinks.iter_mut().enumerate().map(|one| of_batch(&queries, len, one)).collect();
+                range().for_each(|range| scanner.scan_batch(&range, &mut batch));
+                for (q, sink) in sinks.into_iter().enumerate() {
+                    assert_eq!(bits(sink), expected[q], "{spec}, query {q} within {}, k = {k}, {level}", radius(q));
                 }
             }
         }
