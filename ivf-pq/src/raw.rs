@@ -18,7 +18,7 @@ pub(crate) struct RawTables<const K: usize> {
     low: f32,
 }
 
-/// Rounds the tables of a query. Returns false if they are not finite.
+/// Rounds the tables of a query. Returns false if they are not finite, or too many.
 pub(crate) struct SetRaw<'a, const K: usize> {
     pub(crate) tables: &'a [Table<K>],
     pub(crate) raw: &'a mut RawTables<K>,
@@ -47,7 +47,7 @@ where
         }
         // Rounding to nearest adds at most half a step to each entry. So a pair of at most 254
         // steps stays within 255, and a sum of as many steps as there are left within 16 bits.
-        let most = (f32::from(u16::MAX) - tables.len() as f32).max(1.0);
+        let most = f32::from(u16::MAX) - tables.len() as f32 / 2.0;
         raw.step = (width / 254.0).max(total / most).max(f32::MIN_POSITIVE);
         raw.low = low;
         raw.entries.clear();
@@ -61,7 +61,8 @@ where
                 bytes[i] = (steps + 8_388_608.0).to_bits() as u8;
             }
         }
-        low.is_finite() && total.is_finite() && scale.is_finite()
+        // With so many tables that half of the sums is for rounding, most entries would become 0.
+        low.is_finite() && total.is_finite() && scale.is_finite() && most >= 32_768.0
     }
 }
 

@@ -156,6 +156,9 @@ impl FirstPass {
                 self.crowded[q] = true;
             }
         }
+        if self.pairs.is_empty() {
+            return;
+        }
         let (list, scan_range, first) = (of.list, of.scan_range, blocks.start * BLOCK);
         let (pairs, decoded) = (&self.pairs[..], &mut self.decoded);
         match per_byte {
