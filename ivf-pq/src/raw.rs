@@ -61,7 +61,8 @@ where
                 bytes[i] = (steps + 8_388_608.0).to_bits() as u8;
             }
         }
-        // With so many tables that half of the sums is for rounding, most entries would become 0.
+        // Beyond 65,534 tables, rounding needs more than half of the range of a sum. The steps
+        // would then be so wide that most entries become 0.
         low.is_finite() && total.is_finite() && scale.is_finite() && most >= 32_768.0
     }
 }

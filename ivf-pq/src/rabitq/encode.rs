@@ -122,11 +122,13 @@ fn cosine(r: &[f32], scale: f32, most: f32) -> f32 {
     for lanes in whole {
         add(lanes, [1.0; LANES], scale, most, &mut product, &mut squares);
     }
-    // Lanes past the end must not count.
-    let (mut lanes, mut counts) = ([0.0; LANES], [0.0; LANES]);
-    lanes[..rest.len()].copy_from_slice(rest);
-    counts[..rest.len()].fill(1.0);
-    add(&lanes, counts, scale, most, &mut product, &mut squares);
+    if !rest.is_empty() {
+        // Lanes past the end must not count.
+        let (mut lanes, mut counts) = ([0.0; LANES], [0.0; LANES]);
+        lanes[..rest.len()].copy_from_slice(rest);
+        counts[..rest.len()].fill(1.0);
+        add(&lanes, counts, scale, most, &mut product, &mut squares);
+    }
     total(product) / total(squares).sqrt()
 }
 
