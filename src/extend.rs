@@ -46,8 +46,8 @@
 
 #[doc(inline)]
 pub use ivf_core::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds, StandaloneCodec,
-    Train, Update, Upsert,
+    Add, AddCodes, AddMark, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds,
+    StandaloneCodec, Train, Undo, Update, Upsert,
 };
 #[doc(inline)]
 pub use ivf_core::bytes::{AlignedBytes, PlaneBytes};

@@ -54,6 +54,22 @@ const LATER: &[(&str, &str, Metric)] = &[
     ("refined_by_residuals", "IVF6,PQ2+4", Metric::L2),
     ("refined_by_rows", "IVF6,PQ2,Refine(SQ6)", Metric::InnerProduct),
     ("refined_by_rows_of_residuals", "IVF6,PQ2+4", Metric::InnerProduct),
+    ("refined_by_index", "IVF6,PQ2,Refine(L2norm,IVF4,Flat)", Metric::L2),
+    ("min_max", "IVF6,MinMax(SQ8)", Metric::L2),
+    ("min_max_half", "MinMaxFP16(SQ4)", Metric::InnerProduct),
+    ("shards", "Shards3(IVF6,Flat)", Metric::L2),
+    ("replicas", "Replicas2(Flat)", Metric::InnerProduct),
+    ("pca", "PCAR6,IVF6,Flat", Metric::L2),
+    ("pca_whitened", "PCAW5,Flat", Metric::InnerProduct),
+    ("opq", "OPQ2_6,IVF6,PQ2", Metric::L2),
+    ("opq_padded", "OPQ3_9,PQ3x4", Metric::Cosine),
+    ("rotations", "RR,HR7,IVF6,Flat", Metric::L2),
+    ("itq", "ITQ6,Flat", Metric::L2),
+    ("padded", "Pad10,Center,Flat", Metric::L1),
+    ("hnsw", "HNSW4", Metric::L2),
+    ("hnsw_sq8", "HNSW4,SQ8", Metric::InnerProduct),
+    ("graph_of_centroids", "IVF6_HNSW4,Flat", Metric::L2),
+    ("multi_index", "IMI2x2,Flat", Metric::L2),
 ];
 
 const DIM: usize = 8;
@@ -208,6 +224,10 @@ fn check_documented(node: &StoredNode, seen: &mut BTreeSet<String>) {
         assert!(documented(&format!("`{name}`")), "docs/format.md does not say `{name}` of '{}'", node.tag);
     }
     for (name, child) in &node.children {
+        // Members of a group and transforms of a chain are numbered.
+        let is_numbered = |stem: &&str| name.strip_prefix(stem).is_some_and(|number| number.parse::<u64>().is_ok());
+        let first = ["member", "transform"].into_iter().find(is_numbered).map(|stem| format!("{stem}0"));
+        let name = first.as_deref().unwrap_or(name);
         assert!(documented(&format!("`{name}`")), "docs/format.md does not say `{name}` of '{}'", node.tag);
         check_documented(child, seen);
     }

@@ -49,6 +49,10 @@ fn training_takes_what_it_says() {
         ("IVF16,Flat", Metric::L2, plain),
         ("IVF100,Flat", Metric::L2, plus_plus),
         ("IVF100,Flat", Metric::L2, batches),
+        ("IVF128,Flat", Metric::L2, plain.balanced(true)),
+        ("IVF1000,Flat", Metric::L2, plain.two_level(true)),
+        ("IVF400,Flat", Metric::InnerProduct, plain.two_level(true).balanced(true)),
+        ("IMI2x5,Flat", Metric::L2, plain),
         ("L2norm,IVF16,PQ8", Metric::L2, plain),
         ("PQ16", Metric::L2, plain),
         ("IVF16,PQ12", Metric::InnerProduct, plain),
@@ -59,6 +63,15 @@ fn training_takes_what_it_says() {
         ("Flat,Refine(SQ8)", Metric::L2, plain),
         ("IVF16,PQ4+24", Metric::L2, plain),
         ("IVF160,PQ24x4+4x4", Metric::InnerProduct, plain),
+        ("PCA16,Flat", Metric::L2, plain),
+        ("PCAWR24,Flat", Metric::InnerProduct, plain),
+        ("OPQ12,Flat", Metric::L2, plain),
+        ("OPQ4_24,Flat", Metric::InnerProduct, plain),
+        ("RR,Flat", Metric::L2, plain),
+        ("ITQ,Flat", Metric::L2, plain),
+        ("ITQ16,Flat", Metric::L2, plain),
+        ("Center,Flat", Metric::L2, plain),
+        ("PCAR16,IVF100,Flat", Metric::L2, plain),
     ];
     for (factory, metric, options) in cases {
         // The first training starts the threads.
@@ -89,6 +102,7 @@ fn training_draws_as_many_points_as_it_says() {
         "IVF9,Flat,Refine(PQ8)",
         "IVF9,PQ4x4+8",
         "L2norm,IVF100,Flat",
+        "Pad64,RR64,IVF100,Flat",
     ] {
         let mut index = made(factory, Metric::L2);
         let train = index.as_train().expect("trainable");
@@ -115,6 +129,9 @@ fn vectors_take_what_is_said_before_they_are_there() {
         "PQ8,Refine(SQ8)",
         "IVF16,PQ8+24",
         "L2norm,IVF16,PQ48",
+        "IMI2x9,Flat",
+        "OPQ8_16,IVF16,PQ8",
+        "ITQ16,Flat",
     ] {
         let mut index = made(factory, Metric::L2);
         let untrained = index.memory_with(vectors.len());

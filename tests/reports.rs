@@ -1,6 +1,6 @@
-//! Troubles with compressed codes that people have reported of other libraries, tried here.
+//! Troubles that people have reported of other libraries, tried here.
 
-use ivf::{Id, IdSelector, Index, Metric, Rows, SearchParams};
+use ivf::{Id, IdSelector, Index, ListNo, Metric, Rows, SearchParams, TrainOptions};
 use ivf_testkit::data;
 
 const K: usize = 10;
@@ -83,6 +83,40 @@ fn re_ranking_brings_no_filtered_vector_back() {
             let mut ids = row.ids.to_vec();
             ids.sort();
             assert_eq!(ids, kept, "{refine}");
+        }
+    }
+}
+
+/// Half of all vectors were equal, and one list held them and scans took long; or k-means left many
+/// lists empty. (<https://github.com/facebookresearch/faiss/issues/1311>,
+/// <https://github.com/NVIDIA/cuvs/issues/988>, <https://github.com/antgroup/vsag/issues/2870>)
+#[test]
+fn balanced_lists_spread_what_can_be_spread() {
+    const DIM: usize = 8;
+    let mut vectors = data::clusters(5, 8000, DIM, 40);
+    for copy in vectors.data.chunks_exact_mut(DIM).step_by(2) {
+        copy.fill(0.25);
+    }
+    let options = TrainOptions::new().balanced(true);
+    for (spec, metric, two_level) in [
+        ("IVF64,Flat", Metric::L2, false),
+        ("IVF64,Flat", Metric::L2, true),
+        ("IVF64,Flat", Metric::InnerProduct, false),
+        ("IMI2x3,Flat", Metric::L2, false),
+    ] {
+        let mut index = ivf::build(spec, DIM, metric).unwrap();
+        index.train_with(vectors.rows(), &options.two_level(two_level)).unwrap();
+        index.add(vectors.rows()).unwrap();
+        let at = format!("{spec}, {metric}, {two_level}");
+        let lists = index.as_ivf().unwrap().lists().unwrap();
+        let mut sizes: Vec<usize> = (0..64).map(|list| lists.list_len(ListNo(list)).unwrap()).collect();
+        sizes.sort_unstable();
+        // The copies share a list. The others are in many.
+        assert!(sizes[63] >= 4000, "{at}: {sizes:?}");
+        assert!(sizes[62] < 1000, "{at}: {sizes:?}");
+        if metric == Metric::L2 {
+            let found = index.search(vectors.rows().slice(1..2), 1, &SearchParams::new().nprobe(64)).unwrap();
+            assert_eq!(found.hits.row(0).ids, [Id(1)], "{at}");
         }
     }
 }

@@ -149,6 +149,8 @@ fn nobody_downcasts_but_to_its_own_kind() {
     // look into another kind.
     for (path, text) in sources() {
         let own = [
+            // A mark of an add has what its own index put there.
+            "ivf-core/src/ability.rs",
             "ivf-cpu/src/engine/merge.rs",
             "ivf-cpu/src/engine/codes.rs",
             "ivf-cpu/src/engine/dedup/edit.rs",

@@ -115,6 +115,7 @@ use crate::params::{AddOptions, SearchParams, Takes, TrainOptions};
 use crate::report::{AddReport, TrainReport, UpsertReport};
 use crate::rows::AnyRows;
 use crate::selector::IdSelector;
+use std::any::Any;
 use std::ops::Range;
 
 /// The ability to learn from vectors.
@@ -211,6 +212,69 @@ pub trait AddWithIds {
     /// # Errors
     /// As [`Add::add`], and if the number of ids is not the number of rows.
     fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError>;
+}
+
+/// The ability to take back the vectors that were just added.
+///
+/// A wrapper of several indexes adds to one after the other. If one of them fails, it takes back
+/// the vectors from those before. (A [clone](Index::clone_index) does the same, but a write to a
+/// list that a clone shares copies the list.)
+///
+/// ```
+/// use ivf_core::{Metric, Rows};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// index.add(Rows::new(&[0.5_f32], 1)?)?;
+/// let undo = index.as_undo().ok_or("a clone would do")?;
+/// let mark = undo.mark()?;
+/// index.add(Rows::new(&[1.5_f32, 2.5], 1)?)?;
+/// index.as_undo().ok_or("it had the ability before")?.undo(mark)?;
+/// assert_eq!(index.len(), 1);
+/// // Ids count on as if nothing had been added since the mark.
+/// index.add(Rows::new(&[3.5_f32], 1)?)?;
+/// assert_eq!(index.reconstruct(1.into())?, [3.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Undo {
+    /// Returns a mark of the present state.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the lists cannot be read.
+    fn mark(&self) -> Result<AddMark, StoreError>;
+
+    /// Returns to the state of `mark`, which this index made. Since then, vectors were only added.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the mark is of another index, or if the lists cannot be written.
+    fn undo(&mut self, mark: AddMark) -> Result<(), StoreError>;
+}
+
+/// A state of an index between two adds, to which [`Undo::undo`] returns.
+///
+/// ```
+/// use ivf_core::ability::AddMark;
+/// // An implementer stores what it needs, such as the number of vectors.
+/// let mark = AddMark::new(7_usize);
+/// assert_eq!(mark.into_inner::<usize>()?, 7);
+/// assert!(AddMark::new(7_usize).into_inner::<String>().is_err());
+/// # Ok::<(), ivf_core::error::StoreError>(())
+/// ```
+#[derive(Debug)]
+pub struct AddMark(Box<dyn Any + Send>);
+
+impl AddMark {
+    /// Creates a mark that holds `state`.
+    pub fn new(state: impl Any + Send) -> Self {
+        Self(Box::new(state))
+    }
+
+    /// Returns the state in the mark.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] if the mark holds a state of another type.
+    pub fn into_inner<T: Any>(self) -> Result<T, StoreError> {
+        let wrong = |_| StoreError::Inconsistent("the mark is of another kind of index".to_owned());
+        self.0.downcast::<T>().map(|state| *state).map_err(wrong)
+    }
 }
 
 /// The ability to remove all vectors.
@@ -348,6 +412,31 @@ pub trait ScanIds {
     /// # Errors
     /// [`StoreError`] if the lists cannot be read. `found` may have been called before.
     fn scan_ids(&self, found: &mut dyn FnMut(Id)) -> Result<(), StoreError>;
+}
+
+/// The ability to compute the distances from a query to the vectors of given ids. (Faiss's
+/// `DistanceComputer`.)
+///
+/// An index without it can still be measured if it has [`Reconstruct`].
+///
+/// ```
+/// use ivf_core::{Id, Metric, Rows};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::InnerProduct)?;
+/// index.add(Rows::new(&[0.0_f32, 255.0], 1)?)?;
+/// let mut distances = [0.0; 2];
+/// index.as_distances().ok_or("no distances")?.distances_to(&[2.0], &[Id(1), Id(0)], &mut distances)?;
+/// // Smaller is closer, so the inner products are negated.
+/// assert_eq!(distances, [-510.0, 0.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Distances {
+    /// Writes the inner distances (smaller is closer) from `query` to the vectors of `ids` to
+    /// `distances`: to those that codes stand for, or as a search estimates them.
+    ///
+    /// # Errors
+    /// [`SearchError`] if the query or an output has another length, an id is not in the index, the
+    /// index is not trained, or the lists cannot be read.
+    fn distances_to(&self, query: &[f32], ids: &[Id], distances: &mut [f32]) -> Result<(), SearchError>;
 }
 
 /// The ability to reconstruct vectors from their codes.

@@ -16,6 +16,7 @@ mod input;
 
 pub use input::{Computed, InputError, RowsError};
 
+use crate::faiss_params;
 use crate::id::{Id, ListNo, Location};
 use crate::metric::Metric;
 use std::borrow::Cow;
@@ -273,7 +274,7 @@ pub enum SearchError {
     Input(#[from] InputError),
     /// A parameter that the index does not support. It is an error because ignoring it would
     /// silently change the results.
-    #[error("{index} does not take the search parameter {param}")]
+    #[error("{index} does not take the search parameter {param}{}", faiss_params::reason(param))]
     UnsupportedParam {
         /// The name of the parameter: a field of [`SearchParams`](crate::SearchParams), or a name
         /// that no component of the index declares.
@@ -724,7 +725,7 @@ impl DecodeError {
 #[non_exhaustive]
 pub enum KnobError {
     /// No part has a knob of that name.
-    #[error("there is no knob '{name}'; there are: {known}")]
+    #[error("there is no knob '{name}'{}; there are: {known}", faiss_params::reason(name))]
     Unknown {
         /// The requested name.
         name: String,

@@ -15,7 +15,8 @@
 //!         ("reconstruct", index.as_reconstruct().is_some()), ("merge", index.as_merge().is_some()),
 //!         ("copy_subset", index.as_copy_subset().is_some()),
 //!         ("encode", index.as_standalone_codec().is_some()), ("add_codes", index.as_add_codes().is_some()),
-//!         ("scan_ids", index.as_scan_ids().is_some()),
+//!         ("scan_ids", index.as_scan_ids().is_some()), ("undo", index.as_undo().is_some()),
+//!         ("distances", index.as_distances().is_some()),
 //!         ("lists", index.as_ivf().is_some() && index.as_ivf_mut().is_some()),
 //!     ];
 //!     abilities.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect()
@@ -28,8 +29,8 @@
 mod calls;
 
 use crate::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds, StandaloneCodec,
-    Train, Update, Upsert,
+    Add, AddCodes, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds,
+    StandaloneCodec, Train, Undo, Update, Upsert,
 };
 use crate::error::{KnobError, SearchError, StoreError};
 use crate::hits::SearchResult;
@@ -222,6 +223,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
         None
     }
 
+    /// Returns the ability to take back the vectors that were just added.
+    fn as_undo(&mut self) -> Option<&mut dyn Undo> {
+        None
+    }
+
     /// Returns the ability to remove all vectors.
     fn as_reset(&mut self) -> Option<&mut dyn Reset> {
         None
@@ -249,6 +255,11 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
 
     /// Returns the ability to pass through all ids.
     fn as_scan_ids(&self) -> Option<&dyn ScanIds> {
+        None
+    }
+
+    /// Returns the ability to compute the distances to the vectors of given ids.
+    fn as_distances(&self) -> Option<&dyn Distances> {
         None
     }
 

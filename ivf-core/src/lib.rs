@@ -29,6 +29,7 @@ pub mod direct_map;
 pub mod element;
 pub mod error;
 pub mod executor;
+mod faiss_params;
 pub mod field;
 pub mod hits;
 pub mod id;
@@ -58,8 +59,8 @@ pub mod transform;
 pub mod wire;
 
 pub use ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds, StandaloneCodec,
-    Subset, Train, Update, Upsert,
+    Add, AddCodes, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds,
+    StandaloneCodec, Subset, Train, Undo, Update, Upsert,
 };
 pub use codec::{Binding, BoundCodec, Codec, CodecContext, CodecSpec, CodecTraining, Residuals};
 pub use direct_map::{DirectMap, DirectMapKind};

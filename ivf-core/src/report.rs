@@ -74,9 +74,10 @@ pub struct TrainReport {
     /// Number of training vectors after sampling. With mini-batches, the vectors that the batches
     /// are drawn from.
     pub points: usize,
-    /// The objective of each iteration, for each k-means that ran. The objective is the sum, over
-    /// all points, of the distance to the nearest centroid at the start of the iteration (as in
-    /// Faiss). With mini-batches, the sum over the batch is scaled to all points.
+    /// The objective of each iteration, for each k-means that ran, and for each rotation that was
+    /// fitted (`OPQ`, `ITQ`). The objective is the sum, over all points, of the distance to the
+    /// nearest centroid (or to the code) at the start of the iteration (as in Faiss). With
+    /// mini-batches, the sum over the batch is scaled to all points.
     pub objectives: Vec<Vec<f64>>,
     /// Number of empty clusters that were filled by splitting another cluster.
     pub splits: usize,

@@ -15,7 +15,7 @@
 //!
 //! impl fmt::Display for Center {
 //!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-//!         f.write_str("Center")
+//!         f.write_str("Middle")
 //!     }
 //! }
 //!
@@ -104,14 +104,14 @@
 //! }
 //!
 //! const ROW: TransformRow = TransformRow::new(
-//!     "center",
-//!     "Center",
-//!     |token, _| (token.plain()? == "Center").then(|| Ok(Arc::new(Center) as _)),
+//!     "middle",
+//!     "Middle",
+//!     |token, _| (token.plain()? == "Middle").then(|| Ok(Arc::new(Center) as _)),
 //!     |node, _| Ok(Arc::new(Centered { mean: node.array("mean")?.to_vec() })),
 //! );
 //!
 //! let registry = ivf_factory::default_registry().clone().with_transforms(&[ROW]);
-//! let mut index = ivf_factory::build_with("Center,Flat", 1, Metric::L2, &registry)?;
+//! let mut index = ivf_factory::build_with("Middle,Flat", 1, Metric::L2, &registry)?;
 //! let vectors = [4.0_f32, 8.0];
 //! index.train(Rows::new(&vectors, 1)?)?;
 //! index.add(Rows::new(&vectors, 1)?)?;

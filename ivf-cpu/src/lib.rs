@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`IvfIndex`], [`CodesIndex`] | the IVF engine, and the standalone index of a codec (`Flat`) |
 //! | [`DedupIndex`] | an inverted file that stores equal vectors once |
+//! | [`HnswIndex`] | a graph |
 //! | [`PreTransform`], [`IdMap`], [`Refine`] | wrappers around an index |
+//! | [`Group`] | several indexes as one: shards or replicas |
 //! | [`SharedIndex`] | an index shared by many readers and writers |
 //! | [`coarse`] | coarse quantizers |
 //! | [`codec`], [`transform`] | list codecs, transforms |
@@ -24,6 +26,8 @@ pub mod coarse;
 pub mod codec;
 mod engine;
 mod executor;
+mod group;
+mod hnsw;
 pub mod kernels;
 mod kmeans;
 mod selectors;
@@ -37,7 +41,9 @@ pub use coarse::QUANTIZERS;
 pub use codec::CODECS;
 pub use engine::{CodesIndex, DedupIndex, IvfIndex, IvfOptions};
 pub use executor::{RayonGlobal, RayonPool, executor_for};
-pub use kmeans::{KMeans, column_means, train_parts, train_parts_memory};
+pub use group::Group;
+pub use hnsw::{HnswIndex, HnswSpec};
+pub use kmeans::{KMeans, column_means, sample_memory, sample_rows, train_parts, train_parts_memory};
 pub use shared::SharedIndex;
 pub use transform::TRANSFORMS;
 pub use wrap::{IdMap, PreTransform, Refine, WRAPPERS};
@@ -45,5 +51,13 @@ pub use wrap::{IdMap, PreTransform, Refine, WRAPPERS};
 use ivf_core::registry::IndexRow;
 
 /// The indexes of this crate: those that the factory composes, and those with a token.
-pub const INDEXES: &[IndexRow] =
-    &[engine::IVF, engine::CODES, engine::DEDUP, wrap::REFINE_RESIDUAL, wrap::PRE_TRANSFORM];
+pub const INDEXES: &[IndexRow] = &[
+    engine::IVF,
+    engine::CODES,
+    engine::DEDUP,
+    hnsw::ROW,
+    wrap::REFINE_RESIDUAL,
+    wrap::PRE_TRANSFORM,
+    group::SHARDS,
+    group::REPLICAS,
+];

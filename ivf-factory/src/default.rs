@@ -37,6 +37,7 @@ pub fn default_registry() -> &'static Registry {
             .with_codecs(ivf_pq::CODECS)
             .with_quantizers(ivf_cpu::QUANTIZERS)
             .with_transforms(ivf_cpu::TRANSFORMS)
+            .with_transforms(ivf_pq::TRANSFORMS)
             .with_wrappers(ivf_cpu::WRAPPERS)
             .with_indexes(ivf_cpu::INDEXES)
             .with_stores(&[ArrayLists::ROW])

@@ -88,6 +88,9 @@ impl<'a> Words<'a> {
     /// Returns the fault of an item other than the expected ones.
     pub(crate) fn unfit(&self, cursor: Cursor<'_>, item: &Item, next: Expected) -> Fault {
         let text = self.text(item);
+        if let Some((at, of_lists)) = self.codec_of_faiss(cursor, item, next) {
+            return self.unknown(at, of_lists, next);
+        }
         let before = cursor.before().map_or("", |item| self.text(item));
         let Some(noun) = self.noun(item) else { return self.unknown(cursor, item, next) };
         let what = match next {
@@ -122,6 +125,15 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Returns the second token of a codec of Faiss that is written as two, if it is one that is
+    /// missing here: `SH` in `IVF16,PCA8,SH`.
+    fn codec_of_faiss<'i>(&self, cursor: Cursor<'i>, item: &Item, next: Expected) -> Option<(Cursor<'i>, &'i Item)> {
+        let second = cursor.after().first()?;
+        let is_pair = next == Expected::Codec && self.noun(item) == Some(TRANSFORM);
+        let is_missing = self.noun(second).is_none() && foreign::find(self.text(second)).is_some();
+        (is_pair && is_missing).then_some((Cursor { at: cursor.at + 1, ..cursor }, second))
+    }
+
     /// Returns the fault of an unknown token.
     fn unknown(&self, cursor: Cursor<'_>, item: &Item, next: Expected) -> Fault {
         let text = self.text(item);
@@ -146,7 +158,7 @@ impl<'a> Words<'a> {
         let is_ours = near.as_ref().is_some_and(|near| near.eq_ignore_ascii_case(text));
         let kind = if is_ours { None } else { foreign::find(name) };
         if let Some(kind) = kind {
-            what = format!("{what}: in Faiss it is {}; {}", kind.is, kind.instead);
+            what = format!("{what} (known in Faiss, not here yet): in Faiss it is {}; {}", kind.is, kind.instead);
         }
         let fault = Fault::new(span, what).expect(self.expected(next, cursor.closing));
         if !self.hints {

@@ -29,29 +29,28 @@ impl Foreign {
     }
 }
 
-/// Why a graph, or a codec, is not the token to write.
-const LISTS: &str = "inverted lists take its place: IVF<n>,Flat";
+/// What to use instead of a graph, or of a codec.
+const GRAPH: &str = "HNSW<M> is the graph here";
 const CODES: &str = "PQ<M> compresses vectors, and RFlat re-ranks its results";
-const BEFOREHAND: &str = "apply it to the vectors beforehand";
 
 /// The foreign kinds. The first that has a form of a token is the one.
 const KINDS: &[Foreign] = &[
     Foreign::new(
-        &["IVF#_HNSW*", "IVF#k_HNSW*", "IVF#M_HNSW*"],
+        &["IVF#_NSG*", "IVF#k_NSG*", "IVF#M_NSG*", "IVF#_SVSVamana*", "IVF#k_SVSVamana*", "IVF#M_SVSVamana*"],
         "lists whose centroids a graph finds",
-        "IVF<n>(<index>) finds them with an index",
+        "IVF<n>_HNSW<M> has another graph",
         "",
     ),
-    Foreign::new(
-        &["IVF#_NSG*", "IVF#_SVSVamana*"],
-        "lists whose centroids a graph finds",
-        "IVF<n>(<index>) finds them with an index",
-        "",
-    ),
-    Foreign::new(&["IMI2x#"], "an inverted multi-index", "IVF<n> has lists of one level", ""),
     Foreign::new(&["Residual#", "Residual#x#"], "a two-level index without lists", "IVF<n>,PQ<M> codes residuals", ""),
-    Foreign::new(&["HNSW", "HNSW#", "HNSW#_*", "NSG", "NSG#", "NSG#_*"], "a graph", LISTS, ""),
-    Foreign::new(&["SVS*", "DISKANN", "VAMANA*", "CAGRA*"], "a graph", LISTS, ""),
+    Foreign::new(
+        &["#+PQ*", "#x#+PQ*", "HNSW#_#+PQ*", "HNSW#_2x#+PQ*"],
+        "a codec of two levels, for graphs",
+        "HNSW<M>,PQ<m> has codes of one level",
+        "",
+    ),
+    Foreign::new(&["HNSW#_FlatPanorama*"], "a graph with another layout of full vectors", GRAPH, "HNSW#"),
+    Foreign::new(&["NSG", "NSG#", "NSG#_*"], "a graph", GRAPH, "HNSW#"),
+    Foreign::new(&["SVS*", "DISKANN", "VAMANA*", "CAGRA*"], "a graph", GRAPH, ""),
     Foreign::new(&["SQ0", "SQtq*"], "a scalar quantizer", "SQ4, SQ6 and SQ8 are the ones of few bits", ""),
     Foreign::new(
         &["RQ#*", "LSQ#*", "PRQ#*", "PLSQ#*", "RCQ#*", "LSCQ#*"],
@@ -59,16 +58,7 @@ const KINDS: &[Foreign] = &[
         "PQ<M> is the codec with codebooks",
         "",
     ),
-    Foreign::new(&["EDEN*", "LSH*", "ITQ", "ITQ#", "SH*", "ZnLattice*"], "a codec of few bits", CODES, ""),
-    Foreign::new(
-        &["OPQ#*"],
-        "a learnt rotation for a product quantizer",
-        "leave it out, or rotate the vectors beforehand",
-        "",
-    ),
-    Foreign::new(&["PCA#", "PCAR#", "PCAW#", "PCAWR#"], "a projection to fewer dimensions", BEFOREHAND, ""),
-    Foreign::new(&["RR", "RR#", "HR", "HR#"], "a random rotation", BEFOREHAND, ""),
-    Foreign::new(&["Pad#"], "a padding with zeros", BEFOREHAND, ""),
+    Foreign::new(&["EDEN*", "LSH*", "SH*", "ZnLattice*"], "a codec of few bits", CODES, ""),
     Foreign::new(
         &["FlatPanorama*", "FlatL2Panorama*", "FlatIPPanorama*"],
         "a layout of full vectors",
@@ -76,7 +66,6 @@ const KINDS: &[Foreign] = &[
         "Flat",
     ),
     Foreign::new(&["RefinePanorama"], "a wrapper that re-ranks with full vectors", "RFlat does", "RFlat"),
-    Foreign::new(&["MinMax", "MinMaxFP16"], "a wrapper that scales each vector", BEFOREHAND, ""),
     Foreign::new(
         &["BFlat", "BIVF#*", "BHNSW#*", "BHash#*"],
         "an index of binary vectors",
@@ -137,7 +126,7 @@ mod tests {
             assert!(is(token, form), "{token} {form}");
         }
         for (token, form) in
-            [("SQ00", "SQ0"), ("SQ", "SQ0"), ("HNSW", "HNSW#"), ("HNSW8_", "HNSW#_#"), ("\u{e4}", "Pad#"), ("", "#")]
+            [("SQ00", "SQ0"), ("SQ", "SQ0"), ("NSG", "NSG#"), ("NSG8_", "NSG#_#"), ("\u{e4}", "Pad#"), ("", "#")]
         {
             assert!(!is(token, form), "{token} {form}");
         }
@@ -151,10 +140,27 @@ mod tests {
                 assert_eq!(find(&token).map(|found| found.is), Some(kind.is), "{token}");
             }
         }
-        assert_eq!(find("HNSW32").unwrap().token_for("HNSW32"), None);
-        for ours in
-            ["Flat", "IVF16", "IVF16(Flat)", "PQ8", "PQ8x8", "PQ8+16", "SQ8", "SQfp16", "L2norm", "IDMap", "RFlat", ""]
-        {
+        assert_eq!(find("NSG32").unwrap().token_for("NSG32"), Some("HNSW32".to_owned()));
+        for ours in [
+            "Flat",
+            "IVF16",
+            "IVF16(Flat)",
+            "IVF16_HNSW32",
+            "HNSW",
+            "HNSW32",
+            "HNSW32_SQ8",
+            "PQ8",
+            "PQ8x8",
+            "PQ8+16",
+            "SQ8",
+            "SQfp16",
+            "L2norm",
+            "PCA8",
+            "OPQ4",
+            "IDMap",
+            "RFlat",
+            "",
+        ] {
             assert!(find(ours).is_none(), "{ours}");
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! index := (wrapper , | transform ,)*  base  (, wrapper)*
-//! base  := quantizer , (codec | lists-token) | index-token [, codec] | codec | ( index )
+//! base  := quantizer , (codec | lists-token) | index-token [, codec] | [outer-codec ,] codec | ( index )
 //! ```
 //!
 //! The nesting of the tokens around the base follows Faiss. Of the tokens at the two ends, the
@@ -97,6 +97,11 @@ impl<'a> Parser<'a> {
                 Word::Wrapper(wrapper) => AffixKind::Wrapper(wrapper),
                 Word::Transform(transform) => AffixKind::Transform(transform),
                 Word::Codec(codec) => break Reading { tree: SpecTree::Codes(codec), spans: vec![item.span.clone()] },
+                Word::CodecOfCodec { codec, inside } => {
+                    cursor.at += 1;
+                    let span = item.span.start..inside.span.end;
+                    break Reading { tree: SpecTree::Codes(codec), spans: vec![span] };
+                }
                 Word::Index { index, next } => {
                     after = next;
                     break Reading { tree: SpecTree::Index(index), spans: vec![item.span.clone()] };

@@ -54,7 +54,8 @@ pub struct BuildParams {
     /// [`set_knobs`](ivf_core::knobs::set_knobs) takes: `nprobe`, `quantizer_efSearch`, or with the
     /// path of a part, `base/quantizer/nprobe`. [`build`](Self::build) fails if the index lacks a
     /// knob. [`set_known`](ivf_core::knobs::set_known) is for knobs that serve several kinds.
-    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    /// In a file, the field may also be called `params`.
+    #[serde(default, alias = "params", skip_serializing_if = "Settings::is_empty")]
     pub knobs: Settings,
     /// Options for training.
     #[serde(default)]

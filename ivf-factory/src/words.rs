@@ -7,7 +7,7 @@
 
 use crate::error::Fault;
 use crate::items::Item;
-use ivf_core::registry::{IndexSpec, Parsed, Side, Token, TokenError, WrapperSpec};
+use ivf_core::registry::{CodecRow, IndexSpec, Parsed, Side, Token, TokenError, WrapperSpec};
 use ivf_core::transform::TransformSpec;
 use ivf_core::{CodecSpec, QuantizerSpec, Registry};
 use std::ops::Range;
@@ -28,6 +28,11 @@ pub(crate) enum Word<'i> {
     Transform(Arc<dyn TransformSpec>),
     Quantizer(Arc<dyn QuantizerSpec>),
     Codec(Arc<dyn CodecSpec>),
+    /// A codec around the one after it.
+    CodecOfCodec {
+        codec: Arc<dyn CodecSpec>,
+        inside: &'i Item,
+    },
     /// An index with its own token, and what may follow.
     Index {
         index: Arc<dyn IndexSpec>,
@@ -148,8 +153,24 @@ impl<'a> Words<'a> {
             .map(|wrapper| wrapper.map(Word::Wrapper))
             .or_else(|| self.transform(item).map(|transform| transform.map(Word::Transform)))
             .or_else(|| self.quantizer(item).map(|quantizer| quantizer.map(Word::Quantizer)))
+            .or_else(|| self.codec_of_codec(cursor, item))
             .or_else(|| self.codec(item).map(|codec| codec.map(Word::Codec)))
             .or_else(|| self.start_of_index(cursor, item))
+    }
+
+    /// Parses a codec whose inner codec is the token after it, which may be followed by one in
+    /// turn: `MinMax,SQ8`.
+    fn codec_of_codec<'i>(&self, cursor: Cursor<'i>, item: &Item) -> Claim<Word<'i>> {
+        let token = self.token(item).filter(|token| token.arguments().is_none())?;
+        let inside = cursor.after().first()?;
+        let takes = |row: &&CodecRow| row.takes_codec && (row.parse)(&token, self.registry).is_some();
+        let row = self.registry.codecs().iter().find(takes)?;
+        let given = match self.codec(inside)? {
+            Ok(given) => given,
+            Err(fault) => return Some(Err(fault)),
+        };
+        let codec = self.claim(item, row.grammar, (row.parse)(&token.with_codec(Some(given)), self.registry))?;
+        Some(codec.map(|codec| Word::CodecOfCodec { codec, inside }))
     }
 
     /// Parses an index with its own token, and the codec after it if there is one.

@@ -36,9 +36,11 @@ proptest! {
                 prop_assert_eq!(index.spec(), spec.to_string());
                 prop_assert_eq!((index.dim(), index.metric(), index.len()), (DIM, metric, 0));
             }
-            // Not every wrapper or transform works with every index.
+            // Not every wrapper or transform works with every index, metric and dimension.
             Err(error) => {
-                prop_assert!(matches!(error.why, BuildError::Unable { .. }), "{spec}: {error}");
+                let is_expected =
+                    matches!(error.why, BuildError::Unable { .. } | BuildError::Metric { .. } | BuildError::Dim { .. });
+                prop_assert!(is_expected, "{spec}: {error}");
                 prop_assert_eq!(Some(&error.input[error.span.clone()]), error.why.kind(), "{}", error);
             }
         }
@@ -114,6 +116,39 @@ fn errors_do_not_repeat_their_source() {
     for error in [&missing as &dyn Error, &unknown, &refused] {
         let text = error.to_string();
         assert!(error.source().is_none_or(|source| !text.contains(&source.to_string())), "{text}");
+    }
+}
+
+#[test]
+fn a_transform_that_cannot_be_is_refused_before_it_trains() {
+    for (factory, metric, token, why) in [
+        ("PCA16,Flat", Metric::L2, "PCA16", "a projection keeps at most as many, not 16"),
+        ("PCAWR16,IVF4,Flat", Metric::Cosine, "PCAWR16", "a projection"),
+        ("ITQ9,Flat", Metric::L2, "ITQ9", "a projection"),
+        ("OPQ3,Flat", Metric::L2, "OPQ3", "must divide it; OPQ3_6 makes 6"),
+        ("OPQ16,Flat", Metric::L2, "OPQ16", "must divide it; OPQ16_16 makes 16"),
+        ("Pad12,OPQ8,Flat", Metric::L2, "OPQ8", "must divide it"),
+        ("L2norm,PCA4,PCA5,Flat", Metric::L2, "PCA5", "a projection"),
+        ("PCA4,Flat", Metric::L1, "PCA4", "the metric l1"),
+        ("RR,Flat", Metric::Canberra, "RR", "the metric"),
+        ("HR,Flat", Metric::Linf, "HR", "the metric"),
+        ("OPQ4,Flat", Metric::Jaccard, "OPQ4", "the metric"),
+        ("ITQ,Flat", Metric::L1, "ITQ", "the metric"),
+        ("Center,Flat", Metric::InnerProduct, "Center", "the metric"),
+        ("Center,Flat", Metric::Cosine, "Center", "the metric"),
+    ] {
+        let error = Spec::parse(factory, default_registry()).unwrap().build(8, metric).unwrap_err();
+        assert_eq!(&factory[error.span.clone()], token, "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    for (factory, metric) in [
+        ("Pad12,Flat", Metric::JensenShannon),
+        ("Center,Flat", Metric::Lp(3.0)),
+        ("RR5,RR9,HR7,Pad20,OPQ5,PCAR4,Flat", Metric::Cosine),
+        ("ITQ,ITQ4,Flat", Metric::L2),
+        ("OPQ4_16,IVF4,PQ4", Metric::InnerProduct),
+    ] {
+        assert_eq!(build(factory, 8, metric).unwrap().spec(), factory);
     }
 }
 

@@ -34,14 +34,20 @@ fn tables(registry: &Registry) -> String {
     text + "\n"
 }
 
-/// Returns the table of abilities: of Flat, IVF-Flat and other indexes of lists, and of IVF-Flat
-/// with each transform and wrapper.
+/// Returns the samples of indexes that need no quantizer before them.
+fn alone(registry: &Registry) -> impl Iterator<Item = &'static str> {
+    registry.indexes().iter().filter(|row| !row.takes_quantizer).flat_map(|row| row.samples).copied()
+}
+
+/// Returns the table of abilities: of Flat, IVF-Flat, other indexes, and of
+/// IVF-Flat with each transform and wrapper.
 fn abilities(registry: &Registry) -> String {
     let inner = "IVF1,Flat";
     let mut shapes: Vec<(String, Metric)> = vec![("Flat".to_owned(), Metric::L2), (inner.to_owned(), Metric::L2)];
     shapes.push((inner.to_owned(), Metric::Cosine));
     let of_lists = registry.indexes().iter().filter(|row| row.takes_quantizer).flat_map(|row| row.samples);
     shapes.extend(of_lists.map(|token| (format!("IVF1,{token}"), Metric::L2)));
+    shapes.extend(alone(registry).map(|token| (token.to_owned(), Metric::L2)));
     let before = registry.transforms().iter().flat_map(|row| row.samples).map(|token| format!("{token},{inner}"));
     let wrappers = registry.wrappers().iter().flat_map(|row| row.samples.iter().map(move |token| (row.side, token)));
     let around = wrappers.map(|(side, token)| match side {
@@ -97,10 +103,12 @@ fn cell(text: impl ToString) -> String {
     text.to_string().replace('|', "\\|")
 }
 
-/// Returns the table of the knobs of every codec, quantizer, transform and wrapper, each name once.
+/// Returns the table of the knobs of every codec, index, quantizer, transform and wrapper, each
+/// name once.
 fn knobs(registry: &Registry) -> String {
     let codecs = registry.codecs().iter().flat_map(|row| row.samples);
     let mut specs: Vec<String> = codecs.map(|codec| format!("IVF16,{codec}")).collect();
+    specs.extend(alone(registry).map(str::to_owned));
     specs.extend(registry.quantizers().iter().flat_map(|row| row.samples).map(|token| format!("{token},Flat")));
     specs.extend(registry.transforms().iter().flat_map(|row| row.samples).map(|token| format!("{token},Flat")));
     let wrappers = registry.wrappers().iter().flat_map(|row| row.samples.iter().map(move |token| (row.side, token)));

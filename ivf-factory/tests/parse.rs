@@ -125,6 +125,21 @@ proptest! {
         survives(&tree, default_registry())?;
     }
 
+    /// Whole indexes as arguments. What can be built says the canonical string.
+    #[test]
+    fn a_tree_of_the_library_in_an_argument_survives_too(tree in specs(default_registry()), around in 0..4_usize) {
+        let around = ["Flat,Refine(@)", "Shards2(@)", "IVF16(@),Flat", "IDMap2,L2norm,Replicas2(Flat,Refine(@))"][around];
+        let factory = around.replace('@', &tree.to_string());
+        // Some exceed the limits.
+        if let Ok(spec) = factory.parse::<Spec>() {
+            let canonical = spec.to_string();
+            prop_assert_eq!(canonical.parse::<Spec>(), Ok(spec.clone()));
+            if let Ok(index) = spec.build(16, ivf_core::Metric::L2) {
+                prop_assert_eq!(index.spec(), canonical);
+            }
+        }
+    }
+
     #[test]
     fn no_string_panics(factory in any::<String>(), scraps in scraps()) {
         for factory in [factory, scraps] {

@@ -1,7 +1,8 @@
 //! Compressed codecs of the ivf framework: scalar quantizers ([`SqCodec`]), [`ProductQuantizer`]
-//! with the codec `PQ<M>x<bits>` around it, and RaBitQ ([`RaBitQCodec`]).
+//! with the codec `PQ<M>x<bits>` around it, and RaBitQ ([`RaBitQCodec`]). [`transform`] has the
+//! transforms that are learnt for them, such as `OPQ`.
 //!
-//! [`CODECS`] has the rows from which `ivf-factory` fills its registry.
+//! [`CODECS`] and [`TRANSFORMS`] have the rows from which `ivf-factory` fills its registry.
 
 #![forbid(unsafe_code)]
 
@@ -19,12 +20,14 @@ mod sq;
 mod tables;
 #[cfg(test)]
 mod tests;
+pub mod transform;
 mod wide;
 
 pub use codec::{FastScan, PqCodec, PqSpec};
 pub use product::{MAX_BITS, ProductQuantizer, equal_parts};
 pub use rabitq::{RaBitQCodec, RaBitQSpec};
 pub use sq::{SqCodec, SqSpec};
+pub use transform::TRANSFORMS;
 
 use ivf_core::registry::CodecRow;
 

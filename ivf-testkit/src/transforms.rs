@@ -121,7 +121,7 @@ fn check_apply(transform: &dyn Transform, at: &str) {
 /// Returns the row that an error names.
 fn row_of(error: &InputError) -> Option<usize> {
     match error {
-        InputError::NonFinite { row } | InputError::ZeroVector { row } => Some(*row),
+        InputError::NonFinite { row } | InputError::ZeroVector { row } | InputError::Overflow { row, .. } => Some(*row),
         _ => None,
     }
 }

@@ -385,6 +385,36 @@ fn knobs_are_set_by_their_paths() {
     }
 }
 
+/// A string of parameters, as Faiss's `ParameterSpace` takes it.
+#[test]
+fn a_build_and_a_change_take_parameters_in_one_string() {
+    let folder = Folder::new();
+    let (base, out) = (folder.fvecs("b.fvecs", DIM, &some(0..300)), folder.arg("p.ivf"));
+    let built = |factory: &str, params: &str| {
+        ivf(["build", "--factory", factory, "--metric", "l2", "--base", &base, "--out", &out, "--params", params])
+    };
+    built("IVF8(IVF2,Flat),Flat,RFlat", "nprobe=4,quantizer_nprobe=2,k_factor_rf=4.5").ok();
+    let shown = || ivf(["info", &out]).ok().stdout;
+    for knob in ["base/nprobe=4", "base/quantizer/nprobe=2", "k_factor_rf=4.5"] {
+        assert!(shown().contains(knob), "{knob}: {}", shown());
+    }
+    ivf(["set", &out, "--params", "nprobe=3,k_factor=2"]).ok();
+    assert!(shown().contains("base/nprobe=3") && shown().contains("k_factor_rf=2"), "{}", shown());
+    for (params, why) in [
+        ("ht=3", "polysemous"),
+        ("efSearch=64", "a setting of graphs"),
+        ("verbose=1", "Faiss's switch"),
+        ("speed=9", "there is no knob 'speed'; there are: "),
+    ] {
+        let message = built("IVF4,Flat", params).failed(1);
+        assert!(message.contains(why) && message.contains("nprobe"), "{message}");
+        let message = ivf(["search", &out, "--queries", &base, "-k", "1", "--params", params]).failed(1);
+        assert!(message.contains(why) || params.starts_with("speed"), "{message}");
+    }
+    let message = ivf(["set", &out]).failed(2);
+    assert!(message.contains("required"), "{message}");
+}
+
 /// The commands that change an index file, with arguments for each.
 fn changes(folder: &Folder, index: &str) -> Vec<Vec<String>> {
     let (base, other) = (folder.fvecs("new.fvecs", DIM, &some(300..303)), build(folder, "IVF4,Flat", 0..50, "o.ivf"));

@@ -96,6 +96,8 @@ pub enum Computed {
     /// The squared distance of a subvector (or of a subvector of the residual) from the mean of the
     /// training vectors.
     SubvectorNorm,
+    /// A coordinate of the transformed vector.
+    Transformed,
 }
 
 impl fmt::Display for Computed {
@@ -104,6 +106,7 @@ impl fmt::Display for Computed {
             Self::Residual => "its residual (the vector minus the centroid of its list)",
             Self::CodeResidual => "the residual of its first code (the vector minus what that code stands for)",
             Self::SubvectorNorm => "the squared distance of a subvector from the training mean",
+            Self::Transformed => "a coordinate of the transformed vector",
         })
     }
 }

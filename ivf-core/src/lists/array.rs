@@ -1,32 +1,32 @@
 //! The store in memory: each list has one growing array per plane. Lists of an opened file stay in
 //! the file until they are modified.
 
-use super::stored::{StoredLists, VERSION};
+use super::array_list::{ArrayList, short};
+use super::stored::{StoredLists, version};
 use super::table::ListTable;
 use super::{
-    Group, InvertedLists, InvertedListsMut, ListBatch, ListIds, ListRef, Moved, PlaneBytes, Segment, SegmentIds,
-    StoreRow, closing_moves,
+    Group, InvertedLists, InvertedListsMut, ListBatch, ListIds, ListRef, Moved, SegmentIds, StoreRow, closing_moves,
 };
-use crate::bytes::{ALIGN, AlignedBytes};
+use crate::bytes::ALIGN;
 use crate::error::{DecodeError, StoreError};
 use crate::executor::{Executor, map_items};
-use crate::id::{Id, Ids, ListNo, ListOffset, Location};
+use crate::id::{Id, ListNo, ListOffset, Location};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::{NamedArray, Node, StoredNode};
 use std::borrow::Cow;
-use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The store in memory. Each list has its ids and one 64-byte aligned array per plane.
 ///
-/// Consecutive ids are not stored (see [`Ids::Run`]). Lists of a file stay in the bytes that the
-/// file was read into, or in the mapped or opened file, until they are modified. A modification
-/// copies them and leaves the original unchanged.
+/// Consecutive ids are not stored (see [`Ids::Run`](crate::Ids::Run)). Lists of a file stay in the
+/// bytes that the file was read into, or in the mapped or opened file, until they are modified. A
+/// modification copies them and leaves the original unchanged.
 ///
 /// A clone, or a [snapshot](InvertedLists::snapshot), shares all lists and takes one pointer per
 /// 256 lists. A later write to a list, on either side, copies that list first. A list without
-/// entries takes no memory.
+/// entries takes no memory. From 262,144 lists on, a list of less than a quarter of a block keeps
+/// its codes one after the other, and is packed when it is read.
 ///
 /// ```text
 /// own     -      -      list 2     -          modified, in memory of its own
@@ -51,16 +51,11 @@ use std::sync::Arc;
 pub struct ArrayLists {
     layout: CodeLayout,
     nlist: usize,
+    /// Lists of fewer entries keep their codes in rows.
+    short: usize,
     /// The lists that have memory of their own. The others are in `stored`, or empty.
     own: ListTable<ArrayList>,
     stored: Option<StoredLists>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct ArrayList {
-    ids: IdColumn,
-    /// No planes while the list is empty, else one for each plane of the layout.
-    planes: Planes<AlignedBytes>,
 }
 
 /// The storage of a list.
@@ -86,7 +81,7 @@ impl ArrayLists {
 
     /// Creates a store of `nlist` empty lists.
     pub fn new(nlist: usize, layout: CodeLayout) -> Self {
-        Self { layout, nlist, own: ListTable::new(), stored: None }
+        Self { short: short(nlist, &layout), layout, nlist, own: ListTable::new(), stored: None }
     }
 
     /// Opens the store in a node that [`InvertedLists::export`] returned. The lists stay in the
@@ -96,7 +91,8 @@ impl ArrayLists {
     /// [`DecodeError`] if the node is inconsistent or does not match `layout`.
     pub fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
         let stored = StoredLists::read(node, layout)?;
-        Ok(Self { layout: layout.clone(), nlist: stored.nlist(), own: ListTable::new(), stored: Some(stored) })
+        let empty = Self::new(stored.nlist(), layout.clone());
+        Ok(Self { stored: Some(stored), ..empty })
     }
 
     fn place(&self, list: ListNo) -> Result<Place<'_>, StoreError> {
@@ -131,7 +127,7 @@ impl ArrayLists {
         if is_whole {
             wanted = stored.filled().filter(|list| self.own.get(list.index()).is_none()).collect();
         }
-        let copy = |list: &ListNo| ArrayList::copy_of(stored, *list, &self.layout);
+        let copy = |list: &ListNo| ArrayList::copy_of(stored, *list, &self.layout, self.short);
         let copies = wanted.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
         for (list, copy) in wanted.into_iter().zip(copies) {
             self.own.set(list.index(), Some(copy));
@@ -144,7 +140,7 @@ impl ArrayLists {
 
     /// Releases the memory of a list that became empty.
     fn let_go(&mut self, list: ListNo) {
-        if self.own.get(list.index()).is_some_and(|own| own.ids.len() == 0) {
+        if self.own.get(list.index()).is_some_and(|own| own.len() == 0) {
             // If a file has the list, an empty list replaces it. Without it, the list of the file
             // would show again.
             let empty = self.stored.is_some().then(ArrayList::default);
@@ -158,7 +154,7 @@ impl ArrayLists {
     fn exported(&self) -> (Vec<ListNo>, bool) {
         let stored = self.stored.iter().flat_map(StoredLists::filled);
         let stored = stored.filter(|list| self.own.get(list.index()).is_none());
-        let own = self.own.iter().filter(|(_, list)| list.ids.len() > 0).map(|(at, _)| ListNo(at as u32));
+        let own = self.own.iter().filter(|(_, list)| list.len() > 0).map(|(at, _)| ListNo(at as u32));
         let mut filled: Vec<ListNo> = own.chain(stored).collect();
         if filled.len() < self.nlist / 2 {
             filled.sort_unstable();
@@ -189,7 +185,7 @@ impl InvertedLists for ArrayLists {
 
     fn list_len(&self, list: ListNo) -> Result<usize, StoreError> {
         Ok(match self.place(list)? {
-            Place::Own(own) => own.ids.len(),
+            Place::Own(own) => own.len(),
             Place::Stored(stored) => stored.len(list),
             Place::Empty => 0,
         })
@@ -197,12 +193,11 @@ impl InvertedLists for ArrayLists {
 
     fn list(&self, list: ListNo) -> Result<ListRef<'_>, StoreError> {
         let own = match self.place(list)? {
-            Place::Own(own) if own.ids.len() > 0 => own,
+            Place::Own(own) if own.len() > 0 => own,
             Place::Stored(stored) => return stored.list(list, &self.layout),
             _ => return Ok(ListRef::default()),
         };
-        let planes = own.planes.iter().map(|plane| PlaneBytes::Borrowed(plane)).collect();
-        Ok(ListRef::new([Segment::new(&self.layout, SegmentIds::Borrowed(own.ids.view()), planes)?]))
+        Ok(ListRef::new([own.segment(&self.layout)?]))
     }
 
     fn list_range(&self, list: ListNo, entries: Range<usize>) -> Result<ListRef<'_>, StoreError> {
@@ -215,7 +210,8 @@ impl InvertedLists for ArrayLists {
     fn list_ids(&self, list: ListNo, entries: Range<usize>) -> Result<ListIds<'_>, StoreError> {
         match self.place(list)? {
             Place::Stored(stored) => stored.list_ids(list, entries),
-            _ => Ok(self.list(list)?.into_ids().narrowed(entries)),
+            Place::Own(own) => Ok(ListIds::new(0, [SegmentIds::Borrowed(own.ids())]).narrowed(entries)),
+            Place::Empty => Ok(ListIds::new(0, []).narrowed(entries)),
         }
     }
 
@@ -236,28 +232,49 @@ impl InvertedLists for ArrayLists {
         self.own.memory() + own + self.stored.as_ref().map_or(0, StoredLists::memory)
     }
 
+    fn overhead(&self, entries: usize) -> usize {
+        let (lists, layout) = (self.nlist.min(entries), &self.layout);
+        let half = layout.block_len() / 2 * layout.code_size();
+        if self.short == 0 {
+            return lists.saturating_mul(half);
+        }
+        // Lists in rows have no blocks. There are so many that their places in the table count,
+        // too.
+        let blocks = if entries / self.nlist < self.short { 0 } else { half };
+        lists.saturating_mul(blocks + ListTable::<ArrayList>::ENTRY) + ListTable::<ArrayList>::table(self.nlist)
+    }
+
     fn export(&self) -> Result<Node<'_>, StoreError> {
         const ZEROS: [u8; ALIGN] = [0; ALIGN];
         let (numbers, is_sparse) = self.exported();
         let (mut lens, mut runs, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rows = Vec::new();
         let mut planes: Planes<Vec<Cow<'_, [u8]>>> = (0..self.layout.plane_count()).map(|_| Vec::new()).collect();
         for &list in &numbers {
             lens.push(self.list_len(list)? as u64);
             let place = self.place(list)?;
             let run = match &place {
-                Place::Own(own) => own.ids.run(),
+                Place::Own(own) => own.run(),
                 Place::Stored(stored) => stored.run(list),
                 Place::Empty => None,
             };
             runs.extend(run.map_or([0, 0], |first| [1, first.0]));
             ids.push(match &place {
-                Place::Own(own) => Cow::Borrowed(own.ids.listed_bytes()),
+                Place::Own(own) => Cow::Borrowed(own.listed_bytes()),
                 Place::Stored(stored) => stored.listed_ids(list)?.into(),
                 Place::Empty => Cow::Borrowed(&[][..]),
             });
+            if self.list_len(list)? < self.short {
+                rows.push(match &place {
+                    Place::Own(own) => Cow::Borrowed(own.rows().unwrap_or_default()),
+                    Place::Stored(stored) => stored.rows(list, &self.layout)?,
+                    Place::Empty => Cow::Borrowed(&[][..]),
+                });
+                continue;
+            }
             for (p, plane) in planes.iter_mut().enumerate() {
                 let blocks: Cow<'_, [u8]> = match &place {
-                    Place::Own(own) => Cow::Borrowed(own.planes.get(p).map_or(&[], |plane| plane)),
+                    Place::Own(own) => own.plane(p),
                     Place::Stored(stored) => stored.plane(list, p, &self.layout)?.into(),
                     Place::Empty => Cow::Borrowed(&[]),
                 };
@@ -266,7 +283,7 @@ impl InvertedLists for ArrayLists {
             }
         }
         let layout = &self.layout;
-        let mut node = Node::new(Self::ROW.tag, VERSION)
+        let mut node = Node::new(Self::ROW.tag, version(self.short))
             .with("nlist", self.nlist)
             .with("layout", layout.name())
             .with("code_size", layout.code_size())
@@ -279,6 +296,9 @@ impl InvertedLists for ArrayLists {
         node.push(NamedArray::owned("lens", &[lens.len() as u64], lens));
         node.push(NamedArray::owned("runs", &[runs.len() as u64 / 2, 2], runs));
         node.push(NamedArray::bytes::<Id>("ids", ids));
+        if self.short > 0 {
+            node.push(NamedArray::bytes::<u8>("rows", rows));
+        }
         for (p, plane) in planes.into_iter().enumerate() {
             node.push(NamedArray::bytes::<u8>(&format!("plane{p}"), plane));
         }
@@ -314,18 +334,18 @@ impl InvertedListsMut for ArrayLists {
             }
         }
         self.own(batch.groups().map(|group| group.list))?;
-        let layout = &self.layout;
+        let (layout, short) = (&self.layout, self.short);
         let numbers: Vec<usize> = batch.groups().map(|group| group.list.index()).collect();
         let lists = self.own.many_mut(numbers.into_iter());
         let jobs: Vec<(&mut Arc<ArrayList>, Group<'_>)> = lists.into_iter().zip(batch.groups()).collect();
-        map_items(executor, jobs, |_, (list, group)| Arc::make_mut(list).append(layout, &group));
+        map_items(executor, jobs, |_, (list, group)| Arc::make_mut(list).append(layout, short, &group));
         Ok(())
     }
 
     fn truncate(&mut self, list: ListNo, len: usize) -> Result<(), StoreError> {
         if len < self.list_len(list)? {
-            let layout = self.layout.clone();
-            self.get_mut(list)?.truncate(&layout, len);
+            let (layout, short) = (self.layout.clone(), self.short);
+            self.get_mut(list)?.truncate(&layout, short, len);
             self.let_go(list);
         }
         Ok(())
@@ -341,8 +361,7 @@ impl InvertedListsMut for ArrayLists {
         }
         let layout = self.layout.clone();
         let list = self.get_mut(at.list)?;
-        list.ids.set(at.offset.index(), id);
-        layout.put(&mut list.planes_mut(), at.offset.index(), code);
+        list.put(&layout, at.offset.index(), id, code);
         Ok(())
     }
 
@@ -354,19 +373,17 @@ impl InvertedListsMut for ArrayLists {
         if offsets.is_empty() {
             return Ok(Vec::new());
         }
-        let layout = self.layout.clone();
+        let (layout, short) = (self.layout.clone(), self.short);
         let own = self.get_mut(list)?;
         let mut scratch = Vec::new();
         let moves = closing_moves(len, offsets)
             .into_iter()
             .map(|(from, to)| {
-                let id = own.ids.view().get(from.index());
-                own.ids.set(to.index(), id);
-                layout.copy(&mut own.planes_mut(), from.index(), to.index(), &mut scratch);
+                let id = own.copy(&layout, from.index(), to.index(), &mut scratch);
                 Moved { id, from, to }
             })
             .collect();
-        own.truncate(&layout, len - offsets.len());
+        own.truncate(&layout, short, len - offsets.len());
         self.let_go(list);
         Ok(moves)
     }
@@ -379,8 +396,7 @@ impl InvertedListsMut for ArrayLists {
         if codes.len() != ids.len() * self.layout.code_size() {
             return Err(StoreError::Segment { len: ids.len(), what: "there is not one code per id" });
         }
-        let mut own = ArrayList::default();
-        own.extend(&self.layout, ids.iter().copied(), |planes, layout| layout.pack(planes, 0, codes));
+        let own = ArrayList::new(&self.layout, self.short, ids, codes);
         self.own.set(list.index(), Some(own));
         self.let_go(list);
         Ok(())
@@ -389,213 +405,6 @@ impl InvertedListsMut for ArrayLists {
     fn clear(&mut self) -> Result<(), StoreError> {
         *self = Self::new(self.nlist, self.layout.clone());
         Ok(())
-    }
-}
-
-impl ArrayList {
-    /// Copies a list out of a file.
-    fn copy_of(stored: &StoredLists, list: ListNo, layout: &CodeLayout) -> Result<Self, StoreError> {
-        let entries = stored.list(list, layout)?;
-        // The ids were read together with the segment, so that the file is not read twice.
-        let Some(segment) = entries.segments().next() else { return Ok(Self::default()) };
-        let ids = match stored.run(list) {
-            Some(first) => IdColumn::Run { first, len: entries.len() },
-            None => IdColumn::of(entries.ids().collect()),
-        };
-        let plane = |p| AlignedBytes::copy_of(segment.plane(p));
-        let mut own = Self { ids, planes: (0..layout.plane_count()).map(plane).collect() };
-        // A file may hold arbitrary bytes in these slots.
-        own.clear_tail(layout, usize::MAX);
-        Ok(own)
-    }
-
-    fn memory(&self) -> usize {
-        self.ids.memory() + self.planes.iter().map(AlignedBytes::memory).sum::<usize>()
-    }
-
-    fn planes_mut(&mut self) -> Planes<&mut [u8]> {
-        self.planes.iter_mut().map(|plane| &mut **plane).collect()
-    }
-
-    /// Appends ids, and calls `pack` to write their codes.
-    fn extend(
-        &mut self,
-        layout: &CodeLayout,
-        ids: impl ExactSizeIterator<Item = Id>,
-        pack: impl FnOnce(&mut [&mut [u8]], &CodeLayout),
-    ) {
-        self.ids.extend(ids);
-        while self.planes.len() < layout.plane_count() {
-            self.planes.push(AlignedBytes::new());
-        }
-        for (p, plane) in self.planes.iter_mut().enumerate() {
-            plane.resize(layout.plane_bytes(p, self.ids.len()));
-        }
-        pack(&mut self.planes_mut(), layout);
-    }
-
-    fn append(&mut self, layout: &CodeLayout, group: &Group<'_>) {
-        let start = self.ids.len();
-        self.extend(layout, group.ids(), |planes, layout| {
-            if group.len() < PACKED {
-                for (slot, code) in (start..).zip(group.codes()) {
-                    layout.put(planes, slot, code);
-                }
-                return;
-            }
-            // The codes of one list are not contiguous in the batch. They are gathered block by
-            // block and then packed.
-            let (mut rows, mut slot) = (Vec::new(), start);
-            let mut codes = group.codes();
-            while codes.len() > 0 {
-                let count = (layout.block_len() - slot % layout.block_len()).min(codes.len());
-                rows.clear();
-                codes.by_ref().take(count).for_each(|code| rows.extend_from_slice(code));
-                layout.pack(planes, slot, &rows);
-                slot += count;
-            }
-        });
-    }
-
-    fn truncate(&mut self, layout: &CodeLayout, len: usize) {
-        let before = self.ids.len();
-        if len >= before {
-            return;
-        }
-        self.ids.truncate(len);
-        for (p, plane) in self.planes.iter_mut().enumerate() {
-            plane.resize(layout.plane_bytes(p, len));
-        }
-        self.clear_tail(layout, before);
-    }
-
-    /// Zeroes the slots from the end of the list up to slot `end`, but not past the last block. The
-    /// contract of the layout requires this.
-    fn clear_tail(&mut self, layout: &CodeLayout, end: usize) {
-        let len = self.ids.len();
-        let end = end.min(layout.blocks(len) * layout.block_len());
-        if end > len {
-            let zeros = vec![0; (end - len) * layout.code_size()];
-            layout.pack(&mut self.planes_mut(), len, &zeros);
-        }
-    }
-}
-
-/// Minimum number of codes for which packing whole blocks pays; fewer codes are written one by one.
-const PACKED: usize = 4;
-
-/// The ids of a list. Consecutive ids are not stored.
-#[derive(Clone, Debug)]
-enum IdColumn {
-    Run {
-        first: Id,
-        len: usize,
-    },
-    /// `ascending` is true if the ids are known to be sorted, so that a range of ids is found by
-    /// bisection.
-    Listed {
-        ids: Vec<Id>,
-        ascending: bool,
-    },
-}
-
-impl Default for IdColumn {
-    fn default() -> Self {
-        Self::Run { first: Id(0), len: 0 }
-    }
-}
-
-impl IdColumn {
-    fn of(ids: Vec<Id>) -> Self {
-        let ascending = ids.is_sorted();
-        if ids.is_empty() { Self::default() } else { Self::Listed { ids, ascending } }
-    }
-
-    fn view(&self) -> Ids<'_> {
-        match self {
-            Self::Run { first, len } => Ids::Run { first: *first, len: *len },
-            Self::Listed { ids, ascending: true } => Ids::Ascending(ids),
-            Self::Listed { ids, ascending: false } => Ids::Listed(ids),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.view().len()
-    }
-
-    fn memory(&self) -> usize {
-        match self {
-            Self::Run { .. } => 0,
-            Self::Listed { ids, .. } => ids.capacity() * size_of::<Id>(),
-        }
-    }
-
-    /// Returns the first of consecutive ids. Returns `None` for other ids and for an empty list.
-    fn run(&self) -> Option<Id> {
-        match self {
-            Self::Run { first, len } if *len > 0 => Some(*first),
-            _ => None,
-        }
-    }
-
-    /// Returns the bytes of ids that are not consecutive, or an empty slice.
-    fn listed_bytes(&self) -> &[u8] {
-        match self {
-            Self::Run { .. } => &[],
-            Self::Listed { ids, .. } => bytemuck::cast_slice(ids),
-        }
-    }
-
-    fn extend(&mut self, mut new: impl ExactSizeIterator<Item = Id>) {
-        while let Some(id) = new.next() {
-            match self {
-                Self::Run { first, len } if *len == 0 => (*first, *len) = (id, 1),
-                Self::Run { first, len } if first.0.checked_add(*len as i64) == Some(id.0) => *len += 1,
-                _ => {
-                    let (ids, ascending) = self.listed();
-                    let (needed, capacity) = (ids.len() + 1 + new.len(), ids.capacity());
-                    if needed > capacity {
-                        // Grow by half, as the planes do.
-                        ids.reserve_exact(needed.max(capacity + capacity / 2) - ids.len());
-                    }
-                    for id in std::iter::once(id).chain(new) {
-                        *ascending &= ids.last().is_none_or(|last| *last <= id);
-                        ids.push(id);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn set(&mut self, i: usize, id: Id) {
-        if self.view().get(i) != id {
-            let (ids, ascending) = self.listed();
-            ids[i] = id;
-            *ascending &= ids[i.saturating_sub(1)..ids.len().min(i + 2)].is_sorted();
-        }
-    }
-
-    fn truncate(&mut self, to: usize) {
-        match self {
-            Self::Run { len, .. } => *len = to,
-            Self::Listed { ids, .. } => ids.truncate(to),
-        }
-        if to == 0 {
-            *self = Self::default();
-        }
-    }
-
-    /// Returns the ids as a vector, after converting a run to one, and whether they are sorted.
-    fn listed(&mut self) -> (&mut Vec<Id>, &mut bool) {
-        if let Self::Run { .. } = self {
-            let column = mem::take(self);
-            *self = Self::Listed { ids: column.view().iter().collect(), ascending: true };
-        }
-        match self {
-            Self::Listed { ids, ascending } => (ids, ascending),
-            Self::Run { .. } => unreachable!("the run was converted above"),
-        }
     }
 }
 
@@ -657,25 +466,67 @@ mod tests {
     }
 
     #[test]
+    fn short_lists_of_many_are_in_rows_and_read_as_blocks() {
+        const MANY: usize = 1 << 18;
+        let layout = CodeLayout::interleaved(1, 3, 16).of_codec("pq");
+        let code = |i: i64| [i as u8, 7, i as u8 ^ 0x55];
+        let (mut few, mut many) = (ArrayLists::new(20, layout.clone()), ArrayLists::new(MANY, layout.clone()));
+        // Version 0 of the node has only blocks, also for so many lists.
+        let mut old = ArrayLists { short: 0, ..many.clone() };
+        // The same history on both: lists grow beyond a quarter of a block, and shrink.
+        let mut next = 0;
+        for (list, count) in [(3, 1), (5, 3), (3, 2), (5, 1), (3, 1), (7, 40), (9, 3), (3, 30), (9, 1), (11, 2)] {
+            let ids: Vec<Id> = (next..next + count).map(|i| Id(i * 3 % 101)).collect();
+            let codes: Vec<u8> = (next..next + count).flat_map(code).collect();
+            next += count;
+            for lists in [&mut few, &mut many, &mut old] {
+                let batch = vec![ListNo(list); ids.len()];
+                lists.append(&ListBatch::group(&batch, &ids, &codes, 3), &Inline).unwrap();
+            }
+        }
+        for lists in [&mut few, &mut many, &mut old] {
+            lists.truncate(ListNo(7), 3).unwrap();
+            lists.remove(ListNo(9), &[ListOffset(0), ListOffset(2)]).unwrap();
+            lists.remove(ListNo(11), &[ListOffset(0)]).unwrap();
+            lists.put(Location::new(11, 0), Id(77), &[1, 2, 3]).unwrap();
+            lists.replace(ListNo(13), &[Id(1), Id(5)], b"abcdef").unwrap();
+        }
+        let contents = |lists: &ArrayLists| -> Vec<_> {
+            (0..20).map(|list| lists.list(ListNo(list)).unwrap().entries(&layout).collect::<Vec<_>>()).collect()
+        };
+        let expected = contents(&few);
+        assert_eq!(contents(&many), expected);
+        let is_rows = [3, 5, 7, 9, 11, 13].map(|list| many.own.get(list).unwrap().rows().is_some());
+        assert_eq!(is_rows, [false, false, true, true, true, true]);
+        // A file has them in rows, too, and gives the same lists to readers and to writers.
+        let node = many.export().unwrap().to_stored();
+        assert_eq!((node.version, node.array::<u8>("rows").unwrap().len()), (1, (3 + 2 + 1 + 2) * 3));
+        let mut back = ArrayLists::read(&node, &layout).unwrap();
+        assert_eq!(contents(&back), expected);
+        let part: Vec<_> = back.list_range(ListNo(7), 1..2).unwrap().entries(&layout).collect();
+        assert_eq!(part[1], expected[7][1]);
+        assert!(back.list_ids(ListNo(7), 1..3).unwrap().iter().eq(expected[7][1..].iter().map(|entry| entry.0)));
+        assert!(back.export().unwrap().same(&many.export().unwrap()));
+        back.prefetch(&[ListNo(7), ListNo(3)]);
+        back.truncate(ListNo(3), 1).unwrap();
+        many.truncate(ListNo(3), 1).unwrap();
+        assert_eq!(contents(&back), contents(&many));
+        assert!(back.export().unwrap().same(&many.export().unwrap()));
+        let node = old.export().unwrap().to_stored();
+        assert_eq!(node.version, 0);
+        let mut old = ArrayLists::read(&node, &layout).unwrap();
+        assert_eq!(contents(&old), expected);
+        old.truncate(ListNo(3), 1).unwrap();
+        assert_eq!(contents(&old), contents(&many));
+        assert!(old.export().unwrap().same(&many.export().unwrap()));
+    }
+
+    #[test]
     fn lists_of_another_codec_are_refused() {
         let layout = |codec| CodeLayout::rows(1).of_codec(codec);
         let node = |layout| ArrayLists::new(2, layout).export().unwrap().to_stored();
         assert!(ArrayLists::read(&node(layout("pq")), &layout("pq")).is_ok());
         let error = ArrayLists::read(&node(layout("pq")), &layout("sq8")).unwrap_err().to_string();
         assert!(error.contains("of pq") && error.contains("of sq8"), "{error}");
-    }
-
-    #[test]
-    fn ids_in_order_are_known_to_be() {
-        let mut column = IdColumn::default();
-        let is_ascending = |column: &IdColumn| matches!(column.view(), Ids::Ascending(_));
-        column.extend([3, 5, 5, 9].into_iter().map(Id).collect::<Vec<_>>().into_iter());
-        assert!(is_ascending(&column));
-        column.set(1, Id(4));
-        assert!(is_ascending(&column));
-        column.truncate(3);
-        column.set(2, Id(1));
-        assert!(!is_ascending(&column));
-        assert!(is_ascending(&IdColumn::of(vec![Id(1), Id(1)])) && !is_ascending(&IdColumn::of(vec![Id(2), Id(1)])));
     }
 }

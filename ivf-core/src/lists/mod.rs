@@ -182,6 +182,7 @@
 //! ```
 
 mod array;
+mod array_list;
 mod batch;
 mod ids;
 mod row;
@@ -311,6 +312,23 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
 
     /// Returns the memory that the lists take, in bytes, as exactly as the store knows it.
     fn memory(&self) -> usize;
+
+    /// Estimates the memory of `entries` entries in this store, in bytes, beside their codes and
+    /// ids. The provided method assumes that the last block of each list is half full.
+    ///
+    /// ```
+    /// use ivf_core::{ArrayLists, CodeLayout, InvertedLists};
+    /// let layout = CodeLayout::interleaved(4, 8, 32);
+    /// let overhead = |nlist, entries| ArrayLists::new(nlist, layout.clone()).overhead(entries);
+    /// // Half a block for each list, of 16 codes of 32 bytes.
+    /// assert_eq!(overhead(1000, 1_000_000), 1000 * 16 * 32);
+    /// // Lists of few entries, if there are so many lists, have no blocks.
+    /// assert!(overhead(1 << 24, 1_000_000) < 500_000_000);
+    /// ```
+    fn overhead(&self, entries: usize) -> usize {
+        let layout = self.layout();
+        self.nlist().min(entries).saturating_mul(layout.block_len() / 2 * layout.code_size())
+    }
 
     /// Exports the contents of the store, for a file or another reader.
     fn export(&self) -> Result<Node<'_>, StoreError>;

@@ -132,6 +132,20 @@ impl<'a> Segment<'a> {
         &self.planes[p]
     }
 
+    /// Returns whether the blocks are read where they are stored, in memory or in a map of a file.
+    /// Otherwise they are a copy, which was read for this segment.
+    ///
+    /// ```
+    /// use ivf_core::{ArrayLists, CodeLayout, Id, InvertedLists, ListNo};
+    /// let mut lists = ArrayLists::new(1, CodeLayout::rows(1));
+    /// lists.writer().ok_or("lists in memory")?.replace(ListNo(0), &[Id(7)], b"a")?;
+    /// assert!(lists.list(ListNo(0))?.segments().all(|segment| segment.is_in_place()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_in_place(&self) -> bool {
+        self.planes.iter().all(|plane| matches!(plane, PlaneBytes::Borrowed(_)))
+    }
+
     /// Reads the code of entry `slot` (its index in the segment) into `code`.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! Lists that stay in a stored node. Nothing is copied. Before the first access to a list, only the
 //! lengths and positions of the lists are read.
 
+use super::array_list::{packed, short};
 use super::{ListIds, ListRef, PlaneBytes, Segment, SegmentIds};
 use crate::bytes::ALIGN;
 use crate::error::{DecodeError, StoreError};
@@ -9,12 +10,15 @@ use crate::id::{Id, Ids, ListNo};
 use crate::layout::{CodeLayout, Planes};
 use crate::node::StoredNode;
 use crate::section::Section;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Version of the exported node.
-pub(super) const VERSION: u16 = 0;
+/// Returns the version of the exported node: 1 if short lists are stored in rows.
+pub(super) fn version(short: usize) -> u16 {
+    u16::from(short > 0)
+}
 
 /// The fields of the node. A reader compares them with the codec's layout.
 const SCHEMA: &Schema = &[
@@ -33,6 +37,10 @@ const SCHEMA: &Schema = &[
 /// runs     1 100    0 0   0 0  0 0
 /// ids      (none)   7 9        40 ids      ids and planes are read on demand: a list begins at the end of the
 /// plane0   | list 0 | list 1 | list 3 |    list before it, in a plane at the next multiple of 64
+///
+/// version 1, in which lists of fewer than 8 entries are short
+/// rows     | list 0 | list 1 |             their codes, one after the other, without gaps
+/// plane0   | list 3 |
 /// ```
 #[derive(Clone, Debug)]
 pub(super) struct StoredLists {
@@ -42,6 +50,8 @@ pub(super) struct StoredLists {
     lists: Arc<[Place]>,
     ids: Arc<dyn Section>,
     planes: Planes<Arc<dyn Section>>,
+    /// The codes of short lists, in version 1.
+    rows: Option<Arc<dyn Section>>,
     /// For each list, whether `prefetch` was called before. The hint costs some system calls and is
     /// given only once.
     asked: Arc<[AtomicBool]>,
@@ -55,8 +65,15 @@ pub(super) struct StoredLists {
 struct Place {
     len: u32,
     ids: IdPlace,
+    codes: CodePlace,
+}
+
+#[derive(Clone, Debug)]
+enum CodePlace {
     /// Start of the blocks of the list in each plane, in bytes.
-    planes: Planes<u64>,
+    Blocks(Planes<u64>),
+    /// Start of the codes of a short list in the section of rows, in bytes.
+    Rows(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +88,7 @@ impl StoredLists {
     /// Opens the lists of a node. The lengths and positions of the lists are checked here. The ids
     /// and codes are not, and may hold any value.
     pub(super) fn read(node: &StoredNode, layout: &CodeLayout) -> Result<Self, DecodeError> {
-        node.expect_version(VERSION)?;
+        node.expect_version(1)?;
         let fault = |what: String| DecodeError::value(&node.tag, what);
         let fields = node.fields(SCHEMA)?;
         let (name, codec): (String, Option<String>) = (fields.get("layout")?, fields.opt("codec")?);
@@ -114,6 +131,11 @@ impl StoredLists {
         for p in 0..layout.plane_count() {
             planes.push(Claim::new("a plane", node.section::<u8>(&format!("plane{p}"))?));
         }
+        let mut rows = match node.version {
+            0 => None,
+            _ => Some(Claim::new("the rows", node.section::<u8>("rows")?)),
+        };
+        let short = if rows.is_some() { short(nlist, layout) } else { 0 };
         let mut lists = Vec::with_capacity(lens.len());
         for (&len, run) in lens.iter().zip(runs.chunks_exact(2)) {
             let len = u32::try_from(len).map_err(|_| fault(format!("a list of {len} entries")))?;
@@ -126,8 +148,13 @@ impl StoredLists {
                 let bytes = layout.plane_bytes(p, len as usize);
                 plane.next(bytes.next_multiple_of(ALIGN) as u64)
             };
-            let planes = planes.iter_mut().enumerate().map(place).collect::<Result<_, _>>()?;
-            lists.push(Place { len, ids, planes });
+            let codes = match &mut rows {
+                Some(rows) if (len as usize) < short => {
+                    CodePlace::Rows(rows.next(u64::from(len) * layout.code_size() as u64)?)
+                }
+                _ => CodePlace::Blocks(planes.iter_mut().enumerate().map(place).collect::<Result<_, _>>()?),
+            };
+            lists.push(Place { len, ids, codes });
         }
         let asked = lists.iter().map(|_| AtomicBool::new(false)).collect();
         let ids = ids.finish()?;
@@ -142,6 +169,7 @@ impl StoredLists {
             asked,
             ids,
             planes: planes.into_iter().map(Claim::finish).collect::<Result<_, _>>()?,
+            rows: rows.map(Claim::finish).transpose()?,
         })
     }
 
@@ -191,23 +219,51 @@ impl StoredLists {
         }
     }
 
-    /// Returns the blocks of a list in a plane.
+    /// Returns the blocks of a list in a plane, packed if the list is short.
     pub(super) fn plane(&self, list: ListNo, p: usize, layout: &CodeLayout) -> Result<PlaneBytes<'_>, StoreError> {
-        self.blocks(list, p, layout, 0..self.len(list))
+        let none = PlaneBytes::Borrowed(&[]);
+        let planes = self.planes(list, layout, 0..self.len(list))?;
+        Ok(planes.into_iter().nth(p).unwrap_or(none))
     }
 
-    /// Returns the blocks of some entries of a list in a plane. The entries begin with a block.
-    fn blocks(
+    /// Returns the codes of a list, one after the other.
+    pub(super) fn rows(&self, list: ListNo, layout: &CodeLayout) -> Result<Cow<'_, [u8]>, StoreError> {
+        match self.find(list).map(|at| &self.lists[at].codes) {
+            Some(CodePlace::Rows(start)) => Ok(self.short_rows(*start, 0..self.len(list), layout)?.into()),
+            _ => Ok(self.list(list, layout)?.unpack(layout).into()),
+        }
+    }
+
+    /// Returns the codes of some entries of a short list that begins at `start`.
+    fn short_rows(&self, start: u64, entries: Range<usize>, layout: &CodeLayout) -> Result<PlaneBytes<'_>, StoreError> {
+        let byte = |entry: usize| start + (entry * layout.code_size()) as u64;
+        match &self.rows {
+            Some(rows) if !entries.is_empty() => rows.part(byte(entries.start)..byte(entries.end)),
+            _ => Ok(PlaneBytes::Borrowed(&[])),
+        }
+    }
+
+    /// Returns the blocks of some entries of a list in each plane. The entries begin with a block.
+    fn planes(
         &self,
         list: ListNo,
-        p: usize,
         layout: &CodeLayout,
         entries: Range<usize>,
-    ) -> Result<PlaneBytes<'_>, StoreError> {
-        let Some(at) = self.find(list) else { return Ok(PlaneBytes::Borrowed(&[])) };
-        let byte = |entry| self.lists[at].planes[p] + layout.plane_bytes(p, entry) as u64;
-        let range = byte(entries.start)..byte(entries.end);
-        if range.is_empty() { Ok(PlaneBytes::Borrowed(&[])) } else { self.planes[p].part(range) }
+    ) -> Result<Planes<PlaneBytes<'_>>, StoreError> {
+        let Some(at) = self.find(list) else { return Ok(Planes::new()) };
+        let starts = match &self.lists[at].codes {
+            CodePlace::Blocks(starts) => starts,
+            CodePlace::Rows(start) => {
+                let rows = self.short_rows(*start, entries.clone(), layout)?;
+                return Ok(packed(layout, &rows, entries.len()));
+            }
+        };
+        let plane = |(p, start): (usize, &u64)| {
+            let byte = |entry| start + layout.plane_bytes(p, entry) as u64;
+            let range = byte(entries.start)..byte(entries.end);
+            if range.is_empty() { Ok(PlaneBytes::Borrowed(&[][..])) } else { self.planes[p].part(range) }
+        };
+        starts.iter().enumerate().map(plane).collect()
     }
 
     /// Returns the ids of some entries of a list, which must have them.
@@ -259,8 +315,7 @@ impl StoredLists {
         }
         let part = Segment::whole_blocks(layout, len, entries);
         let ids = self.ids(list, part.clone())?;
-        let planes = (0..layout.plane_count()).map(|p| self.blocks(list, p, layout, part.clone()));
-        let segment = Segment::new(layout, ids, planes.collect::<Result<_, _>>()?)?;
+        let segment = Segment::new(layout, ids, self.planes(list, layout, part.clone())?)?;
         Ok(ListRef::part(part.start, [segment]))
     }
 
@@ -286,14 +341,23 @@ impl StoredLists {
         if let IdPlace::Listed(start) = place.ids {
             self.ids.prefetch(start..start + id_bytes(place.len));
         }
-        for (p, (section, start)) in self.planes.iter().zip(&place.planes).enumerate() {
-            section.prefetch(*start..start + layout.plane_bytes(p, place.len as usize) as u64);
+        let len = place.len as usize;
+        match &place.codes {
+            CodePlace::Blocks(starts) => {
+                for (p, (section, start)) in self.planes.iter().zip(starts).enumerate() {
+                    section.prefetch(*start..start + layout.plane_bytes(p, len) as u64);
+                }
+            }
+            CodePlace::Rows(start) => {
+                let rows = *start..start + (len * layout.code_size()) as u64;
+                self.rows.iter().for_each(|section| section.prefetch(rows.clone()));
+            }
         }
     }
 
     /// Returns the memory that the lists take, in bytes. Bytes in a file do not count.
     pub(super) fn memory(&self) -> usize {
-        let sections = self.planes.iter().chain([&self.ids]).map(|section| section.memory());
+        let sections = self.sections().map(|section| section.memory());
         self.lists.len() * (size_of::<Place>() + size_of::<AtomicBool>())
             + size_of_val(&self.order[..])
             + self.numbers.as_ref().map_or(0, |numbers| size_of_val(&numbers[..]))
@@ -303,7 +367,11 @@ impl StoredLists {
     /// Returns true if the lists lie in the process's own memory, which is freed once all lists are
     /// copied.
     pub(super) fn in_memory(&self) -> bool {
-        self.planes.iter().chain([&self.ids]).any(|section| section.memory() > 0)
+        self.sections().any(|section| section.memory() > 0)
+    }
+
+    fn sections(&self) -> impl Iterator<Item = &Arc<dyn Section>> {
+        self.planes.iter().chain(&self.rows).chain([&self.ids])
     }
 }
 

@@ -21,6 +21,17 @@ type Chunk<T> = [Option<Arc<T>>; CHUNK];
 #[derive(Clone, Debug)]
 pub(super) struct ListTable<T>(Vec<Option<Arc<Chunk<T>>>>);
 
+impl<T> ListTable<T> {
+    /// Memory of an entry in bytes, without the memory that it points to.
+    pub(super) const ENTRY: usize = size_of::<T>() + 2 * size_of::<usize>();
+
+    /// Returns the memory of a table of `slots` entries in bytes, if each chunk has one, without
+    /// the entries.
+    pub(super) const fn table(slots: usize) -> usize {
+        slots.div_ceil(CHUNK) * (size_of::<Chunk<T>>() + 3 * size_of::<usize>())
+    }
+}
+
 impl<T: Clone> ListTable<T> {
     /// Creates an empty table.
     pub(super) const fn new() -> Self {
@@ -96,7 +107,7 @@ impl<T: Clone> ListTable<T> {
 
     /// Returns the memory of the table in bytes, without the memory that its lists point to.
     pub(super) fn memory(&self) -> usize {
-        let lists = self.iter().count() * (size_of::<T>() + 2 * size_of::<usize>());
+        let lists = self.iter().count() * Self::ENTRY;
         let chunks = self.0.iter().flatten().count() * (size_of::<Chunk<T>>() + 2 * size_of::<usize>());
         self.0.capacity() * size_of::<usize>() + chunks + lists
     }

@@ -48,6 +48,17 @@ pub struct TrainOptions<'a> {
     /// Initialization of k-means. (Codebooks of subquantizers always start from random points.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<KMeansStart>,
+    /// Whether k-means of the lists has two levels: about `sqrt(k)` clusters, each of which is
+    /// divided again. It is much faster for many centroids, and a little less exact. The default is
+    /// true from 16,384 centroids on, unless `mini_batch` or `start` is set. With two levels,
+    /// training ignores `start` in the second one, which begins with random points of each cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub two_level: Option<bool>,
+    /// Whether training evens the sizes of the lists, for a more even time of searches: a vector
+    /// counts as farther from the centroids of large lists. It takes about a quarter more time. The
+    /// default is false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balanced: Option<bool>,
     /// Treatment of training vectors that the index cannot take.
     pub non_finite: NonFinite,
     /// Executor of the parallel loops. By default, small loops run on the calling thread, and
@@ -81,6 +92,8 @@ impl<'a> TrainOptions<'a> {
         max_points_per_centroid: usize,
         seed: u64,
         start: KMeansStart,
+        two_level: bool,
+        balanced: bool,
         executor: &'a dyn Executor,
         progress: &'a dyn Progress,
         cancel: &'a Cancel,
@@ -123,6 +136,8 @@ impl fmt::Debug for TrainOptions<'_> {
             .field("max_points_per_centroid", &self.max_points_per_centroid)
             .field("seed", &self.seed)
             .field("start", &self.start)
+            .field("two_level", &self.two_level)
+            .field("balanced", &self.balanced)
             .field("non_finite", &self.non_finite)
             .finish_non_exhaustive()
     }

@@ -160,7 +160,11 @@ macro_rules! rows {
 
 rows! {
     /// The row of one kind of codec: its names, parser and reader.
-    CodecRow: dyn CodecSpec => Arc<dyn Codec> {}
+    CodecRow: dyn CodecSpec => Arc<dyn Codec> {
+        /// Whether the codec inside may also follow the token of a standalone index after a comma
+        /// (`MinMax,SQ8` for `MinMax(SQ8)`). [`Token::codec`] returns it.
+        takes_codec: bool = false,
+    }
     /// The row of one kind of coarse quantizer: its names, parser and reader. Its samples have few
     /// lists.
     QuantizerRow: dyn QuantizerSpec => Arc<dyn Level1Quantizer> {}

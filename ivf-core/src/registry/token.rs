@@ -116,7 +116,7 @@ impl<'a> Token<'a> {
     }
 
     /// Returns the codec that follows the token after a comma, for a kind that accepts one
-    /// ([`IndexRow::takes_codec`](super::IndexRow)).
+    /// ([`IndexRow::takes_codec`](super::IndexRow), [`CodecRow::takes_codec`](super::CodecRow)).
     ///
     /// The factory parses `Graph32,Flat` for a row that takes a codec:
     ///

@@ -1,4 +1,5 @@
-//! `IVF<n>(<index>)`: a coarse quantizer that searches an index of the centroids.
+//! `IVF<n>(<index>)` and `IVF<n>_HNSW<M>`: a coarse quantizer that searches an index of the
+//! centroids.
 //!
 //! An exhaustive search of a million centroids costs more than the search of the lists that it
 //! selects. An index of the centroids (another IVF, a graph, compressed codes) is faster, but
@@ -6,6 +7,7 @@
 
 use super::{check_assign, first_non_finite, learn, parse_nlist, unsupported};
 use crate::executor::executor_for;
+use crate::hnsw::NAME as GRAPH;
 use crate::kernels::{Distance, Visitor, distances_to_rows, with_distance};
 use crate::kmeans::KMeans;
 use crate::simd::{Kernel, Level, Simd};
@@ -25,11 +27,12 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The registry row of this quantizer.
-pub(super) const ROW: QuantizerRow = QuantizerRow::new("index", "IVF<n>[k|M](<index>)", parse, |node, registry| {
-    Ok(Arc::new(IndexQuantizer::read(node, registry)?))
-})
-.about("n lists around k-means centroids, which an index finds")
-.samples(&["IVF16(IVF4,Flat)"]);
+pub(super) const ROW: QuantizerRow =
+    QuantizerRow::new("index", "IVF<n>[k|M](<index>), IVF<n>[k|M]_HNSW[<M>]", parse, |node, registry| {
+        Ok(Arc::new(IndexQuantizer::read(node, registry)?))
+    })
+    .about("n lists around k-means centroids, which an index finds, or a graph")
+    .samples(&["IVF16(IVF4,Flat)", "IVF16_HNSW4"]);
 
 const SCHEMA: &Schema = &[
     Field::new("nlist", FieldType::UInt),
@@ -44,7 +47,19 @@ const MAX_DEPTH: usize = 4;
 /// Number of rows that one task of a parallel loop handles.
 const CHUNK: usize = 256;
 
+/// Returns whether an index follows the number of lists after `_`, without parentheses.
+fn is_graph(index: &str) -> bool {
+    index.strip_prefix(GRAPH).is_some_and(|m| m.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn parse(token: &Token<'_>, registry: &Registry) -> Parsed<dyn QuantizerSpec> {
+    if let Some((name, index)) = token.plain().and_then(|text| text.split_once('_')) {
+        let nlist = parse_nlist(name).filter(|_| is_graph(index))?;
+        let shifted = |error: TokenError| error.shifted(name.len() + 1);
+        let spec =
+            |nlist| Ok(Arc::new(IndexQuantizerSpec::new(nlist, registry.parse_index(index).map_err(shifted)?)) as _);
+        return Some(nlist.and_then(spec));
+    }
     let arguments = token.arguments()?;
     let nlist = parse_nlist(token.name())?;
     if parentheses(arguments) >= MAX_DEPTH {
@@ -69,7 +84,8 @@ fn parentheses(text: &str) -> usize {
     most
 }
 
-/// The specification `IVF<n>(<index>)`: `n` centroids learnt by k-means, in an index.
+/// The specification `IVF<n>(<index>)`: `n` centroids learnt by k-means, in an index. That of a
+/// graph of vectors is written `IVF<n>_HNSW<M>`.
 ///
 /// ```
 /// use ivf_core::{Index, Metric, Rows, SearchParams};
@@ -135,7 +151,8 @@ impl IndexQuantizerSpec {
 
 impl fmt::Display for IndexQuantizerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "IVF{}({})", self.nlist, self.index)
+        let index = self.index.to_string();
+        if is_graph(&index) { write!(f, "IVF{}_{index}", self.nlist) } else { write!(f, "IVF{}({index})", self.nlist) }
     }
 }
 
@@ -391,9 +408,11 @@ impl IndexQuantizer {
                 })?;
                 found.push(list);
             }
-            if found.len() == start {
-                // The index finds nothing if every distance overflows to NaN. All lists are equally
-                // far then, and the lower ones come first, as in the flat quantizer.
+            if found.len() == start || nprobe == nlist {
+                // The index leaves out a centroid whose distance is NaN. If it finds nothing, all
+                // lists are equally far, and the lower ones come first, as in the flat quantizer.
+                // Who asks for all lists gets all.
+                found.truncate(start);
                 found.extend(0..nprobe as u32);
             }
             found[start..].sort_unstable();

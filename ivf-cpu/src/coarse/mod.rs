@@ -3,11 +3,13 @@
 mod first_pass;
 mod flat;
 mod index;
+mod multi;
 mod nearest;
 mod one_list;
 
 pub use flat::{FlatQuantizer, FlatQuantizerSpec};
 pub use index::{IndexQuantizer, IndexQuantizerSpec};
+pub use multi::{MultiQuantizer, MultiQuantizerSpec};
 pub use nearest::{nearest, nearest_many};
 pub use one_list::{OneList, OneListSpec};
 
@@ -21,7 +23,7 @@ use std::fmt;
 
 /// The coarse quantizers of this crate. ([`OneList`] has no token: it is part of a codec's
 /// standalone index.)
-pub const QUANTIZERS: &[QuantizerRow] = &[flat::ROW, index::ROW, one_list::ROW];
+pub const QUANTIZERS: &[QuantizerRow] = &[flat::ROW, index::ROW, multi::ROW, one_list::ROW];
 
 /// Parses the number of lists from `IVF<n>[k|M]`: k = 1024, M = 1024 x 1024. Returns `None` for the
 /// name of another kind, such as `IVF4_HNSW32`.

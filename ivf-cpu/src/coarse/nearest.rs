@@ -207,6 +207,12 @@ impl Smallest {
         self.keys.clear();
     }
 
+    /// Returns the distance beyond which no pair is among the smallest.
+    #[inline(always)]
+    pub(super) fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
     /// Returns the pairs as integers, for [`split_key`].
     pub(super) fn keys(&self) -> &[u64] {
         &self.keys

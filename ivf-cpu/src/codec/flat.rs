@@ -208,6 +208,11 @@ impl BoundCodec for BoundFlat {
     }
 }
 
+/// Returns whether the codes of a codec are the vectors, each of them contiguous.
+pub(crate) fn are_rows(codec: &dyn Codec) -> bool {
+    codec.tag() == ROW.tag && codec.layout().block_len() == 1
+}
+
 /// Returns the distance of a code, which need not be aligned.
 pub(super) fn distance_of<D: Distance>(distance: D, query: &[f32], code: &[u8]) -> f32 {
     let (coordinates, rest) = code.as_chunks::<4>();

@@ -2,19 +2,22 @@
 //! all of its codes.
 
 use super::entries::Mark;
+use super::stored::StoredCodes;
 use super::{IvfIndex, IvfOptions};
 use crate::abilities::abilities;
 use crate::coarse::{OneList, OneListSpec};
-use ivf_core::ability::{CopySubset, Merge, RangeSearch, Subset, Train};
+use crate::wrap::check_lengths;
+use ivf_core::ability::{CopySubset, Distances, Merge, RangeSearch, Subset, Train};
 use ivf_core::error::{
     BuildError, DecodeError, EditError, KnobError, MergeError, PartsError, ReconstructError, SearchError, StoreError,
 };
+use ivf_core::lists::Segment;
 use ivf_core::part::{unknown_knob, unknown_part};
 use ivf_core::registry::{IndexRow, Registry};
 use ivf_core::{
-    AddOptions, AnyRows, Codec, CodecSpec, DirectMapKind, Id, Index, InvertedLists, KnobValue, Metric, Node,
-    ParallelMode, Part, Rows, SearchParam, SearchParams, SearchResult, SpecText, StoredNode, Takes, TrainOptions,
-    index_as_ref,
+    AddOptions, AnyRows, Codec, CodecSpec, DirectMapKind, Id, Index, InvertedLists, KnobValue, ListNo, Metric, Node,
+    ParallelMode, Part, Rows, SearchParam, SearchParams, SearchResult, Settings, SpecText, StoredNode, Takes,
+    TrainOptions, index_as_ref,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -176,6 +179,34 @@ impl CodesIndex {
         self.inner.codec = form(Arc::clone(&self.inner.codec));
     }
 
+    /// Returns the codec.
+    pub(crate) fn codec(&self) -> &Arc<dyn CodecSpec> {
+        &self.inner.codec
+    }
+
+    /// Returns the codes for reading at random, or `None` if the index is not trained. The codec
+    /// must store each code contiguously.
+    pub(crate) fn stored(&self) -> Result<Option<StoredCodes<'_>>, StoreError> {
+        self.inner.trained.as_ref().map(|trained| StoredCodes::new(&trained.entries)).transpose()
+    }
+
+    /// Copies the codes into memory, unless they are there or in a map of a file.
+    pub(crate) fn hold(&mut self) -> Result<(), StoreError> {
+        let Some(trained) = &mut self.inner.trained else { return Ok(()) };
+        let in_place = trained.entries.lists.list_range(ListNo(0), 0..1)?.segments().all(Segment::is_in_place);
+        if in_place { Ok(()) } else { trained.entries.writer()?.prepare(&[ListNo(0)]) }
+    }
+
+    /// Returns the parameters of the codec for a search.
+    pub(crate) fn codec_settings(&self, params: &SearchParams<'_>) -> Result<Settings, SearchError> {
+        params.resolved(&self.inner.codec_params(), &self.inner.options.settings)
+    }
+
+    /// Returns `takes` with the parameters of the codec.
+    pub(crate) fn with_codec_params(&self, takes: &Takes) -> Takes {
+        self.inner.with_codec_params(takes)
+    }
+
     /// Returns a copy of the index in its present state; see [`Index::clone_index`].
     pub(crate) fn snapshot(&self) -> Result<Self, StoreError> {
         Ok(Self { inner: self.inner.snapshot()?, learns: self.learns })
@@ -189,6 +220,11 @@ impl CodesIndex {
     /// Removes the vectors added since the mark.
     pub(crate) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
         self.inner.undo(mark)
+    }
+
+    /// Returns whether a node is of an index of this kind.
+    pub(crate) fn is_node(node: &StoredNode) -> bool {
+        node.tag == ROW.tag
     }
 
     pub(crate) fn read(node: &StoredNode, registry: &Registry) -> Result<Self, DecodeError> {
@@ -287,10 +323,12 @@ impl Index for CodesIndex {
             shared as_range_search: RangeSearch,
             mut as_merge: Merge,
             shared as_copy_subset: CopySubset,
+            shared as_distances: Distances,
         }
         of inner {
             mut as_add: Add,
             mut as_add_with_ids: AddWithIds,
+            mut as_undo: Undo,
             mut as_reset: Reset,
             mut as_remove: Remove,
             mut as_update: Update,
@@ -300,6 +338,14 @@ impl Index for CodesIndex {
             shared as_standalone_codec: StandaloneCodec,
             mut as_add_codes: AddCodes,
         }
+    }
+}
+
+impl Distances for CodesIndex {
+    fn distances_to(&self, query: &[f32], ids: &[Id], distances: &mut [f32]) -> Result<(), SearchError> {
+        check_lengths(self.dim(), query, ids, distances)?;
+        distances.copy_from_slice(&self.distances(query, ids)?);
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use super::options::IvfOptions;
 use super::{IvfIndex, Trained};
 use crate::executor::executor_for;
+use ivf_core::ability::{AddMark, Undo};
 use ivf_core::codec::overflowing;
 use ivf_core::error::{AddError, BindError, Computed, EditError, InputError, StoreError};
 use ivf_core::executor::{Executor, map_items};
@@ -73,6 +74,16 @@ impl IvfIndex {
             (entries.len, entries.next_id) = (len, next_id);
         }
         Ok(())
+    }
+}
+
+impl Undo for IvfIndex {
+    fn mark(&self) -> Result<AddMark, StoreError> {
+        Ok(AddMark::new(self.mark()?))
+    }
+
+    fn undo(&mut self, mark: AddMark) -> Result<(), StoreError> {
+        self.undo(mark.into_inner::<Mark>()?)
     }
 }
 

@@ -21,6 +21,7 @@ mod rounds;
 mod scan;
 mod search;
 mod standalone;
+mod stored;
 mod subset;
 mod train;
 mod update;
@@ -29,8 +30,11 @@ pub use codes::CodesIndex;
 pub(crate) use codes::ROW as CODES;
 pub use dedup::DedupIndex;
 pub(crate) use dedup::ROW as DEDUP;
+pub(crate) use entries::Mark;
 pub(crate) use file::ROW as IVF;
 pub use options::IvfOptions;
+pub(crate) use search::Queries;
+pub(crate) use stored::StoredCodes;
 
 use crate::abilities::abilities;
 use crate::coarse::OneListSpec;
@@ -326,13 +330,9 @@ impl Index for IvfIndex {
         let id = if self.is_standalone() { 0 } else { size_of::<Id>() };
         let more = vectors.saturating_sub(self.len());
         let codes = more.saturating_mul(self.codec.code_size(&self.context()) + id);
-        // The last block of a list is half full on average.
-        let blocks = self.trained.as_ref().filter(|_| more > 0).map_or(0, |Trained { entries, .. }| {
-            let layout = entries.layout();
-            let lists = entries.lists.nlist().min(vectors);
-            lists.saturating_mul(layout.block_len() / 2 * layout.code_size())
-        });
-        self.memory().saturating_add(codes).saturating_add(blocks)
+        let lists = self.trained.as_ref().filter(|_| more > 0);
+        let overhead = lists.map_or(0, |trained| trained.entries.lists.overhead(vectors));
+        self.memory().saturating_add(codes).saturating_add(overhead)
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
@@ -348,12 +348,14 @@ impl Index for IvfIndex {
             mut as_train: Train,
             mut as_add: Add,
             mut as_add_with_ids: AddWithIds,
+            mut as_undo: Undo,
             mut as_reset: Reset,
             shared as_range_search: RangeSearch,
             mut as_remove: Remove,
             mut as_update: Update,
             mut as_upsert: Upsert,
             shared as_scan_ids: ScanIds,
+            shared as_distances: Distances,
             shared as_reconstruct: Reconstruct,
             mut as_merge: Merge,
             shared as_copy_subset: CopySubset,

@@ -2,7 +2,9 @@
 
 use super::IvfIndex;
 use super::entries::Entries;
-use ivf_core::ability::check_output;
+use crate::codec::distances_to_vectors;
+use crate::wrap::check_lengths;
+use ivf_core::ability::{Distances, check_output};
 use ivf_core::bytes::AlignedBytes;
 use ivf_core::error::{ReconstructError, SearchError, StoreError};
 use ivf_core::{
@@ -42,6 +44,17 @@ impl Reconstruct for IvfIndex {
             found.hits = found.hits.without_locations();
         }
         Ok((found, vectors))
+    }
+}
+
+/// The distances to the decoded vectors.
+impl Distances for IvfIndex {
+    fn distances_to(&self, query: &[f32], ids: &[Id], distances: &mut [f32]) -> Result<(), SearchError> {
+        check_lengths(self.dim, query, ids, distances)?;
+        let mut vectors = vec![0.0; ids.len() * self.dim];
+        self.reconstruct_many(ids, &mut vectors)?;
+        distances_to_vectors(self.metric, query, &vectors, distances);
+        Ok(())
     }
 }
 

@@ -118,8 +118,8 @@ impl RangeSearch for IvfIndex {
 
 /// The queries of a call. Those that cannot be searched are replaced by zero vectors, which scan
 /// nothing.
-pub(super) struct Queries<'q> {
-    pub(super) rows: AnyRows<'q>,
+pub(crate) struct Queries<'q> {
+    pub(crate) rows: AnyRows<'q>,
     /// Numbers of the replaced queries, ascending.
     skipped: Vec<usize>,
 }
@@ -127,7 +127,12 @@ pub(super) struct Queries<'q> {
 impl<'q> Queries<'q> {
     /// Checks queries of dimension `dim`. If `skips` is true, queries that are not finite are
     /// replaced, and `finite` holds all queries.
-    fn new(rows: AnyRows<'q>, dim: usize, skips: bool, finite: &'q mut Vec<f32>) -> Result<Self, InputError> {
+    pub(crate) fn new(
+        rows: AnyRows<'q>,
+        dim: usize,
+        skips: bool,
+        finite: &'q mut Vec<f32>,
+    ) -> Result<Self, InputError> {
         match rows.check(dim) {
             Err(InputError::NonFinite { .. }) if skips => {}
             checked => return checked.map(|()| Self { rows, skipped: Vec::new() }),
@@ -144,7 +149,7 @@ impl<'q> Queries<'q> {
     }
 
     /// Returns the numbers of the queries that are skipped, ascending.
-    pub(super) fn skipped(&self) -> &[usize] {
+    pub(crate) fn skipped(&self) -> &[usize] {
         &self.skipped
     }
 }

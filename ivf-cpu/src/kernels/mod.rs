@@ -1,5 +1,6 @@
 //! Distance definitions, and the kernels that compute many distances.
 
+mod by_lanes;
 mod bytes;
 mod distance;
 mod lanes;
@@ -10,6 +11,7 @@ mod split_floats;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use by_lanes::{ByLanes, LaneQuery, NegatedProducts, SquaredDifferences};
 pub use bytes::{ByteQueries, MAX_BIAS, MAX_DIM as MAX_BYTES_DIM, PackedBytes, scan_bytes, score_bytes};
 pub use distance::{
     BrayCurtis, Canberra, Columns, Distance, InnerProduct, Jaccard, JensenShannon, L1, L2, Linf, Lp, Visitor,

@@ -1,12 +1,14 @@
 //! Assignment of points to their nearest centroids, round after round.
 
 use super::distinct::Distinct;
+use super::lloyd::Assign;
 use crate::coarse::nearest;
 use crate::kernels::{
     BLOCK, ByteQueries, Distance, MAX_BIAS, MAX_BYTES_DIM, PackedBytes, PackedRows, Visitor, distances_to_rows,
     scan_bytes, squared_norm, with_distance,
 };
 use crate::simd::{Kernel, Level, Simd};
+use ivf_core::error::TrainError;
 use ivf_core::executor::{Executor, Inline, map_items};
 use ivf_core::{Metric, Rows};
 
@@ -88,19 +90,29 @@ impl<'a> Assignment<'a> {
         Self { distinct, metric, executor, bytes: Vec::new(), room, rounds: 0, numbers, distances, computed: 0 }
     }
 
-    /// Returns the number of the nearest centroid of point `i`.
-    #[inline(always)]
-    pub(super) fn number(&self, i: usize) -> u32 {
+    /// Makes the bytes of the points.
+    fn quantise(&mut self) {
+        let (groups, lengths) = std::mem::take(&mut self.room);
+        let groups = groups.chunks_mut(CHUNK * self.distinct.points().dim().div_ceil(4));
+        let distinct = self.distinct;
+        self.bytes = map_items(self.executor, groups.zip(lengths.chunks_mut(CHUNK)).collect(), |job, room| {
+            let mut scratch = Vec::new();
+            let rows = distinct.rows(job * CHUNK..job * CHUNK + room.1.len(), &mut scratch);
+            Level::get().run(Quantise { rows, room })
+        });
+    }
+}
+
+impl Assign for Assignment<'_> {
+    fn number(&self, i: usize) -> u32 {
         self.numbers[self.distinct.kind(i)]
     }
 
-    /// Returns the distance of point `i` from its nearest centroid.
-    pub(super) fn distance(&self, i: usize) -> f32 {
+    fn distance(&self, i: usize) -> f32 {
         self.distances[self.distinct.kind(i)]
     }
 
-    /// Assigns the points to these centroids.
-    pub(super) fn round(&mut self, centroids: Rows<'_, f32>) {
+    fn round(&mut self, centroids: Rows<'_, f32>) -> Result<(), TrainError> {
         self.rounds += 1;
         let passes = self.rounds > 1 && first_pass_pays(self.metric, centroids.dim());
         if passes && self.bytes.is_empty() {
@@ -120,18 +132,7 @@ impl<'a> Assignment<'a> {
             round.assign(points, bytes.get(job), numbers, distances)
         });
         self.computed += computed.iter().sum::<u64>();
-    }
-
-    /// Makes the bytes of the points.
-    fn quantise(&mut self) {
-        let (groups, lengths) = std::mem::take(&mut self.room);
-        let groups = groups.chunks_mut(CHUNK * self.distinct.points().dim().div_ceil(4));
-        let distinct = self.distinct;
-        self.bytes = map_items(self.executor, groups.zip(lengths.chunks_mut(CHUNK)).collect(), |job, room| {
-            let mut scratch = Vec::new();
-            let rows = distinct.rows(job * CHUNK..job * CHUNK + room.1.len(), &mut scratch);
-            Level::get().run(Quantise { rows, room })
-        });
+        Ok(())
     }
 }
 
@@ -357,7 +358,7 @@ mod tests {
                         // The first round ignores the guess, and the second round uses it.
                         for _ in 0..2 {
                             assignment.numbers.fill(guess as u32);
-                            assignment.round(centroids);
+                            assignment.round(centroids).unwrap();
                             for i in 0..N {
                                 let found = (assignment.number(i), assignment.distance(i));
                                 assert_eq!(found, (expected[i], exact[i]), "{metric}, {dim}, {k}, {guess}, {i}");
@@ -383,7 +384,7 @@ mod tests {
         let (mut numbers, mut distances) = (vec![0; points.len()], vec![0.0; points.len()]);
         for _ in 0..ROUNDS {
             let rows = Rows::new(&centroids, dim).unwrap();
-            assignment.round(rows);
+            assignment.round(rows).unwrap();
             nearest(points, &PackedRows::new(rows), Metric::L2, &Inline, &mut numbers, &mut distances);
             assert!((0..points.len()).all(|i| assignment.number(i) == numbers[i]));
             let mut sums = update::Sums::new(K, dim);

@@ -3,7 +3,7 @@
 //! Each figure is a sum over the data that the functions of this module hold at the same time.
 //! `tests/memory.rs` compares the figures with the count of an allocator.
 
-use super::{KMeans, assign, most_points, sample, update};
+use super::{KMeans, assign, most_points, sample, two_level, update};
 use crate::executor::executor_for;
 use crate::kernels::BLOCK;
 use ivf_core::TrainOptions;
@@ -20,6 +20,13 @@ const ASSIGNED: usize = 4 * size_of::<u32>() + F32;
 pub(super) fn whole(kmeans: &KMeans, dim: usize, points: usize, options: &TrainOptions<'_>) -> usize {
     let row = dim * F32;
     let (drawn, used) = drawn(kmeans.k, row, points, options);
+    let threads = executor_for(options.executor, used.saturating_mul(dim * kmeans.k)).threads();
+    let of_centroids = kmeans.k.next_multiple_of(BLOCK) * of_centroid(dim, threads);
+    // A copy of the points with another dimension, for the penalties.
+    let extended = if options.balanced.unwrap_or_default() { used * (row + F32) } else { 0 };
+    if kmeans.has_two_levels(options) {
+        return drawn + extended + of_centroids + two_levels(kmeans, dim, used, threads, options);
+    }
     let start = match options.start.unwrap_or_default() {
         // The packed points, and the distance of each to the nearest centroid so far.
         KMeansStart::PlusPlus => used.next_multiple_of(BLOCK) * (row + F32),
@@ -30,8 +37,26 @@ pub(super) fn whole(kmeans: &KMeans, dim: usize, points: usize, options: &TrainO
         None if assign::first_pass_pays(kmeans.metric, dim) => used * (quantised(dim) + ASSIGNED),
         None => used * ASSIGNED,
     };
-    let threads = executor_for(options.executor, used.saturating_mul(dim * kmeans.k)).threads();
-    drawn + start.max(rounds) + kmeans.k.next_multiple_of(BLOCK) * of_centroid(dim, threads)
+    drawn + extended + start.max(rounds) + of_centroids
+}
+
+/// Returns the memory of two levels in bytes, in addition to the points and the centroids.
+fn two_levels(kmeans: &KMeans, dim: usize, used: usize, threads: usize, options: &TrainOptions<'_>) -> usize {
+    const NUMBER: usize = size_of::<u32>();
+    let (row, groups) = (dim * F32, two_level::groups(kmeans.k));
+    let near = two_level::NEAR.min(groups);
+    let mut one_level = options.two_level(false);
+    one_level.balanced = None;
+    let first = whole(&KMeans { k: groups, ..*kmeans }, dim, used, &one_level);
+    // The groups near each point with their distances, and the points of each group.
+    let assigned = used * (near * (2 * NUMBER + F32) + NUMBER);
+    // Copies of the points of the groups that are learnt at the same time, of uneven sizes.
+    let copied = (used / groups).saturating_mul(4 * threads).min(used) * (row + ASSIGNED + size_of::<u64>());
+    // The nearest centroids of the points near some groups.
+    let found = (used * near / groups).saturating_mul(2 * two_level::GROUPS_AT_ONCE * threads).min(used * near);
+    let grouped = used * (near + 1) * NUMBER;
+    let last = grouped + used * (NUMBER + F32) + found * (NUMBER + F32);
+    first.max(assigned).max(grouped + copied).max(last)
 }
 
 /// Returns the memory of a point as bytes, with two norms.

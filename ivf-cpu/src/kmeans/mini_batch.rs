@@ -38,7 +38,7 @@ pub(super) fn train(
         sums.add(points, |i| numbers[i], executor);
         sums.write_means(centroids);
         if kmeans.spherical {
-            normalize_rows(centroids, dim);
+            normalize_rows(centroids, dim, dim);
         }
         if let Some(progress) = options.progress {
             progress.step("k-means", round as u64 + 1, rounds as u64);
@@ -49,7 +49,7 @@ pub(super) fn train(
     if rounds > 0 {
         report.splits = update::split_empty(centroids, &mut sums.sizes, dim, random);
         if kmeans.spherical {
-            normalize_rows(centroids, dim);
+            normalize_rows(centroids, dim, dim);
         }
     }
     report.objectives.push(objectives);

@@ -1,4 +1,5 @@
-//! k-means: Lloyd's algorithm, and the mini-batch variant ([`mini_batch`]).
+//! k-means: Lloyd's algorithm, and its variants: mini-batches ([`mini_batch`]), two levels
+//! ([`two_level`]), clusters of similar sizes ([`balance`]).
 //!
 //! The assignment is a fused kernel: product and arg-min over packed centroids, without an n x k
 //! matrix. From the second round on, it has a first pass in bytes if the machine has an instruction
@@ -6,28 +7,31 @@
 //! order. The result is therefore bit-identical for any number of threads.
 
 mod assign;
+mod balance;
 mod distinct;
+mod lloyd;
 mod memory;
 mod mini_batch;
 mod parts;
 pub(crate) mod sample;
 mod start;
+mod two_level;
 mod update;
 
 use crate::executor::executor_for;
-use assign::{Assignment, Bytes};
-use distinct::Distinct;
+use balance::Penalties;
 use ivf_core::error::TrainError;
 use ivf_core::params::KMeansStart;
 use ivf_core::report::Warning;
 use ivf_core::{AnyRows, Metric, Rows, TrainOptions, TrainReport};
+use lloyd::{Lloyd, Rounds};
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use update::Sums;
 
 pub(crate) use assign::first_pass_pays;
 pub use memory::train_parts_memory;
 pub use parts::train_parts;
+pub use sample::{sample_memory, sample_rows};
 
 /// Random number generator of training. The same seed gives the same numbers on every machine and
 /// in every version.
@@ -123,14 +127,16 @@ impl KMeans {
     /// without repetition. A centroid that loses all its points takes half of another cluster;
     /// larger clusters are chosen with a higher probability. With [`TrainOptions::mini_batch`], the
     /// start is drawn from those rows, each round draws from all rows, and clusters are split only
-    /// at the end.
+    /// at the end. [`TrainOptions::two_level`] and [`TrainOptions::balanced`] select other
+    /// variants.
     ///
     /// # Errors
     /// [`TrainError::TooFew`] if there are fewer rows than centroids, [`TrainError::Cancelled`],
-    /// [`TrainError::Unsupported`] if `IVF_SIMD` names an instruction set that this machine does
-    /// not have.
+    /// [`TrainError::Unsupported`] if the options exclude each other or the metric, or `IVF_SIMD`
+    /// names an instruction set that this machine does not have.
     pub fn train(&self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<(Vec<f32>, TrainReport), TrainError> {
         check_level()?;
+        self.check(options)?;
         let (k, dim) = (self.k, rows.dim());
         if rows.len() < k {
             return Err(TrainError::TooFew { who: format!("{k} centroids"), needed: k, found: rows.len() });
@@ -144,42 +150,76 @@ impl KMeans {
             report.warnings.push(Warning::FewPoints { points: points.len(), centroids: k, wanted: MIN_POINTS });
         }
 
-        let mut centroids = match options.start.unwrap_or_default() {
-            KMeansStart::PlusPlus => start::plus_plus(points, k, options, &mut random)?,
-            _ => start::random(points, k, &mut random),
-        };
-        if self.spherical {
-            normalize_rows(&mut centroids, dim);
-        }
-        if let Some(batch) = options.mini_batch {
-            report.merge(mini_batch::train(self, rows, batch, &mut centroids, options, &mut random)?);
-            return Ok((centroids, report));
-        }
         let rounds = options.iterations.unwrap_or(self.iterations);
         let executor = executor_for(options.executor, points.as_slice().len().saturating_mul(k));
-        let distinct = Distinct::new(points, executor);
-        let mut bytes = Bytes::new(&distinct, self.metric);
-        let mut assignment = Assignment::new(&distinct, self.metric, executor, &mut bytes);
-        let (mut sums, mut objectives) = (Sums::new(k, dim), Vec::new());
-        // The number of rounds has no limit: a caller that means to cancel asks for more rounds
-        // than there is time for.
-        for round in 0..rounds {
-            options.check_cancel()?;
-            assignment.round(Rows::new(&centroids, dim).expect("k rows"));
-            objectives.push((0..points.len()).map(|i| f64::from(assignment.distance(i))).sum());
-            sums.clear();
-            sums.add(points, |i| assignment.number(i), executor);
-            sums.write_means(&mut centroids);
-            report.splits += update::split_empty(&mut centroids, &mut sums.sizes, dim, &mut random);
-            if self.spherical {
-                normalize_rows(&mut centroids, dim);
+        let (is_balanced, has_two_levels) = (options.balanced.unwrap_or_default(), self.has_two_levels(options));
+        // With one level, the first rounds divide large clusters, and later ones change penalties.
+        let (dividing, start) = if is_balanced && !has_two_levels { (rounds / 5, rounds * 3 / 10) } else { (0, 0) };
+        let mut penalties = is_balanced.then(|| Penalties::new(k, points, self.metric, start));
+        let extended = is_balanced.then(|| Penalties::extended(points, self.metric));
+        let seen = extended.as_ref().map_or(points, |rows| Rows::new(rows, dim + 1).expect("whole points"));
+        let lloyd = Lloyd { kmeans: self, points: seen, options, executor, dividing, stage: Some("k-means") };
+        let (mut centroids, done) = if has_two_levels {
+            two_level::train(&lloyd, points, rounds, &mut penalties, &mut random)?
+        } else {
+            let mut centroids = self.start(seen, dim, options, &mut random)?;
+            if let Some(batch) = options.mini_batch {
+                report.merge(mini_batch::train(self, rows, batch, &mut centroids, options, &mut random)?);
+                return Ok((centroids, report));
             }
-            if let Some(progress) = options.progress {
-                progress.step("k-means", round as u64 + 1, rounds as u64);
-            }
+            // Penalties need some rounds to take effect.
+            let rounds = if is_balanced { rounds.saturating_add(rounds.div_ceil(4)) } else { rounds };
+            let done = lloyd.run_plain(&mut centroids, rounds, &mut penalties, &mut random)?;
+            (centroids, done)
+        };
+        if is_balanced {
+            centroids = Penalties::stripped(&centroids, dim);
         }
+        let Rounds { objectives, splits } = done;
         report.objectives.push(objectives);
+        report.splits += splits;
         Ok((centroids, report))
+    }
+
+    /// Checks that the options can be met together.
+    fn check(&self, options: &TrainOptions<'_>) -> Result<(), TrainError> {
+        let is_balanced = options.balanced.unwrap_or_default();
+        if is_balanced {
+            Penalties::check(self.metric)?;
+        }
+        let with_batches = [(is_balanced, "balanced"), (options.two_level.unwrap_or_default(), "two_level")];
+        match with_batches.into_iter().find(|(is_set, _)| *is_set && options.mini_batch.is_some()) {
+            Some((_, name)) => {
+                let what = format!("`{name}` together with `mini_batch`");
+                Err(TrainError::Unsupported { kind: "k-means".to_owned(), what })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether training has two levels.
+    fn has_two_levels(&self, options: &TrainOptions<'_>) -> bool {
+        let by_default = self.k >= two_level::DEFAULT_FROM && options.start.is_none() && options.mini_batch.is_none();
+        options.two_level.unwrap_or(by_default)
+    }
+
+    /// Returns the initial centroids, of unit length in the first `dim` dimensions if k-means is
+    /// spherical.
+    fn start(
+        &self,
+        points: Rows<'_, f32>,
+        dim: usize,
+        options: &TrainOptions<'_>,
+        random: &mut Random,
+    ) -> Result<Vec<f32>, TrainError> {
+        let mut centroids = match options.start.unwrap_or_default() {
+            KMeansStart::PlusPlus => start::plus_plus(points, self.k, options, random)?,
+            _ => start::random(points, self.k, random),
+        };
+        if self.spherical {
+            normalize_rows(&mut centroids, points.dim(), dim);
+        }
+        Ok(centroids)
     }
 }
 
@@ -206,9 +246,9 @@ pub fn column_means(rows: Rows<'_, f32>) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum / rows.len() as f64) as f32).collect()
 }
 
-/// Scales each row to unit length. A zero row does not change.
-fn normalize_rows(rows: &mut [f32], dim: usize) {
-    for row in rows.chunks_exact_mut(dim) {
+/// Scales the first `dim` of `width` numbers of each row to unit length. Zeros do not change.
+fn normalize_rows(rows: &mut [f32], width: usize, dim: usize) {
+    for row in rows.chunks_exact_mut(width).map(|row| &mut row[..dim]) {
         let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
         if norm > 0.0 {
             row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
@@ -222,6 +262,7 @@ mod tests {
     use crate::executor::RayonPool;
     use ivf_core::Cancel;
     use ivf_core::executor::Inline;
+    use rand::RngExt;
 
     /// Returns `n` points around `k` corners of a grid, cycling through the corners.
     fn clusters(k: usize, n: usize) -> Vec<f32> {
@@ -292,6 +333,108 @@ mod tests {
             let options = TrainOptions::new().mini_batch(batch).iterations(rounds);
             let (centroids, report) = KMeans::new(8, Metric::L2).train(rows, &options).unwrap();
             assert!(centroids.iter().all(|c| c.is_finite()) && report.objectives[0].len() == rounds);
+        }
+    }
+
+    /// Returns points of [`WIDE`] dimensions around places of uneven frequency.
+    fn uneven(n: usize) -> Vec<f32> {
+        let mut random = Random::seed_from_u64(11);
+        let places: Vec<f32> = (0..40 * WIDE).map(|_| random.random_range(-1.0..1.0)).collect();
+        let mut data = Vec::with_capacity(n * WIDE);
+        for _ in 0..n {
+            let place = (random.random_range(0.0..1.0_f32).powi(2) * 40.0) as usize;
+            data.extend(places[place * WIDE..][..WIDE].iter().map(|x| x + random.random_range(-0.3..0.3)));
+        }
+        data
+    }
+
+    const WIDE: usize = 12;
+
+    /// Returns the sizes of the clusters around the centroids, relative to the mean size, and the
+    /// objective.
+    fn sizes(points: Rows<'_, f32>, centroids: &[f32], metric: Metric) -> (Vec<f64>, f64) {
+        let packed = crate::kernels::PackedRows::new(Rows::new(centroids, points.dim()).unwrap());
+        let (mut numbers, mut distances) = (vec![0; points.len()], vec![0.0; points.len()]);
+        crate::coarse::nearest(points, &packed, metric, &Inline, &mut numbers, &mut distances);
+        let mut sizes = vec![0.0; packed.len()];
+        let one = packed.len() as f64 / points.len() as f64;
+        numbers.iter().for_each(|&no| sizes[no as usize] += one);
+        (sizes, distances.iter().map(|&d| f64::from(d)).sum())
+    }
+
+    #[test]
+    fn variants_agree_for_any_number_of_threads() {
+        let data = uneven(12_000);
+        let points = Rows::new(&data, WIDE).unwrap();
+        for metric in [Metric::L2, Metric::InnerProduct] {
+            for (two_level, balanced) in [(true, false), (false, true), (true, true)] {
+                let options = TrainOptions::new().two_level(two_level).balanced(balanced);
+                let kmeans = KMeans::new(100, metric);
+                let (inline, report) = kmeans.train(points.into(), &options.executor(&Inline)).unwrap();
+                let pool = RayonPool::new(3).unwrap();
+                let (pooled, _) = kmeans.train(points.into(), &options.executor(&pool)).unwrap();
+                assert_eq!(inline, pooled, "{metric}, {two_level}, {balanced}");
+                assert!(inline.len() == 100 * WIDE && inline.iter().all(|c| c.is_finite()));
+                assert_eq!(report.points, 12_000);
+                if metric == Metric::InnerProduct {
+                    let norm = |c: &[f32]| c.iter().map(|x| x * x).sum::<f32>().sqrt();
+                    assert!(inline.chunks(WIDE).all(|c| (norm(c) - 1.0).abs() < 1e-6));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_levels_come_near_one() {
+        let data = uneven(20_000);
+        let points = Rows::new(&data, WIDE).unwrap();
+        let objective = |options: &TrainOptions<'_>| {
+            let (centroids, _) = KMeans::new(200, Metric::L2).train(points.into(), options).unwrap();
+            sizes(points, &centroids, Metric::L2).1
+        };
+        let [one, two] = [false, true].map(|two_level| objective(&TrainOptions::new().two_level(two_level)));
+        assert!(two <= one * 1.05, "{two}, {one}");
+    }
+
+    #[test]
+    fn balanced_clusters_have_similar_sizes() {
+        let data = uneven(20_000);
+        let points = Rows::new(&data, WIDE).unwrap();
+        for (metric, two_level) in [(Metric::L2, false), (Metric::L2, true), (Metric::InnerProduct, false)] {
+            let variation = |balanced| {
+                let options = TrainOptions::new().balanced(balanced).two_level(two_level);
+                let (centroids, _) = KMeans::new(64, metric).train(points.into(), &options).unwrap();
+                let (sizes, _) = sizes(points, &centroids, metric);
+                (sizes.iter().map(|size| (size - 1.0).powi(2)).sum::<f64>() / sizes.len() as f64).sqrt()
+            };
+            let (plain, balanced) = (variation(false), variation(true));
+            assert!(balanced < 0.7 * plain, "{metric}, {two_level}: {balanced}, {plain}");
+        }
+    }
+
+    #[test]
+    fn options_that_exclude_each_other_are_errors() {
+        let rows: AnyRows = Rows::new(&[1.0_f32, 2.0, 3.0], 1).unwrap().into();
+        let train = |metric, options: &TrainOptions<'_>| KMeans::new(2, metric).train(rows, options);
+        let batches = TrainOptions::new().mini_batch(2);
+        for (metric, options, named) in [
+            (Metric::L2, batches.balanced(true), "`balanced` together with `mini_batch`"),
+            (Metric::L2, batches.two_level(true), "`two_level` together with `mini_batch`"),
+            (Metric::L1, TrainOptions::new().balanced(true), "the metric l1"),
+        ] {
+            let error = train(metric, &options).unwrap_err();
+            assert!(matches!(&error, TrainError::Unsupported { what, .. } if what.contains(named)), "{error}");
+        }
+        assert!(train(Metric::L2, &batches.balanced(false).two_level(false)).is_ok());
+        // Points so large that their distances overflow, and as many centroids as points.
+        let huge = [f32::MAX, f32::MIN, f32::MAX, 0.0];
+        for (two_level, balanced) in [(true, true), (true, false), (false, true)] {
+            let options = TrainOptions::new().two_level(two_level).balanced(balanced);
+            for metric in [Metric::L2, Metric::InnerProduct] {
+                let (centroids, _) =
+                    KMeans::new(4, metric).train(Rows::new(&huge, 1).unwrap().into(), &options).unwrap();
+                assert!(centroids.len() == 4 && centroids.iter().all(|c| c.is_finite()), "{centroids:?}");
+            }
         }
     }
 

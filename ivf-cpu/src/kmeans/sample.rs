@@ -40,6 +40,30 @@ pub(crate) fn sample<'s>(
     Rows::new(scratch, rows.dim()).expect("whole rows")
 }
 
+/// Returns at most `most` of the rows as `f32`, drawn with this seed, without repetition and in
+/// their order. Rows that need no copy are returned as they are.
+///
+/// ```
+/// use ivf_core::Rows;
+/// use ivf_cpu::{sample_memory, sample_rows};
+/// let bytes: Vec<u8> = (0..100).collect();
+/// let mut scratch = Vec::new();
+/// let sample = sample_rows(Rows::new(&bytes, 2)?.into(), 10, 1234, &mut scratch);
+/// assert_eq!((sample.len(), sample.dim()), (10, 2));
+/// assert!(sample.iter().all(|row| row[1] == row[0] + 1.0));
+/// assert!(sample_memory(10, 2) >= size_of_val(sample.as_slice()));
+/// # Ok::<(), ivf_core::RowsError>(())
+/// ```
+pub fn sample_rows<'s>(rows: AnyRows<'s>, most: usize, seed: u64, scratch: &'s mut Vec<f32>) -> Rows<'s, f32> {
+    sample(rows, most, &mut Random::seed_from_u64(seed), scratch)
+}
+
+/// Returns the memory in bytes of drawing `count` of more rows of `dim` dimensions, with
+/// [`sample_rows`].
+pub fn sample_memory(count: usize, dim: usize) -> usize {
+    count * (dim * size_of::<f32>() + CHOSEN)
+}
+
 /// Returns the number, among `n` rows, of row `i` of a [`sample`] of at most `most` of them that a
 /// new generator with this seed drew.
 pub(crate) fn number(n: usize, most: usize, seed: u64, i: usize) -> usize {

@@ -5,6 +5,8 @@ use crate::simd::{Kernel, Level, Simd};
 use ivf_core::Rows;
 use ivf_core::executor::{Executor, map_items, split};
 use rand::RngExt;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Number of floats that are added at once.
 const WIDTH: usize = 8;
@@ -144,21 +146,50 @@ pub(super) fn split_empty(centroids: &mut [f32], sizes: &mut [usize], dim: usize
             break;
         }
         let large = spare.cluster(random.random_range(0..spare.total));
-        let source = centroids[large * dim..][..dim].to_vec();
-        for (d, x) in source.into_iter().enumerate() {
-            let nudge = if d % 2 == 0 { NUDGE } else { -NUDGE };
-            // Only the largest floats leave the range.
-            let moved = |nudge: f32| (x * (1.0 + nudge)).clamp(f32::MIN, f32::MAX);
-            centroids[empty * dim + d] = moved(nudge);
-            centroids[large * dim + d] = moved(-nudge);
-        }
         let size = sizes[large];
-        (sizes[empty], sizes[large]) = (size / 2, size - size / 2);
+        halve(centroids, sizes, dim, large, empty);
         spare.change(empty, 0, sizes[empty]);
         spare.change(large, size, sizes[large]);
         splits += 1;
     }
     splits
+}
+
+/// Gives the clusters of less than half the mean size half of the largest clusters, as long as
+/// these have more than one and a half times the mean size. The points of such a small cluster go
+/// to its neighbours in the next round. Returns the number of splits.
+pub(super) fn split_large(centroids: &mut [f32], sizes: &mut [usize], dim: usize) -> usize {
+    let (points, k) = (sizes.iter().sum::<usize>(), sizes.len());
+    let mut small: Vec<usize> = (0..k).filter(|&c| 2 * sizes[c] * k < points).collect();
+    small.sort_by_key(|&c| sizes[c]);
+    let is_large = |size: usize| 2 * size * k > 3 * points;
+    let large = sizes.iter().enumerate().filter(|(_, size)| is_large(**size));
+    let mut large: BinaryHeap<_> = large.map(|(c, &size)| (size, Reverse(c))).collect();
+    let mut splits = 0;
+    for small in small {
+        let Some((_, Reverse(cluster))) = large.pop() else { break };
+        halve(centroids, sizes, dim, cluster, small);
+        splits += 1;
+        for half in [cluster, small].into_iter().filter(|&half| is_large(sizes[half])) {
+            large.push((sizes[half], Reverse(half)));
+        }
+    }
+    splits
+}
+
+/// Gives half of the cluster `large` to the cluster `other`, and places both centroids near that of
+/// `large`.
+fn halve(centroids: &mut [f32], sizes: &mut [usize], dim: usize, large: usize, other: usize) {
+    for d in 0..dim {
+        let x = centroids[large * dim + d];
+        let nudge = if d % 2 == 0 { NUDGE } else { -NUDGE };
+        // Only the largest floats leave the range.
+        let moved = |nudge: f32| (x * (1.0 + nudge)).clamp(f32::MIN, f32::MAX);
+        centroids[other * dim + d] = moved(nudge);
+        centroids[large * dim + d] = moved(-nudge);
+    }
+    let size = sizes[large];
+    (sizes[other], sizes[large]) = (size / 2, size - size / 2);
 }
 
 /// The points that clusters can spare: all but one of each. It is a binary indexed tree (Fenwick,
@@ -256,6 +287,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn small_clusters_take_halves_of_large_ones() {
+        // The mean size is 10: 4 is small, 15 is not large.
+        let mut sizes = [34, 15, 4, 3, 10, 5, 9, 0];
+        let mut centroids: Vec<f32> = (0..8).map(|c| 1024.0 * (c + 1) as f32).collect();
+        let splits = split_large(&mut centroids, &mut sizes, 1);
+        // The cluster of 34 gives 17 to the empty one, and each of these gives half to another.
+        assert_eq!((splits, sizes), (3, [9, 15, 8, 8, 10, 5, 9, 9]));
+        assert_eq!([1, 4, 5, 6].map(|c| centroids[c]), [2048.0, 5120.0, 6144.0, 7168.0]);
+        assert!([0, 2, 3, 7].iter().all(|&c| (centroids[c] - 1024.0).abs() < 4.0), "{centroids:?}");
+        assert_eq!(split_large(&mut centroids, &mut [5, 5, 5, 5, 5, 5, 5, 5], 1), 0);
+        assert_eq!(split_large(&mut [], &mut [], 1), 0);
     }
 
     #[test]

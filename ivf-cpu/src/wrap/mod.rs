@@ -1,12 +1,17 @@
 //! Wrappers: indexes around an index.
 
+mod before;
 mod id_map;
+mod measure;
 mod pre_transform;
 mod refine;
 
 pub use id_map::IdMap;
 pub use pre_transform::PreTransform;
 pub use refine::Refine;
+
+pub(crate) use before::Before;
+pub(crate) use measure::check_lengths;
 
 use ivf_core::error::KnobError;
 use ivf_core::part::{Part, below, unknown_knob, unknown_part};

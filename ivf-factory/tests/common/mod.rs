@@ -366,7 +366,13 @@ pub fn specs(registry: &Registry) -> BoxedStrategy<SpecTree> {
         if row.takes_quantizer {
             indexes.extend(quantizers.iter().map(|quantizer| of_quantizer(row, quantizer)));
         } else {
-            indexes.extend(row.samples.iter().map(|sample| with_codec(row, sample, None)));
+            // The codec of a sample is parsed by a row of its own.
+            indexes.extend(row.samples.iter().map(|sample| match sample.split_once(',') {
+                Some((name, codec)) if row.takes_codec => {
+                    with_codec(row, name, Some(&parsed(registry.parse_codec(&Token::new(codec).unwrap()))))
+                }
+                _ => with_codec(row, sample, None),
+            }));
         }
     }
     for row in registry.indexes().iter().filter(|row| row.takes_codec) {

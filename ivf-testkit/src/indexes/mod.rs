@@ -5,12 +5,14 @@
 //! |---|---|---|
 //! | [`check_exhaustive`] | exact indexes | all results are the oracle's |
 //! | [`check_history`] | exact indexes | writes of every kind, against a model |
+//! | [`check_approximate`] | approximate indexes | results are right, as many as they should be, and nearly all of the oracle's |
 //! | [`check_modes`] | any index | modes, threads and batches do not change results |
 //! | [`check_preassigned`] | inverted-file indexes | a search in two halves equals the whole search |
 //! | [`check_bad_input`] | any index | bad input gives typed errors and changes nothing |
 //! | [`surface::check_surface`] | indexes and their codecs | writes and searches of every kind, against a model |
 //! | [`check_reload`], [`check_damaged`] | indexes with a reader | an export gives the same index, a damaged one an index that works or an error |
 
+mod approximate;
 mod bad_input;
 mod exhaustive;
 mod history;
@@ -22,6 +24,7 @@ mod reload;
 mod selectors;
 pub mod surface;
 
+pub use approximate::check_approximate;
 pub use bad_input::check_bad_input;
 pub use exhaustive::check_exhaustive;
 pub use history::check_history;

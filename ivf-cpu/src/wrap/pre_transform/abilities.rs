@@ -1,6 +1,7 @@
 //! The abilities of the wrapped index. Input vectors pass through the transforms, and output
 //! vectors pass back through them.
 
+use super::super::measure::{check_lengths, measure};
 use super::PreTransform;
 use ivf_core::ability::check_output;
 use ivf_core::error::{
@@ -8,8 +9,8 @@ use ivf_core::error::{
 };
 use ivf_core::params::NonFinite;
 use ivf_core::{
-    Add, AddOptions, AddReport, AddWithIds, AnyRows, CopySubset, Id, Index, Merge, RangeSearch, Reconstruct, Rows,
-    SearchParams, SearchResult, StandaloneCodec, Subset, Takes, Train, TrainOptions, TrainReport, Update, Upsert,
+    Add, AddOptions, AddReport, AddWithIds, AnyRows, CopySubset, Distances, Id, Index, Merge, RangeSearch, Reconstruct,
+    Rows, SearchParams, SearchResult, StandaloneCodec, Subset, Takes, Train, TrainOptions, TrainReport, Update, Upsert,
     UpsertReport,
 };
 use std::any::Any;
@@ -118,6 +119,16 @@ impl RangeSearch for PreTransform {
 
     fn range_takes(&self) -> Takes {
         self.inner.as_range_search().map_or_else(Takes::default, |search| search.range_takes())
+    }
+}
+
+/// The distances between transformed vectors, as in a search. No transform needs to be reversed.
+impl Distances for PreTransform {
+    fn distances_to(&self, query: &[f32], ids: &[Id], distances: &mut [f32]) -> Result<(), SearchError> {
+        check_lengths(self.dim, query, ids, distances)?;
+        let query = Rows::new(query, self.dim).map_err(InputError::from)?;
+        let query = self.queries(query.into(), &SearchParams::new())?;
+        measure(&*self.inner, &query, ids, distances)
     }
 }
 

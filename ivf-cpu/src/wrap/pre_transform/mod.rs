@@ -5,11 +5,12 @@ mod abilities;
 mod ivf;
 mod parts;
 
+use super::measure::is_measurable;
 use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
 use crate::executor::executor_for;
 use crate::transform::NormalizeSpec;
-use ivf_core::ability::{Reconstruct, StandaloneCodec, Train};
+use ivf_core::ability::{Distances, Reconstruct, StandaloneCodec, Train};
 use ivf_core::error::{BuildError, CodeError, InputError, KnobError, MergeError, SearchError, StoreError, TrainError};
 use ivf_core::executor::map_items;
 use ivf_core::params::NonFinite;
@@ -295,7 +296,9 @@ fn apply_to_good(transform: &dyn Transform, rows: Rows<'_, f32>, out: &mut [f32]
     while next < rows.len() {
         match transform.apply(rows.slice(next..rows.len()), &mut out[next * dim..]) {
             Ok(()) => break,
-            Err(InputError::ZeroVector { row } | InputError::NonFinite { row }) if row < rows.len() - next => {
+            Err(InputError::ZeroVector { row } | InputError::NonFinite { row } | InputError::Overflow { row, .. })
+                if row < rows.len() - next =>
+            {
                 let bad = next + row;
                 // A transform that fails may have left the rows before undone.
                 transform.apply(rows.slice(next..bad), &mut out[next * dim..bad * dim])?;
@@ -419,11 +422,16 @@ impl Index for PreTransform {
             mut as_ivf_mut: IndexIvfMut,
         }
         of inner {
+            mut as_undo: Undo,
             mut as_reset: Reset,
             mut as_remove: Remove,
             shared as_scan_ids: ScanIds,
             mut as_add_codes: AddCodes,
         }
+    }
+
+    fn as_distances(&self) -> Option<&dyn Distances> {
+        is_measurable(&*self.inner).then_some(self)
     }
 
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {

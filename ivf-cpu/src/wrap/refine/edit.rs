@@ -4,11 +4,11 @@ use super::{Refine, residual};
 use ivf_core::ability::{Add, Remove, Reset, Train, Update};
 use ivf_core::error::{AddError, EditError, InputError, StoreError, TrainError};
 use ivf_core::params::NonFinite;
-use ivf_core::{AddOptions, AddReport, AnyRows, DirectMapKind, Id, IdSelector, Index, Rows, TrainOptions, TrainReport};
+use ivf_core::{AddOptions, AddReport, AnyRows, Id, IdSelector, Index, Rows, TrainOptions, TrainReport};
 
 impl Train for Refine {
     fn train(&mut self, rows: AnyRows<'_>, options: &TrainOptions<'_>) -> Result<TrainReport, TrainError> {
-        if self.refine.as_train().is_none() {
+        if self.refine.get_mut().as_train().is_none() {
             return self.base.train_with(rows, options);
         }
         if !self.is_empty() {
@@ -18,8 +18,8 @@ impl Train for Refine {
         let (mut base, mut refine) = (self.base.clone_index()?, self.refine.snapshot()?);
         let mut report = base.train_with(rows, options)?;
         let of_refine = on_rest(rows, &report.skipped, |rest| match self.of_residuals {
-            true => residual::train(&*base, &mut refine, rest, options),
-            false => <dyn Index>::train_with(&mut refine, rest, options),
+            true => residual::train(&*base, refine.get_mut(), rest, options),
+            false => refine.get_mut().train_with(rest, options),
         })?;
         if report.skipped.is_empty() {
             // A base that does not learn skips nothing.
@@ -32,12 +32,12 @@ impl Train for Refine {
 
     fn training_points(&mut self, options: &TrainOptions<'_>) -> usize {
         let base = self.base.as_train().map_or(0, |train| train.training_points(options));
-        base.max(self.refine.as_train().map_or(0, |train| train.training_points(options)))
+        base.max(self.refine.get_mut().as_train().map_or(0, |train| train.training_points(options)))
     }
 
     fn training_memory(&mut self, points: usize, options: &TrainOptions<'_>) -> usize {
         let base = self.base.as_train().map_or(0, |train| train.training_memory(points, options));
-        let Some(train) = self.refine.as_train() else { return base };
+        let Some(train) = self.refine.get_mut().as_train() else { return base };
         // The rows that are left if the base skips some, and the trained state that is replaced.
         let vectors = points.saturating_mul(self.base.dim() * size_of::<f32>());
         let left = if options.non_finite == NonFinite::SkipRow { vectors } else { 0 };
@@ -77,11 +77,11 @@ impl Add for Refine {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
         // Both indexes assign ids from 0 and get the same calls, so a vector has the same id in
         // both.
-        let mark = self.refine.mark()?;
+        let before = self.refine.before()?;
         if self.of_residuals {
             let added = self.add_with_residuals(rows, options);
             if added.is_err() {
-                self.refine.undo(mark)?;
+                self.refine.restore(before)?;
             }
             return added;
         }
@@ -90,7 +90,7 @@ impl Add for Refine {
             Ok(report) if report.skipped == refined.skipped => Ok(report),
             Ok(report) => {
                 // A transform in the base cannot take some of the rows. They are skipped here too.
-                self.refine.undo(mark)?;
+                self.refine.restore(before)?;
                 let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
                 let dim = rows.dim();
                 report.skipped.iter().for_each(|row| vectors[row * dim..(row + 1) * dim].fill(f32::NAN));
@@ -100,7 +100,7 @@ impl Add for Refine {
                 Ok(report)
             }
             Err(error) => {
-                self.refine.undo(mark)?;
+                self.refine.restore(before)?;
                 Err(error)
             }
         }
@@ -108,18 +108,9 @@ impl Add for Refine {
 }
 
 impl Refine {
-    /// Builds a hash map from ids to locations, unless there is one. After vectors have moved, ids
-    /// are no longer consecutive, and finding one without a map would need a scan.
-    fn map_ids(&mut self) -> Result<(), EditError> {
-        match self.refine.direct_map() {
-            DirectMapKind::Hash => Ok(()),
-            _ => self.refine.set_direct_map(DirectMapKind::Hash),
-        }
-    }
-
     fn add_refining(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
         let unable = self.refine_unable("add");
-        self.refine.as_add().ok_or(unable)?.add(rows, options)
+        self.refine.get_mut().as_add().ok_or(unable)?.add(rows, options)
     }
 
     /// Adds residuals to the refining index block by block, then the vectors to the base. If it
@@ -191,7 +182,7 @@ impl Reset for Refine {
         if let Some(reset) = self.base.as_reset() {
             reset.reset()?;
         }
-        match self.refine.as_reset() {
+        match self.refine.get_mut().as_reset() {
             Some(reset) => reset.reset(),
             None => Ok(()),
         }
@@ -201,9 +192,8 @@ impl Reset for Refine {
 impl Remove for Refine {
     fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
         let removed = self.base.remove(selector)?;
-        let refine: &mut dyn Index = &mut self.refine;
-        refine.remove(selector)?;
-        self.map_ids()?;
+        self.refine.get_mut().remove(selector)?;
+        self.refine.map_ids()?;
         Ok(removed)
     }
 }
@@ -215,11 +205,18 @@ impl Update for Refine {
         }
         let mut scratch = Vec::new();
         let refining = self.refining(rows, options, &mut scratch)?;
+        // Another index may refuse rows that the base takes, and the base is then as it was.
+        let before = if self.refine.may_refuse() { Some(self.base.clone_index()?) } else { None };
         self.base.update_with(ids, rows, options)?;
         // The base has changed, so it is too late to cancel.
         let mut rest = *options;
         rest.cancel = None;
-        <dyn Index>::update_with(&mut self.refine, ids, refining, &rest)?;
-        self.map_ids()
+        if let Err(error) = self.refine.get_mut().update_with(ids, refining, &rest) {
+            if let Some(before) = before {
+                self.base = before;
+            }
+            return Err(error);
+        }
+        self.refine.map_ids()
     }
 }

@@ -1,41 +1,46 @@
-//! `RFlat` and `Refine(<codec>)`: an index that re-ranks candidates by the codes of another codec.
+//! `RFlat` and `Refine(<index>)`: an index that re-ranks candidates by another index of the same
+//! vectors.
 //! `PQ<M>+<M2>` is one whose refining codes are of residuals.
 //!
 //! | file | content |
 //! |---|---|
 //! | `mod` | the tokens, the index with its parts and knobs |
+//! | `refining` | the index that re-ranks: codes, or any index |
 //! | `search` | re-ranking, reconstructing |
 //! | `edit` | training, adding, removing, replacing |
 //! | `residual` | the token of two product quantizers, codes of residuals |
 
 mod edit;
+mod refining;
 mod residual;
 mod search;
 
+use super::measure::{MEASURING, is_measurable};
 use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
 use crate::codec::{RowsSpec, as_rows};
 use crate::engine::CodesIndex;
-use ivf_core::ability::{StandaloneCodec, Train};
+use ivf_core::ability::{Distances, Reconstruct, Remove, Reset, StandaloneCodec, Train, Update};
 use ivf_core::error::{BuildError, DecodeError, KnobError, PartsError, SearchError, StoreError, Unable};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::param::ParamRange;
-use ivf_core::registry::{Parsed, Registry, Side, Token, TokenError, WrapperRow, WrapperSpec};
+use ivf_core::registry::{IndexSpec, Parsed, Registry, Side, Token, TokenError, WrapperRow, WrapperSpec};
 use ivf_core::{
     AnyRows, CodecSpec, Index, Knob, KnobValue, Metric, Node, Param, Part, SearchParam, SearchParams, SearchResult,
     SpecText, StoredNode, Takes,
 };
+use refining::Refining;
 pub(super) use residual::ROW as RESIDUAL;
 use search::Refined;
 use std::fmt;
 use std::sync::Arc;
 
 /// The registry row of this wrapper.
-pub(super) const ROW: WrapperRow = WrapperRow::new("refine", "RFlat, Refine(<codec>)", parse, |node, registry| {
+pub(super) const ROW: WrapperRow = WrapperRow::new("refine", "RFlat, Refine(<index>)", parse, |node, registry| {
     Ok(Box::new(Refine::read(node, registry)?))
 })
-.about("re-ranks the candidates of an index by full vectors, or by the codes of a codec; knob k_factor_rf")
-.samples(&[FULL, "Refine(SQ8)"])
+.about("re-ranks the candidates of an index by full vectors, or by another index; knob k_factor_rf")
+.samples(&[FULL, "Refine(SQ8)", "Refine(L2norm,IVF16,Flat)"])
 .level(2)
 .side(Side::After);
 
@@ -52,40 +57,69 @@ const SCHEMA: &Schema = &[Field::new(SearchParam::KFactorRf.name(), FieldType::F
 const BASE: &str = "base";
 const REFINE: &str = "refine";
 
-/// Parses `RFlat` or `Refine(<codec>)`.
+/// Parses `RFlat` or `Refine(<index>)`.
 fn parse(token: &Token<'_>, registry: &Registry) -> Parsed<dyn WrapperSpec> {
     if token.plain() == Some(FULL) {
-        return Some(Ok(Arc::new(RefineSpec { codec: Arc::new(RowsSpec) })));
+        return Some(Ok(Arc::new(RefineSpec { by: Refiner::Codec(Arc::new(RowsSpec)) })));
     }
     if token.name() != NAME {
         return None;
     }
-    // Faiss takes any index here, and the tokens of most have a comma.
-    let only_codecs = |error: TokenError| match token.arguments() {
-        Some(arguments) if error.span == token.arguments_span() && arguments.contains(',') => {
-            let what = format!("{NAME} takes one codec, such as {NAME}(SQ8), and '{arguments}' has a comma");
-            TokenError::new(token.arguments_span(), what)
-        }
-        _ => error,
+    Some(refiner(token, registry).map(|by| Arc::new(RefineSpec { by }) as Arc<dyn WrapperSpec>))
+}
+
+/// Parses the argument: a codec, or a whole index.
+fn refiner(token: &Token<'_>, registry: &Registry) -> Result<Refiner, TokenError> {
+    let Some(argument) = token.arguments().filter(|text| !text.is_empty()) else {
+        return Err(TokenError::new(0..token.text().len(), format!("{NAME} needs an index in parentheses")));
     };
-    let codec = token.codec_argument(registry).map_err(only_codecs);
-    Some(codec.map(|codec| Arc::new(RefineSpec { codec }) as Arc<dyn WrapperSpec>))
+    if let Some(codec) = codec_of(argument, registry) {
+        return Ok(Refiner::Codec(codec.map_err(|error| error.shifted(token.arguments_span().start))?));
+    }
+    let index = token.index_argument(registry)?;
+    // Parentheses around a codec, and other forms of its token.
+    match codec_of(&index.to_string(), registry) {
+        Some(Ok(codec)) => Ok(Refiner::Codec(codec)),
+        _ => Ok(Refiner::Index(index)),
+    }
+}
+
+/// Parses a text that is one token as a codec.
+fn codec_of(text: &str, registry: &Registry) -> Parsed<dyn CodecSpec> {
+    let token = Token::new(text).ok().filter(|token| !token.name().contains(','))?;
+    registry.parse_codec(&token)
+}
+
+/// What re-ranks.
+#[derive(Debug)]
+enum Refiner {
+    Codec(Arc<dyn CodecSpec>),
+    Index(Arc<dyn IndexSpec>),
 }
 
 #[derive(Debug)]
 struct RefineSpec {
-    codec: Arc<dyn CodecSpec>,
+    by: Refiner,
 }
 
 impl fmt::Display for RefineSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&token_of(&self.codec.to_string()))
+        f.write_str(&match &self.by {
+            Refiner::Codec(codec) => token_of(&codec.to_string()),
+            Refiner::Index(index) => token_of(&index.to_string()),
+        })
     }
 }
 
 impl WrapperSpec for RefineSpec {
     fn wrap(&self, inner: Box<dyn Index>) -> Result<Box<dyn Index>, BuildError> {
-        Ok(Box::new(Refine::new(inner, self.codec.clone())?))
+        Ok(Box::new(match &self.by {
+            Refiner::Codec(codec) => Refine::new(inner, codec.clone())?,
+            Refiner::Index(index) => {
+                let refine = index.build(inner.dim(), inner.metric())?;
+                Refine::by_index(inner, refine)?
+            }
+        }))
     }
 }
 
@@ -94,17 +128,18 @@ fn is_full(codec: &str) -> bool {
     codec == RowsSpec.to_string()
 }
 
-/// Returns the token of the wrapper whose refining codes have this codec.
-fn token_of(codec: &str) -> String {
-    if is_full(codec) { FULL.to_owned() } else { format!("{NAME}({codec})") }
+/// Returns the token of the wrapper whose refining index has this factory string.
+fn token_of(refine: &str) -> String {
+    if is_full(refine) { FULL.to_owned() } else { format!("{NAME}({refine})") }
 }
 
-/// A base index that finds candidates, and a standalone index of the same vectors that re-ranks
-/// them. (Faiss's `IndexRefine`.)
+/// A base index that finds candidates, and another index of the same vectors that re-ranks them.
+/// (Faiss's `IndexRefine`.)
 ///
-/// The refining index has a codec of its own: full vectors (`RFlat`), or codes that are finer than
-/// those of the base (`Refine(SQ8)`). Results have its distances, and reconstructed vectors are
-/// those that its codes stand for.
+/// The refining index is usually a codec of its own: full vectors (`RFlat`), or codes that are
+/// finer than those of the base (`Refine(SQ8)`). It can be any index that has the ability
+/// [`Distances`](ivf_core::Distances) or [`Reconstruct`]: `Refine(PCA64,Flat)` compares projected
+/// vectors. It is not searched. Results have its distances, and reconstructed vectors are its own.
 ///
 /// A search for `k` results takes the best `k * k_factor_rf` results of the base, and keeps the `k`
 /// with the smallest refined distances. The default of the knob `k_factor_rf` (alias `k_factor`) is
@@ -140,7 +175,7 @@ fn token_of(codec: &str) -> String {
 #[derive(Debug)]
 pub struct Refine {
     base: Box<dyn Index>,
-    refine: CodesIndex,
+    refine: Refining,
     /// Whether the refining codes are of residuals, instead of the vectors themselves.
     of_residuals: bool,
     k_factor_rf: f32,
@@ -203,6 +238,62 @@ impl Refine {
             return Err(unable(base.unable("add")));
         }
         let refine = CodesIndex::new(base.dim(), base.metric(), as_rows(codec))?;
+        Ok(Self::unchecked(base, Refining::Codes(refine), false))
+    }
+
+    /// Creates an index that refines the results of `base` by the distances of another index, which
+    /// gets the same vectors.
+    ///
+    /// ```
+    /// use ivf_core::{Id, Index, Metric, Rows, SearchParams};
+    /// use ivf_cpu::codec::FlatSpec;
+    /// use ivf_cpu::coarse::FlatQuantizerSpec;
+    /// use ivf_cpu::{CodesIndex, IvfIndex, Refine};
+    /// use std::sync::Arc;
+    ///
+    /// let base = CodesIndex::new(1, Metric::L2, Arc::new(FlatSpec))?;
+    /// let refine = IvfIndex::new(1, Metric::L2, Arc::new(FlatQuantizerSpec { nlist: 2 }), Arc::new(FlatSpec))?;
+    /// let mut index = Refine::by_index(Box::new(base), Box::new(refine))?;
+    /// let index: &mut dyn Index = &mut index;
+    /// assert_eq!(index.spec(), "Flat,Refine(IVF2,Flat)");
+    /// let vectors: Vec<f32> = (0..100).map(|i| i as f32).collect();
+    /// index.train(Rows::new(&vectors, 1)?)?;
+    /// index.add(Rows::new(&vectors, 1)?)?;
+    /// let found = index.search(Rows::new(&[7.5_f32], 1)?, 1, &SearchParams::new())?;
+    /// assert_eq!((found.hits.row(0).ids, found.hits.row(0).distances), (&[Id(7)][..], &[0.25][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BuildError::Unable`] if one of the two cannot add or is not empty, or if `refine` cannot
+    /// compute distances to given ids. [`BuildError::Dim`] or [`BuildError::Metric`] if the two
+    /// differ in it.
+    pub fn by_index(mut base: Box<dyn Index>, mut refine: Box<dyn Index>) -> Result<Self, BuildError> {
+        let token = token_of(&refine.spec());
+        let unable = |unable| BuildError::Unable { wrapper: token.clone(), unable };
+        for index in [&mut base, &mut refine] {
+            if !index.is_empty() {
+                return Err(unable(index.unable("start empty")));
+            }
+            if index.as_add().is_none() {
+                return Err(unable(index.unable("add")));
+            }
+        }
+        if !is_measurable(&*refine) {
+            return Err(unable(refine.unable(MEASURING)));
+        }
+        if refine.dim() != base.dim() {
+            let why = format!("the refining index has {}", refine.dim());
+            return Err(BuildError::Dim { kind: token, dim: base.dim(), why });
+        }
+        if refine.metric() != base.metric() {
+            return Err(BuildError::Metric { kind: token, metric: base.metric() });
+        }
+        let refine = Refining::of_index(refine).map_err(|error| BuildError::Dim {
+            kind: token,
+            dim: base.dim(),
+            why: error.to_string(),
+        })?;
         Ok(Self::unchecked(base, refine, false))
     }
 
@@ -229,6 +320,11 @@ impl Refine {
     /// [`PartsError::Mismatch`] if the two differ in dimension, metric or number of vectors, or if
     /// `k_factor_rf` is not a finite number of at least 1.
     pub fn from_parts(base: Box<dyn Index>, refine: CodesIndex, k_factor_rf: f32) -> Result<Self, PartsError> {
+        Self::of_parts(base, Refining::Codes(refine), k_factor_rf)
+    }
+
+    fn of_parts(base: Box<dyn Index>, refining: Refining, k_factor_rf: f32) -> Result<Self, PartsError> {
+        let refine = refining.get();
         let fault = |what: String| Err(PartsError::Mismatch(what));
         if (base.dim(), base.metric(), base.len()) != (refine.dim(), refine.metric(), refine.len()) {
             return fault("the base and the refining vectors differ in dimension, metric or number".to_owned());
@@ -236,11 +332,11 @@ impl Refine {
         if valid_factor(k_factor_rf).is_none() {
             return fault(format!("{} is {k_factor_rf}, and must be {}", K_FACTOR_RF.name, K_FACTOR_RF.range));
         }
-        Ok(Self { k_factor_rf, ..Self::unchecked(base, refine, false) })
+        Ok(Self { k_factor_rf, ..Self::unchecked(base, refining, false) })
     }
 
     /// Creates an index of two that fit, with the default number of candidates.
-    fn unchecked(base: Box<dyn Index>, refine: CodesIndex, of_residuals: bool) -> Self {
+    fn unchecked(base: Box<dyn Index>, refine: Refining, of_residuals: bool) -> Self {
         Self { base, refine, of_residuals, k_factor_rf: DEFAULT_FACTOR }
     }
 
@@ -253,15 +349,16 @@ impl Refine {
         node.expect_version(0)?;
         let k_factor_rf = node.fields(SCHEMA)?.get::<f32>(&K_FACTOR_RF.name)?;
         let (base, refine) = Self::read_both(node, registry)?;
-        Self::from_parts(base, refine, k_factor_rf).map_err(|error| DecodeError::value(&node.tag, error.to_string()))
+        let fault = |what: String| DecodeError::value(&node.tag, what);
+        if !is_measurable(refine.get()) {
+            return Err(fault(refine.get().unable(MEASURING).to_string()));
+        }
+        Self::of_parts(base, refine, k_factor_rf).map_err(|error| fault(error.to_string()))
     }
 
-    fn read_both(node: &StoredNode, registry: &Registry) -> Result<(Box<dyn Index>, CodesIndex), DecodeError> {
+    fn read_both(node: &StoredNode, registry: &Registry) -> Result<(Box<dyn Index>, Refining), DecodeError> {
         let base = registry.read_index(node.child(BASE)?)?;
-        let mut refine = CodesIndex::read(node.child(REFINE)?, registry)?;
-        // A file names the codec, and an index that is not trained has no codes yet.
-        refine.map_codec(as_rows);
-        Ok((base, refine))
+        Ok((base, Refining::read(node.child(REFINE)?, registry)?))
     }
 
     fn tag(&self) -> &'static str {
@@ -269,8 +366,7 @@ impl Refine {
     }
 
     fn refine_unable(&self, ability: &'static str) -> Unable {
-        let refine: &dyn Index = &self.refine;
-        refine.unable(ability)
+        self.refine.get().unable(ability)
     }
 }
 
@@ -288,14 +384,14 @@ impl Index for Refine {
     }
 
     fn is_trained(&self) -> bool {
-        self.base.is_trained() && self.refine.is_trained()
+        self.base.is_trained() && self.refine.get().is_trained()
     }
 
     fn spec_text(&self) -> SpecText {
         if self.of_residuals {
-            return SpecText::base(residual::joined(&self.base.spec(), &self.refine.spec()));
+            return SpecText::base(residual::joined(&self.base.spec(), &self.refine.get().spec()));
         }
-        self.base.spec_text().after(ROW.level, &token_of(&self.refine.spec()))
+        self.base.spec_text().after(ROW.level, &token_of(&self.refine.get().spec()))
     }
 
     fn search_rows(
@@ -318,7 +414,7 @@ impl Index for Refine {
         let mut parts = parts_around(vec![own], BASE, &*self.base);
         // The refining index manages its own direct map, so its knobs are hidden from the caller.
         let without_knobs = |part: Part| part.with_knobs(Vec::new()).under(REFINE);
-        parts.extend(self.refine.parts().into_iter().map(without_knobs));
+        parts.extend(self.refine.get().parts().into_iter().map(without_knobs));
         parts
     }
 
@@ -337,7 +433,7 @@ impl Index for Refine {
     }
 
     fn memory(&self) -> usize {
-        self.base.memory().saturating_add(self.refine.memory())
+        self.base.memory().saturating_add(self.refine.get().memory())
     }
 
     fn wrapped(&self) -> Option<&dyn Index> {
@@ -354,41 +450,57 @@ impl Index for Refine {
     }
 
     fn memory_with(&self, vectors: usize) -> usize {
-        self.base.memory_with(vectors).saturating_add(self.refine.memory_with(vectors))
+        self.base.memory_with(vectors).saturating_add(self.refine.get().memory_with(vectors))
     }
 
     fn export(&self) -> Result<Node<'_>, StoreError> {
-        let (base, refine) = (self.base.len(), self.refine.len());
+        let (base, refine) = (self.base.len(), self.refine.get().len());
         if base != refine {
             // Do not overwrite a readable file with one that cannot be read.
             return Err(StoreError::Inconsistent(format!("{base} vectors in the base, {refine} refining vectors")));
         }
         let mut node = Node::new(self.tag(), 0).with(&K_FACTOR_RF.name, self.k_factor_rf);
         node.push_child(BASE, self.base.export()?);
-        node.push_child(REFINE, self.refine.export()?);
+        node.push_child(REFINE, self.refine.get().export()?);
         Ok(node)
     }
 
     fn as_train(&mut self) -> Option<&mut dyn Train> {
-        if self.base.as_train().is_none() && self.refine.as_train().is_none() {
+        if self.base.as_train().is_none() && self.refine.get_mut().as_train().is_none() {
             return None;
         }
         Some(self)
     }
 
     fn as_standalone_codec(&self) -> Option<&dyn StandaloneCodec> {
-        if self.of_residuals { Some(self) } else { self.refine.as_standalone_codec() }
+        if self.of_residuals { Some(self) } else { self.refine.get().as_standalone_codec() }
+    }
+
+    fn as_distances(&self) -> Option<&dyn Distances> {
+        // Those of sums of two codes are computed from reconstructed vectors.
+        (!self.of_residuals).then_some(self)
+    }
+
+    fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {
+        self.refine.get().as_reconstruct()?;
+        Some(self)
+    }
+
+    fn as_reset(&mut self) -> Option<&mut dyn Reset> {
+        (self.base.as_reset().is_some() && self.refine.get_mut().as_reset().is_some()).then_some(self)
+    }
+
+    fn as_remove(&mut self) -> Option<&mut dyn Remove> {
+        (self.base.as_remove().is_some() && self.refine.get_mut().as_remove().is_some()).then_some(self)
+    }
+
+    fn as_update(&mut self) -> Option<&mut dyn Update> {
+        (self.base.as_update().is_some() && self.refine.get_mut().as_update().is_some()).then_some(self)
     }
 
     abilities! {
         own self {
             mut as_add: Add,
-            shared as_reconstruct: Reconstruct,
-        }
-        given base {
-            mut as_reset: Reset,
-            mut as_remove: Remove,
-            mut as_update: Update,
         }
         of base {
             shared as_scan_ids: ScanIds,

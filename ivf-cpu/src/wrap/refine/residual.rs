@@ -4,6 +4,7 @@
 //! The refining codes are of residuals: a vector minus what its code in the base stands for. So a
 //! vector is the sum of what both of its codes stand for.
 
+use super::refining::Refining;
 use super::{K_FACTOR_RF, Refine, SCHEMA};
 use crate::codec::as_rows;
 use crate::engine::{CodesIndex, IvfIndex};
@@ -117,7 +118,7 @@ impl IndexSpec for ResidualSpec {
         let base = base.map_err(|error| self.of_token(error))?;
         let refine =
             CodesIndex::new(dim, metric, as_rows(self.refine.clone())).map_err(|error| self.of_token(error))?;
-        Ok(Box::new(Refine::unchecked(Box::new(base), refine, true)))
+        Ok(Box::new(Refine::unchecked(Box::new(base), Refining::Codes(refine), true)))
     }
 }
 
@@ -138,9 +139,10 @@ impl Refine {
         if !is_ivf || text.rsplit_once(',').is_none_or(|(_, codec)| !codec.starts_with(NAME)) {
             return fault(format!("the base is {text}, not an inverted file with the codec {NAME}"));
         }
-        if !refine.spec().starts_with(NAME) {
-            return fault(format!("the codec of the residuals is {}, not {NAME}", refine.spec()));
-        }
+        let refine = match refine {
+            Refining::Codes(codes) if codes.spec().starts_with(NAME) => codes,
+            other => return fault(format!("the codec of the residuals is {}, not {NAME}", other.get().spec())),
+        };
         let checked = Self::from_parts(base, refine, k_factor_rf);
         let Self { base, refine, .. } = checked.map_err(|error| DecodeError::value(&node.tag, error.to_string()))?;
         Ok(Self { k_factor_rf, ..Self::unchecked(base, refine, true) })
@@ -277,7 +279,7 @@ impl StandaloneCodec for Refine {
 impl Refine {
     /// Returns the standalone codecs of the base and of the residuals.
     fn codecs(&self) -> Result<(&dyn StandaloneCodec, &dyn StandaloneCodec), CodeError> {
-        let refine: &dyn Index = &self.refine;
+        let refine = self.refine.get();
         let base = self.base.as_standalone_codec().ok_or_else(|| self.base.unable("encode"))?;
         Ok((base, refine.as_standalone_codec().ok_or_else(|| refine.unable("encode"))?))
     }

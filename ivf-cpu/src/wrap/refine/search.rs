@@ -1,9 +1,10 @@
 //! Re-ranking the candidates of the base, and reconstructing vectors.
 
+use super::super::measure::measure;
 use super::{K_FACTOR_RF, RAW_SUMS, Refine, residual, valid_factor};
 use crate::codec::distances_to_vectors;
 use crate::executor::executor_for;
-use ivf_core::ability::Reconstruct;
+use ivf_core::ability::{Distances, Reconstruct};
 use ivf_core::error::{CodeError, ReconstructError, SearchError, StoreError};
 use ivf_core::executor::map;
 use ivf_core::index_ivf::check_k;
@@ -77,7 +78,15 @@ impl Refine {
                 distances_to_vectors(self.metric(), rows.row(i), &self.sums(codes, ids)?, &mut distances);
                 distances
             } else {
-                self.refine.distances(rows.row(i), ids)?
+                match self.refine.distances(rows.row(i), ids) {
+                    Ok(distances) => distances,
+                    // A transform before the refining vectors cannot take this query.
+                    Err(SearchError::Input(error)) => match params.skip_bad_queries {
+                        Some(true) => return Ok(sink),
+                        _ => return Err(error.renumbered(|_| i).into()),
+                    },
+                    Err(error) => return Err(error),
+                }
             };
             for (position, (&id, distance)) in ids.iter().zip(distances).enumerate() {
                 let location = Location { list: ListNo(0), offset: ListOffset(position as u32) };
@@ -105,13 +114,20 @@ impl Refine {
     }
 }
 
+/// The distances to the refining vectors.
+impl Distances for Refine {
+    fn distances_to(&self, query: &[f32], ids: &[Id], distances: &mut [f32]) -> Result<(), SearchError> {
+        measure(self.refine.get(), query, ids, distances)
+    }
+}
+
 impl Reconstruct for Refine {
     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
         self.reconstruct_many(&[id], vector)
     }
 
     fn reconstruct_many(&self, ids: &[Id], vectors: &mut [f32]) -> Result<(), ReconstructError> {
-        let refine = self.refine.as_reconstruct().ok_or_else(|| self.refine_unable("reconstruct"))?;
+        let refine = self.refine.get().as_reconstruct().ok_or_else(|| self.refine_unable("reconstruct"))?;
         if !self.of_residuals {
             return refine.reconstruct_many(ids, vectors);
         }
