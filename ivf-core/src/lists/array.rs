@@ -238,8 +238,8 @@ impl InvertedLists for ArrayLists {
         if self.short == 0 {
             return lists.saturating_mul(half);
         }
-        // Lists in rows have no blocks. There are so many that their places in the table count,
-        // too.
+        // Lists in rows have no blocks. Each list has an entry in the table, and each chunk of
+        // lists a part of it.
         let blocks = if entries / self.nlist < self.short { 0 } else { half };
         lists.saturating_mul(blocks + ListTable::<ArrayList>::ENTRY) + ListTable::<ArrayList>::table(self.nlist)
     }
@@ -471,7 +471,7 @@ mod tests {
         let layout = CodeLayout::interleaved(1, 3, 16).of_codec("pq");
         let code = |i: i64| [i as u8, 7, i as u8 ^ 0x55];
         let (mut few, mut many) = (ArrayLists::new(20, layout.clone()), ArrayLists::new(MANY, layout.clone()));
-        // Version 0 of the node has only blocks, also for so many lists.
+        // Version 0 of the node has only blocks, for any number of lists.
         let mut old = ArrayLists { short: 0, ..many.clone() };
         // The same history on both: lists grow beyond a quarter of a block, and shrink.
         let mut next = 0;

@@ -15,8 +15,9 @@ const SHORT_FROM: usize = 1 << 18;
 /// Returns the number of entries below which a list is short, in a store of `nlist` lists. A short
 /// list keeps its codes one after the other. It is packed into blocks when it is read.
 ///
-/// With so many lists, most have few entries, and a block for each would take most of the memory:
-/// 4 KiB for one vector of 32 floats. With fewer lists, packing would cost more than it saves.
+/// In a store of this many lists, most lists have few entries. A block for each of them would take
+/// most of the memory: 4 KiB for one vector of 32 floats. In a store of fewer lists, packing would
+/// cost more than it saves.
 pub(super) fn short(nlist: usize, layout: &CodeLayout) -> usize {
     if nlist < SHORT_FROM { 0 } else { layout.block_len() / 4 }
 }

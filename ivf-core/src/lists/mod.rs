@@ -322,7 +322,7 @@ pub trait InvertedLists: Send + Sync + fmt::Debug {
     /// let overhead = |nlist, entries| ArrayLists::new(nlist, layout.clone()).overhead(entries);
     /// // Half a block for each list, of 16 codes of 32 bytes.
     /// assert_eq!(overhead(1000, 1_000_000), 1000 * 16 * 32);
-    /// // Lists of few entries, if there are so many lists, have no blocks.
+    /// // A store of 262,144 lists or more has no blocks for lists of few entries.
     /// assert!(overhead(1 << 24, 1_000_000) < 500_000_000);
     /// ```
     fn overhead(&self, entries: usize) -> usize {

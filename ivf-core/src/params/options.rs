@@ -48,10 +48,11 @@ pub struct TrainOptions<'a> {
     /// Initialization of k-means. (Codebooks of subquantizers always start from random points.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<KMeansStart>,
-    /// Whether k-means of the lists has two levels: about `sqrt(k)` clusters, each of which is
-    /// divided again. It is much faster for many centroids, and a little less exact. The default is
-    /// true from 16,384 centroids on, unless `mini_batch` or `start` is set. With two levels,
-    /// training ignores `start` in the second one, which begins with random points of each cluster.
+    /// Whether k-means of the lists has two levels. The first level learns about `sqrt(k)`
+    /// clusters, and the second divides each of them. It is much faster for many centroids, and a
+    /// little less exact. The default is true from 16,384 centroids on, unless `mini_batch` or
+    /// `start` is set. `start` applies to the first level. The second level starts from random
+    /// points.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub two_level: Option<bool>,
     /// Whether training evens the sizes of the lists, for a more even time of searches: a vector
