@@ -1,7 +1,7 @@
 //! Shards and replicas: several indexes as one.
 
 use ivf::cpu::{Group, RayonPool};
-use ivf::error::{AddError, EditError, PartsError};
+use ivf::error::{AddError, EditError, PartsError, ReconstructError, SearchError};
 use ivf::{AddOptions, Id, IdSelector, Index, Metric, Rows, SearchParams};
 use ivf_testkit::data;
 
@@ -29,7 +29,9 @@ fn lens(index: &dyn Index) -> Vec<usize> {
 #[test]
 fn results_are_those_of_one_index() {
     let queries = data::clusters(2, 9, DIM, 12);
-    let pool = RayonPool::new(3).unwrap();
+    // Fewer threads than shards, and more.
+    let pools = [3, 8].map(|threads| RayonPool::new(threads).unwrap());
+    let pools: Vec<Option<&dyn ivf::Executor>> = pools.iter().map(|pool| Some(pool as &dyn ivf::Executor)).collect();
     for kind in KINDS {
         for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
             let one = filled(kind, metric);
@@ -42,7 +44,7 @@ fn results_are_those_of_one_index() {
                     params.nprobe = Some(5);
                 }
                 let expected = one.search(queries.rows(), 7, &params).unwrap().hits;
-                for executor in [None, Some(&pool as &dyn ivf::Executor)] {
+                for executor in [None, pools[0], pools[1]] {
                     params.executor = executor;
                     let found = many.search(queries.rows(), 7, &params).unwrap().hits;
                     assert_eq!(found, expected, "{spec}, {metric}");
@@ -84,11 +86,11 @@ fn adds_fill_shards_evenly_with_consecutive_ids() {
 
 #[test]
 fn an_edit_is_made_in_all_members_or_in_none() {
-    for spec in ["Shards3(Flat)", "Shards3(L2norm,IVF4,Flat)", "Replicas2(L2norm,Flat)", "Shards2(IVF4,PQ8,RFlat)"] {
-        let Ok(mut index) = ivf::build(spec, DIM, Metric::L2) else {
-            assert!(spec.contains("RFlat"), "{spec}");
-            continue;
-        };
+    // Members of the last one cannot undo an add, so they are cloned before.
+    for spec in
+        ["Shards3(Flat)", "Shards3(L2norm,IVF4,Flat)", "Replicas2(L2norm,Flat)", "Shards2(IDMap2,IVF4,PQ8,RFlat)"]
+    {
+        let mut index = ivf::build(spec, DIM, Metric::L2).unwrap();
         let vectors = data::clusters(1, 300, DIM, 5);
         index.train(vectors.rows()).unwrap();
         index.add(vectors.rows()).unwrap();
@@ -110,20 +112,90 @@ fn an_edit_is_made_in_all_members_or_in_none() {
         let error = index.add(rows).unwrap_err();
         assert!(matches!(&error, AddError::Input(error) if error.to_string().contains("29")), "{spec}: {error}");
         assert!(same(&*index), "{spec}: an add");
-        if index.as_update().is_some() {
-            let ids: Vec<Id> = (0..30).map(|i| Id(i * 9)).collect();
-            assert!(index.update(&ids, rows).is_err());
-            assert!(same(&*index), "{spec}: an update");
-            let missing = index.update(&[Id(1), Id(5000)], rows.slice(0..2));
-            assert!(matches!(missing, Err(EditError::NoSuchId(Id(5000)))), "{spec}: {missing:?}");
-            let twice = index.update(&[Id(1), Id(1)], rows.slice(0..2));
-            assert!(matches!(twice, Err(EditError::TwiceNamed(Id(1)))), "{spec}: {twice:?}");
-            assert!(same(&*index), "{spec}: an update of no id");
-            index.update(&[Id(250), Id(7)], rows.slice(0..2)).unwrap();
-            let report = index.upsert(&[Id(250), Id(4000)], rows.slice(3..5)).unwrap();
-            assert_eq!((report.updated, report.added, index.len()), (1, 1, 301), "{spec}");
-            assert_eq!(index.reconstruct(Id(250)).unwrap(), index.reconstruct(Id(3)).unwrap(), "{spec}");
+        let ids: Vec<Id> = (0..30).map(|i| Id(i * 9)).collect();
+        assert!(index.update(&ids, rows).is_err());
+        assert!(same(&*index), "{spec}: an update");
+        let missing = index.update(&[Id(1), Id(5000)], rows.slice(0..2));
+        assert!(matches!(missing, Err(EditError::NoSuchId(Id(5000)))), "{spec}: {missing:?}");
+        let twice = index.update(&[Id(1), Id(1)], rows.slice(0..2));
+        assert!(matches!(twice, Err(EditError::TwiceNamed(Id(1)))), "{spec}: {twice:?}");
+        assert!(same(&*index), "{spec}: an update of no id");
+        index.update(&[Id(250), Id(7)], rows.slice(0..2)).unwrap();
+        let report = index.upsert(&[Id(250), Id(4000)], rows.slice(3..5)).unwrap();
+        assert_eq!((report.updated, report.added, index.len()), (1, 1, 301), "{spec}");
+        assert_eq!(index.reconstruct(Id(250)).unwrap(), index.reconstruct(Id(3)).unwrap(), "{spec}");
+    }
+}
+
+/// An index that re-ranks by a group finds what it finds by one index of all vectors.
+#[test]
+fn groups_re_rank_as_one_index_does() {
+    let queries = data::clusters(2, 9, DIM, 12);
+    for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
+        for (group, one) in [
+            ("Shards2(Flat)", "Flat"),
+            ("Shards3(IVF4,Flat)", "IVF4,Flat"),
+            ("Shards2(L2norm,Flat)", "L2norm,Flat"),
+            ("Shards2(IDMap2,Flat)", "Flat"),
+            ("Shards2(IDMap,Flat)", "Flat"),
+            ("Replicas2(Flat)", "Flat"),
+        ] {
+            let (spec, one) = (format!("PQ4,Refine({group})"), format!("PQ4,Refine({one})"));
+            let (index, one) = (filled(&spec, metric), filled(&one, metric));
+            // The shards of few candidates are looked up. Those of many are found by a scan.
+            for k in [4, 15] {
+                let find = |index: &dyn Index| index.search(queries.rows(), k, &SearchParams::new()).unwrap().hits;
+                let (found, expected) = (find(&*index), find(&*one));
+                assert_eq!(found.ids(), expected.ids(), "{spec}, {metric}, k {k}");
+                for (a, b) in found.rows().zip(expected.rows()) {
+                    let near = a.distances.iter().zip(b.distances);
+                    assert!(near.into_iter().all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs())), "{spec}, {metric}");
+                }
+            }
         }
+    }
+}
+
+#[test]
+fn distances_are_those_of_the_shard_with_the_id() {
+    for spec in ["Shards3(Flat)", "Shards3(IVF4,Flat)", "Replicas2(Flat)"] {
+        let mut index = filled(spec, Metric::L2);
+        let query = data::clusters(2, 1, DIM, 12).data;
+        // The first and the last vector, those at the bounds of shards, and one twice.
+        let ids = [899, 0, 300, 299, 600, 599, 0].map(Id);
+        let expected: Vec<f32> = index.reconstruct_many(&ids).unwrap();
+        let expected = expected.chunks_exact(DIM);
+        let expected: Vec<f32> =
+            expected.map(|row| row.iter().zip(&query).map(|(a, b)| (a - b).powi(2)).sum()).collect();
+        // Ids are found by a scan, and then looked up.
+        for map in ["none", "hash"] {
+            index.set_knob("direct_map", map).unwrap();
+            let measure = index.as_distances().unwrap();
+            let mut distances = [0.0; 7];
+            measure.distances_to(&query, &ids, &mut distances).unwrap();
+            let near = distances.iter().zip(&expected);
+            assert!(near.into_iter().all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + *b)), "{spec}: {distances:?}");
+            let missing = measure.distances_to(&query, &[Id(1), Id(900)], &mut distances[..2]);
+            let missing = missing.unwrap_err();
+            assert!(
+                matches!(missing, SearchError::Reconstruct(ReconstructError::NoSuchId(Id(900)))),
+                "{spec}: {missing:?}"
+            );
+            assert!(measure.distances_to(&query[1..], &ids, &mut distances).is_err());
+            assert!(measure.distances_to(&query, &ids, &mut distances[1..]).is_err());
+        }
+    }
+}
+
+/// Each group inside another one multiplies the number of indexes.
+#[test]
+fn one_group_may_be_inside_another_one() {
+    for text in ["Replicas2(Shards2(Flat))", "Shards2(Flat),Refine(Replicas2(Shards2(Flat)))"] {
+        ivf::build(text, DIM, Metric::L2).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for text in ["Shards2(Replicas2(Shards2(Flat)))", "Replicas2(Shards2(Flat),Refine(Shards2(Flat)))"] {
+        let error = text.parse::<ivf::Spec>().unwrap_err().to_string();
+        assert!(error.contains("more than 2 of Shards and Replicas in one of them"), "{error}");
     }
 }
 

@@ -271,3 +271,18 @@ fn asking_for_parts_and_parameters_touches_no_centroid() {
     assert!(index.takes().contains(ivf::SearchParam::Nprobe));
     assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
+
+/// The mean of vectors stands for them by every metric of sums, so that lists are about even.
+#[test]
+fn no_list_by_any_metric_takes_most_of_the_vectors() {
+    let mut vectors = data::clusters(1, 4000, DIM, 40);
+    vectors.data.iter_mut().for_each(|x| *x = x.abs() + 0.01);
+    for metric in [Metric::L1, Metric::Canberra, Metric::BrayCurtis, Metric::JensenShannon, Metric::Jaccard] {
+        let mut index = ivf::build("IVF32,Flat", DIM, metric).expect("a good string");
+        index.train(vectors.rows()).expect("enough vectors");
+        index.add(vectors.rows()).expect("finite vectors");
+        let lists = index.as_ivf().expect("lists").lists().expect("trained");
+        let longest = (0..32).map(|list| lists.list_len(ListNo(list)).expect("in memory")).max();
+        assert!(longest < Some(600), "{metric}: {longest:?}");
+    }
+}

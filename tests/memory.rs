@@ -53,6 +53,7 @@ fn training_takes_what_it_says() {
         ("IVF1000,Flat", Metric::L2, plain.two_level(true)),
         ("IVF400,Flat", Metric::InnerProduct, plain.two_level(true).balanced(true)),
         ("IMI2x5,Flat", Metric::L2, plain),
+        ("IMI2x8,Flat", Metric::L2, plain),
         ("L2norm,IVF16,PQ8", Metric::L2, plain),
         ("PQ16", Metric::L2, plain),
         ("IVF16,PQ12", Metric::InnerProduct, plain),

@@ -251,6 +251,7 @@ fn knobs_are_set_by_words_paths_and_all_at_once_or_not_at_all() {
         assert!(ivf::knobs::set_knobs(&mut *index, bad).is_err(), "{bad}");
         assert_eq!(index.parts(), before, "{bad}");
     }
+    ivf::knobs::set_knobs(&mut *index, "nprobe=3 mode=queries k_factor=2").expect("spaces, as in Faiss");
     ivf::knobs::set_knobs(&mut *index, "base/nprobe=7").expect("a path");
     assert_eq!(index.knob("nprobe"), Some(7.into()));
     let error = index.set_knob("nprobes", 1).expect_err("no such knob");

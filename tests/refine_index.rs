@@ -2,7 +2,8 @@
 
 use ivf::cpu::Refine;
 use ivf::error::SearchError;
-use ivf::{Id, IdSelector, Index, Metric, Rows, SearchParams};
+use ivf::params::NonFinite;
+use ivf::{AddOptions, Id, IdSelector, Index, Metric, Rows, SearchParams};
 use ivf_testkit::data;
 
 const DIM: usize = 16;
@@ -90,6 +91,44 @@ fn ids_stay_together_through_failures_removals_and_updates() {
             assert_eq!(index.reconstruct(Id(id)).unwrap(), other.reconstruct(Id(row)).unwrap(), "{spec}: {id}");
         }
         assert_eq!(index.len(), VECTORS - 990 + 1);
+    }
+}
+
+/// What one of the two indexes skips, the other one skips too.
+#[test]
+fn skipped_rows_are_skipped_in_both_indexes() {
+    let vectors = data::clusters(1, VECTORS, DIM, 20);
+    let huge = vec![f32::MAX; DIM];
+    for (base, by) in [
+        ("PQ4", "L2norm,Flat"),
+        ("L2norm,PQ4", "Flat"),
+        ("IVF4,PQ4", "PCA8,L2norm,IVF4,Flat"),
+        ("Center,L2norm,PQ4", "L2norm,Flat"),
+        ("PQ4", "Flat"),
+    ] {
+        let spec = format!("({base}),Refine({by})");
+        let mut index = filled(&spec, Metric::L2);
+        let mut rows = vectors.rows().slice(0..6).as_slice().to_vec();
+        rows[DIM..2 * DIM].fill(0.0);
+        rows[3 * DIM] = f32::NAN;
+        rows[4 * DIM..5 * DIM].copy_from_slice(&huge);
+        let rows = Rows::new(&rows, DIM).unwrap();
+        let options = AddOptions::new().non_finite(NonFinite::SkipRow);
+        let report = index.add_with(rows, &options).unwrap();
+        assert!(report.skipped.contains(&3), "{spec}: {:?}", report.skipped);
+        // PCA moves the zero vector.
+        assert_eq!(report.skipped.contains(&1), spec.contains("L2norm") && !spec.contains("PCA"), "{spec}");
+        assert_eq!(index.len(), VECTORS + rows.len() - report.skipped.len(), "{spec}");
+        // Every candidate can be re-ranked, and the index can be saved.
+        let mut params = SearchParams::new().k_factor_rf(1000.0);
+        params.nprobe = base.starts_with("IVF").then_some(4);
+        let all = index.search(vectors.rows().slice(0..1), 2000, &params).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(all.hits.total(), index.len(), "{spec}");
+        index.export().unwrap_or_else(|error| panic!("{spec}: {error}"));
+        for row in (0..6).filter(|row| !report.skipped.contains(row)) {
+            let id = Id((VECTORS + row) as i64);
+            assert_eq!(all.hits.row(0).ids.iter().filter(|found| **found == id).count(), 1, "{spec}: {id}");
+        }
     }
 }
 

@@ -141,8 +141,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
             let mut search_params = setting.search_params();
             search_params.executor = Some(pool.executor());
             search_params.nprobe = search_params.nprobe.or(index.find_ivf().map(|ivf| ivf.nprobe()));
-            let cannot =
-                |error: SearchError| search_failed(format_args!("cannot search {}", args.index.display()), error, 0);
+            let cannot = |error: SearchError| {
+                search_failed(format_args!("cannot search {}", args.index.display()), error, 0, index)
+            };
             if let Some(truth) = truth.take() {
                 let found = index.search(queries, truth.k(), &search_params).map_err(cannot)?;
                 judge = Some(Judge::new(truth, index, queries, &found.hits)?);

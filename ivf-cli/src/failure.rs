@@ -34,7 +34,9 @@ impl Failure {
     /// the option `--skip-bad-rows`, which is named if it would help.
     pub(crate) fn of_vector(what: impl fmt::Display, error: &InputError) -> Self {
         let hint = match error {
-            InputError::NonFinite { .. } | InputError::ZeroVector { .. } => "; --skip-bad-rows skips such vectors",
+            InputError::NonFinite { .. } | InputError::ZeroVector { .. } | InputError::Overflow { .. } => {
+                "; --skip-bad-rows skips such vectors"
+            }
             _ => "",
         };
         Self::Failed(format!("{what}: {}{hint}", chain(error)))

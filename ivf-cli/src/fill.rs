@@ -149,26 +149,20 @@ fn upsert(
     if options.non_finite != NonFinite::SkipRow {
         return Ok((index.upsert_with(ids, rows, options)?, 0));
     }
-    let some = |good: &dyn Fn(&[f32]) -> bool| {
-        let kept = ids.iter().zip(rows.iter()).filter(|(_, vector)| good(vector));
-        kept.fold((Vec::new(), Vec::new()), |(mut ids, mut vectors): (Vec<Id>, Vec<f32>), (id, vector)| {
-            ids.push(*id);
-            vectors.extend(vector);
-            (ids, vectors)
-        })
-    };
-    let is_finite = |vector: &[f32]| vector.iter().all(|x| x.is_finite());
-    let mut upsert = |(kept, vectors): (Vec<Id>, Vec<f32>)| {
-        let report = index.upsert_with(&kept, Rows::new(&vectors, rows.dim()).map_err(InputError::from)?, options)?;
-        Ok((report, ids.len() - kept.len()))
-    };
-    // Only the index knows whether it can take zero vectors. An error leaves it as it was.
-    match upsert(some(&is_finite)) {
-        Err(EditError::Input(InputError::ZeroVector { .. }))
-        | Err(EditError::Add(AddError::Input(InputError::ZeroVector { .. }))) => {
-            upsert(some(&|vector| is_finite(vector) && vector.iter().any(|x| *x != 0.0)))
+    let mut kept: Vec<usize> = (0..rows.len()).filter(|row| rows.row(*row).iter().all(|x| x.is_finite())).collect();
+    loop {
+        let vectors: Vec<f32> = kept.iter().flat_map(|row| rows.row(*row)).copied().collect();
+        let kept_ids: Vec<Id> = kept.iter().map(|row| ids[*row]).collect();
+        let vectors = Rows::new(&vectors, rows.dim()).map_err(InputError::from)?;
+        // Only the index knows which other vectors it cannot take. An error leaves it as it was.
+        match index.upsert_with(&kept_ids, vectors, options) {
+            Err(EditError::Input(error) | EditError::Add(AddError::Input(error))) => match error {
+                InputError::ZeroVector { .. } => kept.retain(|row| rows.row(*row).iter().any(|x| *x != 0.0)),
+                InputError::Overflow { row, .. } => drop(kept.remove(row)),
+                other => return Err(EditError::Input(other)),
+            },
+            result => return Ok((result?, rows.len() - kept.len())),
         }
-        result => result,
     }
 }
 

@@ -69,9 +69,12 @@ impl Queries {
 
 /// Makes a failure from an error of a search. `what` could not be done, and `first` is the number
 /// of the first query of the search.
-pub(crate) fn search_failed(what: impl fmt::Display, error: SearchError, first: usize) -> Failure {
+pub(crate) fn search_failed(what: impl fmt::Display, error: SearchError, first: usize, index: &dyn Index) -> Failure {
     match in_queries(error, first) {
         SearchError::Input(error) => Failure::of_vector(what, &error),
+        error @ SearchError::UnsupportedParam { .. } => {
+            Failure::Failed(format!("{what}: {error}; it takes {}", index.takes().names().join(", ")))
+        }
         error => Failure::failed(what, &error),
     }
 }

@@ -50,8 +50,6 @@ pub(crate) struct Sample {
     data: Vec<f32>,
     dim: usize,
     drawn: Drawn,
-    /// The place of each vector among those drawn, if some were left out.
-    kept: Option<Vec<usize>>,
 }
 
 impl Sample {
@@ -80,7 +78,7 @@ impl Sample {
             data.extend_from_slice(&block);
             at = first + rows as u64;
         }
-        Ok(Self { data, dim, drawn, kept: None })
+        Ok(Self { data, dim, drawn })
     }
 
     /// Returns the vectors.
@@ -90,24 +88,7 @@ impl Sample {
 
     /// Returns the number in the file of a vector of the sample.
     pub(crate) fn number(&self, row: usize) -> u64 {
-        let row = self.kept.as_ref().map_or(row, |kept| kept[row]);
         self.drawn.clone().nth(row).expect("a number for each vector")
-    }
-
-    /// Keeps only the vectors for which `keep` returns true, given their rows.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize, &[f32]) -> bool) {
-        let before = self.kept.take();
-        let (mut kept, mut end) = (Vec::new(), 0);
-        for row in 0..self.data.len() / self.dim {
-            let start = row * self.dim;
-            if keep(row, &self.data[start..start + self.dim]) {
-                kept.push(before.as_ref().map_or(row, |before| before[row]));
-                self.data.copy_within(start..start + self.dim, end);
-                end += self.dim;
-            }
-        }
-        self.data.truncate(end);
-        self.kept = Some(kept);
     }
 }
 
@@ -166,22 +147,11 @@ mod tests {
             ivf_io::write_vectors(&path, Rows::new(&data, dim).expect("whole rows")).expect("a writable folder");
             for wanted in [0, 1, len / 10, len - len / 10, len, len + 1] {
                 let mut reader = VectorReader::open(&path).expect("a good file");
-                let mut sample = Sample::read(&mut reader, wanted, Some(9)).expect("a good file");
+                let sample = Sample::read(&mut reader, wanted, Some(9)).expect("a good file");
                 assert_eq!(sample.rows().len(), wanted.min(len));
-                let check = |sample: &Sample| {
-                    for (row, vector) in sample.rows().iter().enumerate() {
-                        assert!(vector.iter().all(|&x| x == sample.number(row) as f32), "{name}, {wanted}, {row}");
-                    }
-                };
-                check(&sample);
-                // Left out are the vectors of numbers that 3 divides, and then every second one.
-                let left = (0..sample.rows().len()).filter(|row| !sample.number(*row).is_multiple_of(3)).count();
-                sample.retain(|_, vector| vector[0] % 3.0 != 0.0);
-                assert_eq!(sample.rows().len(), left);
-                check(&sample);
-                sample.retain(|row, _| row % 2 == 0);
-                assert_eq!(sample.rows().len(), left.div_ceil(2));
-                check(&sample);
+                for (row, vector) in sample.rows().iter().enumerate() {
+                    assert!(vector.iter().all(|&x| x == sample.number(row) as f32), "{name}, {wanted}, {row}");
+                }
             }
         }
     }

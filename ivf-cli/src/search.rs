@@ -140,8 +140,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     for first in (0..rows.len()).step_by(at_once) {
         let batch = rows.slice(first..rows.len().min(first + at_once));
         let started = Instant::now();
-        let result = search(index, batch, k, args.radius, &params)
-            .map_err(|error| search_failed(format_args!("cannot search {}", args.index.display()), error, first))?;
+        let result = search(index, batch, k, args.radius, &params).map_err(|error| {
+            search_failed(format_args!("cannot search {}", args.index.display()), error, first, index)
+        })?;
         time += started.elapsed();
         stats.add(&result.stats);
         found += result.hits.total();

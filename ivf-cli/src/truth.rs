@@ -258,7 +258,7 @@ impl Pass<'_> {
         }
         let found = self.index.search(queries, self.k, &params).map_err(|error| {
             let what = format_args!("cannot search with {}", vectors::named(&self.args.queries).display());
-            search_failed(what, error, first)
+            search_failed(what, error, first, &*self.index)
         })?;
         for (sink, row) in sinks.iter_mut().zip(&found) {
             for (id, distance) in row {

@@ -5,8 +5,8 @@ const NAMES: &[(&str, &str)] = &[
     ("ht", "Faiss's threshold of polysemous codes; here no code is skipped by its Hamming distance"),
     ("verbose", "Faiss's switch for printing; here progress and reports come from TrainOptions and AddOptions"),
     ("prune_headroom", "Faiss's margin for pruning; no search here prunes by one"),
-    ("efSearch", "a setting of graphs"),
-    ("efConstruction", "a setting of graphs"),
+    ("efSearch", "a setting of searches of graphs"),
+    ("efConstruction", "a knob of graphs, for adding"),
     ("k_factor_rf", "a setting of RFlat, Refine and PQ<M>+<M2>"),
     ("k_factor", "a setting of RFlat, Refine and PQ<M>+<M2>"),
     ("nprobe", "a setting of inverted files"),
@@ -17,8 +17,10 @@ const NAMES: &[(&str, &str)] = &[
 /// nothing. A prefix or a path does not matter.
 pub(crate) fn reason(name: &str) -> String {
     let name = name.rsplit('/').next().unwrap_or(name);
-    let name = name.strip_prefix(crate::params::QUANTIZER_PREFIX).unwrap_or(name);
-    NAMES.iter().find(|(known, _)| *known == name).map_or_else(String::new, |(_, why)| format!(" ({why})"))
+    let of_quantizer = name.strip_prefix(crate::params::QUANTIZER_PREFIX);
+    let name = of_quantizer.unwrap_or(name);
+    let whose = if of_quantizer.is_some() { ", here of the coarse quantizer" } else { "" };
+    NAMES.iter().find(|(known, _)| *known == name).map_or_else(String::new, |(_, why)| format!(" ({why}{whose})"))
 }
 
 #[cfg(test)]

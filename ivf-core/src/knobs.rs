@@ -64,8 +64,8 @@ impl dyn Index + '_ {
     }
 }
 
-/// Sets several knobs at once: `"nprobe=16,quantizer_efSearch=64"`, as Faiss's `ParameterSpace`. A
-/// name may include a path: `"quantizer/efSearch=64"`.
+/// Sets several knobs at once: `"nprobe=16,quantizer_efSearch=64"`, as Faiss's `ParameterSpace`.
+/// Commas or spaces divide them. A name may include a path: `"quantizer/efSearch=64"`.
 ///
 /// If one knob cannot be set, the ones before it are set back to their old values. A knob may
 /// refuse its old value (a direct map that no longer fits its ids). It then keeps its new value,
@@ -89,7 +89,11 @@ impl dyn Index + '_ {
 /// [`KnobError`] for the first knob that is malformed, unknown, out of range or set a second time,
 /// under the same name or another.
 pub fn set_knobs(index: &mut dyn Index, text: &str) -> Result<(), KnobError> {
-    let wanted = text.split(',').map(|item| split_assignment(item.trim())).collect::<Result<Vec<_>, _>>()?;
+    let items = text.split(',').flat_map(|item| match item.matches('=').count() {
+        0 | 1 => vec![item.trim()],
+        _ => item.split_whitespace().collect(),
+    });
+    let wanted = items.map(split_assignment).collect::<Result<Vec<_>, _>>()?;
     set_each(index, wanted, true)
 }
 

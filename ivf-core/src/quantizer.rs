@@ -358,6 +358,21 @@ pub trait QuantizerSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// vectors themselves (as `f32`) are not counted.
     fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize;
 
+    /// Returns the memory of the trained quantizer for vectors of dimension `dim`, in bytes. The
+    /// default is that of a centroid of `f32` for each list.
+    ///
+    /// ```
+    /// let registry = ivf_factory::default_registry();
+    /// let memory = |token| registry.quantizer_spec("example", token).map(|spec| spec.trained_memory(8));
+    /// assert_eq!(memory("IVF16")?, 16 * 8 * 4);
+    /// // 16 centroids of 4 dimensions for each half, and 256 lists.
+    /// assert_eq!(memory("IMI2x4")?, 2 * 16 * 4 * 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn trained_memory(&self, dim: usize) -> usize {
+        self.nlist().saturating_mul(dim.saturating_mul(size_of::<f32>()))
+    }
+
     /// Returns the parameters of [`Level1Quantizer::assign`]. An index exposes them as knobs of its
     /// part `quantizer`, and accepts them in each search as `quantizer_<name>`.
     ///

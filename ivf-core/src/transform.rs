@@ -143,6 +143,19 @@ pub trait TransformSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// [`BuildError`] if the transform does not support that dimension or metric.
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError>;
 
+    /// Returns whether the trained transform can be reversed ([`Transform::as_reverse`]), so that an
+    /// index behind it reconstructs vectors. The default is false.
+    ///
+    /// ```
+    /// use ivf_core::registry::Token;
+    /// let registry = ivf_factory::default_registry();
+    /// let pca = registry.parse_transform(&Token::new("PCA2").unwrap()).unwrap().unwrap();
+    /// assert!(pca.is_reversible());
+    /// ```
+    fn is_reversible(&self) -> bool {
+        false
+    }
+
     /// Returns the maximum number of training vectors. It is 0, for all options, if the transform
     /// learns nothing from vectors.
     fn training_points(&self, options: &TrainOptions<'_>) -> usize;

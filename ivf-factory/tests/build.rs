@@ -4,7 +4,7 @@ mod common;
 
 use common::{specs, toy_registry};
 use ivf_core::error::{BuildError, DecodeError};
-use ivf_core::{Index, Metric, Registry, Rows, SearchParams};
+use ivf_core::{Id, Index, Metric, Registry, Rows, SearchParams};
 use ivf_factory::{
     FactoryError, ReadIndexError, Spec, WriteIndexError, build, build_with, default_registry, open_container_with,
     read_index, read_index_with, write_index,
@@ -116,6 +116,21 @@ fn errors_do_not_repeat_their_source() {
     for error in [&missing as &dyn Error, &unknown, &refused] {
         let text = error.to_string();
         assert!(error.source().is_none_or(|source| !text.contains(&source.to_string())), "{text}");
+    }
+}
+
+/// Whether a transform can be reversed is known before it is trained.
+#[test]
+fn transforms_may_stand_in_a_coarse_quantizer() {
+    let vectors = vectors(600);
+    for token in ["RR", "PCA4", "OPQ2", "ITQ", "HR", "Pad12", "Center", "L2norm", "PCA4,RR"] {
+        let factory = format!("IVF8({token},Flat),Flat");
+        let mut index = ivf_factory::build(&factory, DIM, Metric::L2).unwrap_or_else(|error| panic!("{error}"));
+        let rows = Rows::new(&vectors, DIM).unwrap();
+        index.train(rows).unwrap_or_else(|error| panic!("{factory}: {error}"));
+        index.add(rows).unwrap_or_else(|error| panic!("{factory}: {error}"));
+        let found = index.search(rows.slice(0..20), 1, &SearchParams::new().nprobe(8)).unwrap().hits;
+        assert!((0..20).all(|i| found.row(i).ids == [Id(i as i64)]), "{factory}");
     }
 }
 

@@ -58,6 +58,11 @@ fn a_config_builds_an_index_with_its_knobs() {
     assert_eq!((config.train.iterations, config.add.non_finite), (Some(3), NonFinite::SkipRow));
     assert_eq!((config.search.nprobe, config.search.k_factor_rf), (Some(8), Some(4.0)));
 
+    // `params` is another name of `knobs`.
+    let named = json!({ "factory": "IVF16,Flat", "dim": 8, "params": { "nprobe": 5 } });
+    let named = serde_json::from_value::<BuildParams>(named).unwrap().build().unwrap();
+    assert_eq!(named.knob("nprobe"), Some(5.into()));
+
     let again: BuildParams = serde_json::from_value(serde_json::to_value(&config).unwrap()).unwrap();
     assert_eq!(format!("{again:?}"), format!("{config:?}"));
 }

@@ -35,7 +35,8 @@ const ROWS: &[Row] = &[
     row("Refine(<index>)", &["Flat,Refine(SQ8)", "PQ8,Refine(IVF4,Flat)", "PQ8,Refine(L2norm,Flat)"])
         .note("an inverted file finds given ids by a map, which Faiss leaves to the caller"),
     row("RefinePanorama(<index>)", &["IVF4,PQ8,~RefinePanorama(Flat)~"]),
-    row("PCA[W][R]<n>", &["~PCA16~,Flat", "~PCAW16~,Flat", "~PCAR16~,Flat", "~PCAWR16~,IVF4,Flat"]),
+    row("PCA[W][R]<n>", &["~PCA16~,Flat", "~PCAW16~,Flat", "~PCAR16~,Flat", "~PCAWR16~,IVF4,Flat"])
+        .note("the mean is subtracted for L2 only, so inner products keep their order"),
     row("L2norm, L2Norm", &["L2norm,Flat", "L2Norm,IVF4,Flat"]).note("a zero vector is an error"),
     row("RR[<n>]", &["~RR~,Flat", "~RR16~,Flat"]),
     row("HR[<seed>]", &["~HR~,Flat", "~HR7~,Flat"]),

@@ -141,8 +141,8 @@ fn the_library_finds_the_same_faults() {
 fn the_library_knows_the_tokens_of_faiss_that_it_lacks() {
     let mut wrong = String::new();
     for (factory, fault, what, meant) in [
-        ("IVF1024(RCQ2x5)", "RCQ2x5", "in Faiss it is an additive quantizer", None),
-        ("IVF1024(RCQ2x5),Flat", "RCQ2x5", "PQ<M> is the codec with codebooks", None),
+        ("IVF1024(RCQ2x5)", "RCQ2x5", "in Faiss it is an additive coarse quantizer", None),
+        ("IVF1024(RCQ2x5),Flat", "RCQ2x5", "IMI2x<bits> has many lists for few centroids, too", None),
         ("Refine(Flat)", "Refine(Flat)", "stands after the index that it wraps", Some("Flat,Refine(Flat)")),
         ("IVF16,Flat,Refine(IVF4,PQ0)", "0", "the number of subquantizers must be from 1", None),
         ("IVF16,Flat,Refine(IVF4)", "", "a codec must follow 'IVF4'", None),

@@ -57,6 +57,7 @@ pub fn check_transform(spec: &Arc<dyn TransformSpec>, dim: usize, metric: Metric
     assert!(bytes == 0 || transform.memory() > 0, "{at}: {bytes} bytes of arrays, which take no memory");
     check_apply(&*transform, &at);
     check_bad_rows(&*transform, &at);
+    assert!(!spec.is_reversible() || transform.as_reverse().is_some(), "{at}: not reversible, once trained");
     if let Some(reverse) = transform.as_reverse() {
         check_reverse(&*transform, reverse, &at);
     }

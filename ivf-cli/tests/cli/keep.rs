@@ -402,7 +402,7 @@ fn a_build_and_a_change_take_parameters_in_one_string() {
     assert!(shown().contains("base/nprobe=3") && shown().contains("k_factor_rf=2"), "{}", shown());
     for (params, why) in [
         ("ht=3", "polysemous"),
-        ("efSearch=64", "a setting of graphs"),
+        ("efSearch=64", "a setting of searches of graphs"),
         ("verbose=1", "Faiss's switch"),
         ("speed=9", "there is no knob 'speed'; there are: "),
     ] {

@@ -160,6 +160,7 @@ fn any_search_parameter_is_set_by_its_name() {
     assert!(codes("nprobe=4,max_codes=1") < 300.0 && codes("nprobe=4, max_lists = 2, mode=queries") < 300.0);
     for (more, code, expected) in [
         (&["--params", "efSearch=3"][..], 1, "does not take the search parameter efSearch"),
+        (&["--params", "nporbe=3"][..], 1, "; it takes nprobe, "),
         (&["--params", "nprobe=0"], 1, "nprobe must be"),
         (&["--params", "nprobe=many"], 1, "nprobe must be a whole number of at least 1, not many"),
         (&["--params", "nprobe"], 2, "'nprobe' is not of the form name=value"),

@@ -221,9 +221,27 @@ impl StoredLists {
 
     /// Returns the blocks of a list in a plane, packed if the list is short.
     pub(super) fn plane(&self, list: ListNo, p: usize, layout: &CodeLayout) -> Result<PlaneBytes<'_>, StoreError> {
-        let none = PlaneBytes::Borrowed(&[]);
-        let planes = self.planes(list, layout, 0..self.len(list))?;
-        Ok(planes.into_iter().nth(p).unwrap_or(none))
+        let entries = 0..self.len(list);
+        match self.find(list).map(|at| &self.lists[at].codes) {
+            Some(CodePlace::Blocks(starts)) => self.blocks(p, starts[p], layout, entries),
+            _ => {
+                let planes = self.planes(list, layout, entries)?;
+                Ok(planes.into_iter().nth(p).unwrap_or(PlaneBytes::Borrowed(&[])))
+            }
+        }
+    }
+
+    /// Returns the blocks of some entries of a list in a plane, where the list begins at `start`.
+    fn blocks(
+        &self,
+        p: usize,
+        start: u64,
+        layout: &CodeLayout,
+        entries: Range<usize>,
+    ) -> Result<PlaneBytes<'_>, StoreError> {
+        let byte = |entry| start + layout.plane_bytes(p, entry) as u64;
+        let range = byte(entries.start)..byte(entries.end);
+        if range.is_empty() { Ok(PlaneBytes::Borrowed(&[])) } else { self.planes[p].part(range) }
     }
 
     /// Returns the codes of a list, one after the other.
@@ -258,12 +276,7 @@ impl StoredLists {
                 return Ok(packed(layout, &rows, entries.len()));
             }
         };
-        let plane = |(p, start): (usize, &u64)| {
-            let byte = |entry| start + layout.plane_bytes(p, entry) as u64;
-            let range = byte(entries.start)..byte(entries.end);
-            if range.is_empty() { Ok(PlaneBytes::Borrowed(&[][..])) } else { self.planes[p].part(range) }
-        };
-        starts.iter().enumerate().map(plane).collect()
+        starts.iter().enumerate().map(|(p, start)| self.blocks(p, *start, layout, entries.clone())).collect()
     }
 
     /// Returns the ids of some entries of a list, which must have them.

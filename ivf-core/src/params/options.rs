@@ -56,7 +56,7 @@ pub struct TrainOptions<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub two_level: Option<bool>,
     /// Whether training evens the sizes of the lists, for a more even time of searches: a vector
-    /// counts as farther from the centroids of large lists. It takes about a quarter more time. The
+    /// counts as farther from the centroids of large lists. It takes 1.2 to 2.3 times as long. The
     /// default is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balanced: Option<bool>,

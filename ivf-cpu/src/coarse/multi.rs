@@ -98,12 +98,20 @@ impl QuantizerSpec for MultiQuantizerSpec {
         kmeans.saturating_add(points.saturating_mul(half)).saturating_add(half << self.bits)
     }
 
+    fn trained_memory(&self, dim: usize) -> usize {
+        (dim * size_of::<f32>()) << self.bits
+    }
+
     fn train(
         &self,
         rows: AnyRows<'_>,
         metric: Metric,
         options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Level1Quantizer>, TrainReport), TrainError> {
+        if options.balanced == Some(true) {
+            // Even halves do not make even lists.
+            return Err(unsupported(self, "balanced lists".to_owned()));
+        }
         let (mut centroids, mut report) = (Vec::new(), TrainReport::default());
         for half in 0..2 {
             let points = half_of(rows, half);
@@ -330,6 +338,8 @@ impl Level1Quantizer for MultiQuantizer {
     }
 
     fn promise(&self) -> Promise {
+        // Up to ties: sums that round to the same number are ordered by list among those that are
+        // compared, which are more for a larger `nprobe`. A search that widens checks this.
         Promise::EXACT
     }
 

@@ -8,6 +8,10 @@
 //! MinMaxFP16   | range, f16 | minimum, f16 | code of (vector - minimum) / range |
 //! ```
 //!
+//! `MinMaxFP16` cuts a minimum to -65,504 to 65,504, and a range to at most 65,504, the largest
+//! number of `f16`. A vector with coordinates beyond that comes back wrong, without an error, so
+//! such vectors need `MinMax`.
+//!
 //! Distances of scaled vectors would mean nothing, so a scan decodes each code and computes the
 //! distance to the vector that it stands for. (Faiss has no search.)
 
@@ -21,6 +25,7 @@ use ivf_core::{
     Binding, BoundCodec, Centroids, CodeLayout, Codec, CodecContext, CodecSpec, CodecTraining, InvertedListScanner,
     ListNo, Metric, Node, Residuals, Rows, Settings, Sink, StoredNode, TrainOptions, TrainReport,
 };
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +51,7 @@ const TOGETHER: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Single,
+    /// As `f16`, which holds numbers up to 65,504. Others are cut to that.
     Half,
 }
 
@@ -317,7 +323,12 @@ impl BoundCodec for BoundMinMax {
     }
 
     fn scanner(&self, _settings: &Settings) -> Box<dyn InvertedListScanner + '_> {
-        Box::new(Decoding { codec: &self.codec, query: vec![0.0; self.codec.dim()] })
+        Box::new(Decoding {
+            codec: &self.codec,
+            query: vec![0.0; self.codec.dim()],
+            vectors: RefCell::default(),
+            codes: Vec::new(),
+        })
     }
 }
 
@@ -325,6 +336,10 @@ impl BoundCodec for BoundMinMax {
 struct Decoding<'a> {
     codec: &'a MinMax,
     query: Vec<f32>,
+    /// Scratch memory of decoded vectors, which grows to at most [`TOGETHER`] of them.
+    vectors: RefCell<Vec<f32>>,
+    /// Scratch memory of the codes of a scan.
+    codes: Vec<u8>,
 }
 
 impl InvertedListScanner for Decoding<'_> {
@@ -343,7 +358,11 @@ impl InvertedListScanner for Decoding<'_> {
     fn distances(&self, codes: &[u8], distances: &mut [f32]) {
         let (size, dim) = (self.codec.layout.code_size(), self.codec.dim());
         assert_eq!(codes.len(), size * distances.len(), "whole codes");
-        let mut vectors = vec![0.0; distances.len().min(TOGETHER) * dim];
+        let mut vectors = self.vectors.borrow_mut();
+        let len = distances.len().min(TOGETHER) * dim;
+        if vectors.len() < len {
+            vectors.resize(len, 0.0);
+        }
         for (codes, distances) in codes.chunks(TOGETHER * size).zip(distances.chunks_mut(TOGETHER)) {
             let vectors = &mut vectors[..distances.len() * dim];
             let decoded = codes.chunks_exact(size).zip(vectors.chunks_exact_mut(dim));
@@ -354,20 +373,25 @@ impl InvertedListScanner for Decoding<'_> {
 
     fn scan(&mut self, scan_range: &ScanRange<'_>, sink: &mut Sink) {
         let size = self.codec.layout.code_size();
-        let (mut codes, mut distances) = (vec![0; TOGETHER * size], [0.0; TOGETHER]);
+        let mut codes = std::mem::take(&mut self.codes);
+        codes.resize(TOGETHER * size, 0);
+        let (mut numbers, mut distances) = ([0; TOGETHER], [0.0; TOGETHER]);
         let mut slots = scan_range.slots();
         loop {
-            let some: Vec<usize> = slots.by_ref().take(TOGETHER).collect();
-            if some.is_empty() {
-                return;
+            let mut len = 0;
+            for slot in slots.by_ref().take(TOGETHER) {
+                scan_range.segment().code(scan_range.layout(), slot, &mut codes[len * size..][..size]);
+                numbers[len] = slot;
+                len += 1;
             }
-            let (codes, distances) = (&mut codes[..some.len() * size], &mut distances[..some.len()]);
-            for (&slot, code) in some.iter().zip(codes.chunks_exact_mut(size)) {
-                scan_range.segment().code(scan_range.layout(), slot, code);
+            if len == 0 {
+                break;
             }
-            self.distances(codes, distances);
-            some.iter().zip(&*distances).for_each(|(&slot, d)| sink.push(scan_range.neighbor(slot, *d)));
+            let distances = &mut distances[..len];
+            self.distances(&codes[..len * size], distances);
+            numbers.iter().zip(&*distances).for_each(|(&slot, d)| sink.push(scan_range.neighbor(slot, *d)));
         }
+        self.codes = codes;
     }
 }
 

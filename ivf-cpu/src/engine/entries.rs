@@ -49,24 +49,29 @@ pub(super) struct Write {
     places: Vec<(Id, Location)>,
 }
 
-/// A state between two adds, which lets a wrapper undo the second.
-pub(crate) struct Mark(Option<(Write, usize, u64)>);
+/// A state between two adds, which lets a wrapper undo the second: the length of each list, the
+/// number of vectors, and the next id. `None` if the index was not trained.
+pub(crate) struct Mark(Option<(Vec<u32>, usize, u64)>);
 
 impl IvfIndex {
     pub(super) fn mark(&self) -> Result<Mark, StoreError> {
         let Some(Trained { entries, .. }) = &self.trained else { return Ok(Mark(None)) };
-        let mut write = Write::default();
-        for list in entries.list_numbers() {
-            write.before.insert(list, entries.lists.list_len(list)?);
-        }
-        Ok(Mark(Some((write, entries.len, entries.next_id))))
+        // Offsets are 32 bits.
+        let lens = entries.list_numbers().map(|list| Ok(entries.lists.list_len(list)? as u32));
+        Ok(Mark(Some((lens.collect::<Result<_, StoreError>>()?, entries.len, entries.next_id))))
     }
 
     pub(super) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
-        if let (Some(Trained { entries, .. }), Some((write, len, next_id))) = (&mut self.trained, mark.0) {
-            for (&list, &start) in &write.before {
-                let lists = entries.lists.clone();
-                for (offset, id) in lists.list_ids(list, start..lists.list_len(list)?)?.entries() {
+        if let (Some(Trained { entries, .. }), Some((lens, len, next_id))) = (&mut self.trained, mark.0) {
+            let mut write = Write::default();
+            for (list, start) in entries.list_numbers().zip(lens) {
+                let (lists, start) = (entries.lists.clone(), start as usize);
+                let len = lists.list_len(list)?;
+                if len == start {
+                    continue;
+                }
+                write.before.insert(list, start);
+                for (offset, id) in lists.list_ids(list, start..len)?.entries() {
                     entries.map_mut().remove(id, Location { list, offset });
                 }
             }

@@ -8,7 +8,7 @@ use ivf_core::{ListNo, SearchParams, SearchPlan, SearchStats, Sink};
 use std::ops::Range;
 
 /// Blocks of queries, of about the same size, that are converted, assigned, planned and scanned at
-/// a time. The maximum size is `2^20 / nprobe` queries, but at least 64 and at most 16384. So a
+/// a time. The maximum size is `2^20 / nprobe` queries, but at least 1 and at most 16384. So a
 /// search of all lists does not store every pair of query and list.
 pub(super) struct QueryBlocks(std::vec::IntoIter<Range<usize>>);
 
@@ -17,7 +17,7 @@ pub(super) struct QueryBlock(Range<usize>, Vec<usize>);
 
 impl QueryBlocks {
     pub(super) fn new(queries: usize, nprobe: usize) -> Self {
-        let most = ((1 << 20) / nprobe.max(1)).clamp(64, 16384);
+        let most = ((1 << 20) / nprobe.max(1)).clamp(1, 16384);
         Self(split(queries, queries.div_ceil(most)).into_iter())
     }
 }

@@ -94,6 +94,6 @@ impl Train for IvfIndex {
         // The vectors that are left if some are skipped.
         let finite = if options.non_finite == NonFinite::SkipRow { points.saturating_mul(vector) } else { 0 };
         // The centroids exist by then.
-        lists.max(self.quantizer.nlist().saturating_mul(vector).saturating_add(codes)).saturating_add(finite)
+        lists.max(self.quantizer.trained_memory(self.dim).saturating_add(codes)).saturating_add(finite)
     }
 }

@@ -55,23 +55,17 @@ impl AddWithIds for Group {
         }
         let mut quiet = *options;
         quiet.progress = None;
-        let mut done = Vec::new();
-        let mut report = AddReport::default();
-        for (shard, range) in self.runs(rows.len()) {
+        let (mut done, mut report) = (Vec::new(), AddReport::default());
+        let runs = self.runs(rows.len());
+        let last = runs.len() - 1;
+        for (turn, (shard, range)) in runs.into_iter().enumerate() {
             let start = range.start;
-            let before = Before::of(&mut *self.members[shard])?;
-            let added = self.members[shard].add_with_ids_with(rows.slice(range.clone()), &ids[range.clone()], &quiet);
-            match added {
-                Ok(added) => {
-                    done.push((shard, before));
-                    report.added += added.added;
-                    report.skipped.extend(added.skipped.iter().map(|row| start + row));
-                }
-                Err(error) => {
-                    self.restore(done)?;
-                    return Err(renumbered(error, start));
-                }
-            }
+            let added = self.add_to(shard, turn == last, &mut done, |shard| {
+                shard.add_with_ids_with(rows.slice(range.clone()), &ids[range.clone()], &quiet)
+            });
+            let added = added.map_err(|error| renumbered(error, start))?;
+            report.added += added.added;
+            report.skipped.extend(added.skipped.iter().map(|row| start + row));
             if let Some(progress) = options.progress {
                 progress.step("add", range.end as u64, rows.len() as u64);
             }
@@ -111,16 +105,9 @@ impl Group {
         quiet.progress = None;
         let (mut done, mut report) = (Vec::new(), AddReport::default());
         let total = (rows * self.members.len()) as u64;
-        for replica in 0..self.members.len() {
-            let before = Before::of(&mut *self.members[replica])?;
-            match add(&mut *self.members[replica], &quiet) {
-                Ok(added) => report = added,
-                Err(error) => {
-                    self.restore(done)?;
-                    return Err(error);
-                }
-            }
-            done.push((replica, before));
+        let last = self.members.len() - 1;
+        for replica in 0..=last {
+            report = self.add_to(replica, replica == last, &mut done, |index| add(index, &quiet))?;
             if let Some(progress) = options.progress {
                 progress.step("add", (rows * (replica + 1)) as u64, total);
             }
@@ -128,15 +115,97 @@ impl Group {
         Ok(report)
     }
 
-    /// Takes back the vectors that were just added to some members.
+    /// Adds to one member, and notes its state before in `done`. If that fails, the members in
+    /// `done` are as they were before. After the last member nothing can fail, so its state is not
+    /// kept.
+    fn add_to(
+        &mut self,
+        member: usize,
+        is_last: bool,
+        done: &mut Vec<(usize, Before)>,
+        add: impl FnOnce(&mut dyn Index) -> Result<AddReport, AddError>,
+    ) -> Result<AddReport, AddError> {
+        let index = &mut *self.members[member];
+        let before = if is_last { Ok(None) } else { Before::of(index).map(Some) };
+        let added: Result<(AddReport, Option<Before>), AddError> = match before {
+            Ok(before) => add(index).map(|report| (report, before)),
+            Err(error) => Err(error.into()),
+        };
+        match added {
+            Ok((report, before)) => {
+                done.extend(before.map(|before| (member, before)));
+                Ok(report)
+            }
+            Err(error) => {
+                self.restore(std::mem::take(done))?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back the vectors that were just added to some members. Returns the first error, after
+    /// all members that can be restored are.
     fn restore(&mut self, states: Vec<(usize, Before)>) -> Result<(), StoreError> {
-        states.into_iter().try_for_each(|(member, before)| before.restore(&mut self.members[member]))
+        let mut restored = Ok(());
+        for (member, before) in states {
+            restored = restored.and(before.restore(&mut self.members[member]));
+        }
+        restored
     }
 
     /// Changes members. If one of them refuses, all are as they were before.
     fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T, EditError>) -> Result<T, EditError> {
-        let before = self.clones()?;
-        change(self).inspect_err(|_| self.members = before)
+        let (members, next_id) = (self.clones()?, self.next_id);
+        change(self).inspect_err(|_| (self.members, self.next_id) = (members, next_id))
+    }
+
+    /// Removes vectors from one member after the other. If one of them fails, those before it are
+    /// as they were, unless their store cannot be copied.
+    fn remove_from_each<T, E: From<StoreError>>(
+        &mut self,
+        mut remove: impl FnMut(&mut dyn Index) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
+        // A member that fails is as it was, so the last one is not copied.
+        let others = &self.members[..self.members.len() - 1];
+        let copies: Result<Vec<_>, StoreError> = others.iter().map(|member| member.clone_index()).collect();
+        let before = match copies {
+            Ok(before) => before,
+            // Removing needs no copy, and fails half way only if the store does.
+            Err(StoreError::NoSnapshot { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let removed: Result<Vec<T>, E> = self.members.iter_mut().map(|member| remove(&mut **member)).collect();
+        removed.inspect_err(|_| self.members.iter_mut().zip(before).for_each(|(member, before)| *member = before))
+    }
+
+    /// Replaces the vectors of ids in shards. `owners[i]` is the first shard with `ids[i]`. If that
+    /// fails, some shards may be changed.
+    fn update_owned(
+        &mut self,
+        owners: &[usize],
+        ids: &[Id],
+        rows: AnyRows<'_>,
+        options: &AddOptions<'_>,
+    ) -> Result<(), EditError> {
+        for shard in 0..self.members.len() {
+            // One entry replaces all of its id, those in later shards too.
+            let earlier = owners.iter().zip(ids).filter(|(owner, _)| **owner < shard);
+            let earlier: Vec<Id> = earlier.map(|(_, id)| *id).collect();
+            if !earlier.is_empty() {
+                self.members[shard].remove(&IdSelector::set(earlier))?;
+            }
+            let of_shard: Vec<usize> = (0..ids.len()).filter(|row| owners[*row] == shard).collect();
+            if of_shard.is_empty() {
+                continue;
+            }
+            let (shard_ids, vectors) = chosen(rows, ids, &of_shard);
+            let vectors = Rows::new(&vectors, rows.dim()).map_err(InputError::from)?;
+            self.members[shard].update_with(&shard_ids, vectors, options).map_err(|error| match error {
+                EditError::Input(error) => EditError::Input(error.renumbered(|row| of_shard[row])),
+                other => other,
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -151,11 +220,10 @@ fn renumbered(error: AddError, start: usize) -> AddError {
 
 impl Reset for Group {
     fn reset(&mut self) -> Result<(), StoreError> {
-        for member in &mut self.members {
-            if let Some(reset) = member.as_reset() {
-                reset.reset()?;
-            }
-        }
+        self.remove_from_each(|member| match member.as_reset() {
+            Some(reset) => reset.reset(),
+            None => Ok(()),
+        })?;
         self.next_id = 0;
         Ok(())
     }
@@ -163,12 +231,11 @@ impl Reset for Group {
 
 impl Remove for Group {
     fn remove(&mut self, selector: &IdSelector<'_>) -> Result<usize, EditError> {
-        let mut removed = 0;
-        for member in &mut self.members {
-            let of_member = member.remove(selector)?;
-            removed = if self.kind == Kind::Shards { removed + of_member } else { of_member };
-        }
-        Ok(removed)
+        let removed = self.remove_from_each(|member| member.remove(selector))?;
+        Ok(match self.kind {
+            Kind::Shards => removed.iter().sum(),
+            Kind::Replicas => removed[0],
+        })
     }
 }
 
@@ -204,32 +271,10 @@ impl Update for Group {
                 group.members.iter_mut().try_for_each(|replica| replica.update_with(ids, rows, options))
             });
         }
-        let owners = self.owners(ids)?;
-        if let Some((id, _)) = ids.iter().zip(&owners).find(|(_, owner)| owner.is_none()) {
-            return Err(EditError::NoSuchId(*id));
-        }
-        self.change(|group| {
-            for shard in 0..group.members.len() {
-                let (of_shard, others): (Vec<usize>, Vec<usize>) =
-                    (0..ids.len()).partition(|row| owners[*row] == Some(shard));
-                // One entry replaces all of its id, those in later shards too.
-                let earlier = others.iter().filter(|row| owners[**row].is_some_and(|owner| owner < shard));
-                let earlier: Vec<Id> = earlier.map(|row| ids[*row]).collect();
-                if !earlier.is_empty() {
-                    group.members[shard].remove(&IdSelector::set(earlier))?;
-                }
-                if of_shard.is_empty() {
-                    continue;
-                }
-                let (shard_ids, vectors) = chosen(rows, ids, &of_shard);
-                let vectors = Rows::new(&vectors, rows.dim()).map_err(InputError::from)?;
-                group.members[shard].update_with(&shard_ids, vectors, options).map_err(|error| match error {
-                    EditError::Input(error) => EditError::Input(error.renumbered(|row| of_shard[row])),
-                    other => other,
-                })?;
-            }
-            Ok(())
-        })
+        let owners = ids.iter().zip(self.owners(ids)?);
+        let owners = owners.map(|(id, owner)| owner.ok_or(EditError::NoSuchId(*id)));
+        let owners = owners.collect::<Result<Vec<usize>, EditError>>()?;
+        self.change(|group| group.update_owned(&owners, ids, rows, options))
     }
 }
 
@@ -253,11 +298,11 @@ impl Upsert for Group {
         let ((old_ids, old_rows), (new_ids, new_rows)) = (chosen(rows, ids, &old), chosen(rows, ids, &new));
         let rows_of = |vectors| Rows::<f32>::new(vectors, rows.dim()).map_err(InputError::from);
         let options = options.non_finite(NonFinite::Reject);
-        let next_id = self.next_id;
+        // Those of the old ids, in the same order.
+        let owners: Vec<usize> = owners.into_iter().flatten().collect();
         self.change(|group| {
             group.add_with_ids(rows_of(&new_rows)?.into(), &new_ids, &options)?;
-            let updated = group.update(&old_ids, rows_of(&old_rows)?.into(), &options);
-            updated.inspect_err(|_| group.next_id = next_id)?;
+            group.update_owned(&owners, &old_ids, rows_of(&old_rows)?.into(), &options)?;
             Ok(UpsertReport::new(old.len(), new.len()))
         })
     }

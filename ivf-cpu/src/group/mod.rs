@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod` | the index with its members, parts and knobs |
 //! | `token` | the tokens, reading and writing |
-//! | `search` | searching all members, merging and joining results, reconstructing |
+//! | `search` | searching all members, merging and joining results, reconstructing, distances |
 //! | `edit` | training, adding, removing, replacing |
 
 mod edit;
@@ -14,8 +14,8 @@ mod token;
 use ivf_core::error::{KnobError, PartsError, SearchError, StoreError};
 use ivf_core::part::{below, unknown_knob, unknown_part};
 use ivf_core::{
-    Add, AddWithIds, AnyRows, Id, Index, KnobValue, Metric, Node, Part, RangeSearch, Reconstruct, Remove, Reset,
-    ScanIds, SearchParam, SearchParams, SearchResult, SpecText, Takes, Train, Update, Upsert, index_as_ref,
+    Add, AddWithIds, AnyRows, Distances, Id, Index, KnobValue, Metric, Node, Part, RangeSearch, Reconstruct, Remove,
+    Reset, ScanIds, SearchParam, SearchParams, SearchResult, SpecText, Takes, Train, Update, Upsert, index_as_ref,
 };
 pub(crate) use token::{REPLICAS, SHARDS};
 
@@ -23,15 +23,18 @@ pub(crate) use token::{REPLICAS, SHARDS};
 /// (shards), or each with all of them (replicas). (Faiss's `IndexShards` and `IndexReplicas`.)
 ///
 /// Shards: an add cuts its rows into runs, one for each shard, so that shards become about equally
-/// full. A search asks all shards and merges their results, with ties by id. All members have the
-/// training of the first one: shards of an inverted file share its quantizer and its codec in
-/// memory, so they find what one index of all vectors finds. (In Faiss, shards that are to share a
-/// quantizer are an `IndexShardsIVF`.) A limit of a search, such as `max_codes`, applies to each
-/// shard.
+/// full. A search asks all shards and merges their results, with ties by id. A limit of a search,
+/// such as `max_codes`, applies to each shard.
 ///
 /// Replicas: an edit is made in each of them, and a search divides its queries among them. In one
 /// process, one index with several threads is as fast and smaller. Replicas are for members whose
 /// searches are limited by something else than the threads of this process.
+///
+/// Training trains the first member, and the others become its clones. Then shards of an inverted
+/// file share its quantizer and its codec in memory, and find what one index of all vectors finds.
+/// (In Faiss, shards that are to share a quantizer are an `IndexShardsIVF`.) Members that come from
+/// the caller or from a file keep their own training. They are compared by factory string,
+/// dimension, metric and whether they are trained, but not by what they learnt.
 ///
 /// A knob is set in all members. Files have the members one after the other.
 ///
@@ -84,8 +87,9 @@ impl Group {
     /// Creates an index of shards, which may hold vectors. Their ids should differ.
     ///
     /// # Errors
-    /// [`PartsError::Mismatch`] if there is no shard or more than 64, or if they differ in kind,
-    /// dimension or metric. [`PartsError::Store`] if ids cannot be read.
+    /// [`PartsError::Mismatch`] if there is no shard or more than 64, or if they differ in factory
+    /// string, dimension, metric or whether they are trained. [`PartsError::Store`] if ids cannot
+    /// be read.
     pub fn shards(members: Vec<Box<dyn Index>>) -> Result<Self, PartsError> {
         let mut group = Self::of_members(Kind::Shards, members)?;
         for scan in group.members.iter().filter_map(|member| member.as_scan_ids()) {
@@ -99,8 +103,8 @@ impl Group {
     /// Creates an index of replicas, which may hold vectors.
     ///
     /// # Errors
-    /// [`PartsError::Mismatch`] if there is no replica or more than 64, or if they differ in kind,
-    /// dimension, metric or number of vectors.
+    /// [`PartsError::Mismatch`] if there is no replica or more than 64, or if they differ in
+    /// factory string, dimension, metric, number of vectors or whether they are trained.
     pub fn replicas(members: Vec<Box<dyn Index>>) -> Result<Self, PartsError> {
         Self::of_members(Kind::Replicas, members)
     }
@@ -129,7 +133,7 @@ impl Group {
         &self.members
     }
 
-    /// Returns the first member, of which all others have the kind and the training.
+    /// Returns the first member. All others have its factory string, dimension and metric.
     fn first(&self) -> &dyn Index {
         &*self.members[0]
     }
@@ -270,6 +274,14 @@ impl Index for Group {
 
     fn as_range_search(&self) -> Option<&dyn RangeSearch> {
         self.members.iter().all(|member| member.as_range_search().is_some()).then_some(self)
+    }
+
+    fn as_distances(&self) -> Option<&dyn Distances> {
+        if self.kind == Kind::Shards {
+            // The shard with an id may have to be found by a scan.
+            self.as_scan_ids()?;
+        }
+        self.members.iter().all(|member| member.as_distances().is_some()).then_some(self)
     }
 
     fn as_reconstruct(&self) -> Option<&dyn Reconstruct> {

@@ -1,21 +1,33 @@
-//! Searching all members. Results of shards are merged, those of replicas joined.
+//! Searching all members. Results of shards are merged, those of replicas joined. Reconstructing
+//! vectors and computing distances, for which the shard with an id is found first.
 
 use super::{Group, Kind};
 use crate::executor::executor_for;
-use ivf_core::ability::{RangeSearch, Reconstruct, ScanIds, check_output};
+use crate::wrap::check_lengths;
+use ivf_core::ability::{Distances, RangeSearch, Reconstruct, ScanIds, check_output};
 use ivf_core::error::{ReconstructError, SearchError, StoreError};
 use ivf_core::executor::{Inline, map, split};
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::{
-    AnyRows, Hits, Id, Index, ListNo, ListOffset, Location, Neighbor, SearchParam, SearchParams, SearchResult,
-    SearchStats, Sink, Takes,
+    AnyRows, Hits, Id, Index, KnobValue, ListNo, ListOffset, Location, Neighbor, SearchParam, SearchParams,
+    SearchResult, SearchStats, Sink, Takes,
 };
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Number of ids from which the members' ids are scanned once, instead of asking each member for
-/// each id.
+/// Number of ids from which vectors are reconstructed with one scan of the members' ids, if members
+/// have no map of their ids. For fewer, each member is asked for each id.
 const MANY: usize = 16;
+
+/// Cost of looking up one id in one member by its map, measured in scanned ids. This is an
+/// estimate: a look-up reads a map, which may be out of cache, and decodes a vector.
+const LOOK_UP: usize = 16;
+
+/// Name of the knob of a direct map, and its value without a map.
+const DIRECT_MAP: (&str, &str) = ("direct_map", "none");
+
+/// Kind of the part `IDMap`, which finds an id by a scan of its ids.
+const ID_MAP: &str = "id-map";
 
 /// The answers of members, and what each of them was asked.
 struct Answers<T> {
@@ -46,9 +58,10 @@ impl Group {
 
     /// Asks members: each shard all queries, or each replica some of them.
     ///
-    /// With fewer queries than threads, members are asked in parallel, each on one thread.
-    /// Otherwise they are asked one after the other, and each divides its queries among the
-    /// threads. So no thread of a loop waits for another loop.
+    /// Members are asked one after the other, and each has all threads. With fewer queries than
+    /// threads, they are asked in parallel instead, each on one thread, in two cases: there are at
+    /// least as many members as threads, or a member cannot divide one query among threads. (A
+    /// member that can takes the parameter `mode`.) So no thread of a loop waits for another loop.
     fn ask<T: Send>(
         &self,
         queries: AnyRows<'_>,
@@ -68,7 +81,9 @@ impl Group {
         };
         let work = queries.len().saturating_mul(self.len()).saturating_mul(self.dim());
         let executor = executor_for(params.executor, work);
-        let in_parallel = ranges.len() > 1 && executor.threads() > queries.len();
+        let threads = executor.threads();
+        let divides_query = self.first().takes().contains(SearchParam::Mode);
+        let in_parallel = ranges.len() > 1 && threads > queries.len() && (ranges.len() >= threads || !divides_query);
         let answer = |i: usize| {
             let range: Range<usize> = ranges[i].clone();
             let mut own = params.clone();
@@ -122,6 +137,10 @@ impl Group {
         if self.kind == Kind::Replicas {
             return Ok(vec![Some(0); ids.len()]);
         }
+        if self.looks_up(ids.len()) {
+            let mut scratch = vec![0.0; self.dim()];
+            return ids.iter().map(|id| self.look_up(*id, &mut scratch)).collect();
+        }
         let mut owners: HashMap<Id, Option<usize>> = ids.iter().map(|id| (*id, None)).collect();
         for (number, shard) in self.members.iter().enumerate() {
             if let Some(scan) = shard.as_scan_ids() {
@@ -133,6 +152,53 @@ impl Group {
             }
         }
         Ok(ids.iter().map(|id| owners.get(id).copied().flatten()).collect())
+    }
+
+    /// Returns whether to ask each member for each of `ids` ids, instead of scanning all ids once.
+    fn looks_up(&self, ids: usize) -> bool {
+        let cost = ids.saturating_mul(self.members.len()).saturating_mul(LOOK_UP);
+        cost <= self.len() && self.as_reconstruct().is_some() && self.finds_by_map()
+    }
+
+    /// Returns whether members find an id by a map. Knobs are set in all members, so the first one
+    /// stands for all.
+    fn finds_by_map(&self) -> bool {
+        let parts = self.first().parts();
+        let mut knobs = parts.iter().flat_map(|part| &part.knobs);
+        let direct_map = knobs.find(|knob| knob.name() == DIRECT_MAP.0);
+        direct_map.is_some_and(|knob| knob.value != KnobValue::from(DIRECT_MAP.1))
+            && parts.iter().all(|part| part.kind != ID_MAP)
+    }
+
+    /// Returns the first member with an id. `scratch` is for a vector.
+    fn look_up(&self, id: Id, scratch: &mut [f32]) -> Result<Option<usize>, StoreError> {
+        for (number, shard) in self.members.iter().enumerate() {
+            let Some(reconstruct) = shard.as_reconstruct() else { continue };
+            match reconstruct.reconstruct(id, scratch) {
+                Ok(()) => return Ok(Some(number)),
+                Err(ReconstructError::NoSuchId(_)) => {}
+                Err(ReconstructError::Store(error)) => return Err(error),
+                Err(error) => return Err(StoreError::Inconsistent(error.to_string())),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns, for each member, which of `ids` it is the first to have.
+    fn rows_of_members(&self, ids: &[Id]) -> Result<Vec<Vec<usize>>, ReconstructError> {
+        if !self.is_trained() {
+            return Err(ReconstructError::NotTrained);
+        }
+        let mut rows = vec![Vec::new(); self.members.len()];
+        for (row, (id, owner)) in ids.iter().zip(self.owners(ids)?).enumerate() {
+            rows[owner.ok_or(ReconstructError::NoSuchId(*id))?].push(row);
+        }
+        Ok(rows)
+    }
+
+    fn measuring(&self, member: usize) -> Result<&dyn Distances, SearchError> {
+        let member = &self.members[member];
+        Ok(member.as_distances().ok_or_else(|| member.unable("compute distances to given ids"))?)
     }
 
     fn reconstructing(&self, member: usize) -> Result<&dyn Reconstruct, ReconstructError> {
@@ -171,6 +237,25 @@ impl ScanIds for Group {
     }
 }
 
+/// The distances that the members compute.
+impl Distances for Group {
+    fn distances_to(&self, query: &[f32], ids: &[Id], distances: &mut [f32]) -> Result<(), SearchError> {
+        check_lengths(self.dim(), query, ids, distances)?;
+        if self.kind == Kind::Replicas {
+            return self.measuring(0)?.distances_to(query, ids, distances);
+        }
+        for (member, rows) in self.rows_of_members(ids)?.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            let of_member: Vec<Id> = rows.iter().map(|row| ids[*row]).collect();
+            let mut found = vec![0.0; rows.len()];
+            self.measuring(member)?.distances_to(query, &of_member, &mut found)?;
+            for (row, distance) in rows.into_iter().zip(found) {
+                distances[row] = distance;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Reconstruct for Group {
     fn reconstruct(&self, id: Id, vector: &mut [f32]) -> Result<(), ReconstructError> {
         let members = if self.kind == Kind::Shards { self.members.len() } else { 1 };
@@ -189,19 +274,11 @@ impl Reconstruct for Group {
         if self.kind == Kind::Replicas {
             return self.reconstructing(0)?.reconstruct_many(ids, vectors);
         }
-        if ids.len() < MANY {
+        if ids.len() < MANY || self.looks_up(ids.len()) {
             let each = ids.iter().zip(vectors.chunks_exact_mut(dim));
             return each.into_iter().try_for_each(|(id, vector)| self.reconstruct(*id, vector));
         }
-        if !self.is_trained() {
-            return Err(ReconstructError::NotTrained);
-        }
-        let owners = self.owners(ids)?;
-        if let Some((id, _)) = ids.iter().zip(&owners).find(|(_, owner)| owner.is_none()) {
-            return Err(ReconstructError::NoSuchId(*id));
-        }
-        for member in 0..self.members.len() {
-            let rows: Vec<usize> = (0..ids.len()).filter(|row| owners[*row] == Some(member)).collect();
+        for (member, rows) in self.rows_of_members(ids)?.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
             let of_member: Vec<Id> = rows.iter().map(|row| ids[*row]).collect();
             let mut found = vec![0.0; rows.len() * dim];
             self.reconstructing(member)?.reconstruct_many(&of_member, &mut found)?;
@@ -229,5 +306,29 @@ impl Reconstruct for Group {
         let vector = |(answer, position): (usize, usize)| &found.answers[answer].1[position * dim..][..dim];
         let vectors = places.into_iter().flat_map(vector).copied().collect();
         Ok((result, vectors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::FlatSpec;
+    use crate::{CodesIndex, IdMap};
+    use ivf_core::Metric;
+    use std::sync::Arc;
+
+    #[test]
+    fn ids_are_looked_up_where_members_have_a_map_of_them() {
+        let flat = || Box::new(CodesIndex::new(1, Metric::L2, Arc::new(FlatSpec)).unwrap());
+        let finds_by_map = |member: Box<dyn Index>, map: &'static str| {
+            let mut shards = Group::shards(vec![member]).unwrap();
+            let index: &mut dyn Index = &mut shards;
+            index.set_knob(DIRECT_MAP.0, map).unwrap();
+            shards.finds_by_map()
+        };
+        assert!(finds_by_map(flat(), "hash"));
+        assert!(!finds_by_map(flat(), DIRECT_MAP.1));
+        assert!(finds_by_map(Box::new(IdMap::with_table(flat()).unwrap()), "hash"));
+        assert!(!finds_by_map(Box::new(IdMap::new(flat()).unwrap()), "hash"), "it scans its ids");
     }
 }

@@ -31,7 +31,7 @@ pub(crate) const REPLICAS: IndexRow = IndexRow::new(
 /// Maximum number of members.
 pub(super) const MOST: usize = 64;
 
-/// Maximum number of groups inside one another. Each multiplies the number of indexes.
+/// Maximum number of groups in a token, itself included. Each may multiply the number of indexes.
 const MOST_LEVELS: usize = 2;
 
 const SCHEMA: &Schema = &[Field::new("members", FieldType::UInt), Field::new("next_id", FieldType::UInt)];
@@ -89,7 +89,7 @@ fn parse_group(token: &Token<'_>, registry: &Registry, kind: Kind, number: &str)
         _ => return Err(TokenError::new(at, format!("the number of {noun} must be from 1 to {MOST}"))),
     };
     if levels(token.text()) > MOST_LEVELS {
-        let what = format!("more than {MOST_LEVELS} of Shards and Replicas in one another");
+        let what = format!("more than {MOST_LEVELS} of Shards and Replicas in one of them");
         return Err(TokenError::new(token.arguments_span(), what));
     }
     Ok(GroupSpec { kind, members, index: token.index_argument(registry)? })

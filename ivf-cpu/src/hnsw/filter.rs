@@ -1,5 +1,6 @@
 //! The filters of a call.
 
+use super::vectors::Vectors;
 use ivf_core::selector::Prepared;
 use ivf_core::{Id, IdSelector, Ids, SearchParams, mask::Mask};
 
@@ -14,23 +15,45 @@ pub(super) enum Filter<'a> {
     Mask(Mask),
 }
 
-impl<'a> Filter<'a> {
-    /// Returns the filters of the queries of a call: one for each, or one for all. A filter that
-    /// selects at most `few` ids is listed, if the selector can tell. `tests` is the number of ids
-    /// that a query tests.
-    pub(super) fn of_queries(
-        params: &SearchParams<'a>,
+/// The filters of the queries of a call.
+pub(super) struct Filters<'a> {
+    params: &'a SearchParams<'a>,
+    vectors: &'a Vectors<'a>,
+    few: usize,
+    /// The filter of all queries, unless each has its own.
+    shared: Option<Filter<'a>>,
+}
+
+impl<'a> Filters<'a> {
+    /// Creates the filters of some queries. A filter that selects at most `few` ids is listed, if
+    /// the selector can tell. `tests` is the number of ids that a query tests.
+    pub(super) fn new(
+        params: &'a SearchParams<'a>,
         queries: usize,
-        ids: Ids<'_>,
+        vectors: &'a Vectors<'a>,
         few: usize,
         tests: usize,
-    ) -> Vec<Self> {
-        match params.per_query {
-            None => vec![Self::new(params.selector, ids, few, queries.saturating_mul(tests) >= ids.len())],
-            Some(_) => (0..queries.max(1)).map(|i| Self::new(params.of_query(i).selector, ids, few, false)).collect(),
-        }
+    ) -> Self {
+        // A range may have more ids than there are vectors.
+        let few = few.min(vectors.len());
+        let pays = queries.saturating_mul(tests) >= vectors.len();
+        let shared = params.per_query.is_none().then(|| Filter::new(params.selector, vectors.ids(), few, pays));
+        Self { params, vectors, few, shared }
     }
 
+    /// Returns the filter of query `i`, which may be made in `own`.
+    pub(super) fn of<'f>(&'f self, i: usize, own: &'f mut Option<Filter<'a>>) -> &'f Filter<'a> {
+        match &self.shared {
+            Some(shared) => shared,
+            None => {
+                let selector = self.params.of_query(i).selector;
+                own.insert(Filter::new(selector, self.vectors.ids(), self.few, false))
+            }
+        }
+    }
+}
+
+impl<'a> Filter<'a> {
     fn new(selector: Option<&'a IdSelector<'a>>, ids: Ids<'_>, few: usize, pays: bool) -> Self {
         match selector {
             None | Some(IdSelector::All) => Self::All,

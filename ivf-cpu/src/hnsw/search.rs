@@ -1,7 +1,7 @@
 //! Searching: with a beam through the graph, or through all selected vectors where that costs less.
 
 use super::beam::{self, Found, Scratch};
-use super::filter::Filter;
+use super::filter::{Filter, Filters};
 use super::graph::Graph;
 use super::scorer::Scorer;
 use super::vectors::{Query, Vectors, Widen, WithScorer};
@@ -21,7 +21,7 @@ use std::time::Instant;
 /// Number of tasks for each thread.
 const TASKS: usize = 4;
 
-/// Maximum number of queries in a task, after which a cancellation is noticed.
+/// Maximum number of queries in a task.
 const MOST_QUERIES: usize = 64;
 
 /// Number of vectors whose distances are computed at a time where all are compared.
@@ -34,8 +34,9 @@ const SLACK: f32 = 1e-4;
 /// Factor by which the beam of a range search grows.
 const WIDENED: usize = 4;
 
-/// A range search whose beam holds more than one in so many vectors compares all of them instead.
-const MOST_WIDENED: usize = 16;
+/// A range search compares all vectors if the links of a wider beam are more than one for so many
+/// vectors. (A wide beam also costs a long insertion for each vector in it.)
+const MOST_WIDENED: usize = 4;
 
 impl HnswIndex {
     pub(super) fn search_nearest(
@@ -69,7 +70,7 @@ impl HnswIndex {
         // The number of selected vectors `s` for which comparing all costs as much as a search,
         // which computes about `ef m n / s` distances.
         let few = (ef as f64 * m as f64 * vectors.len() as f64).sqrt() as usize;
-        let filters = Filter::of_queries(params, rows.len(), stored.ids(), few, ef.saturating_mul(2 * m));
+        let filters = Filters::new(params, rows.len(), &vectors, few, ef.saturating_mul(2 * m));
         let search = Search { graph: &self.graph, vectors: &vectors, filters: &filters, ef, few, want };
         let mut sinks = vec![want.sink(); rows.len()];
         let each = ef.saturating_mul(m).min(vectors.len()).saturating_mul(self.dim());
@@ -78,11 +79,11 @@ impl HnswIndex {
         let jobs: Vec<&mut [Sink]> = sinks.chunks_mut(chunk).collect();
         let computed = map_items(executor, jobs, |job, sinks| {
             let first = job * chunk;
-            params.check_cancel()?;
             self.pool.with(|scratch| {
                 scratch.computed = 0;
                 let mut query = vectors.query(&settings);
                 for (i, sink) in (first..).zip(sinks) {
+                    params.check_cancel()?;
                     if queries.skipped().binary_search(&i).is_err() {
                         vectors.set_query(&mut query, rows.row(i));
                         search.one(i, &query, scratch, sink);
@@ -145,7 +146,7 @@ impl Want {
 struct Search<'a> {
     graph: &'a Graph,
     vectors: &'a Vectors<'a>,
-    filters: &'a [Filter<'a>],
+    filters: &'a Filters<'a>,
     ef: usize,
     few: usize,
     want: Want,
@@ -154,7 +155,8 @@ struct Search<'a> {
 impl Search<'_> {
     /// Searches for the query with number `i`.
     fn one(&self, i: usize, query: &Query<'_>, scratch: &mut Scratch, sink: &mut Sink) {
-        let filter = &self.filters[i.min(self.filters.len() - 1)];
+        let mut own = None;
+        let filter = self.filters.of(i, &mut own);
         let Some(entry) = self.graph.entry else { return };
         if let Some(nodes) = filter.listed() {
             return self.compare(query, nodes.iter().copied(), scratch, sink);
@@ -209,7 +211,9 @@ impl Search<'_> {
                     if scratch.beam.last().is_some_and(|last| last.distance() > within) {
                         break;
                     }
-                    if scratch.beam.len() < ef || ef > self.vectors.len() / MOST_WIDENED {
+                    if scratch.beam.len() < ef
+                        || (ef * WIDENED).saturating_mul(graph.upper.width) > self.vectors.len() / MOST_WIDENED
+                    {
                         return false;
                     }
                     ef *= WIDENED;
@@ -261,7 +265,11 @@ impl Search<'_> {
             }
             scratch.computed += some.len() as u64;
             self.vectors.exact(query, &some, &mut distances[..some.len()]);
-            some.iter().zip(distances).for_each(|(&node, distance)| sink.push(self.neighbor(node, distance)));
+            for (&node, distance) in some.iter().zip(distances) {
+                if distance <= sink.threshold() {
+                    sink.push(self.neighbor(node, distance));
+                }
+            }
         }
     }
 

@@ -5,13 +5,15 @@ use super::scorer::{OfCodes, OfRows, Scorer};
 use crate::engine::StoredCodes;
 use crate::kernels::{LaneQuery, NegatedProducts, SquaredDifferences};
 use crate::simd::{Kernel, Level, Simd};
-use ivf_core::{Id, InvertedListScanner, ListNo, Metric, Settings};
+use ivf_core::{Id, Ids, InvertedListScanner, ListNo, Metric, Settings};
 
 /// The codes of all nodes, and how distances to them are computed.
 pub(super) struct Vectors<'a> {
     pub(super) metric: Metric,
     pub(super) dim: usize,
     stored: &'a StoredCodes<'a>,
+    codes: &'a [u8],
+    ids: Ids<'a>,
     /// The codes as vectors, for the metrics whose distances are computed by lanes.
     rows: Option<&'a [f32]>,
 }
@@ -44,20 +46,26 @@ impl<C: Scorer, W: WithScorer> Kernel for Scored<C, W> {
 impl<'a> Vectors<'a> {
     pub(super) fn new(metric: Metric, dim: usize, stored: &'a StoredCodes<'a>) -> Self {
         let by_lanes = stored.are_vectors() && matches!(metric, Metric::L2 | Metric::InnerProduct);
-        let rows = if by_lanes { bytemuck::try_cast_slice(stored.codes()).ok() } else { None };
-        Self { metric, dim, stored, rows }
+        let codes = stored.codes();
+        let rows = if by_lanes { bytemuck::try_cast_slice(codes).ok() } else { None };
+        Self { metric, dim, stored, codes, ids: stored.ids(), rows }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.stored.len()
+        self.ids.len()
+    }
+
+    pub(super) fn ids(&self) -> Ids<'a> {
+        self.ids
     }
 
     pub(super) fn id(&self, node: u32) -> Id {
-        self.stored.ids().get(node as usize)
+        self.ids.get(node as usize)
     }
 
-    pub(super) fn code(&self, node: u32) -> &[u8] {
-        self.stored.code(node as usize)
+    pub(super) fn code(&self, node: u32) -> &'a [u8] {
+        let size = self.stored.code_size();
+        &self.codes[node as usize * size..][..size]
     }
 
     /// Returns a query that is not set yet. The settings are the codec's.
@@ -90,19 +98,20 @@ impl<'a> Vectors<'a> {
 
     /// Runs code with the scorer of a query.
     pub(super) fn with_scorer<W: WithScorer>(&self, query: &Query<'_>, run: W) -> W::Output {
-        let (level, dim) = (Level::get(), self.dim);
+        let level = Level::get();
         match (self.rows, self.metric) {
-            (Some(rows), Metric::L2) => {
-                level.run(Scored(OfRows { distance: SquaredDifferences, query: &query.lanes, rows, dim }, run))
-            }
-            (Some(rows), _) => {
-                level.run(Scored(OfRows { distance: NegatedProducts, query: &query.lanes, rows, dim }, run))
-            }
-            _ => {
-                let (codes, code_size) = (self.stored.codes(), self.stored.code_size());
-                level.run(Scored(OfCodes { scanner: &*query.scanner, codes, code_size }, run))
-            }
+            (Some(rows), Metric::L2) => level.run(Scored(self.of_rows(SquaredDifferences, query, rows), run)),
+            (Some(rows), _) => level.run(Scored(self.of_rows(NegatedProducts, query, rows), run)),
+            _ => level.run(Scored(self.of_codes(query), run)),
         }
+    }
+
+    fn of_rows<'q, D>(&self, distance: D, query: &'q Query<'_>, rows: &'q [f32]) -> OfRows<'q, D> {
+        OfRows { distance, query: &query.lanes, rows, dim: self.dim }
+    }
+
+    fn of_codes<'q>(&'q self, query: &'q Query<'_>) -> OfCodes<'q> {
+        OfCodes { scanner: &*query.scanner, codes: self.codes, code_size: self.stored.code_size() }
     }
 }
 

@@ -67,14 +67,14 @@ pub struct KMeans {
 }
 
 impl KMeans {
-    /// Creates k-means with `k` centroids, points assigned by `metric`, and 10 rounds. For a
-    /// similarity ([`Metric::is_similarity`]), it is spherical: centroids have unit length.
+    /// Creates k-means with `k` centroids, points assigned by `metric`, and 10 rounds. For the inner
+    /// product and the cosine, it is spherical: centroids have unit length.
     ///
     /// # Panics
     /// If `k` is zero or more than `u32::MAX`.
     pub fn new(k: usize, metric: Metric) -> Self {
         assert!((1..=u32::MAX as usize).contains(&k), "1 to 2^32 - 1 centroids");
-        Self { k, metric, spherical: metric.is_similarity(), iterations: 10 }
+        Self { k, metric, spherical: matches!(metric, Metric::InnerProduct | Metric::Cosine), iterations: 10 }
     }
 
     /// Sets the number of rounds for calls whose options do not set it.
@@ -154,7 +154,8 @@ impl KMeans {
         let executor = executor_for(options.executor, points.as_slice().len().saturating_mul(k));
         let (is_balanced, has_two_levels) = (options.balanced.unwrap_or_default(), self.has_two_levels(options));
         // With one level, the first rounds divide large clusters, and later ones change penalties.
-        let (dividing, start) = if is_balanced && !has_two_levels { (rounds / 5, rounds * 3 / 10) } else { (0, 0) };
+        let (dividing, start) =
+            if is_balanced && !has_two_levels { (rounds / 5, rounds.saturating_mul(3) / 10) } else { (0, 0) };
         let mut penalties = is_balanced.then(|| Penalties::new(k, points, self.metric, start));
         let extended = is_balanced.then(|| Penalties::extended(points, self.metric));
         let seen = extended.as_ref().map_or(points, |rows| Rows::new(rows, dim + 1).expect("whole points"));

@@ -13,7 +13,7 @@
 
 use super::balance::Penalties;
 use super::lloyd::{Assign, Lloyd, Rounds};
-use super::{KMeans, Random, start};
+use super::{KMeans, Random, normalize_rows, start};
 use crate::coarse::{nearest, nearest_many};
 use crate::kernels::PackedRows;
 use ivf_core::error::TrainError;
@@ -94,14 +94,15 @@ pub(super) fn train(
         }
     }
     drop(homes);
-    let last = match penalties {
-        Some(_) => {
-            let rows = Rows::new(&centroids, dim).expect("whole centroids");
-            centroids = Penalties::extended(rows, kmeans.metric);
-            rounds.max(LAST_ROUNDS)
-        }
-        None if rounds == 0 => 0,
-        None => LAST_ROUNDS,
+    if penalties.is_some() {
+        let rows = Rows::new(&centroids, dim).expect("whole centroids");
+        centroids = Penalties::extended(rows, kmeans.metric);
+    }
+    let last = match rounds {
+        0 => 0,
+        // Penalties need some rounds to take effect.
+        _ if penalties.is_some() => rounds.max(LAST_ROUNDS),
+        _ => LAST_ROUNDS,
     };
     let mut assignment = Grouped::new(lloyd, members, &shares);
     let rounds = lloyd.run(&mut assignment, &mut centroids, last, penalties, random)?;
@@ -117,6 +118,10 @@ fn group_centroids(lloyd: &Lloyd<'_>, k: usize, rounds: usize, seed: u64) -> Res
     }
     let mut random = Random::seed_from_u64(seed);
     let mut centroids = start::random(lloyd.points, k, &mut random);
+    if lloyd.kmeans.spherical {
+        let dim = lloyd.points.dim();
+        normalize_rows(&mut centroids, dim, dim);
+    }
     let rounds = lloyd.run_plain(&mut centroids, rounds, &mut None, &mut random)?;
     Ok((centroids, rounds))
 }

@@ -36,6 +36,10 @@ impl TransformSpec for NormalizeSpec {
         Ok(dim)
     }
 
+    fn is_reversible(&self) -> bool {
+        true
+    }
+
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         0
     }

@@ -2,7 +2,7 @@
 
 use super::linear::{check_range, within_range};
 use super::moments::{self, POINTS, Points};
-use super::{check_points, check_training};
+use super::{check_dims, check_points, check_training};
 use ivf_core::error::{BuildError, DecodeError, InputError, PartsError, TrainError};
 use ivf_core::node::NamedArray;
 use ivf_core::registry::TransformRow;
@@ -35,16 +35,21 @@ impl TransformSpec for CenterSpec {
     /// Moving all vectors keeps the distances that are norms of differences, and no others.
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
         match metric {
-            Metric::L2 | Metric::L1 | Metric::Linf | Metric::Lp(_) => Ok(dim),
+            Metric::L2 | Metric::L1 | Metric::Linf | Metric::Lp(_) => check_dims(self, dim, dim),
             _ => Err(BuildError::Metric { kind: self.to_string(), metric }),
         }
+    }
+
+    fn is_reversible(&self) -> bool {
+        true
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         POINTS
     }
 
-    fn training_memory(&self, dim: usize, _metric: Metric, points: usize, _options: &TrainOptions<'_>) -> usize {
+    fn training_memory(&self, dim: usize, metric: Metric, points: usize, _options: &TrainOptions<'_>) -> usize {
+        let Ok(dim) = self.dim_out(dim, metric) else { return 0 };
         moments::sampled(dim, points) + dim * size_of::<f64>()
     }
 

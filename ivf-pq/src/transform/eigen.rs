@@ -6,8 +6,9 @@
 //! multiply-add, sums have a fixed order, and the only functions are square roots, which IEEE 754
 //! rounds correctly.
 
-use ivf_core::Executor;
+use ivf_core::error::{Cancelled, TrainError};
 use ivf_core::executor::map_items;
+use ivf_core::{Cancel, TrainOptions};
 use ivf_cpu::executor_for;
 use ivf_cpu::simd::{Kernel, Level, Simd};
 
@@ -47,9 +48,19 @@ pub(super) fn memory(n: usize) -> usize {
 /// eigenvectors. The matrix is overwritten. Equal eigenvalues are in a fixed order, and their
 /// eigenvectors are orthonormal.
 ///
+/// Thousands of rows take minutes, so each step checks whether the caller has cancelled.
+///
+/// # Errors
+/// [`TrainError::Cancelled`] if the caller has cancelled.
+///
 /// # Panics
 /// If the matrix is not `n x n`, or there are fewer than `count` eigenvalues.
-pub(super) fn eigen(matrix: &mut [f64], n: usize, count: usize, executor: Option<&dyn Executor>) -> Eigen {
+pub(super) fn eigen(
+    matrix: &mut [f64],
+    n: usize,
+    count: usize,
+    options: &TrainOptions<'_>,
+) -> Result<Eigen, TrainError> {
     assert!(matrix.len() == n * n && count <= n && n > 0, "a square matrix");
     let largest = matrix.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
     if largest > 0.0 {
@@ -57,21 +68,24 @@ pub(super) fn eigen(matrix: &mut [f64], n: usize, count: usize, executor: Option
         let scale = power_of_two(-exponent(largest));
         matrix.iter_mut().for_each(|x| *x *= scale);
     }
-    let Tridiagonal { mut diagonal, mut beside, factors } = reduce(matrix, n, executor);
+    let Tridiagonal { mut diagonal, mut beside, factors } = reduce(matrix, n, options)?;
     let mut vectors = vec![0.0; n * n];
     (0..n).for_each(|i| vectors[i * n + i] = 1.0);
-    ql(&mut diagonal, &mut beside, |rotations| rotate(&mut vectors, n, rotations, executor));
+    ql(&mut diagonal, &mut beside, options, |rotations| rotate(&mut vectors, n, rotations, options))?;
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| diagonal[b].total_cmp(&diagonal[a]));
     order.truncate(count);
     let mut chosen = Vec::with_capacity(count * n);
     order.iter().for_each(|&i| chosen.extend_from_slice(&vectors[i * n..][..n]));
     let jobs: Vec<&mut [f64]> = chosen.chunks_mut(VECTORS * n).collect();
-    map_items(executor_for(executor, count * n * n), jobs, |_, vectors| {
+    let done = map_items(executor_for(options.executor, count * n * n), jobs, |_, vectors| -> Result<(), Cancelled> {
+        Cancel::check(options.cancel)?;
         Level::get().run(Back { reflectors: matrix, factors: &factors, n, vectors });
+        Ok(())
     });
+    done.into_iter().collect::<Result<(), Cancelled>>()?;
     let back = if largest > 0.0 { power_of_two(exponent(largest)) } else { 1.0 };
-    Eigen { values: order.into_iter().map(|i| diagonal[i] * back).collect(), vectors: chosen }
+    Ok(Eigen { values: order.into_iter().map(|i| diagonal[i] * back).collect(), vectors: chosen })
 }
 
 /// Returns the exponent of a positive number: `2^exponent <= x < 2^(exponent + 1)`.
@@ -94,12 +108,13 @@ struct Tridiagonal {
 
 /// Reduces a symmetric matrix. Afterwards, row `k` holds, right of the diagonal, the vector of
 /// reflection `k`, which is `I - factor v v^T`.
-fn reduce(matrix: &mut [f64], n: usize, executor: Option<&dyn Executor>) -> Tridiagonal {
+fn reduce(matrix: &mut [f64], n: usize, options: &TrainOptions<'_>) -> Result<Tridiagonal, TrainError> {
     let (mut diagonal, mut beside, mut factors) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
     // The update that is still due on the rows from `k` on, `- v w^T - w v^T`.
     let (mut v, mut w) = (vec![0.0; n], vec![0.0; n]);
     let mut next = vec![0.0; n];
     for k in 0..n {
+        options.check_cancel()?;
         let (done, rest) = matrix.split_at_mut((k + 1) * n);
         let row = &mut done[k * n..];
         for j in k..n {
@@ -116,7 +131,7 @@ fn reduce(matrix: &mut [f64], n: usize, executor: Option<&dyn Executor>) -> Trid
         let mut products = vec![0.0; left];
         let jobs: Vec<_> = rest.chunks_mut(ROWS * n).zip(products.chunks_mut(ROWS)).collect();
         let (v_of, w_of, next_of) = (&v[k + 1..], &w[k + 1..], &next[k + 1..]);
-        map_items(executor_for(executor, 4 * left * left), jobs, |job, (rows, products)| {
+        map_items(executor_for(options.executor, 4 * left * left), jobs, |job, (rows, products)| {
             let [first, from] = [job * ROWS, k + 1];
             Level::get().run(Update { rows, n, from, first, v: v_of, w: w_of, next: next_of, products });
         });
@@ -129,7 +144,7 @@ fn reduce(matrix: &mut [f64], n: usize, executor: Option<&dyn Executor>) -> Trid
         }
         std::mem::swap(&mut v, &mut next);
     }
-    Tridiagonal { diagonal, beside, factors }
+    Ok(Tridiagonal { diagonal, beside, factors })
 }
 
 /// Replaces a vector `x` by the vector `v` of the reflection that maps `x` to a multiple of the
@@ -228,7 +243,12 @@ fn length(a: f64, b: f64) -> f64 {
 
 /// Finds the eigenvalues of a tridiagonal matrix, which replace its diagonal. Hands out the
 /// rotations of the eigenvectors, many at a time.
-fn ql(diagonal: &mut [f64], beside: &mut [f64], mut rotate: impl FnMut(&[Rotation])) {
+fn ql(
+    diagonal: &mut [f64],
+    beside: &mut [f64],
+    options: &TrainOptions<'_>,
+    mut rotate: impl FnMut(&[Rotation]) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
     let n = diagonal.len();
     let most = gathered(n);
     let mut rotations = Vec::with_capacity(most + n);
@@ -236,6 +256,7 @@ fn ql(diagonal: &mut [f64], beside: &mut [f64], mut rotate: impl FnMut(&[Rotatio
     // A number so small that it changes no eigenvalue, even if its neighbours are zero.
     let nothing = largest * f64::EPSILON * f64::EPSILON;
     for l in 0..n {
+        options.check_cancel()?;
         for _ in 0..SWEEPS {
             let splits =
                 |m: &usize| beside[*m].abs() <= f64::EPSILON * (diagonal[*m].abs() + diagonal[m + 1].abs()) + nothing;
@@ -273,23 +294,24 @@ fn ql(diagonal: &mut [f64], beside: &mut [f64], mut rotate: impl FnMut(&[Rotatio
                 beside[m] = 0.0;
             }
             if rotations.len() >= most {
-                rotate(&rotations);
+                rotate(&rotations)?;
                 rotations.clear();
             }
         }
     }
-    rotate(&rotations);
+    rotate(&rotations)
 }
 
 /// Applies rotations to the rows of a matrix. Columns do not depend on one another, so a few of
 /// them at a time stay in the cache.
-fn rotate(vectors: &mut [f64], n: usize, rotations: &[Rotation], executor: Option<&dyn Executor>) {
-    let executor = executor_for(executor, 4 * rotations.len() * n);
+fn rotate(vectors: &mut [f64], n: usize, rotations: &[Rotation], options: &TrainOptions<'_>) -> Result<(), TrainError> {
+    let executor = executor_for(options.executor, 4 * rotations.len() * n);
     let panels = n.div_ceil(PANEL);
     // As many panels at a time as there may be threads, so that few copies are there at once.
     let at_once = executor.threads().clamp(1, 8);
     let mut copies = vec![vec![[0.0; PANEL]; n]; at_once.min(panels)];
     for first in (0..panels).step_by(at_once) {
+        options.check_cancel()?;
         let jobs: Vec<_> = copies.iter_mut().take(panels - first).collect();
         let source: &[f64] = vectors;
         map_items(executor, jobs, |job, copy| {
@@ -308,6 +330,7 @@ fn rotate(vectors: &mut [f64], n: usize, rotations: &[Rotation], executor: Optio
             }
         }
     }
+    Ok(())
 }
 
 struct Rotate<'a> {
@@ -361,7 +384,7 @@ impl Kernel for Back<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ivf_core::executor::Inline;
+    use ivf_core::executor::{Executor, Inline};
     use ivf_testkit::executor::Threads;
 
     /// Returns a symmetric matrix of numbers in -1..1, by a generator of its own.
@@ -380,7 +403,8 @@ mod tests {
 
     /// Checks the definition: orthonormal vectors, which the matrix scales.
     fn check(matrix: &[f64], n: usize, count: usize) {
-        let Eigen { values, vectors } = eigen(&mut matrix.to_vec(), n, count, Some(&Inline));
+        let options = TrainOptions::new().executor(&Inline);
+        let Eigen { values, vectors } = eigen(&mut matrix.to_vec(), n, count, &options).unwrap();
         let size = matrix.iter().fold(0.0_f64, |size, x| size.max(x.abs())) * n as f64;
         let bound = 16.0 * n as f64 * f64::EPSILON;
         assert!(values.is_sorted_by(|a, b| a >= b), "{values:?}");
@@ -434,7 +458,7 @@ mod tests {
                 (matrix[i * n + i + 1], matrix[(i + 1) * n + i]) = (-1.0, -1.0);
             }
         }
-        let found = eigen(&mut matrix, n, n, None).values;
+        let found = eigen(&mut matrix, n, n, &TrainOptions::new()).unwrap().values;
         for (i, value) in found.iter().rev().enumerate() {
             let expected = 2.0 - 2.0 * ((i + 1) as f64 * std::f64::consts::PI / (n + 1) as f64).cos();
             assert!((value - expected).abs() <= 1e-14, "{value}, {expected}");
@@ -445,7 +469,8 @@ mod tests {
     fn threads_and_instruction_sets_change_no_bit() {
         let n = 150;
         let run = |executor: &dyn Executor| {
-            let Eigen { values, vectors } = eigen(&mut symmetric(n, 5), n, n, Some(executor));
+            let options = TrainOptions::new().executor(executor);
+            let Eigen { values, vectors } = eigen(&mut symmetric(n, 5), n, n, &options).unwrap();
             values.into_iter().chain(vectors).map(f64::to_bits).collect::<Vec<_>>()
         };
         let inline = run(&Inline);
@@ -480,5 +505,18 @@ mod tests {
             let found = updated(&|update| level.run(update));
             assert_eq!(found, updated(&|update| update.run(ivf_cpu::simd::Scalar)), "{level}");
         }
+    }
+
+    #[test]
+    fn every_stage_can_be_cancelled() {
+        let (n, cancel) = (40, Cancel::new());
+        let options = TrainOptions::new().cancel(&cancel);
+        let mut matrix = symmetric(n, 2);
+        let Tridiagonal { mut diagonal, mut beside, .. } = reduce(&mut matrix, n, &options).unwrap();
+        cancel.cancel();
+        assert!(matches!(reduce(&mut matrix, n, &options), Err(TrainError::Cancelled)));
+        assert!(matches!(ql(&mut diagonal, &mut beside, &options, |_| Ok(())), Err(TrainError::Cancelled)));
+        assert!(matches!(rotate(&mut matrix, n, &[], &options), Err(TrainError::Cancelled)));
+        assert!(matches!(eigen(&mut matrix, n, n, &options), Err(TrainError::Cancelled)));
     }
 }

@@ -1,7 +1,7 @@
 //! `HR[seed]`: a random rotation in `d log d` steps.
 
-use super::check_rotation;
 use super::linear::{check_range, within_range};
+use super::{check_dims, check_rotation, check_training};
 use ivf_core::error::{BuildError, DecodeError, InputError, TrainError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::registry::{Parsed, Registry, Token, TokenError, TransformRow};
@@ -77,7 +77,11 @@ impl fmt::Display for HadamardSpec {
 impl TransformSpec for HadamardSpec {
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
         check_rotation(self, metric)?;
-        Ok(dim.next_power_of_two())
+        Ok(check_dims(self, dim, dim)?.next_power_of_two())
+    }
+
+    fn is_reversible(&self) -> bool {
+        true
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
@@ -91,14 +95,19 @@ impl TransformSpec for HadamardSpec {
     fn train(
         &self,
         rows: AnyRows<'_>,
-        _metric: Metric,
+        metric: Metric,
         _options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
+        check_training(self.dim_out(rows.dim(), metric))?;
         Ok((Arc::new(Hadamard::new(rows.dim(), *self)), TrainReport::default()))
     }
 }
 
 /// A rotation by Hadamard matrices and signs.
+///
+/// Each call draws the signs from the seed. Keeping them would take 3 bits for each output
+/// dimension, which is 393 kB at [`MAX_DIM`]. A file of 1 MiB that repeats the token `HR` would
+/// then allocate tens of GB.
 ///
 /// ```
 /// use ivf_core::{Rows, Transform};
@@ -113,9 +122,10 @@ impl TransformSpec for HadamardSpec {
 pub struct Hadamard {
     dim: usize,
     spec: HadamardSpec,
-    /// The signs of each round, a bit each.
-    signs: [Vec<u32>; ROUNDS],
 }
+
+/// The signs of each round, a bit each.
+type Signs = [Vec<u32>; ROUNDS];
 
 impl Hadamard {
     /// Creates the rotation of vectors of `dim` dimensions.
@@ -124,10 +134,14 @@ impl Hadamard {
     /// If `dim` is not from 1 to [`MAX_DIM`].
     pub fn new(dim: usize, spec: HadamardSpec) -> Self {
         assert!((1..=MAX_DIM).contains(&dim), "from 1 to {MAX_DIM} dimensions");
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(spec.seed.into());
-        let words = dim.next_power_of_two().div_ceil(BITS);
-        let signs = std::array::from_fn(|_| (0..words).map(|_| random.random()).collect());
-        Self { dim, spec, signs }
+        Self { dim, spec }
+    }
+
+    /// Draws the signs.
+    fn signs(&self) -> Signs {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(self.spec.seed.into());
+        let words = self.dim_out().div_ceil(BITS);
+        std::array::from_fn(|_| (0..words).map(|_| random.random()).collect())
     }
 
     fn read(node: &StoredNode) -> Result<Self, DecodeError> {
@@ -164,12 +178,15 @@ impl Transform for Hadamard {
     fn apply(&self, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError> {
         let dim_out = self.dim_out();
         assert_eq!((rows.dim(), out.len()), (self.dim, rows.len() * dim_out), "rows of {} dimensions", self.dim);
+        if rows.is_empty() {
+            return Ok(());
+        }
         for (row, out) in rows.iter().zip(out.chunks_exact_mut(dim_out)) {
             let (start, zeros) = out.split_at_mut(self.dim);
             start.copy_from_slice(row);
             zeros.fill(0.0);
         }
-        Level::get().run(Rotate { signs: &self.signs, vectors: out, dim: dim_out, is_reverse: false });
+        Level::get().run(Rotate { signs: &self.signs(), vectors: out, dim: dim_out, is_reverse: false });
         check_range(rows, out, dim_out)
     }
 
@@ -178,7 +195,7 @@ impl Transform for Hadamard {
     }
 
     fn memory(&self) -> usize {
-        self.signs.iter().map(|signs| signs.capacity() * size_of::<u32>()).sum()
+        0
     }
 
     fn export(&self) -> Node<'_> {
@@ -190,16 +207,17 @@ impl Transform for Hadamard {
 impl Reverse for Hadamard {
     fn reverse(&self, vector: &[f32], out: &mut [f32]) {
         assert_eq!((vector.len(), out.len()), (self.dim_out(), self.dim), "a vector of the output dimension");
+        let signs = self.signs();
         within_range(vector, &[], out, |vector, out| {
             let mut whole = vector.to_vec();
-            Level::get().run(Rotate { signs: &self.signs, vectors: &mut whole, dim: vector.len(), is_reverse: true });
+            Level::get().run(Rotate { signs: &signs, vectors: &mut whole, dim: vector.len(), is_reverse: true });
             out.copy_from_slice(&whole[..self.dim]);
         });
     }
 }
 
 struct Rotate<'a> {
-    signs: &'a [Vec<u32>; ROUNDS],
+    signs: &'a Signs,
     vectors: &'a mut [f32],
     dim: usize,
     is_reverse: bool,
@@ -264,17 +282,42 @@ mod tests {
     fn every_level_rotates_as_the_scalar_one() {
         for dim in [1, 2, 5, 32, 100] {
             let hadamard = Hadamard::new(dim, HadamardSpec { seed: 9 });
-            let dim = hadamard.dim_out();
+            let (dim, signs) = (hadamard.dim_out(), &hadamard.signs());
             let vectors: Vec<f32> = (0..3 * dim).map(|i| (i * 37 % 101) as f32 * 0.11 - 4.0).collect();
             for is_reverse in [false, true] {
                 let mut expected = vectors.clone();
-                Rotate { signs: &hadamard.signs, vectors: &mut expected, dim, is_reverse }.run(ivf_cpu::simd::Scalar);
+                Rotate { signs, vectors: &mut expected, dim, is_reverse }.run(ivf_cpu::simd::Scalar);
                 for level in Level::available() {
                     let mut found = vectors.clone();
-                    level.run(Rotate { signs: &hadamard.signs, vectors: &mut found, dim, is_reverse });
+                    level.run(Rotate { signs, vectors: &mut found, dim, is_reverse });
                     assert_eq!(found, expected, "{level}");
                 }
             }
         }
+    }
+
+    /// A file holds only the seed, so other signs would change what the index behind it means.
+    #[test]
+    fn a_seed_stands_for_the_same_signs_in_every_version() {
+        let signs: [[u32; 2]; ROUNDS] =
+            [[0x8d94_8a82, 0x3477_f953], [0x15ca_a2fc, 0x2cef_8853], [0x43ff_3fff, 0xb9c1_8b4a]];
+        assert_eq!(Hadamard::new(33, HadamardSpec::default()).signs(), signs);
+        let rows = [1.0_f32, 2.0, 3.0];
+        for (seed, expected) in [(SEED, [-2.0, 0.0, -1.0, -3.0]), (7, [0.0, -2.0, 3.0, -1.0])] {
+            let hadamard = Hadamard::new(3, HadamardSpec { seed });
+            let (mut out, mut back) = ([0.0; 4], [0.0; 3]);
+            hadamard.apply(Rows::new(&rows, 3).unwrap(), &mut out).unwrap();
+            hadamard.reverse(&out, &mut back);
+            assert_eq!((out, back), (expected, rows), "HR{seed}");
+        }
+    }
+
+    #[test]
+    fn the_largest_rotation_takes_no_more_memory_than_the_smallest() {
+        let hadamard = Hadamard::new(MAX_DIM, HadamardSpec::default());
+        assert_eq!((hadamard.dim_out(), hadamard.memory()), (MAX_DIM, 0));
+        // It owns no allocation, and is two numbers.
+        assert!(!std::mem::needs_drop::<Hadamard>(), "{hadamard:?}");
+        assert!(size_of_val(&hadamard) <= 16, "{hadamard:?}");
     }
 }

@@ -5,7 +5,7 @@ use super::fit::Turned;
 use super::linear::LinearMap;
 use super::moments::{self, POINTS, Points};
 use super::pca::{floats, principal};
-use super::{check_points, check_projection, check_rotation, check_training, dimensions, orthogonal};
+use super::{check_dims, check_points, check_projection, check_rotation, check_training, dimensions, orthogonal};
 use ivf_core::error::{BuildError, DecodeError, InputError, PartsError, TrainError};
 use ivf_core::node::NamedArray;
 use ivf_core::registry::{Parsed, Registry, Token, TransformRow};
@@ -52,7 +52,7 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn TransformSpec> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ItqSpec {
-    /// Number of dimensions to project to; no projection if absent.
+    /// Number of dimensions to project to, at least 1; no projection if absent.
     pub dim_out: Option<usize>,
 }
 
@@ -66,17 +66,22 @@ impl fmt::Display for ItqSpec {
 impl TransformSpec for ItqSpec {
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
         check_rotation(self, metric)?;
-        let dim_out = self.dim_out.unwrap_or(dim);
+        let dim_out = check_dims(self, dim, self.dim_out.unwrap_or(dim))?;
         check_projection(self, dim, dim_out)?;
         Ok(dim_out)
+    }
+
+    fn is_reversible(&self) -> bool {
+        true
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         POINTS
     }
 
-    fn training_memory(&self, dim: usize, _metric: Metric, points: usize, _options: &TrainOptions<'_>) -> usize {
-        let (dim_out, used) = (self.dim_out.unwrap_or(dim), points.min(POINTS));
+    fn training_memory(&self, dim: usize, metric: Metric, points: usize, _options: &TrainOptions<'_>) -> usize {
+        let Ok(dim_out) = self.dim_out(dim, metric) else { return 0 };
+        let used = points.min(POINTS);
         let turn = moments::memory(dim_out) + orthogonal::nearest_memory(dim_out) + used * dim_out * size_of::<f32>();
         let matrices = (2 * dim * dim_out + 2 * dim_out * dim_out) * size_of::<f64>();
         let directions = used * dim * size_of::<f32>();

@@ -70,8 +70,9 @@ impl LinearMap {
     ) -> Result<Self, PartsError> {
         let fault = |what: String| Err(PartsError::Mismatch(what));
         let (dim, dim_out) = (matrix.dim(), matrix.len());
-        if dim > MAX_DIM || dim_out > MAX_DIM {
-            return fault(format!("a matrix of {dim_out} x {dim}: at most {MAX_DIM} dimensions are supported"));
+        let is_dim = |dim: usize| (1..=MAX_DIM).contains(&dim);
+        if !is_dim(dim) || !is_dim(dim_out) {
+            return fault(format!("a matrix of {dim_out} x {dim}: from 1 to {MAX_DIM} dimensions are supported"));
         }
         let expected = spec.dim_out(dim, Metric::L2)?;
         if expected != dim_out {

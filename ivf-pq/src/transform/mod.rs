@@ -62,6 +62,15 @@ fn wrong_dim(kind: &dyn Display, dim: usize, why: String) -> BuildError {
     BuildError::Dim { kind: kind.to_string(), dim, why }
 }
 
+/// Checks that the input and the output of a transform have numbers of dimensions that vectors can
+/// have. Returns the dimension of the output.
+fn check_dims(kind: &dyn Display, dim: usize, dim_out: usize) -> Result<usize, BuildError> {
+    match [dim, dim_out].into_iter().find(|dim| !(1..=MAX_DIM).contains(dim)) {
+        Some(wrong) => Err(wrong_dim(kind, dim, format!("vectors have from 1 to {MAX_DIM} dimensions, not {wrong}"))),
+        None => Ok(dim_out),
+    }
+}
+
 /// Checks that a projection keeps no more dimensions than there are.
 fn check_projection(kind: &dyn Display, dim: usize, dim_out: usize) -> Result<(), BuildError> {
     if dim_out <= dim {

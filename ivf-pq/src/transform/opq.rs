@@ -5,7 +5,7 @@ use super::fit::{CHUNK, Turned};
 use super::linear::LinearMap;
 use super::moments::{self, POINTS, Points};
 use super::pca::{floats, principal};
-use super::{check_points, check_rotation, check_training, dimensions, is_number, orthogonal, wrong_dim};
+use super::{check_dims, check_points, check_rotation, check_training, dimensions, is_number, orthogonal, wrong_dim};
 use crate::product::{ProductQuantizer, equal_parts};
 use ivf_core::error::{BuildError, TrainError};
 use ivf_core::executor::map_items;
@@ -74,7 +74,7 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn TransformSpec> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpqSpec {
-    /// Number of subquantizers.
+    /// Number of subquantizers, at least 1, which divides the number of dimensions of the output.
     pub subquantizers: usize,
     /// Number of dimensions of the output; as many as the input has if absent.
     pub dim_out: Option<usize>,
@@ -90,11 +90,14 @@ impl fmt::Display for OpqSpec {
 impl TransformSpec for OpqSpec {
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
         check_rotation(self, metric)?;
-        let dim_out = self.dim_out.unwrap_or(dim);
-        if dim_out.is_multiple_of(self.subquantizers) {
+        let dim_out = check_dims(self, dim, self.dim_out.unwrap_or(dim))?;
+        let m = self.subquantizers;
+        if m == 0 {
+            return Err(wrong_dim(self, dim, "there must be at least one subquantizer".to_owned()));
+        }
+        if dim_out.is_multiple_of(m) {
             return Ok(dim_out);
         }
-        let m = self.subquantizers;
         let nearest = (dim / m).max(1) * m;
         Err(wrong_dim(
             self,
@@ -103,12 +106,17 @@ impl TransformSpec for OpqSpec {
         ))
     }
 
+    fn is_reversible(&self) -> bool {
+        true
+    }
+
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         POINTS
     }
 
-    fn training_memory(&self, dim: usize, _metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize {
-        let (dim_out, used) = (self.dim_out.unwrap_or(dim), points.min(POINTS));
+    fn training_memory(&self, dim: usize, metric: Metric, points: usize, options: &TrainOptions<'_>) -> usize {
+        let Ok(dim_out) = self.dim_out(dim, metric) else { return 0 };
+        let used = points.min(POINTS);
         let start = moments::memory(dim) + eigen::memory(dim);
         let books = train_parts_memory(dim_out, self.subquantizers, used, 1 << BITS, options);
         let turn = moments::memory(dim_out) + orthogonal::nearest_memory(dim_out) + used * self.subquantizers;

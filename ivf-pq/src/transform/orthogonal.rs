@@ -73,8 +73,7 @@ impl Kernel for Orthonormalise<'_> {
     }
 }
 
-/// Scales a vector to unit length. Returns its length before, relative to its largest coordinate
-/// if that is above 1.
+/// Scales a vector to unit length. Returns its length before that. A zero vector stays zero.
 #[inline(always)]
 fn scale_to_unit(row: &mut [f64]) -> f64 {
     let mut largest = 0.0_f64;
@@ -128,9 +127,7 @@ pub(super) fn nearest(matrix: &[f64], n: usize, options: &TrainOptions<'_>) -> R
     let scaled: Vec<f64> = matrix.iter().map(|x| x * scale).collect();
     let columns = transposed(&scaled, n);
     let mut gram = product(&columns, n, &scaled, n, executor);
-    options.check_cancel()?;
-    let right = eigen(&mut gram, n, n, executor).vectors;
-    options.check_cancel()?;
+    let right = eigen(&mut gram, n, n, options)?.vectors;
     // Row `i` of these is `M v_i`, the largest first, so that the small ones take what rounding
     // left of the large ones.
     let mut left = product(&right, n, &columns, n, executor);

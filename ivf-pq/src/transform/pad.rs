@@ -1,11 +1,11 @@
 //! `Pad<n>`: zeros behind the last dimension.
 
-use super::dimensions;
+use super::{check_dims, check_training, dimensions};
 use ivf_core::error::{BuildError, DecodeError, InputError, TrainError};
 use ivf_core::field::{Field, FieldType, Schema};
 use ivf_core::registry::{Parsed, Registry, Token, TokenError, TransformRow};
 use ivf_core::transform::Reverse;
-use ivf_core::{AnyRows, Metric, Node, Rows, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec};
+use ivf_core::{AnyRows, MAX_DIM, Metric, Node, Rows, StoredNode, TrainOptions, TrainReport, Transform, TransformSpec};
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn TransformSpec> {
 /// works. It keeps every metric. (Faiss's `RemapDimensionsTransform`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PadSpec {
-    /// Number of dimensions to have at least.
+    /// Number of dimensions to have at least, from 1 to [`MAX_DIM`].
     pub to: usize,
 }
 
@@ -42,7 +42,11 @@ impl fmt::Display for PadSpec {
 
 impl TransformSpec for PadSpec {
     fn dim_out(&self, dim: usize, _metric: Metric) -> Result<usize, BuildError> {
-        Ok(dim.max(self.to))
+        Ok(dim.max(check_dims(self, dim, self.to)?))
+    }
+
+    fn is_reversible(&self) -> bool {
+        true
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
@@ -56,9 +60,10 @@ impl TransformSpec for PadSpec {
     fn train(
         &self,
         rows: AnyRows<'_>,
-        _metric: Metric,
+        metric: Metric,
         _options: &TrainOptions<'_>,
     ) -> Result<(Arc<dyn Transform>, TrainReport), TrainError> {
+        check_training(self.dim_out(rows.dim(), metric))?;
         Ok((Arc::new(Pad::new(rows.dim(), *self)), TrainReport::default()))
     }
 }
@@ -83,9 +88,10 @@ impl Pad {
     /// Creates the transform of vectors of `dim` dimensions.
     ///
     /// # Panics
-    /// If `dim` is zero.
+    /// If `dim` or the dimension of the specification is not from 1 to [`MAX_DIM`].
     pub fn new(dim: usize, spec: PadSpec) -> Self {
-        assert!(dim > 0, "vectors have dimensions");
+        let is_dim = |dim: usize| (1..=MAX_DIM).contains(&dim);
+        assert!(is_dim(dim) && is_dim(spec.to), "from 1 to {MAX_DIM} dimensions");
         Self { dim, spec }
     }
 

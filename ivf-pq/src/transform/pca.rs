@@ -3,7 +3,7 @@
 use super::eigen::{self, Eigen, eigen};
 use super::linear::LinearMap;
 use super::moments::{self, POINTS, Points};
-use super::{check_points, check_projection, check_rotation, check_training, dimensions, orthogonal};
+use super::{check_dims, check_points, check_projection, check_rotation, check_training, dimensions, orthogonal};
 use ivf_core::error::{BuildError, TrainError};
 use ivf_core::registry::{Parsed, Registry, Token, TokenError, TransformRow};
 use ivf_core::{AnyRows, Metric, Rows, TrainOptions, TrainReport, Transform, TransformSpec};
@@ -65,7 +65,7 @@ fn parse(token: &Token<'_>, _registry: &Registry) -> Parsed<dyn TransformSpec> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PcaSpec {
-    /// Number of dimensions that are kept.
+    /// Number of dimensions that are kept, at least 1.
     pub dim_out: usize,
     /// Whether the projections are scaled to variance 1, which changes distances.
     pub whiten: bool,
@@ -91,20 +91,26 @@ impl fmt::Display for PcaSpec {
 impl TransformSpec for PcaSpec {
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
         check_rotation(self, metric)?;
-        check_projection(self, dim, self.dim_out)?;
-        Ok(self.dim_out)
+        let dim_out = check_dims(self, dim, self.dim_out)?;
+        check_projection(self, dim, dim_out)?;
+        Ok(dim_out)
+    }
+
+    fn is_reversible(&self) -> bool {
+        true
     }
 
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         POINTS
     }
 
-    fn training_memory(&self, dim: usize, _metric: Metric, points: usize, _options: &TrainOptions<'_>) -> usize {
-        let rotation = if self.rotate { 2 * self.dim_out * (self.dim_out + dim) * size_of::<f64>() } else { 0 };
+    fn training_memory(&self, dim: usize, metric: Metric, points: usize, _options: &TrainOptions<'_>) -> usize {
+        let Ok(dim_out) = self.dim_out(dim, metric) else { return 0 };
+        let rotation = if self.rotate { 2 * dim_out * (dim_out + dim) * size_of::<f64>() } else { 0 };
         moments::sampled(dim, points)
             + moments::memory(dim)
             + eigen::memory(dim).max(rotation)
-            + 3 * self.dim_out * dim * size_of::<f64>()
+            + 3 * dim_out * dim * size_of::<f64>()
     }
 
     fn train(
@@ -122,20 +128,24 @@ impl TransformSpec for PcaSpec {
         let points = Points::sample(rows, centred, options, &mut scratch);
         let principal = principal(&points, self.dim_out, options)?;
         let map = self.map(&points, principal, centred, options)?;
-        if let Some(progress) = options.progress {
-            progress.step("principal directions", 1, 1);
-        }
         let mut report = TrainReport::default();
         report.points = points.len();
         Ok((Arc::new(map), report))
     }
 }
 
-/// Returns the `count` directions of the largest second moment of some points.
+/// Returns the `count` directions of the largest second moment of some points. Reports two steps of
+/// progress: the moments, and their eigenvectors.
 pub(super) fn principal(points: &Points<'_>, count: usize, options: &TrainOptions<'_>) -> Result<Eigen, TrainError> {
+    let step = |done| {
+        if let Some(progress) = options.progress {
+            progress.step("principal directions", done, 2);
+        }
+    };
     let mut moments = points.moments(options)?;
-    options.check_cancel()?;
-    let found = eigen(&mut moments, points.dim(), count, options.executor);
+    step(1);
+    let found = eigen(&mut moments, points.dim(), count, options)?;
+    step(2);
     options.check_cancel()?;
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use super::linear::LinearMap;
 use super::pca::floats;
-use super::{check_rotation, check_training, dimensions, orthogonal};
+use super::{check_dims, check_rotation, check_training, dimensions, orthogonal};
 use ivf_core::error::{BuildError, TrainError};
 use ivf_core::registry::{Parsed, Registry, Token, TransformRow};
 use ivf_core::{AnyRows, Metric, Rows, TrainOptions, TrainReport, Transform, TransformSpec};
@@ -68,17 +68,21 @@ impl fmt::Display for RotationSpec {
 impl TransformSpec for RotationSpec {
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError> {
         check_rotation(self, metric)?;
-        Ok(self.dim_out.unwrap_or(dim))
+        check_dims(self, dim, self.dim_out.unwrap_or(dim))
     }
 
     /// One. No vector is looked at, but the matrix takes the square of the dimension, which only a
     /// training may allocate, and not a small file that names the token.
+    fn is_reversible(&self) -> bool {
+        true
+    }
+
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         1
     }
 
-    fn training_memory(&self, dim: usize, _metric: Metric, _points: usize, _options: &TrainOptions<'_>) -> usize {
-        let dim_out = self.dim_out.unwrap_or(dim);
+    fn training_memory(&self, dim: usize, metric: Metric, _points: usize, _options: &TrainOptions<'_>) -> usize {
+        let Ok(dim_out) = self.dim_out(dim, metric) else { return 0 };
         let rows = dim.min(dim_out).saturating_mul(dim.max(dim_out));
         rows.saturating_mul(2 * size_of::<f64>() + size_of::<f32>())
     }

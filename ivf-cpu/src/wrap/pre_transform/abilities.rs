@@ -3,6 +3,7 @@
 
 use super::super::measure::{check_lengths, measure};
 use super::PreTransform;
+use super::apply::How;
 use ivf_core::ability::check_output;
 use ivf_core::error::{
     AddError, CodeError, EditError, InputError, MergeError, ReconstructError, SearchError, TrainError,
@@ -22,7 +23,7 @@ impl StandaloneCodec for PreTransform {
 
     fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
         rows.check(self.dim)?;
-        let vectors = self.transformed(rows, options.executor, NonFinite::Reject)?.ok_or(CodeError::NotTrained)?;
+        let vectors = self.transformed(rows, How::from(options).strict())?.ok_or(CodeError::NotTrained)?;
         self.standalone()?.sa_encode(self.behind(&vectors).into(), options)
     }
 
@@ -92,7 +93,7 @@ fn skip_more(skipped: &mut Vec<usize>, more: &[usize], len: usize) {
 
 impl Add for PreTransform {
     fn add(&mut self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let vectors = self.transformed(rows, options.executor, options.non_finite)?.ok_or(AddError::NotTrained)?;
+        let vectors = self.transformed(rows, options.into())?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.add_with(rows, options)
     }
@@ -100,7 +101,7 @@ impl Add for PreTransform {
 
 impl AddWithIds for PreTransform {
     fn add_with_ids(&mut self, rows: AnyRows<'_>, ids: &[Id], options: &AddOptions<'_>) -> Result<AddReport, AddError> {
-        let vectors = self.transformed(rows, options.executor, options.non_finite)?.ok_or(AddError::NotTrained)?;
+        let vectors = self.transformed(rows, options.into())?.ok_or(AddError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.add_with_ids_with(rows, ids, options)
     }
@@ -135,7 +136,7 @@ impl Distances for PreTransform {
 impl Update for PreTransform {
     fn update(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<(), EditError> {
         rows.check(self.dim)?;
-        let vectors = self.transformed(rows, options.executor, NonFinite::Reject)?.ok_or(EditError::NotTrained)?;
+        let vectors = self.transformed(rows, How::from(options).strict())?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.update_with(ids, rows, options)
     }
@@ -169,7 +170,7 @@ impl Reconstruct for PreTransform {
 impl Upsert for PreTransform {
     fn upsert(&mut self, ids: &[Id], rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<UpsertReport, EditError> {
         rows.check(self.dim)?;
-        let vectors = self.transformed(rows, options.executor, NonFinite::Reject)?.ok_or(EditError::NotTrained)?;
+        let vectors = self.transformed(rows, How::from(options).strict())?.ok_or(EditError::NotTrained)?;
         let rows = Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inner.upsert_with(ids, rows, options)
     }

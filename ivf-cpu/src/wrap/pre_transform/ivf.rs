@@ -135,7 +135,7 @@ impl IndexIvfMut for PreTransform {
         ids: Option<&[Id]>,
         options: &AddOptions<'_>,
     ) -> Result<AddReport, AddError> {
-        let vectors = self.transformed(rows, options.executor, options.non_finite)?.ok_or(AddError::NotTrained)?;
+        let vectors = self.transformed(rows, options.into())?.ok_or(AddError::NotTrained)?;
         let rows = ivf_core::Rows::new(&vectors, self.inner.dim()).map_err(InputError::from)?;
         self.inverted_mut()?.add_preassigned(rows.into(), lists, ids, options)
     }

@@ -2,22 +2,22 @@
 //! transform before an inner-product index.
 
 mod abilities;
+mod apply;
 mod ivf;
 mod parts;
 
 use super::measure::is_measurable;
 use super::{parts_around, set_inner_knob};
 use crate::abilities::abilities;
-use crate::executor::executor_for;
 use crate::transform::NormalizeSpec;
+use apply::{Failed, How, apply};
 use ivf_core::ability::{Distances, Reconstruct, StandaloneCodec, Train};
 use ivf_core::error::{BuildError, CodeError, InputError, KnobError, MergeError, SearchError, StoreError, TrainError};
-use ivf_core::executor::map_items;
 use ivf_core::params::NonFinite;
 use ivf_core::registry::IndexRow;
 use ivf_core::{
-    AnyRows, Executor, Index, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult, SpecText, Takes,
-    TrainOptions, TrainReport, Transform, TransformSpec,
+    AnyRows, Index, KnobValue, Metric, Node, Part, Rows, SearchParams, SearchResult, SpecText, Takes, TrainOptions,
+    TrainReport, Transform, TransformSpec,
 };
 use std::sync::Arc;
 
@@ -160,7 +160,7 @@ impl PreTransform {
             options.check_cancel()?;
             let (transform, part) = spec.train(rows, self.inner.metric(), options)?;
             report.merge(part);
-            vectors = apply(&*transform, rows, options.executor, options.non_finite)?;
+            vectors = apply(&*transform, rows, options.into())?;
             if options.non_finite == NonFinite::SkipRow {
                 skipped.push(drop_non_finite(&mut vectors, transform.dim_out()));
             }
@@ -177,22 +177,18 @@ impl PreTransform {
     ///
     /// With [`NonFinite::SkipRow`], a row that a transform cannot take becomes NaN, so that the
     /// inner index skips it.
-    fn transformed(
-        &self,
-        rows: AnyRows<'_>,
-        executor: Option<&dyn Executor>,
-        non_finite: NonFinite,
-    ) -> Result<Option<Vec<f32>>, InputError> {
+    fn transformed(&self, rows: AnyRows<'_>, how: How<'_>) -> Result<Option<Vec<f32>>, Failed> {
         if rows.dim() != self.dim {
-            return Err(InputError::Dim { expected: self.dim, found: rows.dim() });
+            return Err(InputError::Dim { expected: self.dim, found: rows.dim() }.into());
         }
         let Some(chain) = &self.chain else { return Ok(None) };
         let Some((first, rest)) = chain.split_first() else {
             return Ok(Some(rows.to_f32(&mut Vec::new()).as_slice().to_vec()));
         };
-        let mut vectors = apply(&**first, rows, executor, non_finite)?;
+        let mut vectors = apply(&**first, rows, how)?;
         for transform in rest {
-            vectors = apply(&**transform, Rows::new(&vectors, transform.dim_in())?.into(), executor, non_finite)?;
+            let rows = Rows::new(&vectors, transform.dim_in()).map_err(InputError::from)?;
+            vectors = apply(&**transform, rows.into(), how)?;
         }
         Ok(Some(vectors))
     }
@@ -202,9 +198,12 @@ impl PreTransform {
         self.transforms().iter().fold(0, |sum: usize, transform| sum.saturating_add(transform.memory()))
     }
 
-    /// Returns true if the chain is trained and every transform can be reversed.
+    /// Returns whether every transform can be reversed, once the chain is trained.
     fn is_reversible(&self) -> bool {
-        self.chain.as_ref().is_some_and(|chain| chain.iter().all(|transform| transform.as_reverse().is_some()))
+        match &self.chain {
+            Some(chain) => chain.iter().all(|transform| transform.as_reverse().is_some()),
+            None => self.specs.iter().all(|spec| spec.is_reversible()),
+        }
     }
 
     /// Passes a vector of the inner index back through the chain, which must be
@@ -254,61 +253,13 @@ impl PreTransform {
                 NonFinite::Reject
             }
         };
-        self.transformed(queries, params.executor, non_finite)?.ok_or(SearchError::NotTrained)
+        let how = How { executor: params.executor, cancel: params.cancel, non_finite };
+        self.transformed(queries, how)?.ok_or(SearchError::NotTrained)
     }
 }
 
 fn no_rows(dim: usize) -> Result<Rows<'static, f32>, BuildError> {
     Rows::new(&[], dim).map_err(|error| BuildError::Dim { kind: "a transform".to_owned(), dim, why: error.to_string() })
-}
-
-/// Number of rows in one task of a parallel transform.
-const CHUNK: usize = 4096;
-
-/// Passes rows through one transform, converting and transforming them chunk by chunk. With
-/// [`NonFinite::SkipRow`], a row that cannot be transformed becomes NaN.
-fn apply(
-    transform: &dyn Transform,
-    rows: AnyRows<'_>,
-    executor: Option<&dyn Executor>,
-    non_finite: NonFinite,
-) -> Result<Vec<f32>, InputError> {
-    let executor = executor_for(executor, rows.len() * rows.dim());
-    let mut out = vec![0.0; rows.len() * transform.dim_out()];
-    let jobs: Vec<&mut [f32]> = out.chunks_mut(CHUNK * transform.dim_out()).collect();
-    let done = map_items(executor, jobs, |job, out| {
-        let start = job * CHUNK;
-        let mut scratch = Vec::new();
-        let rows = rows.slice(start..start + out.len() / transform.dim_out()).to_f32(&mut scratch);
-        let applied = match non_finite {
-            NonFinite::SkipRow => apply_to_good(transform, rows, out),
-            _ => transform.apply(rows, out),
-        };
-        applied.map_err(|error| error.renumbered(|row| start + row))
-    });
-    done.into_iter().collect::<Result<(), _>>()?;
-    Ok(out)
-}
-
-/// Transforms rows. Rows for which the transform returns an error become NaN.
-fn apply_to_good(transform: &dyn Transform, rows: Rows<'_, f32>, out: &mut [f32]) -> Result<(), InputError> {
-    let (mut next, dim) = (0, transform.dim_out());
-    while next < rows.len() {
-        match transform.apply(rows.slice(next..rows.len()), &mut out[next * dim..]) {
-            Ok(()) => break,
-            Err(InputError::ZeroVector { row } | InputError::NonFinite { row } | InputError::Overflow { row, .. })
-                if row < rows.len() - next =>
-            {
-                let bad = next + row;
-                // A transform that fails may have left the rows before undone.
-                transform.apply(rows.slice(next..bad), &mut out[next * dim..bad * dim])?;
-                out[bad * dim..(bad + 1) * dim].fill(f32::NAN);
-                next = bad + 1;
-            }
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(())
 }
 
 /// Removes the rows that hold a NaN or an infinity, and returns their numbers.

@@ -86,17 +86,22 @@ impl Add for Refine {
             return added;
         }
         let refined = self.add_refining(rows, options)?;
-        match self.base.add_with(rows, options) {
+        // Each index skips what the other one cannot take.
+        let (rest, rest_options) = (without(rows, &refined.skipped), (*options).non_finite(NonFinite::SkipRow));
+        let added = match &rest {
+            Some(rest) => self.base.add_with(rest.rows(), &rest_options),
+            None => self.base.add_with(rows, options),
+        };
+        match added {
             Ok(report) if report.skipped == refined.skipped => Ok(report),
             Ok(report) => {
-                // A transform in the base cannot take some of the rows. They are skipped here too.
                 self.refine.restore(before)?;
-                let mut vectors = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
-                let dim = rows.dim();
-                report.skipped.iter().for_each(|row| vectors[row * dim..(row + 1) * dim].fill(f32::NAN));
-                let mut again = AddOptions::new().non_finite(NonFinite::SkipRow);
-                again.executor = options.executor;
-                self.add_refining(Rows::new(&vectors, dim).map_err(InputError::from)?.into(), &again)?;
+                if let Some(rest) = without(rows, &report.skipped) {
+                    // The base has changed, so it is too late to cancel.
+                    let mut again = rest_options;
+                    (again.cancel, again.progress) = (None, None);
+                    self.add_refining(rest.rows(), &again)?;
+                }
                 Ok(report)
             }
             Err(error) => {
@@ -105,6 +110,30 @@ impl Add for Refine {
             }
         }
     }
+}
+
+/// Rows, some of which are replaced by NaN.
+struct Rest {
+    data: Vec<f32>,
+    dim: usize,
+}
+
+impl Rest {
+    fn rows(&self) -> AnyRows<'_> {
+        Rows::new(&self.data, self.dim).expect("whole rows").into()
+    }
+}
+
+/// Copies rows, without those that were skipped: NaN takes their place, so that the others keep
+/// their ids. Returns `None` if none was skipped.
+fn without(rows: AnyRows<'_>, skipped: &[usize]) -> Option<Rest> {
+    if skipped.is_empty() {
+        return None;
+    }
+    let dim = rows.dim();
+    let mut data = rows.to_f32(&mut Vec::new()).as_slice().to_vec();
+    skipped.iter().for_each(|row| data[row * dim..(row + 1) * dim].fill(f32::NAN));
+    Some(Rest { data, dim })
 }
 
 impl Refine {
