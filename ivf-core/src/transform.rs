@@ -143,8 +143,8 @@ pub trait TransformSpec: Send + Sync + fmt::Debug + fmt::Display {
     /// [`BuildError`] if the transform does not support that dimension or metric.
     fn dim_out(&self, dim: usize, metric: Metric) -> Result<usize, BuildError>;
 
-    /// Returns whether the trained transform can be reversed ([`Transform::as_reverse`]), so that an
-    /// index behind it reconstructs vectors. The default is false.
+    /// Returns whether the trained transform can be reversed ([`Transform::as_reverse`]), so that
+    /// an index behind it reconstructs vectors. The default is false.
     ///
     /// ```
     /// use ivf_core::registry::Token;

@@ -67,8 +67,8 @@ pub struct KMeans {
 }
 
 impl KMeans {
-    /// Creates k-means with `k` centroids, points assigned by `metric`, and 10 rounds. For the inner
-    /// product and the cosine, it is spherical: centroids have unit length.
+    /// Creates k-means with `k` centroids, points assigned by `metric`, and 10 rounds. For the
+    /// inner product and the cosine, it is spherical: centroids have unit length.
     ///
     /// # Panics
     /// If `k` is zero or more than `u32::MAX`.
