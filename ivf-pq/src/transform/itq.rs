@@ -71,10 +71,6 @@ impl TransformSpec for ItqSpec {
         Ok(dim_out)
     }
 
-    fn is_reversible(&self) -> bool {
-        true
-    }
-
     fn training_points(&self, _options: &TrainOptions<'_>) -> usize {
         POINTS
     }
