@@ -475,7 +475,9 @@ mod tests {
         let mut old = ArrayLists { short: 0, ..many.clone() };
         // The same history on both: lists grow beyond a quarter of a block, and shrink.
         let mut next = 0;
-        for (list, count) in [(3, 1), (5, 3), (3, 2), (5, 1), (3, 1), (7, 40), (9, 3), (3, 30), (9, 1), (11, 2)] {
+        for (list, count) in
+            [(3, 1), (5, 3), (3, 2), (5, 1), (3, 1), (7, 40), (9, 3), (3, 30), (9, 1), (11, 2), (12, 2)]
+        {
             let ids: Vec<Id> = (next..next + count).map(|i| Id(i * 3 % 101)).collect();
             let codes: Vec<u8> = (next..next + count).flat_map(code).collect();
             next += count;
@@ -488,6 +490,7 @@ mod tests {
             lists.truncate(ListNo(7), 3).unwrap();
             lists.remove(ListNo(9), &[ListOffset(0), ListOffset(2)]).unwrap();
             lists.remove(ListNo(11), &[ListOffset(0)]).unwrap();
+            lists.remove(ListNo(12), &[ListOffset(0)]).unwrap();
             lists.put(Location::new(11, 0), Id(77), &[1, 2, 3]).unwrap();
             lists.replace(ListNo(13), &[Id(1), Id(5)], b"abcdef").unwrap();
         }
@@ -496,11 +499,11 @@ mod tests {
         };
         let expected = contents(&few);
         assert_eq!(contents(&many), expected);
-        let is_rows = [3, 5, 7, 9, 11, 13].map(|list| many.own.get(list).unwrap().rows().is_some());
-        assert_eq!(is_rows, [false, false, true, true, true, true]);
+        let is_rows = [3, 5, 7, 9, 11, 12, 13].map(|list| many.own.get(list).unwrap().rows().is_some());
+        assert_eq!(is_rows, [false, false, true, true, true, true, true]);
         // A file has them in rows, too, and gives the same lists to readers and to writers.
         let node = many.export().unwrap().to_stored();
-        assert_eq!((node.version, node.array::<u8>("rows").unwrap().len()), (1, (3 + 2 + 1 + 2) * 3));
+        assert_eq!((node.version, node.array::<u8>("rows").unwrap().len()), (1, (3 + 2 + 1 + 1 + 2) * 3));
         let mut back = ArrayLists::read(&node, &layout).unwrap();
         assert_eq!(contents(&back), expected);
         let part: Vec<_> = back.list_range(ListNo(7), 1..2).unwrap().entries(&layout).collect();
