@@ -13,6 +13,10 @@
 //! | transform | [`TransformSpec`], [`Transform`] | [`TransformRow`] | `ivf::cpu::transform` |
 //! | index or wrapper | [`Index`](ivf_core::Index), [`IndexSpec`], [`WrapperSpec`] and the traits in [`ability`](ivf_core::ability) | [`IndexRow`], [`WrapperRow`] | `ivf::cpu::Refine` |
 //!
+//! A device that searches and trains in place of the engine implements [`Accelerator`] and
+//! [`KMeansDevice`]; [`Accelerate`] and [`TrainOptions::device`](field@crate::TrainOptions::device)
+//! take it.
+//!
 //! What callers need too, such as [`Registry`](ivf_core::Registry),
 //! [`Settings`](ivf_core::Settings) and [`ListNo`](ivf_core::ListNo), is at the root of `ivf`.
 //! Errors are in [`error`](ivf_core::error).
@@ -46,8 +50,12 @@
 
 #[doc(inline)]
 pub use ivf_core::ability::{
-    Add, AddCodes, AddMark, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds,
-    StandaloneCodec, Train, Undo, Update, Upsert,
+    Accelerate, Add, AddCodes, AddMark, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove,
+    Reset, ScanIds, StandaloneCodec, Train, Undo, Update, Upsert,
+};
+#[doc(inline)]
+pub use ivf_core::accelerator::{
+    AcceleratedParts, Accelerator, KMeansDevice, KMeansPoints, PlannedScan, ScanCounts, Selection,
 };
 #[doc(inline)]
 pub use ivf_core::bytes::{AlignedBytes, PlaneBytes};

@@ -152,9 +152,9 @@ pub use ivf_core::{
 // Topics, for callers and implementers.
 #[doc(inline)]
 pub use ivf_core::{
-    ability, bytes, codec, direct_map, element, error, executor, field, hits, id, index, index_as_ref, index_ivf,
-    knobs, layout, lists, mask, metric, node, param, params, part, plan, quantizer, registry, report, rows, scanner,
-    section, selector, sink, spec, transform, wire,
+    ability, accelerator, bytes, codec, direct_map, element, error, executor, field, hits, id, index, index_as_ref,
+    index_ivf, knobs, layout, lists, mask, metric, node, param, params, part, plan, quantizer, registry, report, rows,
+    scanner, section, selector, sink, spec, transform, wire,
 };
 
 // The crates of the engine, the files and the compressed codecs.

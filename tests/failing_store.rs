@@ -1,5 +1,8 @@
 //! Stores that fail: a failed write leaves the index as it was, and a failed read is an error.
 
+#[allow(dead_code, reason = "this test has no need for all of it")]
+mod device;
+
 use ivf::cpu::coarse::FlatQuantizerSpec;
 use ivf::cpu::codec::FlatSpec;
 use ivf::cpu::{DedupIndex, IvfIndex, RayonPool, SharedIndex};
@@ -275,4 +278,18 @@ fn an_update_that_cannot_be_published_leaves_no_trace() {
     assert_eq!(shared.update(|index| Ok::<_, StoreError>(seen(index))).expect("nothing fails"), before);
     shared.update(add).expect("nothing fails");
     assert_eq!(shared.load().len(), 120);
+}
+
+#[test]
+fn a_device_that_holds_the_lists_needs_no_snapshot_of_them() {
+    let (mut index, _) = make(DirectMapKind::None);
+    let rows = data::uniform(4, 10, DIM);
+    for _ in 0..2 {
+        let calls = device::accelerate(&mut *index);
+        index.add(rows.rows()).expect("the index writes in place");
+        assert_eq!(calls.taken(), [1, 0, 0], "the device assigns");
+        device::accelerate(&mut *index);
+        index.remove(&IdSelector::range(0..5)).expect("the index writes in place");
+        assert!(!device::is_accelerated(&*index));
+    }
 }

@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (".", &["ivf-core", "ivf-cpu", "ivf-pq", "ivf-io", "ivf-factory"]),
     ("ivf-cli", &["ivf-core", "ivf-cpu", "ivf-io", "ivf-factory"]),
     ("ivf-factory", &["ivf-core", "ivf-cpu", "ivf-pq", "ivf-io"]),
+    ("ivf-cuda", &["ivf-core", "ivf-cpu"]),
     ("ivf-pq", &["ivf-core", "ivf-cpu"]),
     ("ivf-cpu", &["ivf-core"]),
     ("ivf-io", &["ivf-core"]),
@@ -20,7 +21,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// The only places of `unsafe` code: those in the library, a benchmark that makes the promise of a
 /// memory map as a user would, and a test that forks.
-const UNSAFE: &[&str] = &["ivf-cpu/src/simd", "ivf-io/src/mmap.rs", "benches/open.rs", "tests/threads/fork.rs"];
+const UNSAFE: &[&str] = &[
+    "ivf-cpu/src/simd",
+    "ivf-io/src/mmap.rs",
+    "ivf-cuda/src/driver/cuda",
+    "ivf-cuda/src/module/nvrtc.rs",
+    "ivf-cuda/src/probe.rs",
+    "benches/open.rs",
+    "tests/threads/fork.rs",
+];
 
 /// Maximum number of lines of a file, beyond which it contains more than one idea.
 const MOST_LINES: usize = 800;
@@ -97,8 +106,11 @@ fn unsafe_is_only_in_the_named_files_and_each_block_has_one_safety_line() {
                 continue;
             }
             assert!(UNSAFE.iter().any(|place| path.starts_with(place)), "{path}:{}: unsafe", number + 1);
-            let before = number.checked_sub(1).map(|before| lines[before].trim_start()).unwrap_or_default();
-            assert!(before.starts_with("// SAFETY: "), "{path}:{}: no SAFETY line just above", number + 1);
+            // The comment just above may have several lines.
+            let comment = lines[..number].iter().rev().map(|line| line.trim_start());
+            let mut comment = comment.take_while(|line| line.starts_with("//"));
+            let is_safe = comment.any(|line| line.starts_with("// SAFETY: "));
+            assert!(is_safe, "{path}:{}: no SAFETY line just above", number + 1);
         }
     }
     for (name, _) in ARROWS.iter().filter(|(name, _)| name.starts_with("ivf-") || *name == ".") {

@@ -107,6 +107,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use crate::accelerator::{AcceleratedParts, Accelerator};
 use crate::error::{AddError, CodeError, EditError, MergeError, ReconstructError, SearchError, StoreError, TrainError};
 use crate::hits::SearchResult;
 use crate::id::Id;
@@ -117,6 +118,7 @@ use crate::rows::AnyRows;
 use crate::selector::IdSelector;
 use std::any::Any;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The ability to learn from vectors.
 ///
@@ -717,4 +719,44 @@ pub trait AddCodes {
     /// list that does not exist, or if the number of ids is not the number of codes.
     fn add_codes(&mut self, codes: &[u8], ids: Option<&[Id]>, options: &AddOptions<'_>)
     -> Result<AddReport, CodeError>;
+}
+
+/// The ability to let a device, such as a GPU, search the lists.
+///
+/// An accelerator is made from the parts of the index. Any change of the lists, the codec or the
+/// quantizer drops it, also a change that fails half way. A [clone](Index::clone_index) keeps it
+/// until the clone changes. It is not part of files.
+///
+/// The CPU still handles searches with a collector. It scans the lists if a parameter or a knob of
+/// the codec has another value than its default, and finds them if one of the quantizer has.
+///
+/// [`accelerator`](crate::accelerator) has an example with a device.
+///
+/// ```
+/// use ivf_core::{Metric, Rows};
+/// let mut index = ivf_factory::build("Flat", 1, Metric::L2)?;
+/// index.add(Rows::new(&[1.0_f32, 2.0], 1)?)?;
+/// let ability = index.as_accelerate_mut().ok_or("it has no lists")?;
+/// let parts = ability.accelerated().ok_or("it is not trained")?;
+/// // A device copies the codes, and is set as the accelerator.
+/// assert_eq!((parts.lists.total_len()?, parts.bound.codec().layout().code_size()), (2, 4));
+/// // From now on, the CPU searches again.
+/// ability.set_accelerator(None)?;
+/// assert!(ability.accelerator().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Accelerate {
+    /// Returns the present parts of the index, or `None` if it is not trained. If the index is
+    /// behind a transform, they are of transformed vectors.
+    fn accelerated(&self) -> Option<AcceleratedParts>;
+
+    /// Returns the accelerator, or `None` if the CPU searches.
+    fn accelerator(&self) -> Option<Arc<dyn Accelerator>>;
+
+    /// Sets or removes the accelerator. It must be made from the present
+    /// [parts](Self::accelerated): one made from others would return their results.
+    ///
+    /// # Errors
+    /// [`SearchError::NotTrained`] if an accelerator is given and the index is not trained.
+    fn set_accelerator(&mut self, accelerator: Option<Arc<dyn Accelerator>>) -> Result<(), SearchError>;
 }

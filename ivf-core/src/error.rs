@@ -154,6 +154,9 @@ pub enum TrainError {
     /// The lists could not be created.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The device of [`TrainOptions::device`](field@crate::TrainOptions::device) failed.
+    #[error("training on the device failed")]
+    Device(#[source] Source),
     /// The index, or an index inside it, cannot be trained.
     #[error(transparent)]
     Unable(#[from] Unable),
@@ -328,6 +331,9 @@ pub enum SearchError {
     /// The lists could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The [accelerator](crate::Accelerator) of the index failed.
+    #[error("searching on the device failed")]
+    Device(#[source] Source),
     /// A refining index could not reconstruct a vector.
     #[error(transparent)]
     Reconstruct(#[from] ReconstructError),

@@ -17,6 +17,7 @@
 //!         ("encode", index.as_standalone_codec().is_some()), ("add_codes", index.as_add_codes().is_some()),
 //!         ("scan_ids", index.as_scan_ids().is_some()), ("undo", index.as_undo().is_some()),
 //!         ("distances", index.as_distances().is_some()),
+//!         ("accelerate", index.as_accelerate().is_some() && index.as_accelerate_mut().is_some()),
 //!         ("lists", index.as_ivf().is_some() && index.as_ivf_mut().is_some()),
 //!     ];
 //!     abilities.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect()
@@ -29,8 +30,8 @@
 mod calls;
 
 use crate::ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds,
-    StandaloneCodec, Train, Undo, Update, Upsert,
+    Accelerate, Add, AddCodes, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset,
+    ScanIds, StandaloneCodec, Train, Undo, Update, Upsert,
 };
 use crate::error::{KnobError, SearchError, StoreError};
 use crate::hits::SearchResult;
@@ -295,6 +296,16 @@ pub trait Index: Any + Send + Sync + fmt::Debug {
 
     /// Returns the write half of an inverted-file index, if it is one.
     fn as_ivf_mut(&mut self) -> Option<&mut dyn IndexIvfMut> {
+        None
+    }
+
+    /// Returns the ability to let a device search the lists.
+    fn as_accelerate(&self) -> Option<&dyn Accelerate> {
+        None
+    }
+
+    /// Returns the ability to let a device search the lists, to choose the device.
+    fn as_accelerate_mut(&mut self) -> Option<&mut dyn Accelerate> {
         None
     }
 

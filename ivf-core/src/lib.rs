@@ -14,6 +14,7 @@
 //! | [`lists`], [`bytes`] | storage of the codes |
 //! | [`selector`], [`mask`] | filters by id |
 //! | [`sink`], [`hits`], [`report`] | results and reports |
+//! | [`accelerator`] | devices that search and train in place of the engine |
 //! | [`params`], [`param`], [`executor`] | parameters and options of calls |
 //! | [`transform`], [`direct_map`] | other parts of an index |
 //! | [`registry`], [`spec`], [`node`], [`field`], [`section`], [`wire`] | factory strings and files |
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ability;
+pub mod accelerator;
 pub mod bytes;
 pub mod codec;
 pub mod direct_map;
@@ -59,9 +61,10 @@ pub mod transform;
 pub mod wire;
 
 pub use ability::{
-    Add, AddCodes, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset, ScanIds,
-    StandaloneCodec, Subset, Train, Undo, Update, Upsert,
+    Accelerate, Add, AddCodes, AddWithIds, CopySubset, Distances, Merge, RangeSearch, Reconstruct, Remove, Reset,
+    ScanIds, StandaloneCodec, Subset, Train, Undo, Update, Upsert,
 };
+pub use accelerator::{Accelerator, KMeansDevice};
 pub use codec::{Binding, BoundCodec, Codec, CodecContext, CodecSpec, CodecTraining, Residuals};
 pub use direct_map::{DirectMap, DirectMapKind};
 pub use element::{Element, ElementType};

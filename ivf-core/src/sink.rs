@@ -118,6 +118,17 @@ impl Sink {
         self.threshold
     }
 
+    /// Returns the maximum number of results, or `usize::MAX` if all are kept.
+    ///
+    /// ```
+    /// use ivf_core::Sink;
+    /// assert_eq!(Sink::top_k_within(10, 3.0).k(), 10);
+    /// assert_eq!(Sink::range(3.0).k(), usize::MAX);
+    /// ```
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
     /// Offers a result. A result whose distance is above the threshold or NaN is dropped.
     #[inline]
     pub fn push(&mut self, neighbor: Neighbor) {

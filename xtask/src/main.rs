@@ -8,12 +8,14 @@
 //! | `cross` | compiles everything for Windows, macOS and 64-bit ARM (needs the three targets of rustup) |
 //! | `lint` | rustfmt, clippy and rustdoc, warnings as errors |
 //! | `deny` | licences, duplicates and sources of the dependencies (needs cargo-deny) |
+//! | `kernels` | compiles the CUDA kernels of ivf-cuda; with `--check`, compares with what is checked in (needs pip) |
 //! | `bless` | rewrites the tables and texts that tests compare with, and the seeds of the fuzz targets |
 //! | `fuzz` | each fuzz target for ten minutes, or `IVF_FUZZ_SECONDS` (needs a nightly toolchain and cargo-fuzz) |
 
 use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -96,14 +98,15 @@ const CHORES: &[Chore] = &[
     ("cross", || CROSS.iter().all(run)),
     ("lint", || LINT.iter().all(run)),
     ("deny", || DENY.iter().all(run)),
+    ("kernels", || kernels(&[])),
+    ("kernels --check", || kernels(&["--check"])),
     ("bless", || BLESS.iter().all(run)),
     ("fuzz", fuzz),
 ];
 
 fn main() -> ExitCode {
-    let asked: Vec<String> = std::env::args().skip(1).collect();
-    let [chore] = &asked[..] else { return usage() };
-    match CHORES.iter().find(|(name, _)| name == chore) {
+    let asked = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    match CHORES.iter().find(|(name, _)| *name == asked) {
         Some((_, chore)) if chore() => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
         None => usage(),
@@ -139,6 +142,28 @@ fn fuzz() -> bool {
             false
         }
     }
+}
+
+/// Compiles the CUDA kernels with the NVRTC that the requirements name, which pip installs first.
+/// Needs no GPU. Where pip cannot, a check is left out, and the output says so.
+fn kernels(arguments: &[&str]) -> bool {
+    const REQUIREMENTS: &str = "ivf-cuda/kernels/requirements.txt";
+    let requirements = fs::read_to_string(REQUIREMENTS).unwrap_or_default();
+    let version = requirements.split("==").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let folder = format!("target/nvrtc-{}", version.unwrap_or("unknown"));
+    let library = format!("{folder}/nvidia/cuda_nvrtc/lib");
+    let install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:"];
+    let install = [&install[..], &["--target", &folder, "--requirement", REQUIREMENTS]].concat();
+    if !Path::new(&library).join("libnvrtc.so.12").exists() && !python(&install) {
+        eprintln!("not checked: the CUDA kernels (pip cannot install NVRTC)");
+        return arguments.contains(&"--check");
+    }
+    python(&[&["ivf-cuda/kernels/compile.py", &library], arguments].concat())
+}
+
+fn python(arguments: &[&str]) -> bool {
+    eprintln!("$ python3 {}", arguments.join(" "));
+    said(Command::new("python3").args(arguments).status().map(|status| status.success()))
 }
 
 fn run((arguments, variables): &Step) -> bool {
@@ -218,7 +243,7 @@ fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
 /// Whether a command succeeded. Prints why it did not start.
 fn said(done: io::Result<bool>) -> bool {
     done.unwrap_or_else(|error| {
-        eprintln!("error: cargo did not run: {error}");
+        eprintln!("error: the command did not run: {error}");
         false
     })
 }

@@ -1,5 +1,6 @@
 //! Options of training and adding, progress reports, and cancellation.
 
+use crate::accelerator::KMeansDevice;
 use crate::error::{Cancelled, TrainError};
 use crate::executor::Executor;
 use crate::names::serde_names;
@@ -66,6 +67,11 @@ pub struct TrainOptions<'a> {
     /// large ones on rayon's global pool.
     #[serde(skip)]
     pub executor: Option<&'a dyn Executor>,
+    /// Device on which k-means of the lists assigns and adds up the points, with the same result.
+    /// The CPU handles codebooks, the metrics that the device refuses, balanced clusters, the
+    /// second of two levels, and the sums of mini-batches. By default, it handles everything.
+    #[serde(skip)]
+    pub device: Option<&'a dyn KMeansDevice>,
     /// Receives the progress of the iterations.
     #[serde(skip)]
     pub progress: Option<&'a dyn Progress>,
@@ -96,6 +102,7 @@ impl<'a> TrainOptions<'a> {
         two_level: bool,
         balanced: bool,
         executor: &'a dyn Executor,
+        device: &'a dyn KMeansDevice,
         progress: &'a dyn Progress,
         cancel: &'a Cancel,
     }
@@ -140,6 +147,7 @@ impl fmt::Debug for TrainOptions<'_> {
             .field("two_level", &self.two_level)
             .field("balanced", &self.balanced)
             .field("non_finite", &self.non_finite)
+            .field("device", &self.device)
             .finish_non_exhaustive()
     }
 }

@@ -16,9 +16,7 @@ pub use one_list::{OneList, OneListSpec};
 use crate::kmeans::KMeans;
 use ivf_core::error::{InputError, SearchError, TrainError};
 use ivf_core::registry::{QuantizerRow, TokenError};
-use ivf_core::{
-    AnyRows, Centroids, Level1Quantizer, ListNo, Metric, QuantizerSpec, Rows, SearchParams, TrainOptions, TrainReport,
-};
+use ivf_core::{AnyRows, Centroids, Metric, QuantizerSpec, Rows, SearchParams, TrainOptions, TrainReport};
 use std::fmt;
 
 /// The coarse quantizers of this crate. ([`OneList`] has no token: it is part of a codec's
@@ -91,16 +89,6 @@ fn check_assign(
 /// Returns the first row that holds a NaN or an infinity.
 fn first_non_finite(rows: Rows<'_, f32>) -> Option<usize> {
     rows.iter().position(|row| !row.iter().all(|x| x.is_finite()))
-}
-
-/// Returns the list of each row, or `None` where the quantizer finds none.
-pub(crate) fn nearest_lists(
-    quantizer: &dyn Level1Quantizer,
-    rows: Rows<'_, f32>,
-    params: &SearchParams<'_>,
-) -> Result<Vec<Option<ListNo>>, SearchError> {
-    let probes = quantizer.assign(rows, 1, params)?;
-    Ok((0..rows.len()).map(|row| probes.row(row).next().and_then(|(list, _)| list)).collect())
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! Adding vectors: check the input, then assign, encode and append block by block. If a block
 //! fails, all of them are undone.
 
+use super::accelerate::Assigner;
 use super::entries::Write;
 use super::{IvfIndex, Trained};
-use crate::coarse::nearest_lists;
+use ivf_core::accelerator::Accelerator;
 use ivf_core::error::{AddError, InputError, SearchError};
 use ivf_core::params::NonFinite;
-use ivf_core::{Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, Level1Quantizer, ListNo, Rows, SearchParams};
+use ivf_core::{Add, AddOptions, AddReport, AddWithIds, AnyRows, Id, ListNo, Rows, SearchParams, Settings};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Number of vectors that are converted, assigned and encoded at a time (the same as in Faiss).
 const BLOCK: usize = 65536;
@@ -58,9 +60,14 @@ impl IvfIndex {
             return Err(InputError::NonFinite { row }.into());
         }
         let assign = self.assign_params(options);
+        // The first write drops the accelerator.
+        let accelerator = self.trained.as_ref().and_then(|trained| {
+            self.assigning(trained, &Settings::new())?;
+            trained.entries.accelerator.clone()
+        });
         let trained = self.trained.as_mut().ok_or(AddError::NotTrained)?;
         let mut write = Write::default();
-        match trained.append_blocks(&mut write, rows, ids, lists, (options, &assign)) {
+        match trained.append_blocks(&mut write, rows, ids, lists, (options, &assign, accelerator)) {
             Ok(skipped) => {
                 let added = rows.len() - skipped.len();
                 trained.entries.commit(write, added, ids.iter().copied().max());
@@ -92,7 +99,7 @@ impl Trained {
         rows: AnyRows<'_>,
         ids: &[Id],
         given: Option<&[Option<ListNo>]>,
-        (options, params): (&AddOptions<'_>, &SearchParams<'_>),
+        (options, params, mut accelerator): (&AddOptions<'_>, &SearchParams<'_>, Option<Arc<dyn Accelerator>>),
     ) -> Result<Vec<usize>, AddError> {
         let (mut skipped, mut scratch, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for start in (0..rows.len()).step_by(BLOCK) {
@@ -121,8 +128,15 @@ impl Trained {
             let number = |i: usize| start + left.as_ref().map_or(i, |left| left[i]);
             let lists = match given {
                 Some(lists) => lists.iter().copied().flatten().collect(),
-                None => assign_all(&*self.quantizer, block, params, number)?,
+                None => {
+                    let accelerator = accelerator.as_deref();
+                    assign_all(&Assigner { quantizer: &*self.quantizer, accelerator, params }, block, number)?
+                }
             };
+            if end == rows.len() {
+                // It may hold the lists, of which a write would need a snapshot.
+                accelerator = None;
+            }
             self.entries.check_residuals(block, &lists).map_err(|error| error.renumbered(number))?;
             let codes = self.entries.encode(block, &lists, options.executor);
             self.entries.append(write, &lists, &ids, &codes, options.executor)?;
@@ -136,12 +150,11 @@ impl Trained {
 
 /// Returns the list of each row. `number` returns the caller's number of a row.
 pub(super) fn assign_all(
-    quantizer: &dyn Level1Quantizer,
+    assigner: &Assigner<'_>,
     rows: Rows<'_, f32>,
-    params: &SearchParams<'_>,
     number: impl Fn(usize) -> usize,
 ) -> Result<Vec<ListNo>, AddError> {
-    let lists = nearest_lists(quantizer, rows, params).map_err(|error| match error {
+    let lists = assigner.nearest(rows).map_err(|error| match error {
         SearchError::Cancelled => AddError::Cancelled,
         SearchError::Input(error) => AddError::Input(error.renumbered(&number)),
         other => AddError::Assign(Box::new(other)),

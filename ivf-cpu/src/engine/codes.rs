@@ -337,6 +337,8 @@ impl Index for CodesIndex {
             shared as_reconstruct: Reconstruct,
             shared as_standalone_codec: StandaloneCodec,
             mut as_add_codes: AddCodes,
+            shared as_accelerate: Accelerate,
+            mut as_accelerate_mut: Accelerate,
         }
     }
 }

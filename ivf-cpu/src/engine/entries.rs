@@ -4,6 +4,7 @@ use super::options::IvfOptions;
 use super::{IvfIndex, Trained};
 use crate::executor::executor_for;
 use ivf_core::ability::{AddMark, Undo};
+use ivf_core::accelerator::Accelerator;
 use ivf_core::codec::overflowing;
 use ivf_core::error::{AddError, BindError, Computed, EditError, InputError, StoreError};
 use ivf_core::executor::{Executor, map_items};
@@ -32,6 +33,9 @@ pub(super) struct Entries {
     pub(super) bound: Arc<dyn BoundCodec>,
     /// May be shared with callers that requested them. A write then goes to a snapshot.
     pub(super) lists: Arc<dyn InvertedLists>,
+    /// Searches in place of the engine. It has the present codec and lists: each change of them
+    /// drops it.
+    pub(super) accelerator: Option<Arc<dyn Accelerator>>,
     /// Shared between clones of an index until one of them writes.
     pub(super) map: Arc<DirectMap>,
     /// One more than the largest id ever added; the first id that `add` assigns.
@@ -100,13 +104,26 @@ impl Entries {
         map: DirectMapKind,
     ) -> Result<Self, BindError> {
         let bound = codec.clone().bind(binding)?;
-        Ok(Self { codec, bound, lists: lists.into(), map: Arc::new(DirectMap::new(map)), next_id: 0, len: 0 })
+        let map = Arc::new(DirectMap::new(map));
+        Ok(Self { codec, bound, lists: lists.into(), accelerator: None, map, next_id: 0, len: 0 })
     }
 
     /// Binds the codec to new centroids.
     pub(super) fn bind(&mut self, binding: Binding<'_>) -> Result<(), BindError> {
-        self.bound = self.codec.clone().bind(&binding)?;
+        self.set_bound(self.codec.clone().bind(&binding)?);
         Ok(())
+    }
+
+    /// Replaces the codec that is bound to the centroids.
+    pub(super) fn set_bound(&mut self, bound: Arc<dyn BoundCodec>) {
+        self.accelerator = None;
+        self.bound = bound;
+    }
+
+    /// Replaces the lists, and returns the old ones.
+    pub(super) fn set_lists(&mut self, lists: Box<dyn InvertedLists>) -> Arc<dyn InvertedLists> {
+        self.accelerator = None;
+        std::mem::replace(&mut self.lists, lists.into())
     }
 
     /// Returns the ids of the next `n` vectors, for a caller that supplies none.
@@ -133,6 +150,8 @@ impl Entries {
 
     /// Returns the lists for writing. Other holders of the lists keep the old state.
     pub(super) fn writer(&mut self) -> Result<&mut dyn InvertedListsMut, StoreError> {
+        // First, because it may hold the lists.
+        self.accelerator = None;
         if Arc::get_mut(&mut self.lists).is_none() {
             self.lists = self.lists.snapshot()?.into();
         }

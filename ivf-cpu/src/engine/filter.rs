@@ -59,6 +59,11 @@ impl<'a> Filters<'a> {
         Self::PerQuery(of_queries, made.collect())
     }
 
+    /// Returns false if every entry may be found.
+    pub(super) fn are_any(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
     /// Returns the filter of a query.
     pub(super) fn of(&self, query: usize) -> Option<&Filter<'a>> {
         match self {

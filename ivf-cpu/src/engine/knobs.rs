@@ -80,7 +80,7 @@ impl IvfIndex {
         self.codec.params(&self.context())
     }
 
-    fn quantizer_params(&self) -> Vec<Param> {
+    pub(super) fn quantizer_params(&self) -> Vec<Param> {
         self.quantizer.params(self.dim, self.metric)
     }
 

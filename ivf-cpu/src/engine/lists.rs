@@ -97,7 +97,7 @@ impl IndexIvfMut for IvfIndex {
             other => StoreError::Inconsistent(other.to_string()).into(),
         })?;
         (entries.map, entries.len, entries.next_id) = (map.into(), len, next_id);
-        Ok(std::mem::replace(&mut entries.lists, lists.into()))
+        Ok(entries.set_lists(lists))
     }
 
     fn permute_lists(&mut self, order: &[ListNo]) -> Result<(), ReplaceError> {
@@ -132,7 +132,7 @@ impl IndexIvfMut for IvfIndex {
             }
         }
         *quantizer = permuted;
-        entries.bound = bound;
+        entries.set_bound(bound);
         let mut places = vec![ListNo(0); order.len()];
         numbers.iter().zip(order).for_each(|(&to, from)| places[from.index()] = to);
         entries.map_mut().renumber(&places);

@@ -1,6 +1,7 @@
 //! The IVF engine: an index made of a coarse quantizer, a codec and lists. Each operation has its
 //! own file.
 
+mod accelerate;
 mod add;
 mod codes;
 mod dedup;
@@ -363,6 +364,8 @@ impl Index for IvfIndex {
             mut as_add_codes: AddCodes,
             shared as_ivf: IndexIvf,
             mut as_ivf_mut: IndexIvfMut,
+            shared as_accelerate: Accelerate,
+            mut as_accelerate_mut: Accelerate,
         }
     }
 }
@@ -373,7 +376,7 @@ impl IvfIndex {
         let mut copy = self.clone();
         if let Some(Trained { entries, .. }) = &mut copy.trained {
             // If the store cannot make snapshots, the error appears here and not at the first
-            // write.
+            // write. The accelerator has the same entries.
             entries.lists = entries.lists.snapshot()?.into();
         }
         Ok(copy)

@@ -1,6 +1,7 @@
 //! Abilities that only an inverted file has: searches of given lists, and access to entries by
 //! location.
 
+use super::accelerate::Assigner;
 use super::filter::restricted;
 use super::pieces::{Chosen, reads};
 use super::rounds::{QueryBlocks, Rounds};
@@ -8,13 +9,14 @@ use super::scan::{Batch, Scan};
 use super::search::{NOTHING, plan};
 use super::{IvfIndex, Trained};
 use ivf_core::ability::check_output;
+use ivf_core::accelerator::Accelerator;
 use ivf_core::error::{ReconstructError, SearchError};
 use ivf_core::index_ivf::check_radius;
 use ivf_core::params::QUANTIZER_PREFIX;
 use ivf_core::scanner::ScanRange;
 use ivf_core::{
     AnyRows, Codec, Collector, Hits, IndexIvf, InvertedLists, Level1Quantizer, Limits, Location, ParallelMode, Probes,
-    SearchParam, SearchParams, SearchPlan, SearchResult, SearchStats, Sink, Takes,
+    SearchParam, SearchParams, SearchPlan, SearchResult, SearchStats, Settings, Sink, Takes,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,15 +77,10 @@ impl IndexIvf for IvfIndex {
     }
 
     fn assign(&self, queries: AnyRows<'_>, nprobe: usize, params: &SearchParams<'_>) -> Result<Probes, SearchError> {
-        let mut own = SearchParams::new();
-        own.skip_bad_queries = params.skip_bad_queries;
-        let (mut finite, mut scratch) = (Vec::new(), Vec::new());
-        let (trained, queries) = self.checked(queries, &own, &mut finite)?;
-        let params = params.clone().without(SearchParam::SkipBadQueries);
-        let params = params.or(&self.options.settings.under(QUANTIZER_PREFIX));
-        let rows = queries.rows.to_f32(&mut scratch);
-        let probes = trained.quantizer.assign(rows, nprobe.min(trained.quantizer.nlist()), &params)?;
-        Ok(if queries.skipped().is_empty() { probes } else { probes.without_rows(queries.skipped()) })
+        let is_plain = params.own.is_empty() && params.asked().all(|param| param == SearchParam::SkipBadQueries);
+        let trained = self.trained.as_ref().filter(|_| is_plain);
+        let accelerator = trained.and_then(|trained| self.assigning(trained, &Settings::new()));
+        self.assign_by(accelerator, queries, nprobe, params)
     }
 
     fn search_preassigned_into(
@@ -194,7 +191,7 @@ impl IndexIvf for IvfIndex {
         let nprobe = params.nprobe.unwrap_or(self.options.nprobe);
         let mut coarse = params.for_quantizer(&self.options.settings);
         coarse.skip_bad_queries = params.skip_bad_queries;
-        let probes = self.assign(query, nprobe, &coarse)?;
+        let probes = self.assign_by(None, query, nprobe, &coarse)?;
         let coarse_time = started.elapsed();
         let mut stats = self.search_one_preassigned(query, &probes, collector, &rest)?;
         stats.coarse_time = coarse_time;
@@ -210,6 +207,27 @@ impl IndexIvf for IvfIndex {
 }
 
 impl IvfIndex {
+    /// Returns the lists nearest to the queries, by the accelerator or by the quantizer with
+    /// `params`.
+    fn assign_by(
+        &self,
+        accelerator: Option<&dyn Accelerator>,
+        queries: AnyRows<'_>,
+        nprobe: usize,
+        params: &SearchParams<'_>,
+    ) -> Result<Probes, SearchError> {
+        let mut own = SearchParams::new();
+        own.skip_bad_queries = params.skip_bad_queries;
+        let (mut finite, mut scratch) = (Vec::new(), Vec::new());
+        let (trained, queries) = self.checked(queries, &own, &mut finite)?;
+        let params = params.clone().without(SearchParam::SkipBadQueries);
+        let params = params.or(&self.options.settings.under(QUANTIZER_PREFIX));
+        let rows = queries.rows.to_f32(&mut scratch);
+        let (quantizer, nprobe) = (&*trained.quantizer, nprobe.min(trained.quantizer.nlist()));
+        let probes = Assigner { quantizer, accelerator, params: &params }.assign(rows, nprobe)?;
+        Ok(if queries.skipped().is_empty() { probes } else { probes.without_rows(queries.skipped()) })
+    }
+
     /// Plans the scan of queries with given probes. Returns the queries as they are to be scanned.
     fn planned<'q>(
         &self,

@@ -1,11 +1,13 @@
 //! Scanning a plan. The parallel modes differ only in how they split one sequence of tasks.
 
 use super::IvfIndex;
+use super::accelerate::BatchSelection;
 use super::entries::Entries;
 use super::filter::{Filters, SelectionCache, restricted};
 use super::gathered::{self, Gathered};
 use super::pieces::{Chosen, TASK_CODES, reads};
 use crate::executor::executor_for;
+use ivf_core::accelerator::{Accelerator, PlannedScan, Selection};
 use ivf_core::error::SearchError;
 use ivf_core::executor::{map_items, split};
 use ivf_core::mask::Mask;
@@ -39,6 +41,8 @@ const PREPARED_CODES: usize = 1 << 12;
 pub(super) struct Scan<'a> {
     pub(super) bound: &'a dyn BoundCodec,
     pub(super) lists: &'a dyn InvertedLists,
+    /// Scans in place of this.
+    accelerator: Option<&'a dyn Accelerator>,
     filters: Filters<'a>,
     executor: Option<&'a dyn Executor>,
     cancel: Option<&'a Cancel>,
@@ -91,15 +95,22 @@ impl<'a> Scan<'a> {
         queries: usize,
         lists: usize,
     ) -> Result<Self, SearchError> {
+        let settings = params.resolved(&index.codec_params(), &index.options.settings)?;
         Ok(Self {
             bound: &*entries.bound,
             lists: &*entries.lists,
+            accelerator: index.scanning(entries, &settings),
             filters: Filters::new(params, entries, queries, lists),
             executor: params.executor,
             cancel: params.cancel,
             mode: params.mode.unwrap_or(index.options.mode),
-            settings: params.resolved(&index.codec_params(), &index.options.settings)?,
+            settings,
         })
+    }
+
+    /// Returns the accelerator if no query has a filter.
+    pub(super) fn unfiltered(&self) -> Option<&'a dyn Accelerator> {
+        self.accelerator.filter(|_| !self.filters.are_any())
     }
 
     /// Calls [`run`](Self::run), and adds its counts and time to `stats`.
@@ -126,6 +137,16 @@ impl<'a> Scan<'a> {
     /// Scans for a batch of queries into `sinks`, one per query.
     fn run(&self, batch: Batch<'_>, sinks: &mut [Sink]) -> Result<(), SearchError> {
         let Batch { plan, first, .. } = batch;
+        if let Some(accelerator) = self.accelerator {
+            self.check_cancel()?;
+            if (first..first + batch.queries.len()).all(|row| plan.row(row).is_empty()) {
+                return Ok(());
+            }
+            let selected = BatchSelection { filters: &self.filters, lists: self.lists, numbers: batch.numbers };
+            let selection: Option<&dyn Selection> = self.filters.are_any().then_some(&selected);
+            let scan = PlannedScan::new(batch.queries, plan, first).with_selection(selection).with_cancel(self.cancel);
+            return accelerator.scan(&scan, sinks);
+        }
         let mut tasks = Vec::new();
         let mut starts = vec![0];
         let mut probes = 0;

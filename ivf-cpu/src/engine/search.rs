@@ -1,8 +1,10 @@
 //! Searching: assign the queries to lists, plan, and scan.
 
+use super::accelerate::Assigner;
 use super::rounds::{QueryBlocks, Rounds};
 use super::scan::{Batch, Scan};
 use super::{IvfIndex, Trained};
+use ivf_core::accelerator::Accelerator;
 use ivf_core::error::{InputError, SearchError};
 use ivf_core::index_ivf::{check_k, check_radius};
 use ivf_core::plan::PlannedProbe;
@@ -46,6 +48,9 @@ impl IvfIndex {
         let mut sinks = vec![Sink::top_k(k); queries.len()];
         for block in QueryBlocks::new(queries.len(), search.nprobe) {
             let rows = queries.slice(block.range());
+            if search.run_whole(rows, &mut sinks[block.range()])? {
+                continue;
+            }
             let plan = search.run(rows, block.numbers(), &mut sinks[block.range()])?;
             if params.ensure_k == Some(true) {
                 let scanned: Vec<(usize, &[PlannedProbe])> =
@@ -173,6 +178,8 @@ struct Search<'a> {
     scan: Scan<'a>,
     params: SearchParams<'a>,
     quantizer_params: SearchParams<'a>,
+    /// Assigns in place of the quantizer.
+    assigning: Option<&'a dyn Accelerator>,
     /// Maximum number of lists that a query probes.
     nprobe: usize,
     /// Numbers of the queries that scan nothing, ascending.
@@ -200,6 +207,7 @@ impl<'a> Search<'a> {
             scan: Scan::new(index, &trained.entries, params, queries.rows.len(), nprobe)?,
             params: params.clone(),
             quantizer_params: params.for_quantizer(&index.options.settings),
+            assigning: index.assigning(trained, &params.own),
             nprobe,
             skipped: queries.skipped().to_vec(),
             stats: SearchStats::of_queries(queries.rows.len()),
@@ -236,10 +244,11 @@ impl<'a> Search<'a> {
     /// assigned separately, because the first lists that a quantizer returns may depend on the
     /// number. So the result of a query never depends on the other queries of the batch.
     fn assign(&self, rows: Rows<'_, f32>, nprobes: &[usize]) -> Result<Probes, SearchError> {
-        let quantizer = &*self.trained.quantizer;
+        let (accelerator, params) = (self.assigning, &self.quantizer_params);
+        let assigner = Assigner { quantizer: &*self.trained.quantizer, accelerator, params };
         let most = nprobes.iter().copied().max().unwrap_or(1);
         if nprobes.iter().all(|nprobe| *nprobe == most) {
-            return quantizer.assign(rows, most, &self.quantizer_params);
+            return assigner.assign(rows, most);
         }
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&row| nprobes[row]);
@@ -247,7 +256,7 @@ impl<'a> Search<'a> {
         for same in order.chunk_by(|&a, &b| nprobes[a] == nprobes[b]) {
             let same_rows: Vec<f32> = same.iter().flat_map(|&row| rows.row(row)).copied().collect();
             let same_rows = Rows::new(&same_rows, rows.dim()).map_err(InputError::from)?;
-            let probes = quantizer.assign(same_rows, nprobes[same[0]], &self.quantizer_params)?;
+            let probes = assigner.assign(same_rows, nprobes[same[0]])?;
             for (i, &row) in same.iter().enumerate() {
                 for (place, (list, distance)) in probes.row(i).enumerate().take(most) {
                     (lists[row * most + place], distances[row * most + place]) = (list, distance);
@@ -255,6 +264,29 @@ impl<'a> Search<'a> {
             }
         }
         Probes::new(most, lists, distances)
+    }
+
+    /// Returns the accelerator if it may search on its own: nothing limits what a query scans.
+    fn whole(&self) -> Option<&'a dyn Accelerator> {
+        let is_equal = self.params.per_query.is_none() && self.skipped.is_empty();
+        let limits = Limits { nprobe: 0, ..self.index.limits(&self.params, 0) };
+        let is_unlimited = limits == Limits { nprobe: 0, ..Limits::default() } && self.params.ensure_k != Some(true);
+        self.scan.unfiltered().filter(|_| is_equal && is_unlimited && self.assigning.is_some())
+    }
+
+    /// Lets the accelerator search on its own, if it may and can. Returns whether it has.
+    fn run_whole(&mut self, rows: AnyRows<'_>, sinks: &mut [Sink]) -> Result<bool, SearchError> {
+        let Some(accelerator) = self.whole() else { return Ok(false) };
+        self.params.check_cancel()?;
+        let (started, mut scratch) = (Instant::now(), Vec::new());
+        let Some(counts) = accelerator.search(rows.to_f32(&mut scratch), self.nprobe, sinks)? else {
+            return Ok(false);
+        };
+        self.stats.lists += counts.lists;
+        self.stats.codes += counts.codes;
+        self.stats.updates += sinks.iter().map(Sink::updates).sum::<u64>();
+        self.stats.scan_time += started.elapsed();
+        Ok(true)
     }
 
     /// Plans and scans for the queries at these positions in the call.

@@ -1,11 +1,12 @@
 //! Standalone codes: the list number followed by the code, as a sequence of bytes.
 
+use super::accelerate::Assigner;
 use super::add::assign_all;
 use super::entries::Write;
 use super::{IvfIndex, Trained};
 use ivf_core::error::{AddError, CodeError, InputError};
 use ivf_core::quantizer::{decode_list, encode_list, list_code_size};
-use ivf_core::{AddCodes, AddOptions, AddReport, AnyRows, Id, ListNo, StandaloneCodec};
+use ivf_core::{AddCodes, AddOptions, AddReport, AnyRows, Id, ListNo, Settings, StandaloneCodec};
 
 impl StandaloneCodec for IvfIndex {
     fn sa_code_size(&self) -> Result<usize, CodeError> {
@@ -14,11 +15,14 @@ impl StandaloneCodec for IvfIndex {
     }
 
     fn sa_encode(&self, rows: AnyRows<'_>, options: &AddOptions<'_>) -> Result<Vec<u8>, CodeError> {
-        let Trained { quantizer, entries } = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
+        let trained = self.trained.as_ref().ok_or(CodeError::NotTrained)?;
+        let Trained { quantizer, entries } = trained;
         rows.check(self.dim)?;
         let mut scratch = Vec::new();
         let rows = rows.to_f32(&mut scratch);
-        let lists = assign_all(&**quantizer, rows, &self.assign_params(options), |row| row)?;
+        let (params, accelerator) = (&self.assign_params(options), self.assigning(trained, &Settings::new()));
+        let assigner = Assigner { quantizer: &**quantizer, accelerator, params };
+        let lists = assign_all(&assigner, rows, |row| row)?;
         entries.check_residuals(rows, &lists)?;
         let codes = entries.encode(rows, &lists, options.executor);
         let list_size = list_code_size(quantizer.nlist());

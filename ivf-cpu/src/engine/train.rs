@@ -1,8 +1,8 @@
 //! Training: the coarse quantizer first, then the codec, then empty lists.
 
+use super::accelerate::Assigner;
 use super::entries::binding;
 use super::{Entries, IvfIndex, Trained};
-use crate::coarse::nearest_lists;
 use crate::kmeans::{Random, sample};
 use ivf_core::codec::residuals;
 use ivf_core::error::{Computed, InputError, SearchError, TrainError};
@@ -32,7 +32,8 @@ impl Train for IvfIndex {
             let mut params = SearchParams::new().for_quantizer(&self.options.settings);
             (params.executor, params.cancel) = (options.executor, options.cancel);
             let unsupported = |what: String| TrainError::Unsupported { kind: self.quantizer.to_string(), what };
-            let lists = nearest_lists(&*quantizer, sample, &params).map_err(|error| match error {
+            let assigner = Assigner { quantizer: &*quantizer, accelerator: None, params: &params };
+            let lists = assigner.nearest(sample).map_err(|error| match error {
                 SearchError::Input(error) => TrainError::Input(error.renumbered(number)),
                 SearchError::Cancelled => TrainError::Cancelled,
                 other => unsupported(other.to_string()),

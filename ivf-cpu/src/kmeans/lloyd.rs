@@ -2,12 +2,13 @@
 
 use super::assign::{Assignment, Bytes};
 use super::balance::Penalties;
+use super::device::DeviceAssignment;
 use super::distinct::Distinct;
 use super::update::{self, Sums};
 use super::{KMeans, Random, normalize_rows};
 use ivf_core::error::TrainError;
 use ivf_core::executor::Executor;
-use ivf_core::{Rows, TrainOptions};
+use ivf_core::{KMeansDevice, Rows, TrainOptions};
 
 /// A way to assign points to their nearest centroids, or to near ones.
 pub(super) trait Assign {
@@ -19,6 +20,12 @@ pub(super) trait Assign {
 
     /// Returns the distance of point `i` from its centroid.
     fn distance(&self, i: usize) -> f32;
+
+    /// Adds each point to the sum of its centroid. The sums are of no points so far.
+    fn add_to(&mut self, sums: &mut Sums, points: Rows<'_, f32>, executor: &dyn Executor) -> Result<(), TrainError> {
+        sums.add(points, |i| self.number(i), executor);
+        Ok(())
+    }
 }
 
 /// Rounds over some points.
@@ -30,6 +37,8 @@ pub(super) struct Lloyd<'a> {
     pub(super) executor: &'a dyn Executor,
     /// Number of the first rounds in which large clusters are divided, for balanced sizes.
     pub(super) dividing: usize,
+    /// Assigns the points in place of the CPU, without penalties.
+    pub(super) device: Option<&'a dyn KMeansDevice>,
     /// Name of the rounds in progress reports. `None` reports nothing.
     pub(super) stage: Option<&'static str>,
 }
@@ -52,6 +61,12 @@ impl Lloyd<'_> {
         penalties: &mut Option<Penalties>,
         random: &mut Random,
     ) -> Result<Rounds, TrainError> {
+        if let Some(device) = self.device.filter(|_| penalties.is_none())
+            && let Some(points) = device.points(self.points, self.kmeans.metric)?
+        {
+            let mut assignment = DeviceAssignment::new(points, self.points.len());
+            return self.run(&mut assignment, centroids, rounds, penalties, random);
+        }
         let distinct = Distinct::new(self.points, self.executor);
         let mut bytes = Bytes::new(&distinct, self.kmeans.metric);
         let mut assignment = Assignment::new(&distinct, self.kmeans.metric, self.executor, &mut bytes);
@@ -72,7 +87,7 @@ impl Lloyd<'_> {
         penalties: &mut Option<Penalties>,
         random: &mut Random,
     ) -> Result<Rounds, TrainError> {
-        let Self { kmeans, points, options, executor, dividing, stage } = self;
+        let Self { kmeans, points, options, executor, dividing, stage, .. } = self;
         let (width, mut done) = (points.dim(), Rounds::default());
         let mut sums = Sums::new(centroids.len() / width, width);
         for round in 0..rounds {
@@ -83,7 +98,7 @@ impl Lloyd<'_> {
             assignment.round(Rows::new(centroids, width).expect("whole centroids"))?;
             let mut objective: f64 = (0..points.len()).map(|i| f64::from(assignment.distance(i))).sum();
             sums.clear();
-            sums.add(*points, |i| assignment.number(i), *executor);
+            assignment.add_to(&mut sums, *points, *executor)?;
             if let Some(penalties) = penalties {
                 objective -= penalties.of(&sums.sizes);
                 penalties.update(&sums.sizes, objective, round);

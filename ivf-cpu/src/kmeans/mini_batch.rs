@@ -1,7 +1,7 @@
 //! Mini-batch k-means: each round draws a few points anew and moves the centroids by them.
 
 use super::update::Sums;
-use super::{KMeans, Random, normalize_rows, sample, update};
+use super::{KMeans, Random, device, normalize_rows, sample, update};
 use crate::coarse::nearest;
 use crate::executor::executor_for;
 use crate::kernels::PackedRows;
@@ -31,8 +31,14 @@ pub(super) fn train(
         options.check_cancel()?;
         let mut scratch = Vec::new();
         let points = sample::sample(rows, batch, random, &mut scratch);
-        let packed = PackedRows::new(Rows::new(centroids, dim).expect("k rows"));
-        nearest(points, &packed, kmeans.metric, executor, &mut numbers, &mut distances);
+        let present = Rows::new(centroids, dim).expect("k rows");
+        let on_device = options.device.map(|device| device.points(points, kmeans.metric)).transpose()?.flatten();
+        if let Some(mut on_device) = on_device {
+            on_device.assign(present, &mut numbers, &mut distances)?;
+            device::check(&numbers, k)?;
+        } else {
+            nearest(points, &PackedRows::new(present), kmeans.metric, executor, &mut numbers, &mut distances);
+        }
         let objective: f64 = distances.iter().map(|&d| f64::from(d)).sum();
         objectives.push(objective * (rows.len() as f64 / batch as f64));
         sums.add(points, |i| numbers[i], executor);

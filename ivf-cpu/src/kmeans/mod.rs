@@ -8,6 +8,7 @@
 
 mod assign;
 mod balance;
+mod device;
 mod distinct;
 mod lloyd;
 mod memory;
@@ -159,7 +160,8 @@ impl KMeans {
         let mut penalties = is_balanced.then(|| Penalties::new(k, points, self.metric, start));
         let extended = is_balanced.then(|| Penalties::extended(points, self.metric));
         let seen = extended.as_ref().map_or(points, |rows| Rows::new(rows, dim + 1).expect("whole points"));
-        let lloyd = Lloyd { kmeans: self, points: seen, options, executor, dividing, stage: Some("k-means") };
+        let (device, stage) = (options.device, Some("k-means"));
+        let lloyd = Lloyd { kmeans: self, points: seen, options, executor, dividing, device, stage };
         let (mut centroids, done) = if has_two_levels {
             two_level::train(&lloyd, points, rounds, &mut penalties, &mut random)?
         } else {

@@ -80,7 +80,7 @@ pub(super) fn train(
             let members = homes.of(group);
             let rows: Vec<f32> = members.iter().flat_map(|&i| plain.row(i as usize)).copied().collect();
             let points = Rows::new(&rows, dim).expect("whole points");
-            let group_lloyd = Lloyd { points, executor: &Inline, dividing, stage: None, ..*lloyd };
+            let group_lloyd = Lloyd { points, executor: &Inline, dividing, device: None, stage: None, ..*lloyd };
             group_centroids(&group_lloyd, shares[group], rounds, seed ^ group as u64)
         });
         for learnt in learnt {

@@ -3,6 +3,7 @@
 use super::Random;
 use crate::simd::{Kernel, Level, Simd};
 use ivf_core::Rows;
+use ivf_core::error::TrainError;
 use ivf_core::executor::{Executor, map_items, split};
 use rand::RngExt;
 use std::cmp::Reverse;
@@ -67,6 +68,22 @@ impl Sums {
                 level.run(AddRows { rows: points, members: &members[ends[c]..ends[c + 1]], sum });
             }
         });
+    }
+
+    /// Sets the sums to those that `write` writes, `k x dim` numbers. They are of points with these
+    /// numbers of their centroids.
+    pub(super) fn set(
+        &mut self,
+        numbers: &[u32],
+        write: impl FnOnce(&mut [f64]) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let (k, dim, stride) = (self.sizes.len(), self.dim, self.stride);
+        self.sizes.fill(0);
+        numbers.iter().for_each(|&number| self.sizes[number as usize] += 1);
+        write(&mut self.sums[..k * dim])?;
+        // From the last sum on, none overwrites another that is still to be moved.
+        (0..k).rev().for_each(|c| self.sums.copy_within(c * dim..(c + 1) * dim, c * stride));
+        Ok(())
     }
 
     /// Adds points of few dimensions, row after row. [`PADDING`] more floats of any value must

@@ -250,6 +250,8 @@ impl Index for DedupIndex {
         }
         of inner {
             shared as_standalone_codec: StandaloneCodec,
+            shared as_accelerate: Accelerate,
+            mut as_accelerate_mut: Accelerate,
         }
     }
 }

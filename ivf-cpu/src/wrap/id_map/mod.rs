@@ -379,6 +379,8 @@ impl Index for IdMap {
         }
         of inner {
             mut as_train: Train,
+            shared as_accelerate: Accelerate,
+            mut as_accelerate_mut: Accelerate,
         }
     }
 

@@ -378,6 +378,8 @@ impl Index for PreTransform {
             mut as_remove: Remove,
             shared as_scan_ids: ScanIds,
             mut as_add_codes: AddCodes,
+            shared as_accelerate: Accelerate,
+            mut as_accelerate_mut: Accelerate,
         }
     }
 

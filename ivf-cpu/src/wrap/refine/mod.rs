@@ -504,6 +504,8 @@ impl Index for Refine {
         }
         of base {
             shared as_scan_ids: ScanIds,
+            shared as_accelerate: Accelerate,
+            mut as_accelerate_mut: Accelerate,
         }
     }
 }
