@@ -106,10 +106,10 @@ fn unsafe_is_only_in_the_named_files_and_each_block_has_one_safety_line() {
                 continue;
             }
             assert!(UNSAFE.iter().any(|place| path.starts_with(place)), "{path}:{}: unsafe", number + 1);
-            // The comment just above may have several lines.
+            // The comment just above may have several lines. That of a function tells its callers.
             let comment = lines[..number].iter().rev().map(|line| line.trim_start());
             let mut comment = comment.take_while(|line| line.starts_with("//"));
-            let is_safe = comment.any(|line| line.starts_with("// SAFETY: "));
+            let is_safe = comment.any(|line| line.starts_with("// SAFETY: ") || line == "/// # Safety");
             assert!(is_safe, "{path}:{}: no SAFETY line just above", number + 1);
         }
     }
