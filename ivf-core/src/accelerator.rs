@@ -182,7 +182,7 @@ impl AcceleratedParts {
     }
 }
 
-/// A scan that is planned: which codes of which lists to compare with which query.
+/// A planned scan: for each query, the lists to scan and the number of codes in each.
 ///
 /// ```
 /// use ivf_core::accelerator::{PlannedScan, Selection};

@@ -25,7 +25,7 @@ struct InnerProduct {
     }
 };
 
-// Vectors of floats in halves: the upper halves, rounded, in plane 0, and the lower ones in plane 1.
+// Vectors of floats in halves: the rounded upper halves in plane 0, the lower ones in plane 1.
 struct FlatValues {
     const Codec& codec;
     uint32_t plane1;

@@ -112,8 +112,8 @@ KERNEL(place_members, MembersArgs, PAIRS_THREADS) {
     }
 }
 
-// Sorts the points of each centroid, so that their sum does not depend on the order in which threads
-// placed them.
+// Sorts the points of each centroid, so that their sum does not depend on the order in which
+// threads placed them.
 KERNEL(sort_members, MembersArgs, PAIRS_THREADS) {
     for (uint32_t c = blockIdx.x; c < args.k; c += gridDim.x) {
         sort_items(args.members + args.starts[c], args.starts[c + 1] - args.starts[c]);

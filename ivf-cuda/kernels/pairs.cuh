@@ -114,8 +114,8 @@ KERNEL(start_pairs, PairsArgs, PAIRS_THREADS) {
     scan_counts(pairs.counts, pairs.cursors, pairs.starts, pairs.item_starts, pairs.tile, args.nlist, room);
 }
 
-// Writes the numbers of the tasks in the order of their lists. The order within a list is arbitrary,
-// and no result depends on it.
+// Writes the numbers of the tasks in the order of their lists. The order within a list is
+// arbitrary, and no result depends on it.
 KERNEL(order_pairs, PairsArgs, PAIRS_THREADS) {
     const uint32_t all = args.round.queries * (args.round.end - args.round.first);
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < all; i += gridDim.x * blockDim.x) {

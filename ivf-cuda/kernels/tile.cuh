@@ -5,10 +5,11 @@
 // list, 32 at a time, decoded and rounded to bf16. With q the query, x the decoded vector, u the
 // rounded one:
 //
-//   |q - x|^2  =  |q|^2 + |x|^2 - 2 q x,      q x = q u + q (x - u),      |q (x - u)| <= |q| |x - u|
+//   |q - x|^2  =  |q|^2 + |x|^2 - 2 q x
+//   q x        =  q u + q (x - u),  with  |q (x - u)| <= |q| |x - u|
 //
-// The squared norm of x and a bound of |x - u| are stored (Terms). So the bound below is at most the
-// exact distance, with all rounding errors (slack). A code whose bound is within the threshold of a
+// The squared norm of x and a bound of |x - u| are stored (Terms). So the bound below is at most
+// the exact distance, with all rounding errors (slack). A code whose bound is within the threshold of a
 // query becomes a candidate; its exact distance comes afterwards (rescore_candidates).
 #pragma once
 #include "blocks.cuh"

@@ -15,7 +15,7 @@ struct Row {
 
 /// All codecs that a device knows. `SQ8_direct` and the like are scalar quantizers with a constant.
 const ROWS: &[Row] = &[
-    Row { tag: "flat", read: |source| Ok(Tables::new(source.with_layout(&["halves"])?, CodecKernels::FLAT)) },
+    Row { tag: "flat", read: |source| source.with_layout(&["halves"]).map(|_| Tables::new(CodecKernels::FLAT)) },
     Row { tag: "sq4", read: |source| learnt(source, CodecKernels::SQ4, 15.0) },
     Row { tag: "sq6", read: |source| learnt(source, CodecKernels::SQ6, 63.0) },
     Row { tag: "sq8", read: |source| learnt(source, CodecKernels::SQ8, 255.0) },
@@ -62,7 +62,7 @@ struct Tables {
 }
 
 impl Tables {
-    fn new(_source: &Source<'_>, kernels: [CodecKernels; 2]) -> Self {
+    fn new(kernels: [CodecKernels; 2]) -> Self {
         let (steps, rows, codebooks, ends) = Default::default();
         Self { kernels, steps, rows, has_row_of_list: false, codebooks, ends, bits: 0, starts_with_coarse: false }
     }
@@ -168,7 +168,7 @@ fn fixed(source: &Source<'_>, kernels: [CodecKernels; 2], constant: f32) -> Resu
 fn scalar(source: &Source<'_>, kernels: [CodecKernels; 2], steps: Vec<f32>, bases: Vec<f32>) -> Tables {
     let Source { bound, dim, .. } = *source;
     if !bound.by_residual() {
-        return Tables { steps, rows: bases, ..Tables::new(source, kernels) };
+        return Tables { steps, rows: bases, ..Tables::new(kernels) };
     }
     let nlist = bound.centroids().nlist();
     let mut rows = vec![0.0_f32; nlist * dim];
@@ -176,7 +176,7 @@ fn scalar(source: &Source<'_>, kernels: [CodecKernels; 2], steps: Vec<f32>, base
         bound.centroids().centroid(ListNo(list as u32), row);
         row.iter_mut().zip(&bases).for_each(|(x, base)| *x += base);
     }
-    Tables { steps, rows, has_row_of_list: true, ..Tables::new(source, kernels) }
+    Tables { steps, rows, has_row_of_list: true, ..Tables::new(kernels) }
 }
 
 /// Reads a product quantizer with numbers of up to 8 bits.
@@ -196,7 +196,7 @@ fn pq(source: &Source<'_>) -> Result<Tables, CudaError> {
         return Err(unsupported("(a mean, with the inner product)"));
     }
     let kernels = if bits <= 4 { CodecKernels::PQ4 } else { CodecKernels::PQ8 };
-    let mut tables = Tables { codebooks, ends, bits, ..Tables::new(source, kernels) };
+    let mut tables = Tables { codebooks, ends, bits, ..Tables::new(kernels) };
     if is_product {
         tables.starts_with_coarse = bound.by_residual();
     } else if bound.by_residual() {

@@ -242,6 +242,11 @@ impl Mirror {
         std::iter::once(0).chain(ends).collect()
     }
 
+    /// Returns the number of words of a mask of all codes.
+    pub(crate) fn mask_words(&self) -> usize {
+        self.blocks.iter().map(Vec::len).sum::<usize>() * self.layout.block_len() / 32
+    }
+
     /// Returns the memory on the device, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let Table { blocks, first, lens } = &self.table;

@@ -134,7 +134,7 @@ impl Trained {
                 }
             };
             if end == rows.len() {
-                // It may hold the lists, of which a write would need a snapshot.
+                // The accelerator may hold the lists. Writing to shared lists needs a snapshot.
                 accelerator = None;
             }
             self.entries.check_residuals(block, &lists).map_err(|error| error.renumbered(number))?;

@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Returns points of which about a third are copies, and about a third zeros of both signs.
+    /// Returns points. About a third are copies of others, and a third hold zeros of both signs.
     fn points(n: usize, dim: usize) -> Vec<f32> {
         let value = |i: usize| (i * 7919 % 1013) as f32 / 512.0 - 0.9;
         let of = |row: usize, d: usize| match row % 3 {

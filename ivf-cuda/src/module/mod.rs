@@ -3,8 +3,8 @@
 //! A device gets the first of these that it accepts:
 //!
 //! 1. a file of the cache, from an earlier compilation for the same device;
-//! 2. what NVRTC, the compiler of the host, makes of the sources. It comes with the CUDA toolkit,
-//!    not with the driver, so many hosts have none;
+//! 2. the output of NVRTC, which compiles the sources on the host. NVRTC is part of the CUDA
+//!    toolkit, not of the driver, so many hosts lack it;
 //! 3. the PTX in this crate, which the driver compiles, and keeps in a cache of its own.
 
 mod cache;

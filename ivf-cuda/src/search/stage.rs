@@ -55,15 +55,15 @@ impl Shape {
         Self::of_lists(centroids, 1, nprobe)
     }
 
-    /// A search without selection, with room for so many candidates of a query.
+    /// Returns the sizes of a search without selection. A query keeps up to `capacity` candidates.
     pub(super) fn unselected(mirror: &Mirror, nprobe: usize, capacity: usize) -> Self {
         Self { capacity, ..Self::of_lists(mirror, nprobe, 1) }
     }
 
     /// The same with a filter.
     pub(super) fn masked(self, mirror: &Mirror, is_masked: bool) -> Self {
-        let words = mirror.first_words();
-        Self { mask: if is_masked { words[mirror.nlist()] } else { 0 }, ..self }
+        // Only filters pay for the pass over the lists.
+        Self { mask: if is_masked { mirror.mask_words() } else { 0 }, ..self }
     }
 
     /// Returns the number of codes that a round of one list can scan without losing a candidate.
@@ -71,7 +71,7 @@ impl Shape {
         (self.capacity - self.k) as u32 / 32 * 32
     }
 
-    /// Returns the memory of so many queries, in bytes.
+    /// Returns the memory that a search of `queries` queries takes, in bytes.
     pub(super) fn bytes(&self, queries: usize) -> u64 {
         let mut layout = Layout { at: 0 };
         self.place(&mut layout, queries);
